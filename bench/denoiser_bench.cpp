@@ -1,0 +1,62 @@
+// A forward pass of 256 characters and a whole sample of them, under every set of kernels. Random weights.
+#include "bench/bench.h"
+#include "core/model/parameters.h"
+#include "core/sampling/masked_sampler.h"
+#include "native/models.h"
+
+namespace folio::bench {
+namespace {
+
+constexpr int length = 256;
+constexpr int sampling_steps = 32;
+
+/// Operations of one pass of a sequence: the products of the layers, and those of attention.
+double pass_flops(const ModelConfig& config) {
+    const double d = config.d_model;
+    const double weights = config.n_layer * (4 * d * d + 2 * d * config.d_ff) + d * config.vocab_size;
+    return 2.0 * length * weights + 4.0 * config.n_layer * length * length * d;
+}
+
+void add_model(const Size& size, const Way& way, int width) {
+    const ModelConfig& config = size.config;
+    const std::string suffix = std::string("/") + size.name + "/" + way.name() + "/" + std::to_string(width);
+    const auto random_denoiser = [config](Ops& ops) {
+        return make_denoiser(ops, config, random_values(parameter_count(config), 0.1));
+    };
+    add("forward" + suffix, [=](benchmark::State& state) {
+        OpenMpParallel parallel(width);
+        CpuOps ops(parallel, *way.kernels, way.precision);
+        Denoiser denoiser = random_denoiser(ops);
+        std::vector<int> ids(length);
+        for (int i = 0; i < length; ++i) ids[i] = 7 * i % config.vocab_size;
+        std::vector<float> logits(static_cast<std::size_t>(length) * config.vocab_size);
+        measure(state, pass_flops(config), [&] { unwrap(denoiser.predict(ids, {}, 1, length, logits)); });
+    });
+    add("sampling" + suffix, [=](benchmark::State& state) {
+        OpenMpParallel parallel(width);
+        CpuOps ops(parallel, *way.kernels, way.precision);
+        Denoiser denoiser = random_denoiser(ops);
+        const MaskedModel masked = masked_model(denoiser, {ProcessKind::masked, config.vocab_size - 1});
+        SamplingRequest request;
+        request.options.steps = sampling_steps;
+        request.given.assign(length, -1);
+        measure(state, 0, [&] {
+            MaskedSampler sampler = unwrap(MaskedSampler::create(masked, request));
+            while (!sampler.done()) unwrap(sampler.step());
+        });
+        state.SetItemsProcessed(state.iterations() * length);
+    });
+}
+
+void add_all() {
+    for (const Size& size : sizes()) {
+        for (const int width : widths()) {
+            for (const Way& way : ways()) add_model(size, way, width);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace folio::bench
+
+int main(int argc, char** argv) { return folio::bench::run(argc, argv, folio::bench::add_all); }

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string_view>
+
+#include "core/base/parallel.h"
+#include "core/ops/microkernels.h"
+
+namespace folio::bench {
+
+/// What loops on registers alone reach on all threads of `parallel`, now, in GFLOP/s, with the widest multiply-add of the
+/// set (`portable`: multiply, then add); best of five. 0 for a set that nobody has taught it.
+double register_peak(std::string_view set, Precision precision, Parallel& parallel);
+
+}  // namespace folio::bench

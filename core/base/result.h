@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <tl/expected.hpp>
+#include <utility>
+
+namespace folio {
+
+/// What went wrong, as one sentence for a person: what was wrong and what to do about it.
+struct Error {
+    std::string sentence;
+};
+
+/// A value, or the sentence that says why there is none.
+template <class T>
+using Result = tl::expected<T, Error>;
+
+inline tl::unexpected<Error> fail(std::string sentence) { return tl::unexpected<Error>(Error{std::move(sentence)}); }
+
+}  // namespace folio

@@ -1,0 +1,202 @@
+#include "core/evaluation/likelihood.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "core/base/elementary.h"
+
+namespace folio {
+
+namespace {
+
+/// softmax of a row of logits without [MASK], as far as scoring needs it.
+struct Score {
+    double nats = 0;        // -log p(target)
+    double confidence = 0;  // the largest probability
+    double margin = 0;      // its lead over the second
+    bool hit = false;       // the target is the likeliest, the first of equals
+};
+
+Score score(std::span<const float> logits, int excluded, int target) {
+    int best = -1, second = -1;
+    for (int id = 0; id < static_cast<int>(logits.size()); ++id) {
+        if (id == excluded) continue;
+        if (best < 0 || logits[id] > logits[best]) {
+            second = best;
+            best = id;
+        } else if (second < 0 || logits[id] > logits[second]) {
+            second = id;
+        }
+    }
+    const auto above_best = [&](int id) { return static_cast<double>(logits[id]) - logits[best]; };
+    double total = 0;
+    for (int id = 0; id < static_cast<int>(logits.size()); ++id) {
+        if (id != excluded) total += elementary::exp(above_best(id));
+    }
+    const double lead = second < 0 ? 1 : 1 - elementary::exp(above_best(second));
+    return {elementary::log(total) - above_best(target), 1 / total, lead / total, target == best};
+}
+
+/// The windows' results, unless the model's answers were no numbers.
+Result<void> check(std::span<const double> windows) {
+    if (std::all_of(windows.begin(), windows.end(), [](double x) { return std::isfinite(x); })) return {};
+    return fail("The model answers with numbers that are not finite; its weights are damaged.");
+}
+
+tl::unexpected<Error> given_up() { return fail("The evaluation was stopped before its end."); }
+
+/// A batch of sequences on its way through the model.
+struct Batch {
+    Batch(const MaskedModel& model, int size, int length)
+        : model(model), length(length), ids(static_cast<std::size_t>(size) * length),
+          logits(static_cast<std::size_t>(size) * length * model.config.vocab_size) {}
+
+    std::span<int> sequence(int b) { return std::span(ids).subspan(static_cast<std::size_t>(b) * length, length); }
+    std::span<const float> answer(int b, int place) const {
+        const std::size_t row = static_cast<std::size_t>(b) * length + place;
+        return std::span(logits).subspan(row * model.config.vocab_size, model.config.vocab_size);
+    }
+    /// The first `count` sequences; `hidden[b]` of `hideable` places are masked.
+    Result<void> predict(int count, std::span<const int> hidden, int hideable) {
+        std::vector<int> times;
+        if (model.config.time_rows > 0) {
+            for (int b = 0; b < count; ++b) {
+                times.push_back(time_row(static_cast<double>(hidden[b]) / hideable, model.config.time_rows));
+            }
+        }
+        const std::size_t rows = static_cast<std::size_t>(count) * length;
+        return model.predict(std::span(ids).first(rows), times, count, length,
+                             std::span(logits).first(rows * model.config.vocab_size));
+    }
+
+    const MaskedModel& model;
+    int length;
+    std::vector<int> ids;
+    std::vector<float> logits;
+};
+
+}  // namespace
+
+Estimate estimate(std::span<const double> windows) {
+    const double n = static_cast<double>(windows.size());
+    double mean = 0, square = 0;
+    for (const double x : windows) mean += x / n;
+    for (const double x : windows) square += (x - mean) * (x - mean);
+    return {mean, n > 1 ? std::sqrt(square / (n - 1) / n) : 0};
+}
+
+Result<Windows> Windows::of(std::span<const int> text, int seq_len, int count) {
+    const int all = text.empty() ? 0 : static_cast<int>((text.size() - 1) / seq_len);
+    if (all == 0) {
+        return fail("The text is too short to be scored: it needs " + std::to_string(seq_len + 1) + " characters, and has " +
+                    std::to_string(text.size()) + ".");
+    }
+    Windows windows;
+    windows.text_ = text;
+    windows.seq_len_ = seq_len;
+    const int wanted = count > 0 ? std::min(count, all) : all;
+    for (std::int64_t i = 0; i < wanted; ++i) windows.numbers_.push_back(static_cast<int>(i * all / wanted));
+    return windows;
+}
+
+Result<MaskedBound> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options) {
+    const int places = windows.scored(), draws = options.draws;
+    const std::int64_t total = static_cast<std::int64_t>(windows.size()) * draws;
+    // A step that no draw has.
+    const double offset = uniform(philox(options.seed, 0, 0xFFFFFFFFu, Purpose::evaluate).word[0]);
+    Batch batch(model, options.batch, places + 1);
+    std::vector<int> hidden(options.batch);
+    MaskedBound bound;
+    bound.windows.assign(windows.size(), 0);
+    for (std::int64_t begin = 0; begin < total; begin += options.batch) {
+        if (options.progress && !options.progress(begin, total)) return given_up();
+        const int count = static_cast<int>(std::min<std::int64_t>(options.batch, total - begin));
+        for (int b = 0; b < count; ++b) {
+            const int window = static_cast<int>((begin + b) / draws), draw = static_cast<int>((begin + b) % draws);
+            const int number = windows.number(window);
+            // Multiples of the golden section shift the strata of the windows against one another.
+            const double turn = offset + (draw + std::fmod(number * 0.6180339887498949, 1.0)) / draws;
+            hidden[b] = 1 + std::min(places - 1, static_cast<int>(places * (turn - std::floor(turn))));
+            const auto clean = windows.ids(window);
+            const auto sequence = batch.sequence(b);
+            std::copy(clean.begin(), clean.end(), sequence.begin());
+            mask_places(sequence.subspan(1), hidden[b], model.mask_id, options.seed, static_cast<std::uint64_t>(number),
+                        static_cast<std::uint32_t>(draw), Purpose::evaluate);
+        }
+        if (auto ok = batch.predict(count, hidden, places); !ok) return tl::unexpected<Error>(ok.error());
+        for (int b = 0; b < count; ++b) {
+            const int window = static_cast<int>((begin + b) / draws);
+            const auto clean = windows.ids(window);
+            const auto sequence = batch.sequence(b);
+            double nats = 0;
+            int hits = 0;
+            for (int place = 1; place <= places; ++place) {
+                if (sequence[place] != model.mask_id) continue;
+                const Score scored = score(batch.answer(b, place), model.mask_id, clean[place]);
+                nats += scored.nats;
+                hits += scored.hit;
+            }
+            bound.windows[window] += nats / hidden[b] / draws;
+            NoiseLevel& level = bound.levels[(static_cast<std::int64_t>(hidden[b]) * 20 + places - 1) / places - 1];
+            level.loss += nats / hidden[b];
+            level.accuracy += static_cast<double>(hits) / hidden[b];
+            ++level.draws;
+        }
+    }
+    for (NoiseLevel& level : bound.levels) {
+        if (level.draws == 0) continue;
+        level.loss /= level.draws;
+        level.accuracy /= level.draws;
+    }
+    if (auto ok = check(bound.windows); !ok) return tl::unexpected<Error>(ok.error());
+    if (options.progress) options.progress(total, total);
+    return bound;
+}
+
+Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const Windows& windows, RevealOrder order,
+                                               const EvaluationOptions& options) {
+    const int places = windows.scored();
+    const std::int64_t total = static_cast<std::int64_t>(windows.size()) * places;
+    Batch batch(model, options.batch, places + 1);
+    std::vector<int> hidden(options.batch);
+    std::vector<double> result(windows.size(), 0);
+    std::int64_t done = 0;
+    for (int begin = 0; begin < windows.size(); begin += options.batch) {
+        const int count = std::min(options.batch, windows.size() - begin);
+        for (int b = 0; b < count; ++b) {
+            const auto sequence = batch.sequence(b);
+            std::fill(sequence.begin(), sequence.end(), model.mask_id);
+            sequence[0] = windows.ids(begin + b)[0];
+        }
+        for (int left = places; left > 0; --left) {
+            if (options.progress && !options.progress(done, total)) return given_up();
+            std::fill(hidden.begin(), hidden.end(), left);
+            if (auto ok = batch.predict(count, hidden, places); !ok) return tl::unexpected<Error>(ok.error());
+            for (int b = 0; b < count; ++b) {
+                const auto clean = windows.ids(begin + b);
+                const auto sequence = batch.sequence(b);
+                int next = -1;
+                double highest = 0, nats = 0;
+                for (int place = 1; place <= places; ++place) {
+                    if (sequence[place] != model.mask_id) continue;
+                    const Score scored = score(batch.answer(b, place), model.mask_id, clean[place]);
+                    const double surety = order == RevealOrder::confidence ? scored.confidence : scored.margin;
+                    if (next >= 0 && !(surety > highest)) continue;
+                    next = place;
+                    highest = surety;
+                    nats = scored.nats;
+                    if (order == RevealOrder::left_to_right) break;
+                }
+                result[begin + b] += nats / places;
+                sequence[next] = clean[next];
+            }
+            done += count;
+        }
+    }
+    if (auto ok = check(result); !ok) return tl::unexpected<Error>(ok.error());
+    if (options.progress) options.progress(total, total);
+    return result;
+}
+
+}  // namespace folio

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/process/masked.h"
+
+namespace folio {
+
+/// A mean over windows, in nats per character, with its standard error.
+struct Estimate {
+    double nats_per_char = 0;
+    double standard_error = 0;  // 0 for a single window
+};
+
+Estimate estimate(std::span<const double> windows);
+
+/// The windows of a text for a model of L = seq_len places: window i is text[L i .. L i + L], L + 1 characters of which
+/// the first is given and L are scored, as nanoGPT's targets have it; neighbours share one.
+class Windows {
+public:
+    /// All floor((n - 1) / L) windows, or `count` of them evenly spaced (0: all; more than there are: all). Fails where the
+    /// text has not a single one. The text must outlive the windows.
+    static Result<Windows> of(std::span<const int> text, int seq_len, int count = 0);
+
+    int size() const { return static_cast<int>(numbers_.size()); }
+    int scored() const { return seq_len_; }
+    /// The i of window `index` among all windows of the text: what randomness is addressed by.
+    int number(int index) const { return numbers_[index]; }
+    /// Its seq_len + 1 ids.
+    std::span<const int> ids(int index) const {
+        return text_.subspan(static_cast<std::size_t>(numbers_[index]) * seq_len_, seq_len_ + 1);
+    }
+
+private:
+    std::span<const int> text_;
+    int seq_len_ = 0;
+    std::vector<int> numbers_;
+};
+
+/// Told of passes done and to do, in sequences; false gives up.
+using EvaluationProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
+
+struct EvaluationOptions {
+    int draws = 16;  // per window
+    int batch = 16;  // sequences per pass
+    std::uint64_t seed = 1;
+    EvaluationProgress progress;  // may be empty
+};
+
+/// What happens at the mask shares t in (i / 20, (i + 1) / 20].
+struct NoiseLevel {
+    double loss = 0;      // nats per masked character
+    double accuracy = 0;  // share of masked characters that are the likeliest
+    int draws = 0;        // 0: nothing is known of this level
+};
+
+struct MaskedBound {
+    std::vector<double> windows;  // [Windows::size()] nats per character
+    std::array<NoiseLevel, 20> levels;
+};
+
+/// The NELBO of a masked model by its k-stratified form (Uria et al. 2014; Shi et al. 2024): per draw, k uniform over
+/// 1 .. L, a uniform subset of k scored places hidden, the mean cross-entropy of the hidden ones; the mean of that is the
+/// bound per character. The draws of a window are spread evenly over k, those of all windows too; the same seed hides the
+/// same places for every model, so that differences between models are paired. Fails when given up.
+Result<MaskedBound> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options);
+
+/// A rule that says which place is revealed next, from the model's answers alone.
+enum class RevealOrder { left_to_right, confidence, margin };
+
+inline constexpr std::array<std::string_view, 3> reveal_order_names = {"left-to-right", "confidence", "margin"};
+
+/// The exact negative log-likelihood per window, in nats per character, of the model that reveals one place a pass by a
+/// deterministic rule: by the chain rule, as the rule sees revealed characters only. L passes per window. Fails when given
+/// up.
+Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const Windows& windows, RevealOrder order,
+                                               const EvaluationOptions& options);
+
+}  // namespace folio

@@ -1,0 +1,73 @@
+#include "core/model/activations.h"
+
+namespace folio {
+
+namespace {
+
+/// Hands out consecutive arrays; with base null it only adds up their size.
+struct Layout {
+    char* base;
+    std::size_t used = 0;
+
+    float* floats(std::size_t count) {
+        char* at = base ? base + used : nullptr;
+        used += (count * sizeof(float) + 63) / 64 * 64;
+        return reinterpret_cast<float*>(at);
+    }
+    Matrix matrix(int rows, int cols) { return {floats(static_cast<std::size_t>(rows) * cols), rows, cols}; }
+};
+
+void lay_out(Activations& a, Layout& layout, const ModelConfig& config, int rows, bool training) {
+    const int d = config.d_model;
+    const Matrix stream = layout.matrix(rows, d);
+    a.embedded = training ? layout.matrix(rows, d) : stream;
+    a.normed = layout.matrix(rows, d);
+    a.logits = layout.matrix(rows, config.vocab_size);
+    a.blocks.resize(static_cast<std::size_t>(config.n_layer));
+    for (std::size_t i = 0; i < a.blocks.size(); ++i) {
+        Activations::Block& block = a.blocks[i];
+        if (!training && i > 0) {
+            block = a.blocks[0];
+            continue;
+        }
+        block.input = training && i > 0 ? layout.matrix(rows, d) : stream;
+        block.qkv = layout.matrix(rows, 3 * d);
+        block.inverse_rms = training ? layout.floats(static_cast<std::size_t>(rows) * 2 * config.n_head) : nullptr;
+        block.log_sum_exp = training ? layout.floats(static_cast<std::size_t>(rows) * config.n_head) : nullptr;
+        block.attended = layout.matrix(rows, d);
+        block.middle = training ? layout.matrix(rows, d) : stream;
+        block.hidden = layout.matrix(rows, config.d_ff);
+    }
+    a.output = training ? layout.matrix(rows, d) : stream;
+    if (training) {
+        a.d_residual = layout.matrix(rows, d);
+        a.d_branch = layout.matrix(rows, d);
+        a.d_qkv = layout.matrix(rows, 3 * d);
+        a.d_hidden = layout.matrix(rows, config.d_ff);
+    }
+}
+
+}  // namespace
+
+Result<void> Activations::reserve(Ops& ops, const ModelConfig& config, int rows, bool training) {
+    if (rows <= reserved_) return {};
+    Layout sizes{nullptr};
+    lay_out(*this, sizes, config, rows, training);
+    storage_ = {};
+    reserved_ = 0;
+    auto storage = ops.allocate(sizes.used);
+    if (!storage) return tl::unexpected(storage.error());
+    storage_ = std::move(*storage);
+    reserved_ = rows;
+    Layout layout{storage_.as<char>()};
+    lay_out(*this, layout, config, rows, training);
+    return {};
+}
+
+void Activations::resize(int rows) {
+    for (Matrix* m : {&embedded, &output, &normed, &logits, &d_residual, &d_branch, &d_qkv, &d_hidden}) m->rows = rows;
+    for (Block& block : blocks)
+        for (Matrix* m : {&block.input, &block.qkv, &block.attended, &block.middle, &block.hidden}) m->rows = rows;
+}
+
+}  // namespace folio

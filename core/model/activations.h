@@ -1,0 +1,44 @@
+#pragma once
+
+#include <vector>
+
+#include "core/model/config.h"
+#include "core/ops/ops.h"
+
+namespace folio {
+
+/// What a pass computes, shape beside name; R = batch * length rows. Inference needs one block's worth for all blocks,
+/// training keeps every block's for the backward pass: the same names, at one address or at many.
+struct Activations {
+    struct Block {
+        Matrix input;           // [R, d_model] the residual stream as the block meets it
+        Matrix qkv;             // [R, 3 d_model] q and k rotated and normed
+        float* inverse_rms;     // [R, 2 n_head]; training only
+        float* log_sum_exp;     // [R, n_head]; training only
+        Matrix attended;        // [R, d_model]
+        Matrix middle;          // [R, d_model] the residual stream between attention and MLP
+        Matrix hidden;          // [R, d_ff] max(0, z)^2
+    };
+
+    Matrix embedded;  // [R, d_model] before its norm; training only
+    std::vector<Block> blocks;
+    Matrix output;    // [R, d_model] the residual stream after the last block
+    Matrix normed;    // [R, d_model] scratch: the input of a product
+    Matrix logits;    // [R, vocab_size]
+    // Gradients, training only.
+    Matrix d_residual;  // [R, d_model]
+    Matrix d_branch;    // [R, d_model]
+    Matrix d_qkv;       // [R, 3 d_model]
+    Matrix d_hidden;    // [R, d_ff]
+
+    /// Lays everything out in one allocation for up to `rows` rows; keeps what it has where that is enough.
+    Result<void> reserve(Ops& ops, const ModelConfig& config, int rows, bool training);
+    /// Sets every matrix to `rows` rows (at most the reserved ones).
+    void resize(int rows);
+
+private:
+    Storage storage_;
+    int reserved_ = 0;
+};
+
+}  // namespace folio

@@ -1,0 +1,51 @@
+#include "core/model/config.h"
+
+#include <cmath>
+#include <cstdint>
+
+#include "core/model/parameters.h"
+
+namespace folio {
+
+Result<void> validate(const ModelConfig& config) {
+    const struct {
+        const char* key;
+        int value, least, most;
+    } sizes[] = {
+        {"vocab_size", config.vocab_size, 1, 1 << 20}, {"seq_len", config.seq_len, 1, 1 << 16},
+        {"d_model", config.d_model, 1, 1 << 14},       {"n_layer", config.n_layer, 1, 512},
+        {"n_head", config.n_head, 1, 1 << 10},         {"d_ff", config.d_ff, 1, 1 << 16},
+        {"time_rows", config.time_rows, 0, 1 << 16},
+    };
+    for (const auto& size : sizes) {
+        if (size.value < size.least || size.value > size.most) {
+            return fail(std::string("the model's ") + size.key + " is " + std::to_string(size.value) +
+                        ", but must lie between " + std::to_string(size.least) + " and " + std::to_string(size.most));
+        }
+    }
+    const std::string width = std::to_string(config.d_model), heads = std::to_string(config.n_head);
+    if (config.d_model % config.n_head != 0) {
+        return fail("the model's d_model of " + width + " does not divide into its " + heads +
+                    " heads; choose d_model as a multiple of n_head");
+    }
+    if (config.head_dim() % 2 != 0) {
+        return fail("the model's heads are " + std::to_string(config.head_dim()) +
+                    " wide, but rotary positions need an even width; choose d_model as an even multiple of n_head");
+    }
+    if (!(config.norm_eps > 0.0f && config.norm_eps <= 0.1f)) {
+        return fail("the model's norm_eps must be a positive number of at most 0.1, such as 1.1920929e-07");
+    }
+    // Every size above is bounded, so this walk cannot overflow.
+    constexpr std::uint64_t most_parameters = 1u << 28;
+    std::uint64_t parameters = 0;
+    for_each_tensor(config, [&](const TensorSpec& tensor) {
+        parameters += static_cast<std::uint64_t>(tensor.rows) * static_cast<std::uint64_t>(tensor.cols);
+    });
+    if (parameters > most_parameters) {
+        return fail("the model would have " + std::to_string(parameters) + " parameters, more than the " +
+                    std::to_string(most_parameters) + " that Folio takes on; choose smaller sizes");
+    }
+    return {};
+}
+
+}  // namespace folio

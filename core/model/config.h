@@ -1,0 +1,31 @@
+#pragma once
+
+#include "core/base/result.h"
+
+namespace folio {
+
+enum class Trunk { modern };
+
+/// The shape of a denoiser; `folio.config` of the weights file, key by key.
+struct ModelConfig {
+    Trunk trunk = Trunk::modern;
+    int vocab_size = 66;  // [MASK] counted
+    int seq_len = 256;
+    int d_model = 384;
+    int n_layer = 6;
+    int n_head = 6;
+    int d_ff = 1536;
+    float norm_eps = 1.1920929e-07f;
+    bool causal = false;
+    int time_rows = 0;  // 0: no time embedding
+
+    int head_dim() const { return d_model / n_head; }
+    /// Longest pass: there is no position table, and rotation is trusted to four training lengths.
+    int max_length() const { return 4 * seq_len; }
+};
+
+/// Refuses what no model can be: a size below 1 or absurdly large, heads that do not divide d_model or have an odd
+/// width, an eps that is not a small positive number.
+Result<void> validate(const ModelConfig& config);
+
+}  // namespace folio

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/model/activations.h"
+#include "core/model/config.h"
+#include "core/ops/ops.h"
+
+namespace folio {
+
+/// Regularisation of one forward pass of training: the dropout of both residual branches of every block.
+struct ForwardNoise {
+    float dropout = 0;
+    std::uint64_t seed = 0;
+    std::uint32_t step = 0;
+    std::uint64_t first_row = 0;  // the number of row 0 within the whole batch
+};
+
+/// The Transformer that looks at a noisy text and answers with logits for every place (spec: trunk `modern`).
+class Denoiser {
+public:
+    /// `parameters` lie on the device in the order of for_each_tensor. For inference they need to live only during the
+    /// call; with `training` they are kept by address, `repack` follows every change, and `backward` works.
+    static Result<Denoiser> create(Ops& ops, const ModelConfig& config, const float* parameters, bool training);
+
+    const ModelConfig& config() const { return config_; }
+
+    /// Makes room for passes of up to `batch` sequences of `length` places, so that a pass allocates nothing.
+    Result<void> reserve(int batch, int length);
+    /// Packs the parameters again after an update (training only).
+    Result<void> repack();
+
+    /// Logits [batch * length, vocab_size] on the device, valid until the next pass. ids [batch, length] and, where the
+    /// model has a time embedding, time_row [batch] are int32 on the device. Fails where length exceeds max_length().
+    Result<Matrix> forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise = {});
+    /// Adds every parameter's gradient to `gradients` (an arena like the parameters) for the last forward pass, given the
+    /// gradient of its logits.
+    void backward(TrainingOps& training, float* gradients, Matrix dlogits);
+
+    /// One pass from host memory to host memory: ids [batch, length], logits [batch, length, vocab_size]. time_row is
+    /// empty where the model has no time embedding, else [batch].
+    Result<void> predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
+                         std::span<float> logits);
+
+private:
+    Denoiser() = default;
+
+    struct Block {
+        Weight qkv, attention_out, up, down;
+    };
+
+    Ops* ops_ = nullptr;
+    ModelConfig config_;
+    bool training_ = false;
+    const float* parameters_ = nullptr;  // training only
+    Storage embeddings_;                 // inference only: a copy of token_emb | time_emb
+    Storage rope_;                       // [max_length, head_dim] = cos | sin
+    std::vector<Block> blocks_;
+    Weight head_;
+    Activations activations_;
+    Storage input_;  // ids | time_row of predict
+    // What backward needs to know of the last forward pass.
+    const int* ids_ = nullptr;
+    const int* time_row_ = nullptr;
+    int batch_ = 0, length_ = 0;
+    ForwardNoise noise_;
+
+    const float* embedding() const { return training_ ? parameters_ : embeddings_.as<float>(); }
+    Result<void> pack(const float* parameters);
+    Heads heads() const;
+    Dropout dropout(int layer, int branch) const;
+};
+
+}  // namespace folio

@@ -1,0 +1,151 @@
+#include <cmath>
+#include <cstring>
+
+#include "core/model/denoiser.h"
+#include "core/model/parameters.h"
+
+namespace folio {
+
+namespace {
+
+/// [positions, head_dim] = cos | sin of position / base^(2 i / head_dim) (Su et al. 2021, base 10000).
+std::vector<float> rotation_table(int positions, int head_dim) {
+    const int half = head_dim / 2;
+    std::vector<float> table(static_cast<std::size_t>(positions) * head_dim);
+    for (int position = 0; position < positions; ++position)
+        for (int i = 0; i < half; ++i) {
+            const double angle = position * std::pow(10000.0, -2.0 * i / head_dim);
+            float* row = table.data() + static_cast<std::size_t>(position) * head_dim;
+            row[i] = static_cast<float>(std::cos(angle));
+            row[half + i] = static_cast<float>(std::sin(angle));
+        }
+    return table;
+}
+
+}  // namespace
+
+Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const float* parameters, bool training) {
+    if (auto valid = validate(config); !valid) return tl::unexpected(valid.error());
+    Denoiser denoiser;
+    denoiser.ops_ = &ops;
+    denoiser.config_ = config;
+    denoiser.training_ = training;
+    denoiser.blocks_.resize(static_cast<std::size_t>(config.n_layer));
+
+    const std::vector<float> table = rotation_table(config.max_length(), config.head_dim());
+    auto rope = ops.allocate(table.size() * sizeof(float));
+    if (!rope) return tl::unexpected(rope.error());
+    denoiser.rope_ = std::move(*rope);
+    ops.upload(denoiser.rope_.as<void>(), table.data(), table.size() * sizeof(float));
+
+    if (training) {
+        denoiser.parameters_ = parameters;
+    } else {
+        const std::size_t count = static_cast<std::size_t>(config.vocab_size + config.time_rows) * config.d_model;
+        auto embeddings = ops.allocate(count * sizeof(float));
+        if (!embeddings) return tl::unexpected(embeddings.error());
+        denoiser.embeddings_ = std::move(*embeddings);
+        ops.upload(denoiser.embeddings_.as<void>(), parameters, count * sizeof(float));
+    }
+    if (auto packed = denoiser.pack(parameters); !packed) return tl::unexpected(packed.error());
+    return denoiser;
+}
+
+Result<void> Denoiser::pack(const float* parameters) {
+    const int d = config_.d_model;
+    // The list of tensors says where each one begins; q, k and v are one weight, begun at q.
+    Result<void> status;
+    std::size_t n = 0;
+    for_each_tensor(config_, [&](const TensorSpec& tensor) {
+        if (!status || tensor.kind == TensorKind::embedding) return;
+        const float* values = parameters + tensor.offset;
+        if (tensor.kind == TensorKind::head) {
+            status = ops_->pack(head_, values, tensor.rows, tensor.cols, training_);
+            return;
+        }
+        Block& block = blocks_[n / 6];
+        switch (n++ % 6) {
+            case 0: status = ops_->pack(block.qkv, values, 3 * d, d, training_); break;
+            case 3: status = ops_->pack(block.attention_out, values, tensor.rows, tensor.cols, training_); break;
+            case 4: status = ops_->pack(block.up, values, tensor.rows, tensor.cols, training_); break;
+            case 5: status = ops_->pack(block.down, values, tensor.rows, tensor.cols, training_); break;
+            default: break;
+        }
+    });
+    return status;
+}
+
+Result<void> Denoiser::repack() { return pack(parameters_); }
+
+Result<void> Denoiser::reserve(int batch, int length) {
+    return activations_.reserve(*ops_, config_, batch * length, training_);
+}
+
+Heads Denoiser::heads() const { return {length_, config_.n_head, config_.head_dim(), config_.causal}; }
+
+Dropout Denoiser::dropout(int layer, int branch) const {
+    return {noise_.dropout, noise_.seed, noise_.step, static_cast<std::uint32_t>(Purpose::dropout) + 2 * layer + branch,
+            noise_.first_row};
+}
+
+Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise) {
+    if (length < 1 || length > config_.max_length()) {
+        return fail("A pass of " + std::to_string(length) + " places is outside this model's range of 1 to " +
+                    std::to_string(config_.max_length()) + "; choose another length.");
+    }
+    if (auto room = reserve(batch, length); !room) return tl::unexpected(room.error());
+    ids_ = ids;
+    time_row_ = time_row;
+    batch_ = batch;
+    length_ = length;
+    noise_ = noise;
+
+    Activations& a = activations_;
+    a.resize(batch * length);
+    const float eps = config_.norm_eps;
+    const int d = config_.d_model;
+    const float* time_table =
+        config_.time_rows > 0 ? embedding() + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
+
+    ops_->embed(a.embedded, ids, embedding(), time_table, time_row, length);
+    ops_->norm(a.blocks[0].input, a.embedded, eps);
+    for (int layer = 0; layer < config_.n_layer; ++layer) {
+        const Block& weights = blocks_[layer];
+        Activations::Block& block = a.blocks[layer];
+        const Matrix& next = layer + 1 < config_.n_layer ? a.blocks[layer + 1].input : a.output;
+
+        ops_->norm(a.normed, block.input, eps);
+        ops_->linear(block.qkv, a.normed, weights.qkv, {});
+        ops_->rope_norm(block.qkv, rope_.as<float>(), block.inverse_rms, heads(), eps);
+        ops_->attention(block.attended, block.qkv, block.log_sum_exp, heads());
+        ops_->linear(block.middle, block.attended, weights.attention_out,
+                     {Epilogue::Kind::residual, block.input, dropout(layer, 0)});
+
+        ops_->norm(a.normed, block.middle, eps);
+        ops_->linear(block.hidden, a.normed, weights.up, {Epilogue::Kind::relu2, {}, {}});
+        ops_->linear(next, block.hidden, weights.down, {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
+    }
+    ops_->norm(a.normed, a.output, eps);
+    ops_->linear(a.logits, a.normed, head_, {});
+    return a.logits;
+}
+
+Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
+                               std::span<float> logits) {
+    const std::size_t bytes = (ids.size() + time_row.size()) * sizeof(int);
+    if (input_.bytes() < bytes) {
+        auto input = ops_->allocate(bytes);
+        if (!input) return tl::unexpected(input.error());
+        input_ = std::move(*input);
+    }
+    int* device = input_.as<int>();
+    ops_->upload(device, ids.data(), ids.size_bytes());
+    ops_->upload(device + ids.size(), time_row.data(), time_row.size_bytes());
+    auto out = forward(device, device + ids.size(), batch, length);
+    if (!out) return tl::unexpected(out.error());
+    if (auto done = ops_->finish(); !done) return done;
+    ops_->download(logits.data(), out->data, logits.size_bytes());
+    return {};
+}
+
+}  // namespace folio

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "core/model/config.h"
+
+namespace folio {
+
+/// What the optimiser needs to know of a tensor.
+enum class TensorKind { embedding, matrix, head };
+
+/// One tensor of the denoiser: its name in the weights file, [rows, cols] = [out, in] (row-major), and its first
+/// element in the parameter arena, in which all lie one behind another without gaps.
+struct TensorSpec {
+    std::string name;
+    TensorKind kind;
+    int rows, cols;
+    std::size_t offset;
+
+    std::size_t count() const { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols); }
+};
+
+/// The one list of tensors: calls f(const TensorSpec&) for each in arena order. c_q, c_k and c_v are neighbours, so
+/// q|k|v is a single product with a [3 d_model, d_model] matrix.
+template <class F>
+void for_each_tensor(const ModelConfig& config, F&& f) {
+    std::size_t offset = 0;
+    const auto visit = [&](std::string name, TensorKind kind, int rows, int cols) {
+        const TensorSpec tensor{std::move(name), kind, rows, cols, offset};
+        f(tensor);
+        offset += tensor.count();
+    };
+    const int d = config.d_model;
+    visit("token_emb.weight", TensorKind::embedding, config.vocab_size, d);
+    if (config.time_rows > 0) visit("time_emb.weight", TensorKind::embedding, config.time_rows, d);
+    for (int layer = 0; layer < config.n_layer; ++layer) {
+        const std::string block = "blocks." + std::to_string(layer) + ".";
+        visit(block + "attn.c_q.weight", TensorKind::matrix, d, d);
+        visit(block + "attn.c_k.weight", TensorKind::matrix, d, d);
+        visit(block + "attn.c_v.weight", TensorKind::matrix, d, d);
+        visit(block + "attn.c_proj.weight", TensorKind::matrix, d, d);
+        visit(block + "mlp.c_fc.weight", TensorKind::matrix, config.d_ff, d);
+        visit(block + "mlp.c_proj.weight", TensorKind::matrix, d, config.d_ff);
+    }
+    visit("output_head.weight", TensorKind::head, config.vocab_size, d);
+}
+
+/// The length of the parameter arena, in floats.
+inline std::size_t parameter_count(const ModelConfig& config) {
+    std::size_t count = 0;
+    for_each_tensor(config, [&](const TensorSpec& tensor) { count += tensor.count(); });
+    return count;
+}
+
+}  // namespace folio

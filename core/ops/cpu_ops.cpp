@@ -1,0 +1,138 @@
+#include "core/ops/cpu_ops.h"
+
+#include <cassert>
+#include <cstdlib>
+#include <cstring>
+
+namespace folio {
+
+CpuOps::CpuOps(Parallel& parallel, const Microkernels& kernels, Precision precision)
+    : parallel_(parallel),
+      kernels_(kernels),
+      product_(precision == Precision::bf16 ? *kernels.bf16 : kernels.f32),
+      workers_(static_cast<std::size_t>(parallel.width())) {}
+
+CpuOps::~CpuOps() {
+    for (Scratch& scratch : workers_) std::free(scratch.data);
+}
+
+Result<Storage> CpuOps::allocate(std::size_t bytes) {
+    void* data = std::aligned_alloc(gemm::alignment, gemm::align(std::max<std::size_t>(bytes, 1)));
+    if (!data) {
+        return fail("There is not enough memory: " + std::to_string((bytes + (1 << 20) - 1) >> 20) +
+                    " MiB more were needed; use a smaller model, batch or length.");
+    }
+    return Storage(*this, data, bytes);
+}
+
+void CpuOps::release(void* data) { std::free(data); }
+// Nothing may come from nowhere, which memcpy alone does not allow.
+void CpuOps::upload(void* device, const void* host, std::size_t bytes) {
+    if (bytes > 0) std::memcpy(device, host, bytes);
+}
+void CpuOps::download(void* host, const void* device, std::size_t bytes) {
+    if (bytes > 0) std::memcpy(host, device, bytes);
+}
+
+Result<void> CpuOps::finish() {
+    if (failure_.empty()) return {};
+    std::string sentence;
+    sentence.swap(failure_);
+    return fail(std::move(sentence));
+}
+
+bool CpuOps::grow(Scratch& scratch, std::size_t bytes) {
+    if (scratch.bytes >= bytes) return true;
+    release(scratch.data);
+    scratch = {};
+    scratch.data = std::aligned_alloc(gemm::alignment, gemm::align(bytes));
+    if (!scratch.data) {
+        failure_ = "There is not enough memory for a product of this size; use a smaller model, batch or length.";
+        return false;
+    }
+    scratch.bytes = gemm::align(bytes);
+    return true;
+}
+
+bool CpuOps::grow_workers(std::size_t bytes) {
+    for (Scratch& scratch : workers_)
+        if (!grow(scratch, bytes)) return false;
+    return true;
+}
+
+Result<void> CpuOps::pack(Weight& weight, const float* values, int out, int in, bool training) {
+    const auto pack_into = [&](Storage& storage, gemm::Operand b, int cols, int depth) -> Result<void> {
+        const std::size_t bytes = gemm::packed_bytes(product_, cols, depth);
+        if (storage.bytes() != bytes) {
+            auto fresh = allocate(bytes);
+            if (!fresh) return tl::unexpected(fresh.error());
+            storage = std::move(*fresh);
+        }
+        void* packed = storage.as<void>();
+        parallel_.each(gemm::panels(product_, cols),
+                       [&](int panel, int) { gemm::pack_panel(product_, packed, b, cols, depth, panel); });
+        return {};
+    };
+    weight.out = out;
+    weight.in = in;
+    if (auto done = pack_into(weight.forward, {values, in, 1}, out, in); !done) return done;
+    return training ? pack_into(weight.backward, {values, 1, in}, in, out) : Result<void>{};
+}
+
+void CpuOps::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
+                   int length) {
+    over_rows(out.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            const float* row = table + static_cast<std::ptrdiff_t>(ids[r]) * out.cols;
+            if (time_table) {
+                const float* time = time_table + static_cast<std::ptrdiff_t>(time_row[r / length]) * out.cols;
+                kernels_.add(out.row(r), row, time, out.cols);
+            } else {
+                std::memcpy(out.row(r), row, sizeof(float) * out.cols);
+            }
+        }
+    });
+}
+
+void CpuOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {
+    assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows);
+    product({in.data, in.stride, 1}, in.rows, weight.forward.as<void>(), weight.out, weight.in,
+            [&](float* sums, int stride, int first, int rows, int col, int cols) {
+                for (int i = 0; i < rows; ++i) {
+                    float* sum = sums + i * stride;
+                    float* to = out.row(first + i) + col;
+                    switch (epilogue.kind) {
+                        case Epilogue::Kind::store: std::memcpy(to, sum, sizeof(float) * cols); break;
+                        case Epilogue::Kind::relu2: kernels_.relu2(to, sum, cols); break;
+                        case Epilogue::Kind::residual:
+                            if (epilogue.dropout.rate > 0) {
+                                const std::uint64_t row = epilogue.dropout.first_row + static_cast<std::uint64_t>(first + i);
+                                kernels_.dropout(sum, sum, cols, row * out.cols + col, epilogue.dropout);
+                            }
+                            kernels_.add(to, epilogue.residual.row(first + i) + col, sum, cols);
+                            break;
+                    }
+                }
+            });
+}
+
+void CpuOps::norm(Matrix out, Matrix in, float eps) {
+    over_rows(out.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) kernels_.norm(out.row(r), in.row(r), in.cols, eps);
+    });
+}
+
+void CpuOps::rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) {
+    const int both = 2 * heads.n_head;
+    over_rows(qkv.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            const float* turn = rope + static_cast<std::ptrdiff_t>(r % heads.length) * heads.head_dim;
+            for (int h = 0; h < both; ++h) {
+                const float inverse = kernels_.rope_norm(qkv.row(r) + h * heads.head_dim, turn, heads.head_dim, eps);
+                if (inverse_rms) inverse_rms[static_cast<std::ptrdiff_t>(r) * both + h] = inverse;
+            }
+        }
+    });
+}
+
+}  // namespace folio

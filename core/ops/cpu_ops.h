@@ -1,0 +1,91 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/parallel.h"
+#include "core/ops/gemm.h"
+#include "core/ops/microkernels.h"
+#include "core/ops/ops.h"
+
+namespace folio {
+
+/// The forward verbs on the CPU: blocked products and row loops over one set of micro-kernels. Work is split over outputs
+/// only, so results do not depend on the number of threads; they do depend on the set and the precision.
+class CpuOps : public Ops {
+public:
+    /// `precision` bf16 needs a set that has bf16 products. Both references must outlive the object.
+    CpuOps(Parallel& parallel, const Microkernels& kernels, Precision precision);
+    ~CpuOps() override;
+    CpuOps(const CpuOps&) = delete;
+    CpuOps& operator=(const CpuOps&) = delete;
+
+    Result<Storage> allocate(std::size_t bytes) override;
+    void release(void* data) override;
+    void upload(void* device, const void* host, std::size_t bytes) override;
+    void download(void* host, const void* device, std::size_t bytes) override;
+    Result<void> finish() override;
+
+    Result<void> pack(Weight& weight, const float* values, int out, int in, bool training) override;
+    void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
+               int length) override;
+    void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;
+    void norm(Matrix out, Matrix in, float eps) override;
+    void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) override;
+    void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) override;
+
+protected:
+    /// Memory that only grows, so that a steady state allocates nothing.
+    struct Scratch {
+        void* data = nullptr;
+        std::size_t bytes = 0;
+    };
+
+    /// Makes `scratch` large enough; false (and a sentence kept for finish) where memory is out.
+    bool grow(Scratch& scratch, std::size_t bytes);
+    /// The same for every worker's own scratch.
+    bool grow_workers(std::size_t bytes);
+    /// out = finish(a [rows, depth] times packed b): the whole product, split over row blocks and groups of panels.
+    template <class Finish>
+    void product(gemm::Operand a, int rows, const void* packed, int cols, int depth, Finish&& finish);
+    /// Calls f(first, last, worker) over ranges of rows.
+    template <class F>
+    void over_rows(int rows, F&& f);
+
+    Parallel& parallel_;
+    const Microkernels& kernels_;
+    const Product& product_;
+    std::vector<Scratch> workers_;
+    std::string failure_;
+};
+
+template <class F>
+void CpuOps::over_rows(int rows, F&& f) {
+    constexpr int least = 8;  // rows too few to be worth a hand-over
+    const int chunk = std::max(least, gemm::divide_up(rows, 4 * parallel_.width()));
+    parallel_.each(gemm::divide_up(rows, chunk),
+                   [&](int i, int worker) { f(i * chunk, std::min(rows, (i + 1) * chunk), worker); });
+}
+
+template <class Finish>
+void CpuOps::product(gemm::Operand a, int rows, const void* packed, int cols, int depth, Finish&& finish) {
+    if (rows == 0) return;
+    // Small products are cut finer, so that every worker has a share.
+    const int width = parallel_.width();
+    int block = product_.row_block;
+    while (block > product_.rows && gemm::divide_up(rows, block) < 2 * width) block = gemm::round_up(block / 2, product_.rows);
+    const int blocks = gemm::divide_up(rows, block), panels = gemm::panels(product_, cols);
+    const int groups = std::min(panels, blocks >= 2 * width ? 1 : gemm::divide_up(2 * width, blocks));
+    if (!grow_workers(gemm::scratch_bytes(product_, block, depth))) return;
+    parallel_.each(blocks * groups, [&](int index, int worker) {
+        const int first = index / groups * block, group = index % groups;
+        gemm::multiply_block(product_, workers_[worker].data, a.from_lane(first), std::min(block, rows - first), packed, cols,
+                             depth, panels * group / groups, panels * (group + 1) / groups,
+                             [&](float* sums, int stride, int col, int count) {
+                                 finish(sums, stride, first, std::min(block, rows - first), col, count);
+                             });
+    });
+}
+
+}  // namespace folio

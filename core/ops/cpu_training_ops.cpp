@@ -1,0 +1,237 @@
+#include <cassert>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+#include "core/ops/cpu_training_ops.h"
+
+namespace folio {
+
+CpuTrainingOps::~CpuTrainingOps() {
+    std::free(panels_.data);
+    std::free(update_.data);
+}
+
+const void* CpuTrainingOps::pack_shared(gemm::Operand b, int cols, int depth) {
+    if (!grow(panels_, gemm::packed_bytes(product_, cols, depth))) return nullptr;
+    parallel_.each(gemm::panels(product_, cols),
+                   [&](int panel, int) { gemm::pack_panel(product_, panels_.data, b, cols, depth, panel); });
+    return panels_.data;
+}
+
+void CpuTrainingOps::zero(float* data, std::size_t count) {
+    over_elements(count, [&](std::size_t first, std::size_t n) { std::memset(data + first, 0, sizeof(float) * n); });
+}
+
+void CpuTrainingOps::replay(int, void (*body)(void* context), void* context) { body(context); }
+
+void CpuTrainingOps::linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) {
+    assert(dx.cols == weight.in && dy.cols == weight.out && dx.rows == dy.rows);
+    product({dy.data, dy.stride, 1}, dy.rows, weight.backward.as<void>(), weight.in, weight.out,
+            [&](float* sums, int stride, int first, int rows, int col, int cols) {
+                for (int i = 0; i < rows; ++i) {
+                    float* sum = sums + i * stride;
+                    if (relu2_out) kernels_.relu2_backward(sum, relu2_out->row(first + i) + col, cols);
+                    std::memcpy(dx.row(first + i) + col, sum, sizeof(float) * cols);
+                }
+            });
+}
+
+void CpuTrainingOps::linear_backward_weight(Matrix dw, Matrix dy, Matrix x) {
+    assert(dw.rows == dy.cols && dw.cols == x.cols && dy.rows == x.rows);
+    const void* packed = pack_shared({x.data, 1, x.stride}, x.cols, x.rows);
+    if (!packed) return;
+    product({dy.data, 1, dy.stride}, dy.cols, packed, x.cols, x.rows,
+            [&](float* sums, int stride, int first, int rows, int col, int cols) {
+                for (int i = 0; i < rows; ++i) {
+                    float* to = dw.row(first + i) + col;
+                    kernels_.add(to, to, sums + i * stride, cols);
+                }
+            });
+}
+
+void CpuTrainingOps::norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) {
+    over_rows(dx.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) kernels_.norm_backward(dx.row(r), dy.row(r), x.row(r), x.cols, eps);
+    });
+}
+
+void CpuTrainingOps::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms, const Heads& heads) {
+    const int both = 2 * heads.n_head;
+    over_rows(qkv.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            const float* turn = rope + static_cast<std::ptrdiff_t>(r % heads.length) * heads.head_dim;
+            for (int h = 0; h < both; ++h)
+                kernels_.rope_norm_backward(dqkv.row(r) + h * heads.head_dim, qkv.row(r) + h * heads.head_dim, turn,
+                                            heads.head_dim, inverse_rms[static_cast<std::ptrdiff_t>(r) * both + h]);
+        }
+    });
+}
+
+void CpuTrainingOps::dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) {
+    over_rows(out.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r)
+            kernels_.dropout(out.row(r), dx.row(r), out.cols, (dropout.first_row + static_cast<std::uint64_t>(r)) * out.cols,
+                             dropout);
+    });
+}
+
+void CpuTrainingOps::embed_backward(float* dtable, int, float* dtime, Matrix dout, const int* ids, const int* time_row, int length) {
+    constexpr int columns = 32;
+    parallel_.each(gemm::divide_up(dout.cols, columns), [&](int chunk, int) {
+        const int first = chunk * columns, n = std::min(columns, dout.cols - first);
+        for (int r = 0; r < dout.rows; ++r) {
+            const float* from = dout.row(r) + first;
+            float* to = dtable + static_cast<std::ptrdiff_t>(ids[r]) * dout.cols + first;
+            kernels_.add(to, to, from, n);
+            if (dtime) {
+                float* time = dtime + static_cast<std::ptrdiff_t>(time_row[r / length]) * dout.cols + first;
+                kernels_.add(time, time, from, n);
+            }
+        }
+    });
+}
+
+void CpuTrainingOps::cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
+                           int excluded) {
+    const int n = logits.cols;
+    over_rows(logits.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            float* d = dlogits.row(r);
+            if (weights[r] == 0.f) {
+                std::memset(d, 0, sizeof(float) * n);
+                loss[r] = 0.f;
+                continue;
+            }
+            const float* logit = logits.row(r);
+            const float right = logit[targets[r]];
+            float top = -std::numeric_limits<float>::infinity();
+            for (int j = 0; j < n; ++j)
+                if (j != excluded && !(logit[j] <= top)) top = logit[j];
+            if (d != logit) std::memcpy(d, logit, sizeof(float) * n);
+            if (excluded >= 0) d[excluded] = top - 100.f;
+            const float total = kernels_.exp_sum(d, n, 1.f, -top);
+            loss[r] = weights[r] * (std::log(total) + top - right);
+            kernels_.scale(d, d, n, weights[r] / total);
+            d[targets[r]] -= weights[r];
+        }
+    });
+}
+
+void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
+                            const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
+                            std::uint32_t step) {
+    if (!grow_workers(sizeof(std::uint64_t) * length)) return;
+    parallel_.each(batch, [&](int b, int worker) {
+        auto* keys = static_cast<std::uint64_t*>(workers_[worker].data);
+        const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(b) * length;
+        for (int i = 0; i < length; ++i) {
+            const std::uint32_t word = philox_word(seed, static_cast<std::uint64_t>(row + i), step, Purpose::mask_place);
+            keys[i] = static_cast<std::uint64_t>(word) << 32 | static_cast<std::uint32_t>(i);
+            input[row + i] = targets[row + i] = text[starts[b] + i];
+            weights[row + i] = 0.f;
+        }
+        std::nth_element(keys, keys + counts[b] - 1, keys + length);
+        for (int i = 0; i < counts[b]; ++i) {
+            const std::ptrdiff_t at = row + static_cast<std::uint32_t>(keys[i]);
+            input[at] = mask_id;
+            weights[at] = row_weights[b];
+        }
+    });
+}
+
+void CpuTrainingOps::squared_norm(double* result, const float* data, std::size_t count) {
+    constexpr std::size_t chunk = 1 << 16;
+    const int chunks = static_cast<int>((count + chunk - 1) / chunk);
+    if (!grow(update_, sizeof(double) * chunks)) return;
+    auto* partial = static_cast<double*>(update_.data);
+    parallel_.each(chunks, [&](int c, int) {
+        const float* from = data + static_cast<std::size_t>(c) * chunk;
+        const std::size_t n = std::min(chunk, count - static_cast<std::size_t>(c) * chunk);
+        double total = 0;
+        for (std::size_t i = 0; i < n; i += 1024) {
+            const int part = static_cast<int>(std::min<std::size_t>(1024, n - i));
+            total += kernels_.dot(from + i, from + i, part);
+        }
+        partial[c] = total;
+    });
+    *result = 0;
+    for (int c = 0; c < chunks; ++c) *result += partial[c];
+}
+
+void CpuTrainingOps::adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
+                   std::size_t count, const AdamW& options) {
+    over_elements(count, [&](std::size_t i, std::size_t n) {
+        kernels_.adamw(parameters + i, moment1 + i, moment2 + i, gradient + i, n, *scale, options);
+    });
+}
+
+void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
+                  const Muon& options) {
+    // The orthogonal factor is sought on the side with fewer rows.
+    const bool flip = rows > cols;
+    const int r = flip ? cols : rows, c = flip ? rows : cols;
+    const std::size_t size = static_cast<std::size_t>(rows) * cols, square = static_cast<std::size_t>(r) * r;
+    if (!grow(update_, sizeof(float) * (size + 2 * square))) return;
+    float *x = static_cast<float*>(update_.data), *gram = x + size, *polynomial = gram + square;
+
+    double total = 0;
+    for (int i = 0; i < rows; ++i) {
+        double row = 0;
+        for (int j = 0; j < cols; ++j) {
+            const std::size_t at = static_cast<std::size_t>(i) * cols + j;
+            const float g = gradient[at] * *scale;
+            momentum[at] = options.momentum * momentum[at] + g;
+            const float update = g + options.momentum * momentum[at];
+            x[flip ? static_cast<std::size_t>(j) * rows + i : at] = update;
+            row += static_cast<double>(update) * update;
+        }
+        total += row;
+    }
+    const float inverse = static_cast<float>(1.0 / (std::sqrt(total) + 1e-7));
+    kernels_.scale(x, x, static_cast<int>(size), inverse);
+
+    constexpr float a1 = 3.4445f, a3 = -4.7750f, a5 = 2.0315f;
+    for (int iteration = 0; iteration < 5; ++iteration) {
+        const auto store = [&](float* out, int stride_out) {
+            return [=](float* sums, int stride, int first, int n, int col, int count) {
+                for (int i = 0; i < n; ++i)
+                    std::memcpy(out + static_cast<std::ptrdiff_t>(first + i) * stride_out + col, sums + i * stride,
+                                sizeof(float) * count);
+            };
+        };
+        const void* packed = pack_shared({x, c, 1}, r, c);
+        if (!packed) return;
+        product({x, c, 1}, r, packed, r, c, store(gram, r));
+        if (!(packed = pack_shared({gram, 1, r}, r, r))) return;
+        product({gram, r, 1}, r, packed, r, r, [&](float* sums, int stride, int first, int n, int col, int count) {
+            for (int i = 0; i < n; ++i) {
+                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(first + i) * r + col;
+                for (int j = 0; j < count; ++j) polynomial[at + j] = a3 * gram[at + j] + a5 * sums[i * stride + j];
+            }
+        });
+        if (!(packed = pack_shared({x, 1, c}, c, r))) return;
+        product({polynomial, r, 1}, r, packed, c, r, [&](float* sums, int stride, int first, int n, int col, int count) {
+            for (int i = 0; i < n; ++i) {
+                float* to = x + static_cast<std::ptrdiff_t>(first + i) * c + col;
+                for (int j = 0; j < count; ++j) to[j] = a1 * to[j] + sums[i * stride + j];
+            }
+        });
+    }
+    const float decay = 1.f - options.lr * options.weight_decay;
+    const float step = options.lr * std::sqrt(std::max(1.f, static_cast<float>(rows) / static_cast<float>(cols)));
+    for (int i = 0; i < rows; ++i)
+        for (int j = 0; j < cols; ++j) {
+            const std::size_t at = static_cast<std::size_t>(i) * cols + j;
+            parameters[at] = parameters[at] * decay - step * x[flip ? static_cast<std::size_t>(j) * rows + i : at];
+        }
+}
+
+void CpuTrainingOps::ema(float* average, const float* values, std::size_t count, float decay) {
+    over_elements(count, [&](std::size_t first, std::size_t n) {
+        for (std::size_t i = first; i < first + n; ++i) average[i] = decay * average[i] + (1.f - decay) * values[i];
+    });
+}
+
+}  // namespace folio

@@ -1,0 +1,57 @@
+#pragma once
+
+#include "core/ops/cpu_ops.h"
+
+namespace folio {
+
+/// The backward verbs, losses and optimisers on the CPU, beside the forward ones.
+class CpuTrainingOps final : public CpuOps, public TrainingOps {
+public:
+    using CpuOps::CpuOps;
+    ~CpuTrainingOps() override;
+
+    void zero(float* data, std::size_t count) override;
+    void replay(int key, void (*body)(void* context), void* context) override;
+    void linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) override;
+    void linear_backward_weight(Matrix dw, Matrix dy, Matrix x) override;
+    void norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) override;
+    void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                            const Heads& heads) override;
+    void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
+                            const Heads& heads) override;
+    void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) override;
+    void embed_backward(float* dtable, int vocab_size, float* dtime, Matrix dout, const int* ids, const int* time_row,
+                        int length) override;
+    void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
+                       int excluded) override;
+    void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
+                        const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
+                        std::uint32_t step) override;
+    void squared_norm(double* result, const float* data, std::size_t count) override;
+    void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
+               std::size_t count, const AdamW& options) override;
+    void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
+              const Muon& options) override;
+    void ema(float* average, const float* values, std::size_t count, float decay) override;
+
+private:
+    /// Packs b [depth, cols] into the shared panels; null where memory is out.
+    const void* pack_shared(gemm::Operand b, int cols, int depth);
+    /// Calls f(first, count) over ranges of elements.
+    template <class F>
+    void over_elements(std::size_t count, F&& f);
+
+    Scratch panels_;
+    Scratch update_;
+};
+
+template <class F>
+void CpuTrainingOps::over_elements(std::size_t count, F&& f) {
+    constexpr std::size_t chunk = 1 << 16;
+    parallel_.each(static_cast<int>((count + chunk - 1) / chunk), [&](int i, int) {
+        const std::size_t first = static_cast<std::size_t>(i) * chunk;
+        f(first, std::min(chunk, count - first));
+    });
+}
+
+}  // namespace folio

@@ -1,0 +1,198 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "core/base/philox.h"
+#include "core/base/result.h"
+
+/// Every verb that a model is made of, as coarse as a good backend can fuse. A forward pass takes `Ops&`, a backward pass
+/// both interfaces. All arrays are on the device and f32 unless said otherwise; rows are positions, sequence after
+/// sequence, `length` rows each. Gradient contract: parameter gradients are added to (+=), activation gradients are
+/// overwritten (=), except that the backward of a norm adds to the gradient of its residual stream (+=).
+namespace folio {
+
+class Ops;
+
+/// Device memory with an owner.
+class Storage {
+public:
+    Storage() = default;
+    Storage(Ops& ops, void* data, std::size_t bytes) : ops_(&ops), data_(data), bytes_(bytes) {}
+    Storage(Storage&& other) noexcept { swap(other); }
+    Storage& operator=(Storage&& other) noexcept {
+        Storage(std::move(other)).swap(*this);
+        return *this;
+    }
+    ~Storage();
+
+    std::size_t bytes() const { return bytes_; }
+    template <class T>
+    T* as() const {
+        return static_cast<T*>(data_);
+    }
+
+private:
+    void swap(Storage& other) noexcept {
+        std::swap(ops_, other.ops_);
+        std::swap(data_, other.data_);
+        std::swap(bytes_, other.bytes_);
+    }
+
+    Ops* ops_ = nullptr;
+    void* data_ = nullptr;
+    std::size_t bytes_ = 0;
+};
+
+/// A view of f32 on the device, row-major.
+struct Matrix {
+    float* data = nullptr;
+    int rows = 0;
+    int cols = 0;
+    int stride = 0;
+
+    Matrix() = default;
+    Matrix(float* data, int rows, int cols) : data(data), rows(rows), cols(cols), stride(cols) {}
+    Matrix(float* data, int rows, int cols, int stride) : data(data), rows(rows), cols(cols), stride(stride) {}
+
+    float* row(int i) const { return data + static_cast<std::ptrdiff_t>(i) * stride; }
+    Matrix columns(int first, int count) const { return {data + first, rows, count, stride}; }
+    Matrix rows_from(int first, int count) const { return {row(first), count, cols, stride}; }
+};
+
+/// The matrix [out, in] of a linear layer, packed as the backend's products like it. Made by `Ops::pack`.
+struct Weight {
+    int out = 0;
+    int in = 0;
+    Storage forward;   // for y = x W^T
+    Storage backward;  // for dx = dy W; only where training asked for it
+};
+
+/// Inverted dropout, its mask addressed by {row * cols + column, step, purpose}: nothing is stored for the backward pass.
+struct Dropout {
+    float rate = 0;  // 0: none
+    std::uint64_t seed = 0;
+    std::uint32_t step = 0;
+    std::uint32_t purpose = 0;
+    std::uint64_t first_row = 0;  // the number of row 0 within the whole batch
+};
+
+/// What happens to a product before it is stored.
+struct Epilogue {
+    enum class Kind {
+        store,     // out = xW
+        relu2,     // out = max(0, xW)^2
+        residual,  // out = residual + dropout(xW); residual may be out itself
+    };
+    Kind kind = Kind::store;
+    Matrix residual;
+    Dropout dropout;
+};
+
+/// Which heads lie in a row of q|k|v [R, 3 d_model], and how they attend.
+struct Heads {
+    int length = 0;  // rows per sequence
+    int n_head = 0;
+    int head_dim = 0;
+    bool causal = false;
+};
+
+/// Forward verbs.
+class Ops {
+public:
+    virtual ~Ops() = default;
+
+    /// Uninitialised memory, 64-byte aligned; fails in one sentence when there is none.
+    virtual Result<Storage> allocate(std::size_t bytes) = 0;
+    virtual void release(void* data) = 0;
+    virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
+    virtual void download(void* host, const void* device, std::size_t bytes) = 0;
+    /// Returns when all work given so far is done, or the first thing that went wrong since the last call.
+    virtual Result<void> finish() = 0;
+
+    /// Packs `values` [out, in] for products; the second time into the same memory. `training` also packs for backward.
+    virtual Result<void> pack(Weight& weight, const float* values, int out, int in, bool training) = 0;
+
+    /// out[r] = table[ids[r]] (+ time_table[time_row[r / length]] where time_table is not null). ids, time_row: int32.
+    virtual void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
+                       int length) = 0;
+    /// out [R, out] = epilogue(in [R, in] W^T).
+    virtual void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) = 0;
+    /// out = in / sqrt(mean(in^2) + eps), row by row (RMSNorm without gain, Zhang & Sennrich 2019). out may be in.
+    virtual void norm(Matrix out, Matrix in, float eps) = 0;
+    /// Rotates q and k in place by their positions (Su et al. 2021; first half paired with second half), then RMS-norms
+    /// each head. rope: [positions, head_dim] = cos | sin. inverse_rms [R, 2 n_head] is kept for the backward pass where
+    /// it is not null: q's heads, then k's.
+    virtual void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) = 0;
+    /// out [R, d_model] = softmax(q k^T / sqrt(head_dim)) v per head, within each sequence. q and k must be normed, as
+    /// their logits are then within sqrt(head_dim) and no maximum is taken. log_sum_exp [R, n_head] is kept where not null.
+    virtual void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) = 0;
+};
+
+inline Storage::~Storage() {
+    if (ops_ && data_) ops_->release(data_);
+}
+
+/// One pass of decoupled AdamW (Loshchilov & Hutter 2019) over a range of the parameter arena, with its EMA.
+struct AdamW {
+    float lr = 0, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f, weight_decay = 0;
+    float correction1 = 1, correction2 = 1;  // 1 - beta^step
+};
+
+/// Momentum orthogonalised by Newton-Schulz (Jordan et al. 2024, "Muon") for one matrix.
+struct Muon {
+    float lr = 0, momentum = 0.95f, weight_decay = 0;
+};
+
+/// Backward passes, losses, corruption and optimisers.
+class TrainingOps {
+public:
+    virtual ~TrainingOps() = default;
+
+    virtual void zero(float* data, std::size_t count) = 0;
+    /// Runs body; a device that can record captures it once per key and launches the record afterwards. Inside: no
+    /// allocation and no host read.
+    virtual void replay(int key, void (*body)(void* context), void* context) = 0;
+
+    /// dx [R, in] = dy [R, out] W; where relu2_out (the forward's max(0, z)^2 [R, in]) is given, the gradient of z:
+    /// dx *= 2 sqrt(relu2_out).
+    virtual void linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) = 0;
+    /// dw [out, in] += dy^T x.
+    virtual void linear_backward_weight(Matrix dw, Matrix dy, Matrix x) = 0;
+    /// dx += the gradient of norm at x.
+    virtual void norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) = 0;
+    /// In place on dq and dk of dqkv: back through head norm and rotation. qkv as rope_norm left it.
+    virtual void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                                    const Heads& heads) = 0;
+    /// dqkv from dout; out, qkv and log_sum_exp as the forward pass left them (Dao et al. 2022: probabilities are redone).
+    virtual void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
+                                    const Heads& heads) = 0;
+    /// out = dx times the dropout mask of the forward pass.
+    virtual void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) = 0;
+    /// dtable[ids[r]] += dout[r]; dtime[time_row[r / length]] += dout[r] where dtime is not null. Split over columns.
+    virtual void embed_backward(float* dtable, int vocab_size, float* dtime, Matrix dout, const int* ids,
+                                const int* time_row, int length) = 0;
+    /// Per row: loss[r] = weights[r] * -log softmax(logits[r])[targets[r]] with column `excluded` (-1: none) left out, and
+    /// dlogits[r] its gradient, 0 where weights[r] is 0. dlogits may be logits.
+    virtual void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
+                               int excluded) = 0;
+    /// Windows out of a text and their masked copies: row b is text[starts[b] .. + length); the counts[b] places with the
+    /// smallest {Philox word of (b * length + place, step, mask_place), place} become mask_id and get weight
+    /// row_weights[b], all others weight 0.
+    virtual void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
+                                const int* counts, const float* row_weights, int batch, int length, int mask_id,
+                                std::uint64_t seed, std::uint32_t step) = 0;
+    /// *result = sum of squares (f64 accumulation in a fixed order).
+    virtual void squared_norm(double* result, const float* data, std::size_t count) = 0;
+    /// parameters, moment1, moment2 updated by gradient * (*scale).
+    virtual void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
+                       std::size_t count, const AdamW& options) = 0;
+    /// parameters [rows, cols] and momentum updated; scale as in adamw. Step length lr * sqrt(max(1, rows / cols)).
+    virtual void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
+                      const Muon& options) = 0;
+    /// average = decay * average + (1 - decay) * values.
+    virtual void ema(float* average, const float* values, std::size_t count, float decay) = 0;
+};
+
+}  // namespace folio

@@ -1,0 +1,394 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "core/base/philox.h"
+#include "core/ops/ops.h"
+
+/// The plain twin of every verb of `Ops` and `TrainingOps`: one loop nest an operation, with nothing in mind but to be
+/// read. Templates on the scalar T: float, double (what the fast kernels are measured against) and std::complex<double>
+/// (the tests differentiate every forward by complex step). Gradient contract and meaning of the arguments: ops.h.
+namespace folio::plain {
+
+/// A row-major view, as `Matrix` is one of float.
+template <class T>
+struct View {
+    T* data = nullptr;
+    int rows = 0;
+    int cols = 0;
+    int stride = 0;
+
+    View() = default;
+    View(T* data, int rows, int cols) : View(data, rows, cols, cols) {}
+    View(T* data, int rows, int cols, int stride) : data(data), rows(rows), cols(cols), stride(stride) {}
+
+    T& operator()(int row, int col) const { return data[static_cast<std::ptrdiff_t>(row) * stride + col]; }
+    View columns(int first, int count) const { return {data + first, rows, count, stride}; }
+    View rows_from(int first, int count) const { return {&(*this)(first, 0), count, cols, stride}; }
+};
+
+/// What comparisons look at: the part of a number that is not the infinitesimal of a complex step.
+inline float real_part(float x) { return x; }
+inline double real_part(double x) { return x; }
+inline double real_part(const std::complex<double>& x) { return x.real(); }
+
+/// The factor of element [row, col] of a matrix `cols` wide: 0 or 1 / (1 - rate).
+template <class T>
+T dropout_factor(const Dropout& dropout, int row, int col, int cols) {
+    if (dropout.rate == 0) return T(1);
+    const std::uint64_t index = (dropout.first_row + static_cast<std::uint64_t>(row)) * static_cast<std::uint64_t>(cols) +
+                                static_cast<std::uint64_t>(col);
+    const std::uint32_t word = philox_word(dropout.seed, index, dropout.step, static_cast<Purpose>(dropout.purpose));
+    const auto limit = static_cast<std::uint32_t>(static_cast<double>(dropout.rate) * 4294967296.0);
+    return word >= limit ? T(1) / (T(1) - T(dropout.rate)) : T(0);
+}
+
+// ---- Forward ---------------------------------------------------------------------------------------------------
+
+/// out [R, D]; ids [R]; table [vocab_size, D]; time_row [R / length] and time_table [time_rows, D], or null.
+template <class T>
+void embed(View<T> out, const int* ids, const T* table, const T* time_table, const int* time_row, int length) {
+    const std::ptrdiff_t D = out.cols;
+    for (int r = 0; r < out.rows; ++r) {
+        for (int c = 0; c < D; ++c) {
+            out(r, c) = table[ids[r] * D + c];
+            if (time_table) out(r, c) += time_table[time_row[r / length] * D + c];
+        }
+    }
+}
+
+/// out [R, N] = epilogue(in [R, K] weight [N, K]^T); residual [R, N] where kind says so.
+template <class T>
+void linear(View<T> out, View<T> in, View<T> weight, Epilogue::Kind kind = Epilogue::Kind::store, View<T> residual = {},
+            const Dropout& dropout = {}) {
+    for (int r = 0; r < out.rows; ++r) {
+        for (int n = 0; n < out.cols; ++n) {
+            T sum(0);
+            for (int k = 0; k < in.cols; ++k) sum += in(r, k) * weight(n, k);
+            switch (kind) {
+                case Epilogue::Kind::store: out(r, n) = sum; break;
+                case Epilogue::Kind::relu2: out(r, n) = real_part(sum) > 0 ? sum * sum : T(0); break;
+                case Epilogue::Kind::residual:
+                    out(r, n) = residual(r, n) + dropout_factor<T>(dropout, r, n, out.cols) * sum;
+                    break;
+            }
+        }
+    }
+}
+
+/// 1 / sqrt(mean(x^2) + eps) over n numbers.
+template <class T>
+T inverse_root_mean_square(const T* x, int n, T eps) {
+    T sum(0);
+    for (int i = 0; i < n; ++i) sum += x[i] * x[i];
+    return T(1) / std::sqrt(sum / T(n) + eps);
+}
+
+/// out [R, D], in [R, D].
+template <class T>
+void norm(View<T> out, View<T> in, T eps) {
+    for (int r = 0; r < in.rows; ++r) {
+        const T scale = inverse_root_mean_square(&in(r, 0), in.cols, eps);
+        for (int c = 0; c < in.cols; ++c) out(r, c) = in(r, c) * scale;
+    }
+}
+
+/// qkv [R, 3 D]: head h of q is columns h d .. h d + d - 1 (d = head_dim), k lies D = n_head d further right.
+/// rope [positions, d] = cos [d / 2] | sin [d / 2]; inverse_rms [R, 2 n_head] or null.
+template <class T>
+void rope_norm(View<T> qkv, const T* rope, T* inverse_rms, const Heads& heads, T eps) {
+    const int d = heads.head_dim, half = d / 2;
+    for (int r = 0; r < qkv.rows; ++r) {
+        const T* cosine = rope + static_cast<std::ptrdiff_t>(r % heads.length) * d;
+        const T* sine = cosine + half;
+        for (int h = 0; h < 2 * heads.n_head; ++h) {  // q's heads, then k's
+            T* x = &qkv(r, h * d);
+            for (int i = 0; i < half; ++i) {
+                const T first = x[i], second = x[half + i];
+                x[i] = first * cosine[i] + second * sine[i];
+                x[half + i] = second * cosine[i] - first * sine[i];
+            }
+            const T scale = inverse_root_mean_square(x, d, eps);
+            for (int i = 0; i < d; ++i) x[i] *= scale;
+            if (inverse_rms) inverse_rms[static_cast<std::ptrdiff_t>(r) * 2 * heads.n_head + h] = scale;
+        }
+    }
+}
+
+/// exp(q_i k_j^T / sqrt(head_dim)), where q_i and k_j are the head's part of two rows.
+template <class T>
+T exp_score(const T* q, const T* k, int head_dim) {
+    T dot(0);
+    for (int c = 0; c < head_dim; ++c) dot += q[c] * k[c];
+    return std::exp(dot / std::sqrt(T(head_dim)));
+}
+
+/// out [R, D], qkv [R, 3 D], log_sum_exp [R, n_head] or null.
+template <class T>
+void attention(View<T> out, View<T> qkv, T* log_sum_exp, const Heads& heads) {
+    const int d = heads.head_dim, D = heads.n_head * d;
+    for (int r = 0; r < qkv.rows; ++r) {
+        const int first = r - r % heads.length, end = heads.causal ? r + 1 : first + heads.length;
+        for (int h = 0; h < heads.n_head; ++h) {
+            T sum(0);
+            for (int c = 0; c < d; ++c) out(r, h * d + c) = T(0);
+            for (int s = first; s < end; ++s) {
+                const T e = exp_score(&qkv(r, h * d), &qkv(s, D + h * d), d);
+                sum += e;
+                for (int c = 0; c < d; ++c) out(r, h * d + c) += e * qkv(s, 2 * D + h * d + c);
+            }
+            for (int c = 0; c < d; ++c) out(r, h * d + c) /= sum;
+            if (log_sum_exp) log_sum_exp[static_cast<std::ptrdiff_t>(r) * heads.n_head + h] = std::log(sum);
+        }
+    }
+}
+
+// ---- Backward --------------------------------------------------------------------------------------------------
+
+/// dx [R, K] = dy [R, N] weight [N, K]; relu2_out [R, K] or null.
+template <class T>
+void linear_backward_input(View<T> dx, View<T> dy, View<T> weight, const View<T>* relu2_out = nullptr) {
+    for (int r = 0; r < dx.rows; ++r) {
+        for (int k = 0; k < dx.cols; ++k) {
+            T sum(0);
+            for (int n = 0; n < dy.cols; ++n) sum += dy(r, n) * weight(n, k);
+            dx(r, k) = relu2_out ? sum * T(2) * std::sqrt((*relu2_out)(r, k)) : sum;
+        }
+    }
+}
+
+/// dw [N, K] += dy [R, N]^T x [R, K].
+template <class T>
+void linear_backward_weight(View<T> dw, View<T> dy, View<T> x) {
+    for (int n = 0; n < dw.rows; ++n) {
+        for (int k = 0; k < dw.cols; ++k) {
+            T sum(0);
+            for (int r = 0; r < x.rows; ++r) sum += dy(r, n) * x(r, k);
+            dw(n, k) += sum;
+        }
+    }
+}
+
+/// dx, dy, x [R, D]. With y = x s, s = 1 / sqrt(mean(x^2) + eps): dx += s (dy - y mean(dy y)).
+template <class T>
+void norm_backward(View<T> dx, View<T> dy, View<T> x, T eps) {
+    const int D = x.cols;
+    for (int r = 0; r < x.rows; ++r) {
+        const T scale = inverse_root_mean_square(&x(r, 0), D, eps);
+        T dot(0);
+        for (int c = 0; c < D; ++c) dot += dy(r, c) * x(r, c) * scale;
+        for (int c = 0; c < D; ++c) dx(r, c) += scale * (dy(r, c) - x(r, c) * scale * dot / T(D));
+    }
+}
+
+/// dqkv, qkv [R, 3 D]; rope [positions, d]; inverse_rms [R, 2 n_head].
+template <class T>
+void rope_norm_backward(View<T> dqkv, View<T> qkv, const T* rope, const T* inverse_rms, const Heads& heads) {
+    const int d = heads.head_dim, half = d / 2;
+    for (int r = 0; r < qkv.rows; ++r) {
+        const T* cosine = rope + static_cast<std::ptrdiff_t>(r % heads.length) * d;
+        const T* sine = cosine + half;
+        for (int h = 0; h < 2 * heads.n_head; ++h) {
+            T* dx = &dqkv(r, h * d);
+            const T* y = &qkv(r, h * d);
+            const T scale = inverse_rms[static_cast<std::ptrdiff_t>(r) * 2 * heads.n_head + h];
+            T dot(0);
+            for (int i = 0; i < d; ++i) dot += dx[i] * y[i];
+            for (int i = 0; i < d; ++i) dx[i] = scale * (dx[i] - y[i] * dot / T(d));
+            for (int i = 0; i < half; ++i) {  // the transpose of the rotation
+                const T first = dx[i], second = dx[half + i];
+                dx[i] = first * cosine[i] - second * sine[i];
+                dx[half + i] = second * cosine[i] + first * sine[i];
+            }
+        }
+    }
+}
+
+/// dqkv [R, 3 D]; dout, out [R, D]; qkv [R, 3 D]; log_sum_exp [R, n_head]. With p_rs = exp(q_r k_s / sqrt(d) - lse_r):
+/// dv_s = sum_r p_rs dout_r; dlogit_rs = p_rs (dout_r v_s - dout_r out_r); dq_r and dk_s follow from the product.
+template <class T>
+void attention_backward(View<T> dqkv, View<T> dout, View<T> qkv, View<T> out, const T* log_sum_exp, const Heads& heads) {
+    const int d = heads.head_dim, D = heads.n_head * d;
+    for (int r = 0; r < dqkv.rows; ++r) {
+        for (int c = 0; c < 3 * D; ++c) dqkv(r, c) = T(0);
+    }
+    for (int r = 0; r < dqkv.rows; ++r) {
+        const int first = r - r % heads.length, end = heads.causal ? r + 1 : first + heads.length;
+        for (int h = 0; h < heads.n_head; ++h) {
+            const int q = h * d, k = D + h * d, v = 2 * D + h * d;  // the first column of each
+            T mean(0);
+            for (int c = 0; c < d; ++c) mean += dout(r, h * d + c) * out(r, h * d + c);
+            for (int s = first; s < end; ++s) {
+                const T p = exp_score(&qkv(r, q), &qkv(s, k), d) /
+                            std::exp(log_sum_exp[static_cast<std::ptrdiff_t>(r) * heads.n_head + h]);
+                T dp(0);
+                for (int c = 0; c < d; ++c) dp += dout(r, h * d + c) * qkv(s, v + c);
+                const T dlogit = p * (dp - mean) / std::sqrt(T(d));
+                for (int c = 0; c < d; ++c) {
+                    dqkv(r, q + c) += dlogit * qkv(s, k + c);
+                    dqkv(s, k + c) += dlogit * qkv(r, q + c);
+                    dqkv(s, v + c) += p * dout(r, h * d + c);
+                }
+            }
+        }
+    }
+}
+
+/// out, dx [R, D].
+template <class T>
+void dropout_backward(View<T> out, View<T> dx, const Dropout& dropout) {
+    for (int r = 0; r < out.rows; ++r) {
+        for (int c = 0; c < out.cols; ++c) out(r, c) = dx(r, c) * dropout_factor<T>(dropout, r, c, out.cols);
+    }
+}
+
+/// dtable [vocab_size, D]; dtime [time_rows, D] or null; dout [R, D]; ids [R]; time_row [R / length].
+template <class T>
+void embed_backward(T* dtable, T* dtime, View<T> dout, const int* ids, const int* time_row, int length) {
+    const std::ptrdiff_t D = dout.cols;
+    for (int r = 0; r < dout.rows; ++r) {
+        for (int c = 0; c < D; ++c) {
+            dtable[ids[r] * D + c] += dout(r, c);
+            if (dtime) dtime[time_row[r / length] * D + c] += dout(r, c);
+        }
+    }
+}
+
+// ---- Loss and corruption ---------------------------------------------------------------------------------------
+
+/// dlogits, logits [R, V] (may be the same); loss, targets, weights [R].
+template <class T>
+void cross_entropy(View<T> dlogits, T* loss, View<T> logits, const int* targets, const T* weights, int excluded) {
+    const int V = logits.cols;
+    std::vector<T> e(static_cast<std::size_t>(V));
+    for (int r = 0; r < logits.rows; ++r) {
+        T largest = logits(r, targets[r]);
+        for (int c = 0; c < V; ++c) {
+            if (c != excluded && real_part(logits(r, c)) > real_part(largest)) largest = logits(r, c);
+        }
+        T sum(0);
+        for (int c = 0; c < V; ++c) {
+            e[static_cast<std::size_t>(c)] = c == excluded ? T(0) : std::exp(logits(r, c) - largest);
+            sum += e[static_cast<std::size_t>(c)];
+        }
+        loss[r] = weights[r] * (std::log(sum) + largest - logits(r, targets[r]));
+        for (int c = 0; c < V; ++c) {
+            dlogits(r, c) = weights[r] * (e[static_cast<std::size_t>(c)] / sum - T(c == targets[r] ? 1 : 0));
+        }
+    }
+}
+
+/// input, targets, weights [batch, length]; starts, counts, row_weights [batch].
+template <class T>
+void corrupt_masked(int* input, int* targets, T* weights, const int* text, const int* starts, const int* counts,
+                    const T* row_weights, int batch, int length, int mask_id, std::uint64_t seed, std::uint32_t step) {
+    for (int b = 0; b < batch; ++b) {
+        std::vector<std::pair<std::uint32_t, int>> order;
+        for (int place = 0; place < length; ++place) {
+            const int r = b * length + place;
+            input[r] = targets[r] = text[starts[b] + place];
+            weights[r] = T(0);
+            order.emplace_back(philox_word(seed, static_cast<std::uint64_t>(r), step, Purpose::mask_place), place);
+        }
+        std::sort(order.begin(), order.end());
+        for (int i = 0; i < counts[b]; ++i) {
+            const int r = b * length + order[static_cast<std::size_t>(i)].second;
+            input[r] = mask_id;
+            weights[r] = row_weights[b];
+        }
+    }
+}
+
+// ---- Optimisers ------------------------------------------------------------------------------------------------
+
+template <class T>
+double squared_norm(const T* data, std::size_t count) {
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) sum += static_cast<double>(data[i]) * static_cast<double>(data[i]);
+    return sum;
+}
+
+template <class T>
+void adamw(T* parameters, T* moment1, T* moment2, const T* gradient, T scale, std::size_t count, const AdamW& options) {
+    const T lr(options.lr), beta1(options.beta1), beta2(options.beta2), eps(options.eps), decay(options.weight_decay);
+    for (std::size_t i = 0; i < count; ++i) {
+        const T g = gradient[i] * scale;
+        moment1[i] = beta1 * moment1[i] + (T(1) - beta1) * g;
+        moment2[i] = beta2 * moment2[i] + (T(1) - beta2) * g * g;
+        const T first = moment1[i] / T(options.correction1), second = moment2[i] / T(options.correction2);
+        parameters[i] = parameters[i] * (T(1) - lr * decay) - lr * first / (std::sqrt(second) + eps);
+    }
+}
+
+/// a [n, m] -> [m, n]
+template <class T>
+std::vector<T> transposed(const std::vector<T>& a, int n, int m) {
+    std::vector<T> result;
+    for (int j = 0; j < m; ++j) {
+        for (int i = 0; i < n; ++i) result.push_back(a[static_cast<std::size_t>(i) * m + j]);
+    }
+    return result;
+}
+
+/// a [n, k] b [k, m] -> [n, m]
+template <class T>
+std::vector<T> product(const std::vector<T>& a, const std::vector<T>& b, int n, int k, int m) {
+    std::vector<T> result(static_cast<std::size_t>(n) * m);
+    for (int i = 0; i < n; ++i) {
+        for (int l = 0; l < k; ++l) {
+            for (int j = 0; j < m; ++j) {
+                result[static_cast<std::size_t>(i) * m + j] +=
+                    a[static_cast<std::size_t>(i) * k + l] * b[static_cast<std::size_t>(l) * m + j];
+            }
+        }
+    }
+    return result;
+}
+
+/// About the semi-orthogonal matrix nearest to g [rows, cols]: its singular values are driven to the neighbourhood of 1
+/// by five times X <- a X + (b A + c A^2) X, A = X X^T, on the wide orientation.
+template <class T>
+std::vector<T> newton_schulz(const std::vector<T>& g, int rows, int cols) {
+    const int n = std::min(rows, cols), m = std::max(rows, cols);
+    std::vector<T> x = rows > cols ? transposed(g, rows, cols) : g;  // [n, m]
+    T squares(0);
+    for (const T& value : x) squares += value * value;
+    for (T& value : x) value /= std::sqrt(squares) + T(1e-7);
+    for (int iteration = 0; iteration < 5; ++iteration) {
+        const std::vector<T> A = product(x, transposed(x, n, m), n, m, n);  // [n, n]
+        std::vector<T> B = product(A, A, n, n, n);
+        for (std::size_t i = 0; i < B.size(); ++i) B[i] = T(-4.7750) * A[i] + T(2.0315) * B[i];
+        const std::vector<T> Bx = product(B, x, n, n, m);
+        for (std::size_t i = 0; i < x.size(); ++i) x[i] = T(3.4445) * x[i] + Bx[i];
+    }
+    return rows > cols ? transposed(x, n, m) : x;
+}
+
+/// parameters, momentum, gradient [rows, cols]; Nesterov's momentum.
+template <class T>
+void muon(T* parameters, T* momentum, const T* gradient, T scale, int rows, int cols, const Muon& options) {
+    const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
+    const T lr(options.lr), m(options.momentum), decay(options.weight_decay);
+    std::vector<T> update(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        const T g = gradient[i] * scale;
+        momentum[i] = m * momentum[i] + g;
+        update[i] = g + m * momentum[i];
+    }
+    update = newton_schulz(update, rows, cols);
+    const T step = lr * std::sqrt(std::max(T(1), T(rows) / T(cols)));
+    for (std::size_t i = 0; i < count; ++i) parameters[i] = parameters[i] * (T(1) - lr * decay) - step * update[i];
+}
+
+template <class T>
+void ema(T* average, const T* values, std::size_t count, T decay) {
+    for (std::size_t i = 0; i < count; ++i) average[i] = decay * average[i] + (T(1) - decay) * values[i];
+}
+
+}  // namespace folio::plain

@@ -1,0 +1,48 @@
+#include "core/process/masked.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+namespace folio {
+
+MaskedModel masked_model(Denoiser& denoiser, const ProcessConfig& process) {
+    return {denoiser.config(), process.mask_id,
+            [&denoiser](std::span<const int> ids, std::span<const int> time_row, int batch, int length,
+                        std::span<float> logits) { return denoiser.predict(ids, time_row, batch, length, logits); }};
+}
+
+MaskedBatch stratified_masks(int batch, int length, MaskedLoss loss, std::uint64_t seed, std::uint32_t step) {
+    const double offset = uniform(philox(seed, 0, step, Purpose::mask_count).word[0]);
+    MaskedBatch result;
+    for (int b = 0; b < batch; ++b) {
+        const double turn = offset + static_cast<double>(b) / batch;
+        const double share = turn - std::floor(turn);
+        result.counts.push_back(1 + std::min(length - 1, static_cast<int>(length * share)));
+    }
+    const double all = std::accumulate(result.counts.begin(), result.counts.end(), 0.0);
+    for (const int count : result.counts) {
+        result.row_weights.push_back(
+            static_cast<float>(loss == MaskedLoss::nelbo ? 1.0 / (static_cast<double>(count) * batch) : 1.0 / all));
+    }
+    return result;
+}
+
+void mask_places(std::span<int> ids, int count, int mask_id, std::uint64_t seed, std::uint64_t row, std::uint32_t step,
+                 Purpose purpose) {
+    std::vector<std::pair<std::uint32_t, int>> order;
+    order.reserve(ids.size());
+    for (int place = 0; place < static_cast<int>(ids.size()); ++place) {
+        order.emplace_back(philox_word(seed, row * ids.size() + place, step, purpose), place);
+    }
+    std::nth_element(order.begin(), order.begin() + count, order.end());
+    for (int i = 0; i < count; ++i) ids[order[i].second] = mask_id;
+}
+
+int time_row(double t, int time_rows) {
+    const int row = static_cast<int>(std::ceil(time_rows * t - 1e-6)) - 1;
+    return std::clamp(row, 0, time_rows - 1);
+}
+
+}  // namespace folio

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "core/model/denoiser.h"
+#include "core/process/process_config.h"
+
+namespace folio {
+
+/// A masked model as samplers and bounds see it: ids go in, logits come out.
+struct MaskedModel {
+    /// What Denoiser::predict does: ids [batch, length], time_row [batch] (empty where the model has no time embedding)
+    /// -> logits [batch, length, config.vocab_size].
+    using Predict = std::function<Result<void>(std::span<const int> ids, std::span<const int> time_row, int batch,
+                                               int length, std::span<float> logits)>;
+
+    ModelConfig config;
+    int mask_id = 0;
+    Predict predict;
+};
+
+/// The denoiser must outlive the model.
+MaskedModel masked_model(Denoiser& denoiser, const ProcessConfig& process);
+
+/// How masked places are weighed in training (spec 2b): by the NELBO's own weight, or every place alike.
+enum class MaskedLoss { nelbo, mean };
+
+/// Which places of a training batch are hidden, and what each hidden place counts.
+struct MaskedBatch {
+    std::vector<int> counts;          // [batch] places masked per window, 1 .. length
+    std::vector<float> row_weights;   // [batch] weight of each masked place: the sum over the batch is the loss
+};
+
+/// The k-stratified estimator: one offset u in [0, 1) for the whole batch, k_b = 1 + floor(length * frac(u + b / batch)),
+/// so that k is uniform over 1 .. length and spread evenly within the batch. With `nelbo` a masked place of row b weighs
+/// 1 / (k_b batch), and the expected loss is the NELBO per character (any-order bound; Uria et al. 2014, Shi et al. 2024);
+/// with `mean` every masked place weighs the same, and the weights add up to 1.
+MaskedBatch stratified_masks(int batch, int length, MaskedLoss loss, std::uint64_t seed, std::uint32_t step);
+
+/// Hides `count` places of row `row`: those with the smallest {Philox word of (row * length + place, step, purpose), place},
+/// as TrainingOps::corrupt_masked does it. A uniformly drawn subset of that size.
+void mask_places(std::span<int> ids, int count, int mask_id, std::uint64_t seed, std::uint64_t row, std::uint32_t step,
+                 Purpose purpose);
+
+/// The row of the time embedding for mask probability t in (0, 1]: ceil(time_rows t - 1e-6) - 1, clamped.
+int time_row(double t, int time_rows);
+
+}  // namespace folio

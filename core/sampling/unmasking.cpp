@@ -1,0 +1,64 @@
+#include "core/sampling/unmasking.h"
+
+#include <algorithm>
+
+#include "core/base/philox.h"
+
+namespace folio {
+
+namespace {
+
+/// Sorts by `score`, highest first.
+template <class Score>
+void rank(std::vector<Candidate>& candidates, Score score) {
+    std::sort(candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
+        return score(a) != score(b) ? score(a) > score(b) : a.place < b.place;
+    });
+}
+
+}  // namespace
+
+double remask_probability(const SamplingOptions& options, Pace pace) {
+    if (options.sampler != SamplerKind::remask) return 0;
+    // In units of 1 / passes: 1 - alpha_s = left - 1 and alpha_t = passes - left, 0 in the first pass.
+    const double hidden_after = pace.left - 1, shown_before = std::max(1, pace.passes - pace.left);
+    return std::min({options.eta, hidden_after / shown_before, 1.0});
+}
+
+int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, Pace pace) {
+    const int size = static_cast<int>(candidates.size());
+    const int fewest = (size + pace.left - 1) / pace.left;
+    const auto confidence = [](const Candidate& c) { return c.confidence; };
+    switch (options.sampler) {
+        case SamplerKind::ancestral:
+        case SamplerKind::remask: {
+            const double reveal =
+                (1 + remask_probability(options, pace) * (pace.passes - pace.left)) / static_cast<double>(pace.left);
+            const auto end = std::stable_partition(candidates.begin(), candidates.end(),
+                                                   [&](const Candidate& c) { return uniform(c.word) < reveal; });
+            return static_cast<int>(end - candidates.begin());
+        }
+        case SamplerKind::confidence:
+            rank(candidates, confidence);
+            return fewest;
+        case SamplerKind::margin:
+            rank(candidates, [](const Candidate& c) { return c.margin; });
+            return fewest;
+        case SamplerKind::threshold: {
+            rank(candidates, confidence);
+            const auto end = std::find_if(candidates.begin(), candidates.end(),
+                                          [&](const Candidate& c) { return c.confidence < options.tau; });
+            return std::max(fewest, static_cast<int>(end - candidates.begin()));
+        }
+        case SamplerKind::entropy: {
+            rank(candidates, [](const Candidate& c) { return -c.entropy; });
+            // Entropies rise, so the sum less its largest member is the sum of all before the last.
+            int count = 0;
+            for (double before = 0; count < size && before <= options.gamma; ++count) before += candidates[count].entropy;
+            return std::max(fewest, count);
+        }
+    }
+    return size;
+}
+
+}  // namespace folio

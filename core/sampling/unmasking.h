@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/sampling/defaults.h"
+
+namespace folio {
+
+/// How far a block is: `left` passes of `passes` are to come, this one among them. Time runs from t = 1 (all hidden) to
+/// 0 in equal parts, so this pass goes from t = left / passes to s = (left - 1) / passes.
+struct Pace {
+    int passes = 1;
+    int left = 1;
+};
+
+/// An open place and what the pass says about it.
+struct Candidate {
+    int place = 0;
+    double confidence = 0, margin = 0, entropy = 0;  // as in Opinion
+    std::uint32_t word = 0;                          // chance, for the samplers that reveal by chance
+};
+
+/// Brings the candidates that this pass is to fix to the front and returns their number. With `left` passes to come and n
+/// candidates, m = ceil(n / left) of them:
+/// - ancestral: each with probability (t - s) / t (Sahoo et al. 2024, MDLM);
+/// - remask: each with probability (t - s + sigma (1 - t)) / t, which makes up for what is noised again (Wang et al. 2025);
+/// - confidence: the m most confident (Nie et al. 2025, LLaDA); margin: the m with the largest lead;
+/// - threshold: all with confidence >= tau, the m most confident at least (Wu et al. 2025, Fast-dLLM);
+/// - entropy: the longest run, by rising entropy, whose sum less its largest member is <= gamma, m at least (Ben-Hamu et
+///   al. 2025, EB-sampler).
+/// Ties go to the lowest place. In the last pass every sampler fixes all.
+int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, Pace pace);
+
+/// remask: the chance sigma = min(eta, (1 - alpha_s) / alpha_t, 1) with which a fixed character of the block is noised
+/// again in this pass (ReMDM-cap); 0 in the last one and for every other sampler.
+double remask_probability(const SamplingOptions& options, Pace pace);
+
+}  // namespace folio

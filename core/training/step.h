@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/model/denoiser.h"
+#include "core/process/masked.h"
+
+namespace folio {
+
+/// How a model is trained; every number that a run depends on besides the text.
+struct Recipe {
+    int steps = 5000;
+    int batch = 32;
+    int seq_len = 256;
+    int rows_per_pass = 512;        // a batch goes through in passes of at most this many rows: memory, not mathematics
+    MaskedLoss loss = MaskedLoss::mean;
+    float nelbo_share = 0.f;        // the last share of the steps uses the NELBO's own weights instead
+    float lr = 1e-2f;               // AdamW: embeddings and head, and the matrices too where muon_lr is 0
+    float muon_lr = 0.02f;          // Muon: the matrices of the blocks
+    float beta1 = 0.9f, beta2 = 0.95f;
+    float weight_decay = 0.f;       // decoupled, on the matrices of the blocks
+    int warmup = 100;               // steps of linear rise to the full rate
+    float decay = 0.4f;             // the last share of the steps: linear fall to 0
+    float clip = 1.f;               // global gradient norm
+    float ema = 0.999f;
+    float dropout = 0.f;
+    float short_windows = 0.1f;     // share of steps on a window length drawn from 1/16 .. 1 of seq_len
+    std::uint64_t seed = 1;
+};
+
+/// The factor on both learning rates at `step` (0-based): rise, plateau, fall to 0. The plateau knows nothing of the end,
+/// so a run that is still on it can be resumed with another number of steps.
+double schedule(const Recipe& recipe, int step);
+
+/// What one step saw.
+struct StepReport {
+    double loss = 0;
+    double gradient_norm = 0;
+    int characters = 0;
+    bool finite = true;
+};
+
+/// Corrupt, forward, backward, update, average: one step at a time, on any device, with no files or threads of its own.
+/// Step n is a function of state n and the recipe alone, so a resumed run equals one never stopped.
+class Trainer {
+public:
+    /// `text`: ids without [MASK], longer than seq_len. Parameters are drawn from the seed (spec section 3).
+    static Result<Trainer> create(Ops& ops, TrainingOps& training, const ModelConfig& config, const ProcessConfig& process,
+                                  const Recipe& recipe, std::span<const int> text);
+
+    /// Step `step` (0-based). Where the loss or the gradient is not finite the parameters stay as they were.
+    Result<StepReport> run(int step);
+
+    /// The state, each an arena in the order of for_each_tensor: parameters, their EMA, both moments. Host copies.
+    struct State {
+        std::vector<float> parameters, average, moment1, moment2;
+    };
+    State save();
+    Result<void> restore(const State& state);
+
+private:
+    Trainer() = default;
+    void update(int step, const float* scale);
+
+    Ops* ops_ = nullptr;
+    TrainingOps* training_ = nullptr;
+    ModelConfig config_;
+    ProcessConfig process_;
+    Recipe recipe_;
+    int text_size_ = 0;
+    std::size_t count_ = 0;
+    Storage parameters_, average_, moment1_, moment2_, gradients_;
+    Storage text_;
+    Storage rows_;     // starts | counts | time rows | weights, each [batch]
+    Storage places_;   // input | targets | weights | losses, each [batch, length]
+    Storage scalars_;  // squared gradient norm (f64), gradient scale (f32)
+    std::unique_ptr<Denoiser> denoiser_;
+};
+
+/// Parameters drawn as the recipe of spec section 3 says: embeddings N(0, 1), linear layers with standard deviation
+/// min(1, sqrt(out / in)) / sqrt(in), every c_proj and the head zero.
+std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t seed);
+
+}  // namespace folio

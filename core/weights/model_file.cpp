@@ -1,0 +1,311 @@
+#include "core/weights/model_file.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdio>
+#include <limits>
+#include <optional>
+
+#include "core/base/text.h"
+#include "core/model/parameters.h"
+#include "core/weights/json.h"
+
+namespace folio {
+namespace {
+
+using nlohmann::json;
+
+/// Takes keys out of one JSON object of the metadata. The first key that is missing or of the wrong kind makes the error;
+/// what is read after it means nothing.
+class Fields {
+public:
+    Fields(const json& object, std::string what) : object_(object), what_(std::move(what)) {}
+
+    int integer(const char* key) {
+        const json* value = find(key);
+        if (value == nullptr) return 0;
+        // is_number_unsigned: what was written without a sign; larger than int64 only there.
+        const bool fits = value->is_number_unsigned()
+                              ? value->get<std::uint64_t>() <= std::uint64_t{std::numeric_limits<int>::max()}
+                              : value->is_number_integer() &&
+                                    value->get<std::int64_t>() >= std::int64_t{std::numeric_limits<int>::min()};
+        if (!fits) return refuse(key, "a whole number of sensible size"), 0;
+        return value->get<int>();
+    }
+    bool boolean(const char* key) {
+        const json* value = find(key);
+        if (value != nullptr && !value->is_boolean()) refuse(key, "true or false");
+        return value != nullptr && value->is_boolean() && value->get<bool>();
+    }
+    std::string string(const char* key) {
+        const json* value = find(key);
+        if (value != nullptr && !value->is_string()) refuse(key, "a string");
+        return value != nullptr && value->is_string() ? value->get<std::string>() : "";
+    }
+    float number(const char* key, float when_absent) {
+        if (!object_.contains(key)) return when_absent;
+        if (!object_[key].is_number()) return refuse(key, "a number"), when_absent;
+        return static_cast<float>(object_[key].get<double>());
+    }
+    const std::optional<Error>& error() const { return error_; }
+
+private:
+    const json* find(const char* key) {
+        const auto found = object_.find(key);
+        if (found != object_.end()) return &*found;
+        if (!error_) error_ = Error{what_ + " lacks " + key};
+        return nullptr;
+    }
+    void refuse(const char* key, const char* wanted) {
+        if (!error_) error_ = Error{what_ + " gives a " + key + " that is not " + wanted};
+    }
+
+    const json& object_;
+    std::string what_;
+    std::optional<Error> error_;
+};
+
+/// The JSON of one key of the metadata; an object where `object` says so.
+Result<json> parse_entry(const Metadata& metadata, const std::string& key, bool object) {
+    const auto found = metadata.find(key);
+    if (found == metadata.end()) {
+        return fail("the weights file has no " + key +
+                    " in its metadata, so it is no Folio model; add it as weights/README.md describes");
+    }
+    auto parsed = parse_json(found->second, "the weights file's " + key);
+    if (parsed && object && !parsed->is_object()) return fail("the weights file's " + key + " is no JSON object");
+    return parsed;
+}
+
+Result<ProcessConfig> read_process(const json& object) {
+    Fields fields(object, "the weights file's folio.process");
+    const std::string kind = fields.string("kind");
+    if (fields.error()) return fail(fields.error()->sentence);
+    if (kind == "gaussian" || kind == "ar") {
+        return fail("the weights file holds " + std::string(kind == "ar" ? "an autoregressive" : "a gaussian") +
+                    " model; this version runs masked models only");
+    }
+    if (kind != "masked") {
+        return fail("the weights file holds a model of the unknown kind " + quote(kind) +
+                    "; this version runs masked models only");
+    }
+    ProcessConfig process;
+    process.mask_id = fields.integer("mask_id");
+    const std::string schedule = fields.string("schedule");
+    if (fields.error()) return fail(fields.error()->sentence);
+    if (schedule != "linear") {
+        return fail("the weights file asks for the schedule " + quote(schedule) + ", but only linear is known");
+    }
+    return process;
+}
+
+Result<ModelConfig> read_config(const json& object) {
+    Fields fields(object, "the weights file's folio.config");
+    const int version = fields.integer("version");
+    if (fields.error()) return fail(fields.error()->sentence);
+    if (version != 1) {
+        return fail("the weights file's folio.config is of version " + std::to_string(version) +
+                    ", but this program reads version 1; use a newer Folio");
+    }
+    const std::string trunk = fields.string("trunk");
+    ModelConfig config;
+    config.vocab_size = fields.integer("vocab_size");
+    config.seq_len = fields.integer("seq_len");
+    config.d_model = fields.integer("d_model");
+    config.n_layer = fields.integer("n_layer");
+    config.n_head = fields.integer("n_head");
+    config.d_ff = fields.integer("d_ff");
+    config.norm_eps = fields.number("norm_eps", config.norm_eps);
+    config.causal = fields.boolean("causal");
+    config.time_rows = fields.integer("time_rows");
+    if (fields.error()) return fail(fields.error()->sentence);
+    if (trunk == "article") return fail("the weights file's model has the article trunk; this version runs modern ones only");
+    if (trunk != "modern") return fail("the weights file's model has the unknown trunk " + quote(trunk));
+    if (const auto valid = validate(config); !valid) {
+        return fail("the weights file cannot be used: " + valid.error().sentence);
+    }
+    return config;
+}
+
+/// The vocabulary of folio.vocab, a trailing [MASK] left out.
+Result<Vocabulary> read_vocabulary(std::string list, int vocab_size, int mask_id) {
+    const std::string last = "\uFFFD";
+    auto vocabulary = Vocabulary::of_list(list);
+    if (vocabulary && vocabulary->size() == vocab_size && mask_id == vocab_size - 1 && list.ends_with(last)) {
+        list.resize(list.size() - last.size());
+        vocabulary = Vocabulary::of_list(list);
+    }
+    if (!vocabulary) return fail("the weights file cannot be used: " + vocabulary.error().sentence);
+    if (vocabulary->character(mask_id) != no_character) {
+        return fail("the weights file's folio.vocab gives [MASK], id " + std::to_string(mask_id) +
+                    ", the character " + named(vocabulary->character(mask_id)) + " where U+FFFD belongs");
+    }
+    if (vocabulary->size() != (mask_id == vocab_size - 1 ? mask_id : vocab_size)) {
+        return fail("the weights file's folio.vocab lists " + std::to_string(vocabulary->size()) +
+                    " characters, which does not fit its vocab_size of " + std::to_string(vocab_size));
+    }
+    return vocabulary;
+}
+
+/// The same JSON in printable ASCII: beyond ASCII there is nothing outside of strings, controls are but white space.
+std::string printable(std::string_view text) {
+    std::string result;
+    const auto escape = [&](char32_t unit) {
+        constexpr char digits[] = "0123456789abcdef";
+        result += "\\u";
+        for (int shift = 12; shift >= 0; shift -= 4) result += digits[unit >> shift & 0xF];
+    };
+    for (std::size_t place = 0; place < text.size();) {
+        char32_t code;
+        decode_utf8(text, place, code);
+        if (code < 0x20) {
+            result += ' ';
+        } else if (code < 0x7F) {
+            result += static_cast<char>(code);
+        } else if (code < 0x10000) {
+            escape(code);
+        } else {
+            escape(0xD800 + ((code - 0x10000) >> 10));
+            escape(0xDC00 + (code & 0x3FF));
+        }
+    }
+    return result;
+}
+
+std::string shape_text(std::span<const std::uint64_t> shape) {
+    std::string text;
+    for (const std::uint64_t extent : shape) text += (text.empty() ? "" : ", ") + std::to_string(extent);
+    return "[" + text + "]";
+}
+
+/// One tensor of the file against what the configuration asks for.
+Result<void> check_tensor(const TensorSpec& wanted, const TensorView* tensor) {
+    if (tensor == nullptr) return fail("the weights file lacks the tensor " + wanted.name);
+    if (tensor->dtype == Dtype::i8) {
+        return fail("the weights file holds int8 weights; this version runs f32, f16 and bf16 only");
+    }
+    const std::uint64_t shape[] = {static_cast<std::uint64_t>(wanted.rows), static_cast<std::uint64_t>(wanted.cols)};
+    if (!std::equal(tensor->shape.begin(), tensor->shape.end(), std::begin(shape), std::end(shape))) {
+        return fail("the weights file's tensor " + wanted.name + " has the shape " + shape_text(tensor->shape) +
+                    ", but its configuration asks for " + shape_text(shape));
+    }
+    if (!all_finite(*tensor)) {
+        return fail("the weights file's tensor " + wanted.name + " holds values that are not finite");
+    }
+    return {};
+}
+
+}  // namespace
+
+Metadata write_metadata(const ModelFile& model) {
+    const ModelConfig& config = model.config;
+    char eps[32];
+    std::snprintf(eps, sizeof eps, "%.9g", config.norm_eps);  // to_chars of floats is missing in Debian's wasm libc++
+    const auto field = [](const char* key, int value) {
+        return std::string(",\"") + key + "\":" + std::to_string(value);
+    };
+    Metadata metadata{
+        {"folio.config", "{\"version\":1,\"trunk\":\"modern\"" + field("vocab_size", config.vocab_size) +
+                             field("seq_len", config.seq_len) + field("d_model", config.d_model) +
+                             field("n_layer", config.n_layer) + field("n_head", config.n_head) +
+                             field("d_ff", config.d_ff) + ",\"norm_eps\":" + eps +
+                             ",\"causal\":" + (config.causal ? "true" : "false") +
+                             field("time_rows", config.time_rows) + "}"},
+        {"folio.process", "{\"kind\":\"masked\"" + field("mask_id", model.process.mask_id) + ",\"schedule\":\"linear\"}"},
+        {"folio.vocab", json(model.vocabulary.list()).dump()},
+    };
+    if (!model.training.empty()) metadata["folio.training"] = model.training;
+    return metadata;
+}
+
+Result<ModelFile> read_metadata(const Metadata& metadata) {
+    const auto process_json = parse_entry(metadata, "folio.process", true);
+    if (!process_json) return tl::unexpected(process_json.error());
+    const auto process = read_process(*process_json);
+    if (!process) return tl::unexpected(process.error());
+
+    const auto config_json = parse_entry(metadata, "folio.config", true);
+    if (!config_json) return tl::unexpected(config_json.error());
+    const auto config = read_config(*config_json);
+    if (!config) return tl::unexpected(config.error());
+    if (config->causal) return fail("the weights file's model is causal, which a masked model cannot be");
+    if (process->mask_id < 0 || process->mask_id >= config->vocab_size) {
+        return fail("the weights file's mask_id of " + std::to_string(process->mask_id) +
+                    " lies outside its vocab_size of " + std::to_string(config->vocab_size));
+    }
+
+    const auto list = parse_entry(metadata, "folio.vocab", false);
+    if (!list) return tl::unexpected(list.error());
+    if (!list->is_string()) return fail("the weights file's folio.vocab is no JSON string");
+    auto vocabulary = read_vocabulary(list->get<std::string>(), config->vocab_size, process->mask_id);
+    if (!vocabulary) return tl::unexpected(vocabulary.error());
+
+    std::string training;
+    if (const auto found = metadata.find("folio.training"); found != metadata.end()) {
+        const auto parsed = parse_json(found->second, "the weights file's folio.training");
+        if (!parsed) return tl::unexpected(parsed.error());
+        training = printable(found->second);
+    }
+    return ModelFile{*config, *process, std::move(*vocabulary), std::move(training), {}};
+}
+
+Result<ModelFile> read_model(std::span<const std::byte> bytes) {
+    const auto file = read_safetensors(bytes);
+    if (!file) return tl::unexpected(file.error());
+    auto model = read_metadata(file->metadata);
+    if (!model) return model;
+
+    // Sorted by name, so that the search costs nothing however many tensors a file claims.
+    std::map<std::string_view, const TensorView*> tensors;
+    for (const TensorView& tensor : file->tensors) tensors[tensor.name] = &tensor;
+    std::vector<const TensorView*> found;
+    Result<void> fits;
+    for_each_tensor(model->config, [&](const TensorSpec& wanted) {
+        if (!fits) return;
+        const auto entry = tensors.find(wanted.name);
+        found.push_back(entry == tensors.end() ? nullptr : entry->second);
+        fits = check_tensor(wanted, found.back());
+        if (fits) tensors.erase(entry);
+    });
+    if (!fits) return tl::unexpected(fits.error());
+    if (!tensors.empty()) {
+        return fail("the weights file holds the tensor " + quote(tensors.begin()->first) +
+                    ", which its configuration knows nothing of");
+    }
+
+    model->parameters.resize(parameter_count(model->config));
+    float* out = model->parameters.data();
+    for (const TensorView* tensor : found) {
+        to_floats(*tensor, out);
+        out += tensor->count();
+    }
+    return model;
+}
+
+Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& sink) {
+    assert(dtype == Dtype::f32 || dtype == Dtype::f16);
+    assert(model.parameters.size() == parameter_count(model.config));
+    std::vector<std::uint16_t> halves;
+    std::span<const std::byte> data = std::as_bytes(std::span(model.parameters));
+    if (dtype == Dtype::f16) {
+        halves.resize(model.parameters.size());
+        for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = to_f16(model.parameters[i]);
+        data = std::as_bytes(std::span(halves));
+    }
+    std::vector<TensorView> tensors;
+    Result<void> finite;
+    for_each_tensor(model.config, [&](const TensorSpec& tensor) {
+        tensors.push_back({tensor.name,
+                           dtype,
+                           {static_cast<std::uint64_t>(tensor.rows), static_cast<std::uint64_t>(tensor.cols)},
+                           data.subspan(tensor.offset * size_of(dtype), tensor.count() * size_of(dtype))});
+        if (finite && !all_finite(tensors.back())) {
+            finite = fail("the tensor " + tensor.name + " holds values that are not finite" +
+                          (dtype == Dtype::f16 ? " or beyond the 65504 that f16 reaches; write f32 instead" : ""));
+        }
+    });
+    if (!finite) return finite;
+    return write_safetensors(write_metadata(model), tensors, sink);
+}
+
+}  // namespace folio

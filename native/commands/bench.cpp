@@ -1,0 +1,249 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/model/parameters.h"
+#include "core/sampling/masked_sampler.h"
+#include "core/training/step.h"
+#include "native/commands/commands.h"
+#include "native/devices.h"
+#include "native/failure.h"
+#include "native/models.h"
+#include "native/options.h"
+#include "native/progress.h"
+
+namespace folio {
+namespace {
+
+using nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr int length = 256;
+constexpr int sampling_steps = 16;
+constexpr int training_batch = 8;
+constexpr int least_repetitions = 3, most_repetitions = 200;
+
+struct BenchCommand {
+    std::string weights;
+    double seconds = 1;
+    int threads = 0;
+    bool as_json = false;
+
+    void execute() const;
+};
+
+/// One way to compute: a set of kernels and what its products multiply.
+struct Way {
+    const Microkernels* kernels;
+    Precision precision;
+
+    const char* products() const { return precision == Precision::bf16 ? "bf16" : "f32"; }
+};
+
+/// All that this machine has, or those of the set that FOLIO_KERNELS forces.
+std::vector<Way> ways() {
+    std::vector<Way> result;
+    const Microkernels* forced = forced_kernels();
+    for (const Microkernels* set : available_microkernels()) {
+        if (forced && set != forced) continue;
+        if (set->bf16) result.push_back({set, Precision::bf16});
+        result.push_back({set, Precision::f32});
+    }
+    return result;
+}
+
+/// The model to time where no weights are given: `base`, with no tensor left at zero.
+ModelFile random_model() {
+    ModelFile model;
+    model.parameters = initial_parameters(model.config, 1);
+    for_each_tensor(model.config, [&](const TensorSpec& tensor) {
+        float* values = model.parameters.data() + tensor.offset;
+        if (std::any_of(values, values + tensor.count(), [](float value) { return value != 0; })) return;
+        for (std::size_t i = 0; i < tensor.count(); ++i) {
+            values[i] = static_cast<float>(0.1 * uniform(philox_word(2, i, 0, Purpose::initialise)) - 0.05);
+        }
+    });
+    return model;
+}
+
+/// Milliseconds of each repetition, shortest first; at least three, and as many as fit into `seconds`.
+template <class F>
+std::vector<double> time(double seconds, F&& body) {
+    body();  // warms caches and threads
+    std::vector<double> times;
+    const Clock::time_point begin = Clock::now();
+    while (times.size() < least_repetitions ||
+           (times.size() < most_repetitions && std::chrono::duration<double>(Clock::now() - begin).count() < seconds)) {
+        const Clock::time_point start = Clock::now();
+        body();
+        times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    }
+    std::sort(times.begin(), times.end());
+    return times;
+}
+
+/// The value below which `share` of the sorted ones lie, between neighbours in proportion.
+double quantile(const std::vector<double>& sorted, double share) {
+    const double place = share * static_cast<double>(sorted.size() - 1);
+    const auto below = static_cast<std::size_t>(place);
+    const std::size_t above = std::min(below + 1, sorted.size() - 1);
+    return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+void BenchCommand::execute() const {
+    const ModelFile model = weights.empty() ? random_model() : load_model(weights);
+    const ModelConfig& config = model.config;
+    const int passed_length = std::min(length, config.max_length());
+    std::vector<int> text(static_cast<std::size_t>(4 * std::max(length, config.seq_len)));
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        text[i] = static_cast<int>(philox_word(3, i, 0, Purpose::window) % static_cast<std::uint32_t>(config.vocab_size));
+        if (text[i] == model.process.mask_id) text[i] = (text[i] + 1) % config.vocab_size;
+    }
+    std::vector<int> input(text.begin(), text.begin() + passed_length);
+    mask_places(input, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
+    const std::vector<int> time_rows(config.time_rows > 0 ? 1 : 0, time_row(0.5, config.time_rows));
+
+    const std::vector<Way> all = ways();
+    const int most_threads = threads > 0 ? threads : physical_cores();
+    const std::set<int> widths{1, most_threads};
+
+    Progress progress;
+    ordered_json results = ordered_json::array(), checks = ordered_json::array();
+    const std::size_t rows = 1 + all.size() * widths.size() * 3;
+    const auto record = [&](const char* task, const Way* way, int width, int characters, const std::vector<double>& times) {
+        const double median = quantile(times, 0.5);
+        ordered_json row{{"task", task}};
+        if (way) row.update({{"kernels", way->kernels->name}, {"products", way->products()}});
+        row.update({{"threads", width},
+                    {"repetitions", times.size()},
+                    {"median_ms", median},
+                    {"lower_quartile_ms", quantile(times, 0.25)},
+                    {"upper_quartile_ms", quantile(times, 0.75)},
+                    {"chars_per_s", characters / median * 1000}});
+        results.push_back(row);
+        progress.show(static_cast<double>(results.size()) / static_cast<double>(rows),
+                      fmt::format("{} of {} measured: {} {:.2f} ms", results.size(), rows, task, median));
+    };
+
+    std::vector<int> noisy(input.size());
+    record("noising", nullptr, 1, passed_length, time(seconds, [&] {
+               std::copy(text.begin(), text.begin() + passed_length, noisy.begin());
+               mask_places(noisy, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
+           }));
+
+    const auto logits_of = [&](const Way& way, Parallel& parallel) {
+        CpuTrainingOps ops(parallel, *way.kernels, way.precision);
+        Denoiser denoiser = make_denoiser(ops, config, model.parameters);
+        std::vector<float> logits(input.size() * static_cast<std::size_t>(config.vocab_size));
+        unwrap(denoiser.predict(input, time_rows, 1, passed_length, logits));
+        return logits;
+    };
+    Serial serial;
+    const std::vector<float> reference = logits_of({available_microkernels().back(), Precision::f32}, serial);
+    float largest = 0;
+    for (const float value : reference) largest = std::max(largest, std::fabs(value));
+
+    for (const Way& way : all) {
+        for (const int width : widths) {
+            OpenMpParallel parallel(width);
+            if (width == most_threads) {
+                const std::vector<float> logits = logits_of(way, parallel);
+                double difference = 0;
+                for (std::size_t i = 0; i < logits.size(); ++i) {
+                    difference = std::max(difference, std::fabs(static_cast<double>(logits[i]) - reference[i]));
+                }
+                const double allowed = (way.precision == Precision::bf16 ? 0.1 : 1e-3) * largest;
+                checks.push_back({{"kernels", way.kernels->name},
+                                  {"products", way.products()},
+                                  {"largest_difference", difference},
+                                  {"passed", difference <= allowed}});
+            }
+            CpuTrainingOps ops(parallel, *way.kernels, way.precision);
+            {
+                Denoiser denoiser = make_denoiser(ops, config, model.parameters);
+                std::vector<float> logits(reference.size());
+                record("forward", &way, width, passed_length, time(seconds, [&] {
+                           unwrap(denoiser.predict(input, time_rows, 1, passed_length, logits));
+                       }));
+                const MaskedModel masked = masked_model(denoiser, model.process);
+                SamplingRequest request;
+                request.options.steps = sampling_steps;
+                request.given.assign(static_cast<std::size_t>(passed_length), -1);
+                record("sampling", &way, width, passed_length, time(seconds, [&] {
+                           MaskedSampler sampler = unwrap(MaskedSampler::create(masked, request));
+                           while (!sampler.done()) unwrap(sampler.step());
+                       }));
+            }
+            Recipe recipe;
+            recipe.batch = training_batch;
+            recipe.seq_len = config.seq_len;
+            recipe.short_windows = 0;
+            Trainer trainer = unwrap(Trainer::create(ops, ops, config, model.process, recipe, text));
+            int step = 0;
+            record("training", &way, width, training_batch * config.seq_len,
+                   time(seconds, [&] { unwrap(trainer.run(step++)); }));
+        }
+    }
+
+    std::vector<std::string_view> names;
+    for (const Microkernels* set : available_microkernels()) names.push_back(set->name);
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    const bool passed = std::all_of(checks.begin(), checks.end(), [](const auto& check) { return check["passed"].template get<bool>(); });
+    const ordered_json report{
+        {"program", "folio"},
+        {"machine", {{"processor", processor_name()},
+                     {"cores", physical_cores()},
+                     {"memory_mib", (sysconf(_SC_PHYS_PAGES) >> 10) * (sysconf(_SC_PAGE_SIZE) >> 10)}}},
+        {"kernels", names},
+        {"threads", most_threads},
+        {"parameters", parameter_count(config)},
+        {"length", passed_length},
+        {"sampling_steps", sampling_steps},
+        {"training_batch", training_batch},
+        {"results", results},
+        {"memory_mib", usage.ru_maxrss >> 10},
+        {"self_check", {{"passed", passed}, {"against", available_microkernels().back()->name}, {"kernels", checks}}}};
+    if (as_json) {
+        fmt::print("{}\n", report.dump());
+        return;
+    }
+    fmt::print("{}, {} cores; {} parameters, {} characters; sampling in {} passes, training on {} windows\n",
+               processor_name(), physical_cores(), parameter_count(config), passed_length, sampling_steps, training_batch);
+    fmt::print("{:<9} {:<9} {:<8} {:>7} {:>12} {:>21} {:>14}\n", "task", "kernels", "products", "threads", "median ms",
+               "quartiles ms", "characters/s");
+    for (const auto& row : results) {
+        fmt::print("{:<9} {:<9} {:<8} {:>7} {:>12.3f} {:>10.3f} {:>10.3f} {:>14.0f}\n", row["task"].get<std::string>(),
+                   row.value("kernels", "-"), row.value("products", "-"), row["threads"].get<int>(),
+                   row["median_ms"].get<double>(), row["lower_quartile_ms"].get<double>(),
+                   row["upper_quartile_ms"].get<double>(), row["chars_per_s"].get<double>());
+    }
+    for (const auto& check : checks) {
+        fmt::print("{} {} against {}: largest difference of a logit {:.2e}: {}\n", check["kernels"].get<std::string>(),
+                   check["products"].get<std::string>(), available_microkernels().back()->name,
+                   check["largest_difference"].get<double>(), check["passed"].get<bool>() ? "good" : "TOO LARGE");
+    }
+    fmt::print("memory {} MiB\n", usage.ru_maxrss >> 10);
+}
+
+}  // namespace
+
+void add_bench(CLI::App& program) {
+    CLI::App& command = *program.add_subcommand("bench", "Time the model on this machine");
+    const auto options = std::make_shared<BenchCommand>();
+    add_text(command, "--weights", options->weights, "weights file [random weights of size base]");
+    add_number(command, "--seconds", 0, 3600, [o = options.get()](double seconds) { o->seconds = seconds; },
+               "time per figure; at least three repetitions [1]");
+    add_integer(command, "--threads", 1, 1024, options->threads, "most threads [one per physical core]");
+    command.add_flag("--json", options->as_json, "the report as JSON");
+    command.callback([options] { options->execute(); });
+}
+
+}  // namespace folio

@@ -1,0 +1,40 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "native/commands/commands.h"
+#include "native/failure.h"
+#include "native/files.h"
+#include "native/models.h"
+#include "native/options.h"
+
+namespace folio {
+namespace {
+
+struct ExportCommand {
+    std::string weights, dtype, out;
+
+    void execute() const {
+        if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
+        if (dtype.empty()) wrong_usage("a dtype is missing; name it with --dtype");
+        if (out.empty()) wrong_usage("a file to write is missing; name it with --out");
+        if (dtype == "int8") wrong_usage("this version does not write int8 yet; use --dtype f16 or f32");
+        const ModelFile model = load_model(weights);
+        write_file(out, [&](const ByteSink& sink) {
+            return write_model(model, dtype == "f16" ? Dtype::f16 : Dtype::f32, sink);
+        });
+    }
+};
+
+}  // namespace
+
+void add_export(CLI::App& program) {
+    CLI::App& command = *program.add_subcommand("export", "Write a weights file in another dtype");
+    const auto options = std::make_shared<ExportCommand>();
+    add_text(command, "--weights", options->weights, "weights file");
+    add_choice(command, "--dtype", {"f32", "f16", "int8"}, options->dtype, "element type");
+    add_text(command, "--out", options->out, "file to write");
+    command.callback([options] { options->execute(); });
+}
+
+}  // namespace folio

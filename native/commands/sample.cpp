@@ -1,0 +1,256 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "core/base/text.h"
+#include "core/sampling/masked_sampler.h"
+#include "native/animation.h"
+#include "native/commands/commands.h"
+#include "native/failure.h"
+#include "native/files.h"
+#include "native/models.h"
+#include "native/options.h"
+
+namespace folio {
+namespace {
+
+using nlohmann::ordered_json;
+
+/// `sample` and `infill`: they differ only in where the given characters come from.
+struct SampleCommand {
+    bool infill = false;
+    std::string weights, trace;
+    std::string prompt;                // sample
+    std::string text, mark = "_";      // infill
+    std::string from_text;
+    std::vector<std::string> edits;
+    SamplingOptions options;
+    int count = 1;
+    bool counted = false, sized = false, noised = false;
+    bool animate = false, as_json = false;
+    DeviceOptions device;
+
+    void execute() const;
+
+private:
+    SamplingRequest request(const ModelFile& model) const;
+};
+
+/// The ids of what stands on the command line; a character that the model does not know is wrong usage.
+std::vector<int> encode(const Vocabulary& vocabulary, const std::string& text, const char* option) {
+    auto ids = vocabulary.encode(text);
+    if (!ids) wrong_usage(fmt::format("{}: {}", option, ids.error().sentence));
+    return std::move(*ids);
+}
+
+/// The text's ids, -1 for each mark.
+std::vector<int> encode_with_gaps(const Vocabulary& vocabulary, const std::string& text, const std::string& mark) {
+    std::vector<int> ids;
+    for (std::size_t begin = 0;;) {
+        const std::size_t end = text.find(mark, begin);
+        const std::vector<int> known = encode(vocabulary, text.substr(begin, end - begin), "--text");
+        ids.insert(ids.end(), known.begin(), known.end());
+        if (end == text.npos) return ids;
+        ids.push_back(-1);
+        begin = end + mark.size();
+    }
+}
+
+/// Whether a text is one code point of UTF-8.
+bool is_one_character(const std::string& text) {
+    std::size_t end = 0;
+    char32_t code;
+    return !text.empty() && decode_utf8(text, end, code) && end == text.size();
+}
+
+SamplingRequest SampleCommand::request(const ModelFile& model) const {
+    SamplingRequest request;
+    request.options = options;
+    const Vocabulary& vocabulary = model.vocabulary;
+    if (infill) {
+        if (!is_one_character(mark)) wrong_usage("--mark takes one character");
+        request.given = encode_with_gaps(vocabulary, text, mark);
+        if (request.given.empty()) wrong_usage("--text is empty; write a text with gaps, such as \"To be, or ____ to be\"");
+    }
+    if (noised) {
+        request.text = encode(vocabulary, from_text, "--from-text");
+        if (request.text.empty()) wrong_usage("--from-text is empty; write the text that is to go into noise");
+        if (!infill && (sized || !prompt.empty())) {
+            wrong_usage("--from-text brings its own text; leave --prompt and --length out");
+        }
+        if (infill && request.text.size() != request.given.size()) {
+            wrong_usage(fmt::format("--from-text has {} characters and --text {}; they must be as many",
+                                    request.text.size(), request.given.size()));
+        }
+        if (!infill) request.given.assign(request.text.size(), -1);
+    } else if (!infill) {
+        request.given = encode(vocabulary, prompt, "--prompt");
+        if (static_cast<int>(request.given.size()) > options.length) {
+            wrong_usage(fmt::format("--prompt has {} characters, more than --length {}; ask for a longer text",
+                                    request.given.size(), options.length));
+        }
+        request.given.resize(static_cast<std::size_t>(options.length), -1);
+    }
+    const auto length = static_cast<int>(request.given.size());
+    request.options.length = length;
+    for (const std::string& text : edits) {
+        auto edit = parse_edit(text, length, [&](char32_t character) -> Result<int> {
+            const int id = vocabulary.id(character);
+            if (id < 0) return fail(fmt::format("the model's vocabulary has no {}", named(character)));
+            return id;
+        });
+        if (!edit) wrong_usage(edit.error().sentence);
+        request.edits.push_back(*edit);
+    }
+    return request;
+}
+
+/// A step as a line of JSON, the same that the page saves.
+std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::uint64_t sample) {
+    const auto rounded = [](const std::vector<float>& values) {
+        std::vector<double> result;
+        for (const float value : values) result.push_back(std::stod(fmt::format("{:.6g}", value)));
+        return result;
+    };
+    const auto in_fours = [](const auto& values) {
+        ordered_json rows = ordered_json::array();
+        for (std::size_t i = 0; i < values.size(); i += 4) rows.push_back({values[i], values[i + 1], values[i + 2], values[i + 3]});
+        return rows;
+    };
+    std::string text;
+    for (const int id : frame.id) append_utf8(text, vocabulary.character(id));
+    return ordered_json{{"sample", sample},
+                        {"step", frame.step},
+                        {"steps", frame.steps},
+                        {"length", frame.id.size()},
+                        {"text", text},
+                        {"ids", frame.id},
+                        {"flags", frame.flags},
+                        {"probability", rounded(frame.probability)},
+                        {"entropy", rounded(frame.entropy)},
+                        {"top", in_fours(frame.top_id)},
+                        {"top_probability", in_fours(rounded(frame.top_probability))}}
+               .dump() +
+           "\n";
+}
+
+void SampleCommand::execute() const {
+    if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
+    if (infill && text.empty()) wrong_usage("a text with gaps is missing; give it with --text");
+    Device computer(device, false);
+    const ModelFile model = load_model(weights);
+    SamplingRequest request = this->request(model);
+    Denoiser denoiser = make_denoiser(computer.ops(), model.config, model.parameters);
+    const MaskedModel masked = masked_model(denoiser, model.process);
+
+    std::string traced;
+    ordered_json results = ordered_json::array();
+    for (int i = 0; i < count; ++i) {
+        request.sample = static_cast<std::uint64_t>(i);
+        auto sampler = MaskedSampler::create(masked, request);
+        if (!sampler) wrong_usage(sampler.error().sentence);
+        Animation animation;
+        const auto look = [&](const Frame& frame) {
+            if (animate) animation.show(frame, model.vocabulary);
+            if (!trace.empty()) traced += trace_line(frame, model.vocabulary, request.sample);
+        };
+        Frame frame = sampler->frame();
+        look(frame);
+        while (!sampler->done()) {
+            frame = unwrap(sampler->step());
+            look(frame);
+        }
+        if (animate) animation.finish();
+        const std::string text = model.vocabulary.decode(frame.id);
+        if (as_json) {
+            results.push_back({{"text", text},
+                               {"sample", i},
+                               {"seed", options.seed},
+                               {"sampler", name_of(options.sampler)},
+                               {"steps", frame.step},
+                               {"length", frame.id.size()}});
+        } else {
+            if (i > 0) fmt::print("---\n");
+            fmt::print("{}\n", text);
+            std::fflush(stdout);
+        }
+    }
+    if (as_json) fmt::print("{}\n", (counted ? results : results.front()).dump());
+    if (!trace.empty()) write_file(trace, traced);
+}
+
+/// What both commands take. `without`: the sampling option that this one leaves out.
+std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view without) {
+    const auto options = std::make_shared<SampleCommand>();
+    add_text(command, "--weights", options->weights, "weights file");
+    SamplingOptions& sampling = options->options;
+    add_seed(command, "--seed", [&sampling](std::uint64_t seed) { sampling.seed = seed; },
+             fmt::format("the same seed gives the same text [{}]", sampling.seed));
+    std::vector<std::string> names;
+    std::string meanings;
+    for (const SamplerName& sampler : sampler_names) {
+        names.emplace_back(sampler.name);
+        meanings += fmt::format("\n{}: {}", sampler.name, sampler.meaning);
+    }
+    add_choice(command, "--sampler", names,
+               [&sampling](const std::string& name) { sampling.sampler = *sampler_named(name); },
+               fmt::format("which places are fixed in a pass [{}]{}", name_of(sampling.sampler), meanings));
+    for (const SamplingOption& option : sampling_options) {
+        if (option.name == without) continue;
+        const std::string name = fmt::format("--{}", option.name);
+        const std::string help = fmt::format("{} [{}]", option.meaning, value_of(sampling, option));
+        const auto set = [&sampling, &option](double value) {
+            if (const auto done = set_option(sampling, option, value); !done) wrong_usage(done.error().sentence);
+        };
+        if (std::holds_alternative<int SamplingOptions::*>(option.member)) {
+            add_integer(command, name, std::llround(option.least), std::llround(option.most),
+                        [set](std::int64_t value) { set(static_cast<double>(value)); }, help);
+        } else {
+            add_number(command, name, option.least, option.most, set, help);
+        }
+    }
+    add_integer(command, "--count", 1, 1'000'000,
+                [o = options.get()](std::int64_t value) {
+                    o->count = static_cast<int>(value);
+                    o->counted = true;
+                },
+                "samples, parted by a line --- [1]");
+    command
+        .add_option("--edit", options->edits,
+                    "STEP:noise:FROM-TO[:PERCENT], STEP:keep:FROM-TO, STEP:open:FROM-TO or STEP:put:POSITION:CHARACTER, "
+                    "done after that step; may be given again and again")
+        ->type_name("EDIT")
+        ->allow_extra_args(false);
+    add_text(command, "--from-text", options->from_text, "a text that goes into noise first and comes back");
+    command.add_flag("--animate", options->animate, "show every step in the terminal");
+    add_text(command, "--trace", options->trace, "file for every step as a line of JSON");
+    command.add_flag("--json", options->as_json, "the result as JSON");
+    add_device_options(command, options->device);
+    command.callback([options, &command] {
+        options->noised = command.count("--from-text") > 0;
+        options->sized = !options->infill && command.count("--length") > 0;
+        options->execute();
+    });
+    return options;
+}
+
+}  // namespace
+
+void add_sample(CLI::App& program) {
+    CLI::App& command = *program.add_subcommand("sample", "Sample a text");
+    const auto options = add_options(command, "");
+    add_text(command, "--prompt", options->prompt, "how the text begins");
+}
+
+void add_infill(CLI::App& program) {
+    CLI::App& command = *program.add_subcommand("infill", "Fill the gaps of a text");
+    const auto options = add_options(command, "length");
+    options->infill = true;
+    add_text(command, "--text", options->text, "a text with gaps");
+    add_text(command, "--mark", options->mark, "the character that marks a place to fill [_]");
+}
+
+}  // namespace folio

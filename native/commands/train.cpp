@@ -1,0 +1,284 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "core/base/text.h"
+#include "core/model/parameters.h"
+#include "native/commands/commands.h"
+#include "native/failure.h"
+#include "native/models.h"
+#include "native/options.h"
+#include "native/training/run.h"
+
+namespace folio {
+namespace {
+
+using nlohmann::json;
+
+struct Size {
+    const char* name;
+    int n_layer, d_model, n_head;
+};
+constexpr std::array<Size, 3> sizes{{{"tiny", 2, 128, 2}, {"small", 4, 256, 4}, {"base", 6, 384, 6}}};
+constexpr int head_dim = 64;
+
+struct TrainCommand {
+    json given = json::object();  // the settings on the command line, by name
+    std::string out, data, init;
+    bool resume = false, as_json = false;
+    DeviceOptions device;
+
+    void execute();
+
+private:
+    fs::path folder() const;
+    Checkpoint fresh(const Text& text, const fs::path& folder) const;
+    Checkpoint resumed(const Text& text, const fs::path& folder) const;
+};
+
+fs::path checkpoint_in(const fs::path& folder) { return folder / "checkpoint.safetensors"; }
+
+void set_sizes(json& settings, const Size& size) {
+    settings["n-layer"] = size.n_layer;
+    settings["d-model"] = size.d_model;
+    settings["n-head"] = size.n_head;
+}
+
+/// What the command line says of the sizes, spelt out: --size stands for three of them, a width alone for its heads too.
+json spell_out_sizes(json given) {
+    const json explicit_sizes = given;
+    if (given.contains("size")) {
+        for (const Size& size : sizes) {
+            if (given["size"] == size.name) set_sizes(given, size);
+        }
+        given.erase("size");
+        given.update(explicit_sizes);
+        given.erase("size");
+    }
+    if (explicit_sizes.contains("d-model") && !explicit_sizes.contains("n-head")) {
+        const int d_model = given["d-model"];
+        if (d_model % head_dim != 0) {
+            wrong_usage(fmt::format("--d-model {} is no multiple of {}; name the heads with --n-head", d_model, head_dim));
+        }
+        given["n-head"] = d_model / head_dim;
+    }
+    return given;
+}
+
+Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
+    if (fs::exists(checkpoint_in(folder)) || fs::exists(folder / "metrics.jsonl")) {
+        wrong_usage(fmt::format("{} holds a run already; go on with it by --resume or choose another folder with --out",
+                                quote(folder.string())));
+    }
+    const json wanted = spell_out_sizes(given);
+    Checkpoint start;
+    start.settings = default_settings();
+    set_sizes(start.settings, sizes.back());
+    if (init.empty()) {
+        start.model.vocabulary = unwrap(Vocabulary::of_text(text.content));
+        start.model.process.mask_id = start.model.vocabulary.size();
+        start.model.config.vocab_size = start.model.vocabulary.size() + 1;
+    } else {
+        start.model = load_model(init);
+        const ModelConfig& config = start.model.config;
+        start.settings.update({{"n-layer", config.n_layer}, {"d-model", config.d_model}, {"n-head", config.n_head},
+                               {"seq-len", config.seq_len}});
+        for (const char* size : {"n-layer", "d-model", "n-head"}) {
+            if (wanted.contains(size) && wanted[size] != start.settings[size]) {
+                wrong_usage(fmt::format("{} has --{} {}, not {}; leave the option out", quote(init), size,
+                                        start.settings[size].dump(), wanted[size].dump()));
+            }
+        }
+    }
+    start.settings.update(wanted);
+    ModelConfig& config = start.model.config;
+    if (init.empty()) config.d_ff = 4 * start.settings["d-model"].get<int>();
+    config.n_layer = start.settings["n-layer"];
+    config.d_model = start.settings["d-model"];
+    config.n_head = start.settings["n-head"];
+    config.seq_len = start.settings["seq-len"];
+    if (const auto valid = validate(config); !valid) wrong_usage(valid.error().sentence);
+    start.text_checksum = text.checksum;
+    // The parameters to start from, without any moments yet.
+    std::vector<float>& parameters = start.model.parameters;
+    if (!parameters.empty()) {
+        const std::size_t count = parameters.size();
+        start.state = {parameters, parameters, std::vector<float>(count), std::vector<float>(count)};
+        parameters.clear();
+    }
+    return start;
+}
+
+Checkpoint TrainCommand::resumed(const Text& text, const fs::path& folder) const {
+    if (!init.empty()) wrong_usage("--init begins a new run and --resume goes on with one; leave one of them out");
+    if (!fs::exists(checkpoint_in(folder))) {
+        stop(fmt::format("{} holds no checkpoint to resume from; name the run's folder with --out", quote(folder.string())));
+    }
+    Checkpoint start = read_checkpoint(checkpoint_in(folder));
+    if (start.text_checksum != text.checksum) {
+        wrong_usage("the run was trained on another text; give it with --data");
+    }
+    for (const auto& [name, value] : spell_out_sizes(given).items()) {
+        // A new total of steps is how a run is prolonged, and how often to look is free; all else would make another run.
+        const bool free = name == "steps" || name == "patience" || name.ends_with("-every");
+        if (!free && start.settings.value(name, json()) != value) {
+            wrong_usage(fmt::format("the run in {} was begun with --{} {}; leave the option out or start another run",
+                                    quote(folder.string()), name,
+                                    start.settings.value(name, json()).dump()));
+        }
+        start.settings[name] = value;
+    }
+    if (start.settings["steps"].get<int>() < start.position.step) {
+        wrong_usage(fmt::format("the run in {} has done {} steps already; --steps is the total", quote(folder.string()),
+                                start.position.step));
+    }
+    return start;
+}
+
+/// Where the run goes: --out, else by its preset and size.
+fs::path TrainCommand::folder() const {
+    if (!out.empty()) return out;
+    std::string size = given.value("size", "base");
+    const json spelt = spell_out_sizes(given);
+    if (!init.empty()) {
+        size = fs::path(init).stem().string();
+    } else if (given.contains("n-layer") || given.contains("d-model") || given.contains("n-head")) {
+        const Size& base = sizes.back();
+        size = fmt::format("{}x{}", spelt.value("n-layer", base.n_layer), spelt.value("d-model", base.d_model));
+    }
+    return fs::path("runs") / ("masked-" + size);
+}
+
+void TrainCommand::execute() {
+    if (given.value("preset", "masked") != "masked") {
+        wrong_usage("this version trains masked models only; use --preset masked");
+    }
+    const fs::path folder = this->folder();
+    const std::string shown = quote(folder.string());
+    if (resume && !fs::is_directory(folder)) {
+        stop(fmt::format("there is no folder {} to resume from; name the run's folder with --out", shown));
+    }
+    std::optional<FolderLock> lock;
+    if (resume) lock.emplace(folder);
+    const Text text = load_text(data);
+    Checkpoint start = resume ? resumed(text, folder) : fresh(text, folder);
+
+    if (resume && device.precision == "auto") device.precision = start.settings["precision"];
+    Device computer(device, true);
+    const std::string precision = computer.precision() == Precision::bf16 ? "bf16" : "f32";
+    if (resume && start.settings["precision"] != precision) {
+        wrong_usage(fmt::format("the run in {} was begun with --precision {}; leave the option out or start another run",
+                                shown, start.settings["precision"].get<std::string>()));
+    }
+    start.settings["precision"] = precision;
+    if (resume && start.kernels != computer.kernels().name) {
+        notice(fmt::format("The run was begun on {} kernels; on {} its numbers differ in the last digits.",
+                   start.kernels, computer.kernels().name));
+    }
+    start.kernels = computer.kernels().name;
+
+    const TextData characters = encode_text(text, start.model.vocabulary);
+    const auto needed = static_cast<std::size_t>(start.model.config.seq_len) + 1;
+    if (characters.train().size() < needed || characters.validation().size() < needed) {
+        stop(fmt::format("the text is too short: training and validation need {} characters each, but it has {} and {}; "
+                         "give a longer text or a shorter --seq-len",
+                         needed, characters.train().size(), characters.validation().size()));
+    }
+    const int steps = start.settings["steps"];
+    if (start.position.step == steps) {
+        notice(fmt::format("The run has all its {} steps already; prolong it with --steps.", steps));
+        return;
+    }
+    if (!resume) {
+        make_folder(folder);
+        lock.emplace(folder);
+    }
+    notice(fmt::format("Training {} parameters in {}: {}.", parameter_count(start.model.config),
+               shown, computer.describe()));
+    TrainingRun training(computer, characters, std::move(start), folder);
+    const RunEnd end = training.run();
+    const RunPosition& at = training.position();
+    if (end == RunEnd::interrupted) {
+        notice(fmt::format("Stopped after step {}; go on with: folio train --resume --out {}{}", at.step,
+                   shown, data.empty() ? "" : " --data " + quote(data)));
+        throw Failure{130, ""};
+    }
+    if (end == RunEnd::stopped_early) {
+        notice(fmt::format("Stopped early: no better validation since step {}.", at.best_step));
+    }
+    if (as_json) {
+        const auto best = [&]() -> json {
+            if (at.best_step == 0) return nullptr;
+            return {{"step", at.best_step}, {"val_nll", at.best_nll}, {"val_perplexity", std::exp(at.best_nll)}};
+        };
+        fmt::print("{}\n", json{{"step", at.step},
+                                {"stopped_early", end == RunEnd::stopped_early},
+                                {"best", best()},
+                                {"elapsed_s", at.elapsed_s},
+                                {"folder", folder.string()}}
+                               .dump(-1, ' ', false, json::error_handler_t::replace));
+    } else {
+        fmt::print("{} steps in {}; best validation {:.4f} nats/character after step {}: {}\n", at.step,
+                   duration(at.elapsed_s), at.best_nll, at.best_step,
+                   quote((folder / "best.safetensors").string()));
+    }
+}
+
+}  // namespace
+
+void add_train(CLI::App& program) {
+    CLI::App& command = *program.add_subcommand("train", "Train a model");
+    const auto options = std::make_shared<TrainCommand>();
+    json& given = options->given;
+    const auto integer = [&](const std::string& name, std::int64_t least, std::int64_t most, const std::string& help) {
+        add_integer(command, "--" + name, least, most, [&given, name](std::int64_t value) { given[name] = value; }, help);
+    };
+    const auto number = [&](const std::string& name, double least, double most, const std::string& help) {
+        add_number(command, "--" + name, least, most, [&given, name](double value) { given[name] = value; }, help);
+    };
+    const auto choice = [&](const std::string& name, std::vector<std::string> choices, const std::string& help) {
+        add_choice(command, "--" + name, std::move(choices),
+                   [&given, name](const std::string& value) { given[name] = value; }, help);
+    };
+    const json defaults = default_settings();
+    const auto help = [&](const char* text, const char* name) { return fmt::format("{} [{}]", text, defaults[name].dump()); };
+    constexpr std::int64_t most_steps = 1'000'000'000;
+
+    choice("preset", {"masked", "gaussian", "gaussian-article", "gpt"}, "which process and recipe [masked]");
+    choice("size", {"tiny", "small", "base"}, "2 x 128, 4 x 256 or 6 x 384 (layers x d_model) [base]");
+    integer("n-layer", 1, 1024, "layers, instead of the size's");
+    integer("d-model", 1, 1 << 16, "width, instead of the size's");
+    integer("n-head", 1, 1 << 12, "attention heads [d_model / 64]");
+    add_text(command, "--data", options->data, "text to train on [FOLIO_DATA, else Tiny Shakespeare]");
+    add_text(command, "--out", options->out, "folder of the run [runs/PRESET-SIZE]");
+    integer("steps", 1, most_steps, help("steps in all", "steps"));
+    integer("batch", 1, 1 << 14, help("windows per step", "batch"));
+    integer("seq-len", 1, 1 << 14, help("characters per window", "seq-len"));
+    number("lr", 0, 1e30, help("learning rate of AdamW: embeddings and head", "lr"));
+    number("muon-lr", 0, 1e30, help("learning rate of Muon: matrices of the blocks; 0: AdamW for all", "muon-lr"));
+    number("weight-decay", 0, 1e6, help("decoupled weight decay of the matrices", "weight-decay"));
+    number("dropout", 0, 0.99, help("dropout of the residual branches", "dropout"));
+    number("ema", 0, 1, help("decay of the averaged weights, which are what is saved", "ema"));
+    number("clip", 1e-6, 1e30, help("largest norm of the gradient", "clip"));
+    integer("warmup", 0, most_steps, help("steps of rising learning rate", "warmup"));
+    number("decay", 0, 1, help("last share of the steps, in which the learning rate falls to 0", "decay"));
+    choice("loss", {"mean", "nelbo"}, "what a hidden place counts: all alike, or as the NELBO weighs it [mean]");
+    number("nelbo-share", 0, 1, help("last share of the steps that uses --loss nelbo", "nelbo-share"));
+    number("short-windows", 0, 1, help("share of the steps on shorter windows", "short-windows"));
+    add_seed(command, "--seed", [&given](std::uint64_t value) { given["seed"] = value; }, help("seed", "seed"));
+    integer("checkpoint-every", 1, most_steps, help("steps between checkpoints", "checkpoint-every"));
+    integer("eval-every", 1, most_steps, help("steps between validations", "eval-every"));
+    integer("sample-every", 0, most_steps, help("steps between samples; 0: none", "sample-every"));
+    integer("log-every", 1, most_steps, help("steps between lines of metrics.jsonl", "log-every"));
+    integer("patience", 0, most_steps,
+            help("validations without a better one until the run stops; 0: never", "patience"));
+    command.add_flag("--resume", options->resume, "go on from the last checkpoint in --out");
+    add_text(command, "--init", options->init, "weights file to start from");
+    add_device_options(command, options->device);
+    command.add_flag("--json", options->as_json, "the outcome as JSON on stdout");
+    command.callback([options] { options->execute(); });
+}
+
+}  // namespace folio

@@ -1,0 +1,82 @@
+#include <fmt/format.h>
+
+#include <cctype>
+#include <cstdio>
+#include <new>
+
+#include "core/base/text.h"
+#include "native/commands/commands.h"
+#include "native/failure.h"
+#include "native/signals.h"
+
+namespace {
+
+/// One sentence on stderr, whoever wrote it: capital first, full stop last.
+void complain(std::string sentence) {
+    if (sentence.empty()) return;
+    sentence[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(sentence[0])));
+    if (sentence.back() != '.') sentence += '.';
+    folio::notice(sentence);
+}
+
+/// The parser's complaint in our words.
+std::string usage_sentence(const CLI::App& program, const CLI::ParseError& error) {
+    const auto chosen = program.get_subcommands();
+    const std::string command = chosen.empty() ? "folio" : "folio " + chosen.front()->get_name();
+    const std::string advice = fmt::format("; see {} --help", command);
+    const std::string what = error.what();
+    if (error.get_name() == "ExtrasError") {
+        const auto extras = program.remaining(true);
+        const std::string extra = extras.empty() ? "this" : folio::quote(extras.front());
+        return chosen.empty() ? fmt::format("there is no command {}{}", extra, advice)
+                              : fmt::format("{} does not take {}{}", command, extra, advice);
+    }
+    const std::string option = what.substr(0, what.find_first_of(": "));
+    if (error.get_name() == "RequiredError") {
+        return option.starts_with("-") ? fmt::format("{} needs {}{}", command, option, advice)
+                                       : fmt::format("a command is missing{}", advice);
+    }
+    if (option.starts_with("--")) return fmt::format("{} is given the wrong way{}", option, advice);
+    return fmt::format("the options cannot be understood{}", advice);
+}
+
+int run(int argc, char** argv) {
+    CLI::App program("Folio: small text diffusion models, trained and sampled", "folio");
+    program.require_subcommand(1);
+    folio::add_train(program);
+    folio::add_sample(program);
+    folio::add_infill(program);
+    folio::add_eval(program);
+    folio::add_logits(program);
+    folio::add_export(program);
+    folio::add_info(program);
+    folio::add_bench(program);
+    try {
+        program.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        const auto chosen = program.get_subcommands();
+        fmt::print("{}", chosen.empty() ? program.help() : chosen.front()->help(program.get_name()));
+    } catch (const CLI::ParseError& error) {
+        folio::wrong_usage(usage_sentence(program, error));
+    }
+    if (std::fflush(stdout) != 0) folio::stop("the output cannot be written");
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    folio::handle_signals();
+    try {
+        return run(argc, argv);
+    } catch (const folio::Failure& failure) {
+        complain(failure.sentence);
+        std::fflush(stdout);
+        return failure.exit_code;
+    } catch (const std::bad_alloc&) {
+        complain("there is not enough memory for this");
+    } catch (const std::exception&) {
+        complain("something went wrong that should not have; please report how it came about");
+    }
+    return 1;
+}

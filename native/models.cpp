@@ -1,0 +1,21 @@
+#include "native/models.h"
+
+#include "core/base/text.h"
+#include "native/failure.h"
+#include "native/files.h"
+
+namespace folio {
+
+ModelFile load_model(const std::string& path) { return parse_model(read_file(path, "the weights file"), path); }
+
+ModelFile parse_model(std::string_view bytes, const std::string& path) {
+    return unwrap(read_model(std::as_bytes(std::span(bytes))), quote(path));
+}
+
+Denoiser make_denoiser(Ops& ops, const ModelConfig& config, std::span<const float> parameters) {
+    const Storage storage = unwrap(ops.allocate(parameters.size_bytes()));
+    ops.upload(storage.as<float>(), parameters.data(), parameters.size_bytes());
+    return unwrap(Denoiser::create(ops, config, storage.as<float>(), false));
+}
+
+}  // namespace folio

@@ -1,0 +1,100 @@
+#include "native/options.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "core/base/text.h"
+#include "native/failure.h"
+
+namespace folio {
+namespace {
+
+constexpr int most_threads = 1024;
+
+CLI::Option* add(CLI::App& command, const std::string& name, const std::string& type, const std::string& help,
+                 std::function<void(const std::string&)> set) {
+    return command.add_option_function<std::string>(name, std::move(set), help)
+        ->type_name(type)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+/// All of `text` as a number, or the end of the command.
+template <class T>
+T parse(const std::string& name, const std::string& text, const std::string& wanted) {
+    T value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) {
+        wrong_usage(fmt::format("{} takes {}, not {}", name, wanted, quote(text)));
+    }
+    return value;
+}
+
+}  // namespace
+
+CLI::Option* add_integer(CLI::App& command, const std::string& name, std::int64_t least, std::int64_t most,
+                         std::function<void(std::int64_t)> set, const std::string& help) {
+    return add(command, name, "N", help, [=](const std::string& text) {
+        const std::string wanted = fmt::format("a whole number from {} to {}", least, most);
+        const auto value = parse<std::int64_t>(name, text, wanted);
+        if (value < least || value > most) wrong_usage(fmt::format("{} takes {}, not {}", name, wanted, value));
+        set(value);
+    });
+}
+
+CLI::Option* add_integer(CLI::App& command, const std::string& name, std::int64_t least, std::int64_t most, int& target,
+                         const std::string& help) {
+    return add_integer(command, name, least, most, [&target](std::int64_t value) { target = static_cast<int>(value); },
+                       help);
+}
+
+CLI::Option* add_number(CLI::App& command, const std::string& name, double least, double most,
+                        std::function<void(double)> set, const std::string& help) {
+    return add(command, name, "X", help, [=](const std::string& text) {
+        const std::string wanted = fmt::format("a number from {} to {}", least, most);
+        const auto value = parse<double>(name, text, wanted);
+        if (!(value >= least && value <= most)) wrong_usage(fmt::format("{} takes {}, not {}", name, wanted, quote(text)));
+        set(value);
+    });
+}
+
+CLI::Option* add_seed(CLI::App& command, const std::string& name, std::function<void(std::uint64_t)> set,
+                      const std::string& help) {
+    return add(command, name, "S", help, [=](const std::string& text) {
+        set(parse<std::uint64_t>(name, text, fmt::format("a whole number from 0 to {}",
+                                                         std::numeric_limits<std::uint64_t>::max())));
+    });
+}
+
+CLI::Option* add_choice(CLI::App& command, const std::string& name, std::vector<std::string> choices,
+                        std::function<void(const std::string&)> set, const std::string& help) {
+    const std::string type = fmt::format("{{{}}}", fmt::join(choices, ","));
+    return add(command, name, type, help, [=](const std::string& text) {
+        if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
+            wrong_usage(fmt::format("{} takes one of {}, not {}", name, fmt::join(choices, ", "), quote(text)));
+        }
+        set(text);
+    });
+}
+
+CLI::Option* add_choice(CLI::App& command, const std::string& name, std::vector<std::string> choices,
+                        std::string& target, const std::string& help) {
+    return add_choice(command, name, std::move(choices), [&target](const std::string& text) { target = text; }, help);
+}
+
+CLI::Option* add_text(CLI::App& command, const std::string& name, std::string& target, const std::string& help) {
+    return add(command, name, "TEXT", help, [&target](const std::string& text) { target = text; });
+}
+
+void add_device_options(CLI::App& command, DeviceOptions& options) {
+    add_choice(command, "--device", {"auto", "cpu", "cuda"}, options.device, "where to compute [auto]");
+    add_integer(command, "--threads", 1, most_threads, options.threads, "CPU threads [one per physical core]");
+    add_choice(command, "--precision", {"auto", "f32", "bf16"}, options.precision,
+               "operands of products; bf16 needs AMX [auto]");
+}
+
+}  // namespace folio

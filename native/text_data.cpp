@@ -1,0 +1,108 @@
+#include "native/text_data.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "core/base/text.h"
+#include "native/failure.h"
+#include "native/files.h"
+
+namespace folio {
+namespace {
+
+constexpr std::size_t longest_text = std::size_t{256} << 20;
+constexpr std::string_view shakespeare_checksum = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed";
+constexpr const char* shakespeare_address =
+    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt";
+constexpr std::size_t shakespeare_size = 1'115'394;
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value ? value : "";
+}
+
+Text read_text(const fs::path& path) {
+    Text text{read_file(path, "the text", longest_text), ""};
+    text.checksum = sha256(text.content);
+    return text;
+}
+
+/// Where the cached copy lies; empty where the user has no home.
+fs::path cached_copy() {
+    fs::path cache = environment("XDG_CACHE_HOME");
+    // The base directory specification: a relative path there is to be ignored.
+    if (!cache.is_absolute() && !environment("HOME").empty()) cache = fs::path(environment("HOME")) / ".cache";
+    return cache.is_absolute() ? cache / "folio" / "tinyshakespeare.txt" : fs::path();
+}
+
+std::size_t collect(char* data, std::size_t size, std::size_t count, void* target) {
+    auto& content = *static_cast<std::string*>(target);
+    if (content.size() + size * count > shakespeare_size) return 0;  // not what we came for
+    content.append(data, size * count);
+    return size * count;
+}
+
+Text download() {
+    Text text;
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    CURL* transfer = curl_easy_init();
+    if (!transfer) stop("libcurl does not start; give a text with --data FILE");
+    curl_easy_setopt(transfer, CURLOPT_URL, shakespeare_address);
+    curl_easy_setopt(transfer, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(transfer, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(transfer, CURLOPT_FAILONERROR, 1L);
+    curl_easy_setopt(transfer, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(transfer, CURLOPT_CONNECTTIMEOUT, 20L);
+    curl_easy_setopt(transfer, CURLOPT_TIMEOUT, 300L);
+    curl_easy_setopt(transfer, CURLOPT_WRITEFUNCTION, collect);
+    curl_easy_setopt(transfer, CURLOPT_WRITEDATA, &text.content);
+    const CURLcode outcome = curl_easy_perform(transfer);
+    curl_easy_cleanup(transfer);
+    curl_global_cleanup();
+    const char* advice = "give a text with --data FILE or FOLIO_DATA";
+    if (outcome != CURLE_OK && outcome != CURLE_WRITE_ERROR) {
+        stop(fmt::format("Tiny Shakespeare cannot be downloaded: {}; {}",
+                         outcome == CURLE_HTTP_RETURNED_ERROR    ? "the server does not have it"
+                         : outcome == CURLE_OPERATION_TIMEDOUT   ? "the server takes too long"
+                         : outcome == CURLE_PEER_FAILED_VERIFICATION ? "the server's certificate cannot be verified"
+                                                                 : "the server cannot be reached",
+                         advice));
+    }
+    text.checksum = sha256(text.content);
+    if (text.checksum != shakespeare_checksum) {
+        stop(fmt::format("what was downloaded is not Tiny Shakespeare (its SHA-256 differs); {}", advice));
+    }
+    return text;
+}
+
+}  // namespace
+
+Text load_text(const std::string& path_given) {
+    const std::string named = path_given.empty() ? environment("FOLIO_DATA") : path_given;
+    if (!named.empty()) return read_text(named);
+    const fs::path copy = cached_copy();
+    std::error_code failed;
+    if (!copy.empty() && fs::is_regular_file(copy, failed)) {
+        Text text = read_text(copy);
+        if (text.checksum == shakespeare_checksum) return text;
+    }
+    notice("Downloading Tiny Shakespeare ...");
+    Text text = download();
+    if (!copy.empty()) {
+        try {
+            make_folder(copy.parent_path());
+            write_file(copy, text.content);
+        } catch (const Failure& failure) {
+            notice("The text is not cached: " + failure.sentence);
+        }
+    }
+    return text;
+}
+
+TextData encode_text(const Text& text, const Vocabulary& vocabulary) {
+    return {unwrap(vocabulary.encode(text.content))};
+}
+
+}  // namespace folio

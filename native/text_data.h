@@ -1,0 +1,32 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/weights/vocabulary.h"
+
+namespace folio {
+
+/// A text as UTF-8, and its SHA-256.
+struct Text {
+    std::string content;
+    std::string checksum;
+};
+
+/// The text to train or evaluate on: the file given (`--data`), else the one that FOLIO_DATA names, else Tiny Shakespeare
+/// out of the user's cache, where it is put after a download the first time. Any failure ends the command.
+Text load_text(const std::string& path_given);
+
+/// A text as ids, split as nanoGPT has it: the first 90 % trains, the rest validates.
+struct TextData {
+    std::vector<int> ids;
+
+    std::span<const int> train() const { return std::span(ids).first(ids.size() * 9 / 10); }
+    std::span<const int> validation() const { return std::span(ids).subspan(ids.size() * 9 / 10); }
+};
+
+/// Ends the command where the text holds a character that the vocabulary does not have.
+TextData encode_text(const Text& text, const Vocabulary& vocabulary);
+
+}  // namespace folio

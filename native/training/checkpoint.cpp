@@ -1,0 +1,100 @@
+#include "native/training/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "core/base/text.h"
+#include "core/model/parameters.h"
+#include "core/weights/json.h"
+#include "native/failure.h"
+#include "native/training/settings.h"
+
+namespace folio {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* key = "folio.checkpoint";
+
+/// The arenas by the names of their tensors.
+template <class State>
+auto arenas(State& state) {
+    return std::array{std::pair{"parameters", &state.parameters}, std::pair{"average", &state.average},
+                      std::pair{"moment1", &state.moment1}, std::pair{"moment2", &state.moment2}};
+}
+
+}  // namespace
+
+void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
+    const RunPosition& at = checkpoint.position;
+    Metadata metadata = write_metadata(checkpoint.model);
+    metadata[key] = json{{"version", 1},
+                         {"settings", checkpoint.settings},
+                         {"text", checkpoint.text_checksum},
+                         {"kernels", checkpoint.kernels},
+                         {"step", at.step},
+                         {"loss_sum", at.loss_sum},
+                         {"loss_count", at.loss_count},
+                         {"best_nll", at.best_nll},
+                         {"best_step", at.best_step},
+                         {"validations_since_best", at.validations_since_best},
+                         {"lr_factor", at.lr_factor},
+                         {"rollbacks", at.rollbacks},
+                         {"elapsed_s", at.elapsed_s}}
+                        .dump();
+    std::vector<TensorView> tensors;
+    for (const auto& [name, arena] : arenas(checkpoint.state)) {
+        tensors.push_back({name, Dtype::f32, {arena->size()}, std::as_bytes(std::span(*arena))});
+    }
+    write_file(path, [&](const ByteSink& sink) { return write_safetensors(metadata, tensors, sink); });
+}
+
+Checkpoint read_checkpoint(const fs::path& path) {
+    const auto refuse = [&](const std::string& why) {
+        stop(fmt::format("the checkpoint {} cannot be used: {}", quote(path.string()), why));
+    };
+    const std::string bytes = read_file(path, "the checkpoint", std::size_t{16} << 30);
+    const SafetensorsFile file = unwrap(read_safetensors(std::as_bytes(std::span(bytes))), "the checkpoint");
+    const auto entry = file.metadata.find(key);
+    if (entry == file.metadata.end()) refuse("it is no checkpoint of a training run");
+    const json fields = unwrap(parse_json(entry->second, key), "the checkpoint");
+
+    Checkpoint checkpoint;
+    checkpoint.model = unwrap(read_metadata(file.metadata), "the checkpoint");
+    RunPosition& at = checkpoint.position;
+    try {
+        if (fields.at("version").get<int>() != 1) refuse("it was written by another version of Folio");
+        // Settings that are newer than the checkpoint stand at their defaults.
+        checkpoint.settings = default_settings();
+        checkpoint.settings.update(fields.at("settings"));
+        if (!complete(checkpoint.settings)) refuse("its settings are incomplete");
+        checkpoint.text_checksum = fields.at("text").get<std::string>();
+        checkpoint.kernels = fields.at("kernels").get<std::string>();
+        at.step = fields.at("step").get<int>();
+        at.loss_sum = fields.at("loss_sum").get<double>();
+        at.loss_count = fields.at("loss_count").get<int>();
+        at.best_nll = fields.at("best_nll").get<double>();
+        at.best_step = fields.at("best_step").get<int>();
+        at.validations_since_best = fields.at("validations_since_best").get<int>();
+        at.lr_factor = fields.at("lr_factor").get<double>();
+        at.rollbacks = fields.at("rollbacks").get<int>();
+        at.elapsed_s = fields.at("elapsed_s").get<double>();
+    } catch (const json::exception&) {
+        refuse(fmt::format("its {} is incomplete", key));
+    }
+    if (at.step < 0 || at.loss_count < 0) refuse("its position is no position");
+    const std::size_t count = parameter_count(checkpoint.model.config);
+    for (const auto& [name, arena] : arenas(checkpoint.state)) {
+        const TensorView* tensor = file.find(name);
+        if (!tensor || tensor->dtype != Dtype::f32 || tensor->count() != count || !all_finite(*tensor)) {
+            refuse(fmt::format("its {} are missing or do not fit the model", name));
+        }
+        arena->resize(count);
+        to_floats(*tensor, arena->data());
+    }
+    return checkpoint;
+}
+
+}  // namespace folio

@@ -1,0 +1,238 @@
+#include "native/training/run.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "core/base/text.h"
+#include "core/evaluation/likelihood.h"
+#include "core/sampling/masked_sampler.h"
+#include "native/failure.h"
+#include "native/models.h"
+#include "native/signals.h"
+
+namespace folio {
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+constexpr int most_rollbacks = 3;
+constexpr double rollback_factor = 0.5;
+// Validation on the way is an estimate by common random numbers: few draws, always the same.
+constexpr int validation_windows = 64;
+constexpr int validation_draws = 4;
+constexpr int sample_length = 192;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+std::string rate(double per_second) {
+    return per_second >= 1e6   ? fmt::format("{:.2f} M", per_second / 1e6)
+           : per_second >= 1e4 ? fmt::format("{:.1f} k", per_second / 1e3)
+                               : fmt::format("{:.0f}", per_second);
+}
+
+/// Drops the lines that tell of steps after `step`, and one that was cut short.
+void truncate_metrics(const fs::path& path, int step) {
+    if (!fs::exists(path)) return;
+    const std::string content = read_file(path, "the metrics file");
+    std::string kept;
+    for (std::size_t begin = 0; begin < content.size();) {
+        const std::size_t end = content.find('\n', begin);
+        if (end == content.npos) break;
+        const std::string line = content.substr(begin, end + 1 - begin);
+        const json entry = json::parse(line, nullptr, false);
+        if (entry.is_object() && entry.contains("step") && entry["step"].is_number_integer() && entry["step"] <= step) {
+            kept += line;
+        }
+        begin = end + 1;
+    }
+    if (kept != content) write_file(path, kept);
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(Device& device, const TextData& data, Checkpoint start, fs::path folder)
+    : device_(device), data_(data), folder_(std::move(folder)), checkpoint_(std::move(start)),
+      recipe_(to_recipe(checkpoint_.settings)), at_(checkpoint_.position), begun_s_(at_.elapsed_s), begin_(Clock::now()) {
+    start_trainer(checkpoint_.state);
+    checkpoint_.state = {};
+    truncate_metrics(folder_ / "metrics.jsonl", at_.step);
+    // From the first step on there is something to roll back to and to resume from.
+    if (at_.step == 0) save_checkpoint();
+}
+
+void TrainingRun::start_trainer(const Trainer::State& state) {
+    Recipe recipe = recipe_;
+    recipe.lr *= static_cast<float>(at_.lr_factor);
+    recipe.muon_lr *= static_cast<float>(at_.lr_factor);
+    trainer_.reset();
+    state_.reset();
+    trainer_.emplace(unwrap(Trainer::create(device_.ops(), device_.ops(), checkpoint_.model.config, checkpoint_.model.process,
+                                            recipe, data_.train())));
+    if (!state.parameters.empty()) unwrap(trainer_->restore(state));
+}
+
+RunEnd TrainingRun::run() {
+    const GracefulStop ctrl_c;
+    double interval_s = 0;
+    std::int64_t interval_characters = 0;
+    RunEnd end = RunEnd::done;
+    const int patience = checkpoint_.settings.at("patience");
+    const auto due = [&](const char* what) { return every(what) > 0 && at_.step % every(what) == 0; };
+    while (at_.step < recipe_.steps) {
+        if (ctrl_c.asked()) end = RunEnd::interrupted;
+        if (patience > 0 && at_.validations_since_best >= patience) end = RunEnd::stopped_early;
+        if (end != RunEnd::done) break;
+
+        const Clock::time_point step_begin = Clock::now();
+        const StepReport report = unwrap(trainer_->run(at_.step));
+        state_.reset();
+        if (!report.finite) {
+            roll_back();
+            interval_s = 0;
+            interval_characters = 0;
+            continue;
+        }
+        const double step_s = seconds_since(step_begin);
+        ++at_.step;
+        at_.loss_sum += report.loss;
+        ++at_.loss_count;
+        interval_s += step_s;
+        interval_characters += report.characters;
+        rate_ = static_cast<double>(interval_characters) / interval_s;
+        step_s_ = step_s_ == 0 ? step_s : 0.95 * step_s_ + 0.05 * step_s;
+
+        const bool last = at_.step == recipe_.steps;
+        const bool validating = last || due("eval-every");
+        show_progress();
+        std::optional<std::string> text;
+        if (validating) validate();
+        if (due("sample-every")) text = sample();
+        if (validating || text || due("log-every")) {
+            log(validating, text);
+            interval_s = 0;
+            interval_characters = 0;
+        }
+        if (due("checkpoint-every")) save_checkpoint();
+    }
+    if (at_.step != saved_step_) save_checkpoint();
+    return end;
+}
+
+void TrainingRun::show_progress() {
+    std::string line = fmt::format("step {}/{}  loss {:.3f}", at_.step, recipe_.steps, at_.loss_sum / at_.loss_count);
+    if (val_nll_) line += fmt::format("  val {:.3f}", *val_nll_);
+    line += fmt::format("  {} characters/s  {} left", rate(rate_), duration(step_s_ * (recipe_.steps - at_.step)));
+    progress_.show(static_cast<double>(at_.step) / recipe_.steps, line);
+}
+
+void TrainingRun::roll_back() {
+    const int failed_at = at_.step + 1;
+    const int rollbacks = at_.rollbacks + 1;
+    const double factor = at_.lr_factor * rollback_factor;
+    if (rollbacks > most_rollbacks) {
+        stop(fmt::format("training diverges: step {} gave numbers that are not finite after {} returns to the last "
+                         "checkpoint; start another run with a lower --lr and --muon-lr",
+                         failed_at, most_rollbacks));
+    }
+    const Checkpoint last = read_checkpoint(folder_ / "checkpoint.safetensors");
+    at_ = last.position;
+    at_.rollbacks = rollbacks;
+    at_.lr_factor = factor;
+    start_trainer(last.state);
+    truncate_metrics(folder_ / "metrics.jsonl", at_.step);
+    progress_.say(fmt::format("Step {} gave numbers that are not finite; going on from step {} with the learning rate times {}.",
+                              failed_at, at_.step, factor));
+}
+
+const Trainer::State& TrainingRun::state() {
+    if (!state_) state_ = trainer_->save();
+    return *state_;
+}
+
+Denoiser TrainingRun::averaged() {
+    return make_denoiser(device_.ops(), checkpoint_.model.config, state().average);
+}
+
+void TrainingRun::validate() {
+    Denoiser denoiser = averaged();
+    const Windows windows = unwrap(Windows::of(data_.validation(), checkpoint_.model.config.seq_len, validation_windows));
+    EvaluationOptions options;
+    options.draws = validation_draws;
+    const MaskedBound bound = unwrap(masked_bound(masked_model(denoiser, checkpoint_.model.process), windows, options));
+    val_nll_ = estimate(bound.windows).nats_per_char;
+    val_step_ = at_.step;
+    if (at_.best_step == 0 || *val_nll_ < at_.best_nll) {
+        at_.best_nll = *val_nll_;
+        at_.best_step = at_.step;
+        at_.validations_since_best = 0;
+        save_model("best.safetensors");
+    } else {
+        ++at_.validations_since_best;
+    }
+}
+
+std::string TrainingRun::sample() {
+    Denoiser denoiser = averaged();
+    SamplingRequest request;
+    request.options.seed = recipe_.seed;
+    request.given.assign(sample_length, -1);
+    MaskedSampler sampler = unwrap(MaskedSampler::create(masked_model(denoiser, checkpoint_.model.process), request));
+    while (!sampler.done()) unwrap(sampler.step());
+    const std::string text = checkpoint_.model.vocabulary.decode(sampler.frame().id);
+    progress_.say(fmt::format("--- a sample after {} steps\n{}\n---", at_.step, text));
+    return text;
+}
+
+void TrainingRun::log(bool validated, const std::optional<std::string>& sample) {
+    nlohmann::ordered_json entry{{"step", at_.step}, {"loss", at_.loss_sum / at_.loss_count}};
+    if (validated) {
+        entry["val_nll"] = *val_nll_;
+        entry["val_perplexity"] = std::exp(*val_nll_);
+    }
+    entry["lr"] = checkpoint_.settings["lr"].get<double>() * at_.lr_factor * schedule(recipe_, at_.step - 1);
+    entry["chars_per_s"] = std::round(rate_);
+    entry["elapsed_s"] = std::round(elapsed() * 1000) / 1000;
+    if (sample) entry["sample"] = *sample;
+    const fs::path path = folder_ / "metrics.jsonl";
+    std::ofstream file(path, std::ios::app);
+    file << entry.dump() << '\n' << std::flush;
+    if (!file) stop(fmt::format("{} cannot be written; make room and go on with --resume", quote(path.string())));
+    at_.loss_sum = 0;
+    at_.loss_count = 0;
+    if (validated) progress_.say(fmt::format("step {}  validation {:.4f} nats/character", at_.step, *val_nll_));
+}
+
+void TrainingRun::save_checkpoint() {
+    at_.elapsed_s = elapsed();
+    checkpoint_.position = at_;
+    state();
+    std::swap(checkpoint_.state, *state_);
+    write_checkpoint(folder_ / "checkpoint.safetensors", checkpoint_);
+    std::swap(checkpoint_.state, *state_);
+    save_model("last.safetensors");
+    saved_step_ = at_.step;
+}
+
+void TrainingRun::save_model(const char* name) {
+    ModelFile model = checkpoint_.model;
+    model.parameters = state().average;
+    nlohmann::ordered_json training{{"data_sha256", checkpoint_.text_checksum},
+                                    {"step", at_.step},
+                                    {"steps", recipe_.steps},
+                                    {"seed", recipe_.seed},
+                                    {"recipe", checkpoint_.settings},
+                                    {"hardware", fmt::format("{}, {}", processor_name(), device_.describe())},
+                                    {"wall_time_s", std::round(elapsed())}};
+    if (val_nll_) {
+        training["validation"] = {{"step", val_step_}, {"val_nll", *val_nll_}, {"val_perplexity", std::exp(*val_nll_)}};
+    }
+    model.training = training.dump();
+    write_file(folder_ / name, [&](const ByteSink& sink) { return write_model(model, Dtype::f32, sink); });
+}
+
+double TrainingRun::elapsed() const { return begun_s_ + seconds_since(begin_); }
+
+}  // namespace folio

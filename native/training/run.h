@@ -1,0 +1,67 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+
+#include "native/devices.h"
+#include "native/progress.h"
+#include "native/text_data.h"
+#include "native/training/checkpoint.h"
+#include "native/training/settings.h"
+
+namespace folio {
+
+/// How a run came to its end.
+enum class RunEnd { done, stopped_early, interrupted };
+
+/// One training run and its folder: checkpoint.safetensors, metrics.jsonl, best.safetensors and last.safetensors.
+class TrainingRun {
+public:
+    /// Goes on in `folder` from `start`, which is a fresh run's beginning or what read_checkpoint gave.
+    TrainingRun(Device& device, const TextData& data, Checkpoint start, fs::path folder);
+
+    /// Trains until the settings' last step, early stopping or Ctrl-C; whatever the end, the run can be resumed from it.
+    RunEnd run();
+
+    const RunPosition& position() const { return at_; }
+
+private:
+    void start_trainer(const Trainer::State& state);
+    /// Back to the last checkpoint with a lower learning rate, as a loss or gradient was not finite.
+    void roll_back();
+    /// The trainer's state at this step, fetched once.
+    const Trainer::State& state();
+    /// A denoiser with the averaged weights, for looking at: validation and samples.
+    Denoiser averaged();
+    void validate();
+    std::string sample();
+    void log(bool validated, const std::optional<std::string>& sample);
+    void show_progress();
+    /// A setting in steps.
+    int every(const char* what) const { return checkpoint_.settings.at(what); }
+    void save_checkpoint();
+    void save_model(const char* name);
+    double elapsed() const;
+
+    Device& device_;
+    const TextData& data_;
+    const fs::path folder_;
+    Checkpoint checkpoint_;  // all of the next checkpoint but position and state
+    const Recipe recipe_;
+    RunPosition at_;
+    std::optional<Trainer> trainer_;
+    std::optional<Trainer::State> state_;
+    std::optional<double> val_nll_;  // of the last validation in this process
+    int val_step_ = 0;
+    Progress progress_;
+    int saved_step_ = -1;            // of the checkpoint on disk, where this process wrote it
+    double begun_s_ = 0;             // elapsed before this process
+    std::chrono::steady_clock::time_point begin_;
+    double rate_ = 0;                // characters per second, of the steps since the last logged one
+    double step_s_ = 0;              // smoothed
+};
+
+}  // namespace folio

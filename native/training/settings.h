@@ -1,0 +1,20 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "core/training/step.h"
+
+/// A training run's settings: its options by their names on the command line, defaults filled in. They travel in its
+/// checkpoint, so that a bare --resume needs none of them again.
+namespace folio {
+
+/// All but the sizes and the precision: the recipe, and how often what is done besides.
+nlohmann::json default_settings();
+
+/// The recipe that the settings spell out.
+Recipe to_recipe(const nlohmann::json& settings);
+
+/// Whether every setting is there and of its kind.
+bool complete(const nlohmann::json& settings);
+
+}  // namespace folio

@@ -1,0 +1,234 @@
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <sys/resource.h>
+#include <thread>
+
+#include "native/failure.h"
+#include "native/training/checkpoint.h"
+#include "tests/program.h"
+#include "tests/test_support.h"
+
+using namespace folio::test;
+using nlohmann::json;
+
+namespace {
+
+std::string some_text() {
+    const char* words[] = {"thou", "art", "my", "lord", "and", "king", "no", "more", "shall", "speak"};
+    Random random(11);
+    std::string text;
+    while (text.size() < 6000) text += std::string(words[random.below(10)]) + (random.below(8) ? " " : ".\n");
+    return text;
+}
+
+/// A training small enough for a test, in `folder`.
+std::vector<std::string> train(const fs::path& folder, const fs::path& text, std::vector<std::string> more) {
+    std::vector<std::string> arguments{"train", "--out", folder.string(), "--data", text.string(), "--threads", "1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+}
+
+const std::vector<std::string> small{"--n-layer", "1", "--d-model", "32", "--n-head", "2", "--seq-len", "24", "--batch", "4", "--steps", "60",
+                                     "--warmup", "10", "--eval-every", "20", "--log-every", "5", "--sample-every", "0", "--dropout", "0.1"};
+
+std::vector<std::string> operator+(std::vector<std::string> first, const std::vector<std::string>& second) {
+    first.insert(first.end(), second.begin(), second.end());
+    return first;
+}
+
+/// The metrics without what a clock says.
+std::vector<json> metrics(const fs::path& folder) {
+    std::vector<json> entries;
+    std::ifstream file(folder / "metrics.jsonl");
+    for (std::string line; std::getline(file, line);) {
+        entries.push_back(json::parse(line));
+        entries.back().erase("chars_per_s");
+        entries.back().erase("elapsed_s");
+    }
+    return entries;
+}
+
+std::vector<float> parameters(const fs::path& file) {
+    const std::string bytes = content_of(file);
+    const auto model = folio::read_model(std::as_bytes(std::span(bytes)));
+    REQUIRE(model);
+    return model->parameters;
+}
+
+void expect_same_run(const fs::path& one, const fs::path& other) {
+    CHECK(metrics(one) == metrics(other));
+    CHECK(parameters(one / "last.safetensors") == parameters(other / "last.safetensors"));
+    CHECK(parameters(one / "best.safetensors") == parameters(other / "best.safetensors"));
+    const folio::Checkpoint a = folio::read_checkpoint(one / "checkpoint.safetensors");
+    const folio::Checkpoint b = folio::read_checkpoint(other / "checkpoint.safetensors");
+    CHECK(a.state.parameters == b.state.parameters);
+    CHECK(a.state.average == b.state.average);
+    CHECK(a.state.moment1 == b.state.moment1);
+    CHECK(a.state.moment2 == b.state.moment2);
+    CHECK(a.position.step == b.position.step);
+}
+
+/// Waits until the run has logged something of step `step` or later, or has ended.
+void wait_for_step(Program& program, const fs::path& folder, int step) {
+    while (program.running()) {
+        const std::string content = content_of(folder / "metrics.jsonl");
+        const std::size_t end = content.rfind('\n');
+        if (end != content.npos) {
+            const std::size_t begin = end == 0 ? content.npos : content.rfind('\n', end - 1);
+            const json last = json::parse(content.substr(begin + 1, end - begin - 1));
+            if (last.at("step") >= step) return;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("a run that was stopped and resumed equals one never stopped") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text", straight = folder / "straight", stopped = folder / "stopped";
+    write(text, some_text());
+    const Outcome whole = folio::test::folio(train(straight, text, small));
+    CAPTURE(whole.err);
+    REQUIRE(whole.code == 0);
+    REQUIRE(metrics(straight).size() == 12);
+
+    SECTION("by Ctrl-C, at whatever step it comes") {
+        Program program(train(stopped, text, small));
+        wait_for_step(program, stopped, 10);
+        program.signal(SIGINT);
+        const int code = program.wait();
+        if (code == 0) return;  // it was done before the signal came
+        CHECK(code == 130);
+        CHECK(program.err().find("--resume") != std::string::npos);
+        const Outcome resumed = folio::test::folio(train(stopped, text, {"--resume"}));
+        CAPTURE(resumed.err);
+        REQUIRE(resumed.code == 0);
+        expect_same_run(straight, stopped);
+    }
+    SECTION("by SIGKILL, again and again, in the middle of writing checkpoints") {
+        const std::vector<std::string> often{"--checkpoint-every", "1"};
+        int kills = 0;
+        for (int step = 1; step < 60; step += 13) {
+            const bool first = !fs::exists(stopped / "checkpoint.safetensors");
+            Program program(train(stopped, text, first ? small + often : std::vector<std::string>{"--resume"}));
+            wait_for_step(program, stopped, step);
+            program.signal(SIGKILL);
+            kills += program.wait() == -SIGKILL;
+            if (fs::exists(stopped / "checkpoint.safetensors")) folio::read_checkpoint(stopped / "checkpoint.safetensors");
+        }
+        CHECK(kills > 0);
+        const Outcome resumed = folio::test::folio(train(stopped, text, {"--resume"}));
+        CAPTURE(resumed.err);
+        REQUIRE(resumed.code == 0);
+        expect_same_run(straight, stopped);
+        CHECK_FALSE(fs::exists(stopped / "checkpoint.safetensors.partial"));
+    }
+    SECTION("by the clock of another number of threads") {
+        const Outcome threaded = folio::test::folio(train(stopped, text, small + std::vector<std::string>{"--threads", "2"}));
+        REQUIRE(threaded.code == 0);
+        expect_same_run(straight, stopped);
+    }
+}
+
+TEST_CASE("a run is resumed only as what it was begun") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text", run = folder / "run";
+    write(text, some_text());
+    write(folder / "other", some_text() + "!");
+    REQUIRE(folio::test::folio(train(run, text, small + std::vector<std::string>{"--steps", "6"})).code == 0);
+
+    const auto expect = [&](const std::vector<std::string>& arguments, int code) {
+        const Outcome outcome = folio::test::folio(arguments);
+        CAPTURE(arguments, outcome.err);
+        CHECK(outcome.code == code);
+        if (code != 0) CHECK(is_one_sentence(outcome.err));
+    };
+    expect(train(run, text, small), 2);  // no --resume
+    expect(train(run, text, {"--resume", "--batch", "5"}), 2);
+    expect(train(run, text, {"--resume", "--size", "tiny"}), 2);
+    expect(train(run, text, {"--resume", "--lr", "0.5"}), 2);
+    expect(train(run, text, {"--resume", "--steps", "3"}), 2);
+    expect(train(run, text, {"--resume", "--preset", "gpt"}), 2);
+    expect(train(run, text, {"--resume", "--init", (run / "last.safetensors").string()}), 2);
+    expect(train(run, folder / "other", {"--resume"}), 2);
+    expect(train(folder / "nowhere", text, {"--resume"}), 1);
+    CHECK_FALSE(fs::exists(folder / "nowhere"));
+    expect(train(run, text, {"--resume", "--batch", "4", "--steps", "8"}), 0);
+    CHECK(folio::read_checkpoint(run / "checkpoint.safetensors").position.step == 8);
+    expect(train(folder / "from", text, {"--init", (run / "last.safetensors").string(), "--steps", "2", "--batch", "2"}), 0);
+    expect(train(folder / "short", text, small + std::vector<std::string>{"--seq-len", "700"}), 1);
+}
+
+TEST_CASE("a damaged checkpoint is refused in a sentence") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text", run = folder / "run";
+    write(text, some_text());
+    REQUIRE(folio::test::folio(train(run, text, small + std::vector<std::string>{"--steps", "2"})).code == 0);
+    const std::string good = content_of(run / "checkpoint.safetensors");
+    const auto refused = [&](const std::string& bytes) {
+        write(run / "checkpoint.safetensors", bytes);
+        try {
+            folio::read_checkpoint(run / "checkpoint.safetensors");
+        } catch (const folio::Failure& failure) {
+            return failure.exit_code == 1 && failure.sentence.size() > 10;
+        }
+        return false;
+    };
+    CHECK(refused(""));
+    CHECK(refused(good.substr(0, 100)));
+    CHECK(refused(good.substr(0, good.size() - 1)));
+    CHECK(refused(good + "x"));
+    CHECK(refused(content_of(run / "last.safetensors")));
+    for (const char* word : {"loss_count", "warmup", "lr_factor", "\\\"text\\\"", "moment2"}) {
+        std::string changed = good;
+        const std::size_t place = changed.find(word);
+        REQUIRE(place != changed.npos);
+        changed[place + 2] = 'Q';
+        CAPTURE(word);
+        CHECK(refused(changed));
+    }
+    CHECK_FALSE(refused(good));
+}
+
+TEST_CASE("a file is written whole or not at all") {
+    const TemporaryFolder folder;
+    const fs::path path = folder / "file";
+    folio::write_file(path, std::string("old"));
+    SECTION("when its writer fails") {
+        CHECK_THROWS_AS(folio::write_file(path,
+                                          [](const folio::ByteSink& sink) -> folio::Result<void> {
+                                              if (auto done = sink(std::as_bytes(std::span("half", 4))); !done) return done;
+                                              return folio::fail("no more");
+                                          }),
+                        folio::Failure);
+    }
+    SECTION("when there is no room for it") {
+        ::signal(SIGXFSZ, SIG_IGN);
+        rlimit before{};
+        getrlimit(RLIMIT_FSIZE, &before);
+        const rlimit little{1000, before.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &little);
+        bool failed = false;
+        try {
+            folio::write_file(path, std::string(5000, 'x'));
+        } catch (const folio::Failure& failure) {
+            failed = failure.exit_code == 1;
+        }
+        setrlimit(RLIMIT_FSIZE, &before);
+        CHECK(failed);
+    }
+    CHECK(content_of(path) == "old");
+    CHECK_FALSE(fs::exists(path.string() + ".partial"));
+}
+
+TEST_CASE("a run that diverges ends with a sentence") {
+    const TemporaryFolder folder;
+    write(folder / "text", some_text());
+    const Outcome outcome = folio::test::folio(train(folder / "run", folder / "text", small + std::vector<std::string>{"--lr", "1e30", "--muon-lr", "1e30", "--clip", "1e30"}));
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 1);
+    CHECK(outcome.out.empty());
+    CHECK(outcome.err.find("diverges") != std::string::npos);
+}

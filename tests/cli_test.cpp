@@ -1,0 +1,369 @@
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "core/weights/model_file.h"
+#include "tests/program.h"
+#include "tests/test_support.h"
+
+using namespace folio::test;
+using nlohmann::json;
+
+namespace {
+
+const std::string model = golden_path("masked.safetensors").string();
+const std::string timed_model = golden_path("masked-time.safetensors").string();
+
+std::vector<std::string> sample(std::vector<std::string> more) {
+    more.insert(more.begin(), {"sample", "--weights", model, "--length", "20"});
+    return more;
+}
+
+std::size_t characters(const std::string& utf8) {
+    return static_cast<std::size_t>(
+        std::count_if(utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+void expect_failure(const Outcome& outcome, int code) {
+    CAPTURE(outcome.err, outcome.out);
+    CHECK(outcome.code == code);
+    CHECK(outcome.out.empty());
+    CHECK(is_one_sentence(outcome.err));
+}
+
+/// What a file of NumPy's format, float32 and version 1.0, holds.
+struct Array {
+    std::string header;
+    std::vector<float> values;
+};
+
+Array read_npy(const fs::path& path) {
+    const std::string bytes = content_of(path);
+    REQUIRE(bytes.size() > 10);
+    REQUIRE(bytes.substr(0, 8) == std::string("\x93NUMPY\x01\x00", 8));
+    const std::size_t length = static_cast<unsigned char>(bytes[8]) + 256u * static_cast<unsigned char>(bytes[9]);
+    REQUIRE((10 + length) % 64 == 0);
+    Array array{bytes.substr(10, length), {}};
+    REQUIRE(array.header.back() == '\n');
+    array.values.resize((bytes.size() - 10 - length) / sizeof(float));
+    std::memcpy(array.values.data(), bytes.data() + 10 + length, array.values.size() * sizeof(float));
+    return array;
+}
+
+}  // namespace
+
+TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
+    const std::vector<std::string> arguments = GENERATE(values<std::vector<std::string>>({
+        {},
+        {"dance"},
+        {"sample"},
+        {"sample", "--weights"},
+        {"sample", "--weights", model, "--no-such-option"},
+        {"sample", "--weights", model, "surplus"},
+        sample({"--steps", "0"}),
+        sample({"--steps", "-3"}),
+        sample({"--steps", "1.5"}),
+        sample({"--steps", "many"}),
+        sample({"--steps", ""}),
+        sample({"--steps", "99999999999999999999"}),
+        sample({"--length", "0"}),
+        sample({"--temperature", "-1"}),
+        sample({"--temperature", "nan"}),
+        sample({"--temperature", "inf"}),
+        sample({"--top-k", "-1"}),
+        sample({"--top-p", "-0.5"}),
+        sample({"--top-p", "nan"}),
+        sample({"--tau", "2"}),
+        sample({"--threads", "0"}),
+        sample({"--count", "0"}),
+        sample({"--seed", "-1"}),
+        sample({"--seed", "18446744073709551616"}),
+        sample({"--sampler", "psychic"}),
+        sample({"--prompt", "xyz"}),
+        sample({"--prompt", "\xff"}),
+        sample({"--prompt", std::string("a\x1b[31mb")}),
+        sample({"--prompt", std::string(21, 'a')}),
+        sample({"--edit", "nonsense"}),
+        sample({"--edit", "1:noise:5-30"}),
+        sample({"--edit", "1:put:3:z"}),
+        sample({"--from-text", ""}),
+        sample({"--from-text", "aba"}),
+        sample({"--device", "cuda"}),
+        sample({"--device", "abacus"}),
+        {"infill", "--weights", model},
+        {"infill", "--weights", model, "--text", ""},
+        {"infill", "--weights", model, "--text", "a_b", "--mark", ""},
+        {"infill", "--weights", model, "--text", "a_b", "--mark", "__"},
+        {"infill", "--weights", model, "--text", "a_b", "--prompt", "a"},
+        {"infill", "--weights", model, "--text", "a_b", "--length", "3"},
+        {"eval"},
+        {"eval", "--weights", model, "--draws", "0"},
+        {"eval", "--weights", model, "--windows", "0"},
+        {"eval", "--weights", model, "--order", "backwards"},
+        {"logits", "--weights", model, "--out", "x.npy"},
+        {"logits", "--weights", model, "--text", "a", "--ids", "b", "--out", "x.npy"},
+        {"logits", "--weights", model, "--text", "a"},
+        {"logits", "--weights", model, "--text", "a", "--t", "1.5", "--out", "x.npy"},
+        {"export", "--weights", model, "--out", "x"},
+        {"export", "--weights", model, "--dtype", "f64", "--out", "x"},
+        {"export", "--weights", model, "--dtype", "int8", "--out", "x"},
+        {"info"},
+        {"train", "--preset", "poetry"},
+        {"train", "--preset", "gaussian"},
+        {"train", "--preset", "gpt"},
+        {"train", "--steps", "0"},
+        {"train", "--batch", "0"},
+        {"train", "--seq-len", "0"},
+        {"train", "--lr", "-1"},
+        {"train", "--lr", "nan"},
+        {"train", "--threads", "0"},
+        {"train", "--checkpoint-every", "0"},
+        {"train", "--d-model", "100"},
+        {"bench", "--threads", "0"},
+    }));
+    CAPTURE(arguments);
+    expect_failure(folio::test::folio(arguments), 2);
+}
+
+TEST_CASE("what cannot be read or written is one sentence on stderr and exit code 1") {
+    const TemporaryFolder folder;
+    write(folder / "noise", "this is no weights file at all");
+    write(folder / "cut", content_of(model).substr(0, 5000));
+    write(folder / "ids", "[[1, 2], [3]]");
+    write(folder / "large ids", "[[1, 11]]");
+    ::mkfifo((folder / "pipe").c_str(), 0600);
+    const std::string out = (folder / "out").string();
+    const auto at = [&](const char* name) { return (folder / name).string(); };
+    const std::vector<std::vector<std::string>> cases = {
+        {"info", at("nothing")},
+        {"info", at("noise")},
+        {"info", at("cut")},
+        {"info", at("pipe")},
+        {"info", at("")},
+        {"info", "/dev/zero"},
+        {"info", std::string("evil\x1b]0;name\x07")},
+        {"sample", "--weights", golden_path("causal.safetensors").string()},
+        {"logits", "--weights", model, "--ids", at("ids"), "--out", out},
+        {"logits", "--weights", model, "--ids", at("large ids"), "--out", out},
+        {"logits", "--weights", model, "--text", std::string(49, 'a'), "--out", out},
+        {"logits", "--weights", model, "--text", "ab", "--out", at("no/such/folder/x.npy")},
+        {"export", "--weights", model, "--dtype", "f16", "--out", "/dev/null"},
+        {"export", "--weights", model, "--dtype", "f16", "--out", "/dev/full"},
+        {"export", "--weights", model, "--dtype", "f16", "--out", at("")},
+        {"eval", "--weights", model, "--data", at("nothing")},
+        {"eval", "--weights", model, "--data", at("noise")},
+    };
+    for (const auto& arguments : cases) {
+        CAPTURE(arguments);
+        expect_failure(folio::test::folio(arguments), 1);
+    }
+    CHECK_FALSE(fs::exists(out));
+    CHECK_FALSE(fs::exists(out + ".partial"));
+    CHECK(fs::is_character_file("/dev/null"));
+}
+
+TEST_CASE("a set of kernels is forced by name") {
+    const std::vector<std::string> arguments = sample({});
+    const Outcome portable = folio::test::folio(arguments, {"FOLIO_KERNELS=portable"});
+    CHECK(portable.code == 0);
+    expect_failure(folio::test::folio(arguments, {"FOLIO_KERNELS=abacus"}), 2);
+}
+
+TEST_CASE("help goes to stdout with exit code 0") {
+    for (const char* command : {"", "train", "sample", "infill", "eval", "logits", "export", "info", "bench"}) {
+        std::vector<std::string> arguments{command, "--help"};
+        if (!*command) arguments.erase(arguments.begin());
+        const Outcome help = folio::test::folio(arguments);
+        CAPTURE(command);
+        CHECK(help.code == 0);
+        CHECK(help.err.empty());
+        CHECK(help.out.find("--help") != std::string::npos);
+    }
+}
+
+TEST_CASE("sample prints the text, one newline and nothing else") {
+    const Outcome one = folio::test::folio(sample({"--prompt", "Ib\xc3\xa9 a", "--seed", "7"}));
+    CHECK(one.code == 0);
+    CHECK(one.err.empty());
+    REQUIRE(one.out.ends_with("\n"));
+    CHECK(characters(one.out) == 21);
+    CHECK(one.out.starts_with("Ib\xc3\xa9 a"));
+
+    SECTION("the same again from the same seed, whatever the number of threads") {
+        CHECK(folio::test::folio(sample({"--prompt", "Ib\xc3\xa9 a", "--seed", "7", "--threads", "3"})).out == one.out);
+        CHECK(folio::test::folio(sample({"--prompt", "Ib\xc3\xa9 a", "--seed", "8"})).out != one.out);
+    }
+    SECTION("several are parted by a line of dashes, the first as if it were alone") {
+        const Outcome three = folio::test::folio(sample({"--prompt", "Ib\xc3\xa9 a", "--seed", "7", "--count", "3"}));
+        CHECK(three.out.starts_with(one.out + "---\n"));
+        CHECK(characters(three.out) == 3 * 21 + 2 * 4);
+    }
+    SECTION("as JSON") {
+        const json report = json::parse(folio::test::folio(sample({"--prompt", "Ib\xc3\xa9 a", "--seed", "7", "--json"})).out);
+        CHECK(report.at("text").get<std::string>() + "\n" == one.out);
+        CHECK(report.at("seed") == 7);
+        const json several = json::parse(folio::test::folio(sample({"--seed", "7", "--json", "--count", "2"})).out);
+        REQUIRE(several.is_array());
+        CHECK(several.size() == 2);
+    }
+    SECTION("the trace ends in the text and changes nothing") {
+        const TemporaryFolder folder;
+        const std::string trace = (folder / "trace").string();
+        CHECK(folio::test::folio(sample({"--prompt", "Ib\xc3\xa9 a", "--seed", "7", "--trace", trace})).out == one.out);
+        std::ifstream lines(trace);
+        json last;
+        int count = 0;
+        for (std::string line; std::getline(lines, line); ++count) {
+            last = json::parse(line);
+            CHECK(last.at("step") == count);
+            for (const char* key : {"ids", "flags", "probability", "entropy", "top", "top_probability"}) CHECK(last.at(key).size() == 20);
+        }
+        CHECK(last.at("text").get<std::string>() + "\n" == one.out);
+        CHECK(last.at("steps") == count - 1);
+    }
+    SECTION("an animation goes to stderr and changes nothing") {
+        const Outcome animated = folio::test::folio(sample({"--prompt", "Ib\xc3\xa9 a", "--seed", "7", "--animate"}));
+        CHECK(animated.out == one.out);
+        CHECK(animated.err.find("step 1 of") != std::string::npos);
+    }
+}
+
+TEST_CASE("words on the command line are taken as they stand") {
+    for (const char* prompt : {"", "'", "[a]", "{}", "%%", "-", "--", "--help", "a,b", "@a", "\n"}) {
+        const std::string text = prompt;
+        if (text.find_first_not_of("\n !',Iab") != text.npos) {
+            expect_failure(folio::test::folio(sample({"--prompt", text})), 2);  // its characters, not its form
+            continue;
+        }
+        const Outcome outcome = folio::test::folio(sample({"--prompt", text}));
+        CAPTURE(text, outcome.err);
+        CHECK(outcome.code == 0);
+        CHECK(outcome.out.starts_with(text));
+    }
+}
+
+TEST_CASE("every sampler ends within its steps") {
+    for (const char* sampler : {"ancestral", "confidence", "margin", "threshold", "entropy", "remask"}) {
+        const Outcome outcome = folio::test::folio(sample({"--sampler", sampler, "--steps", "4", "--length", "12", "--json"}));
+        CAPTURE(sampler, outcome.err);
+        REQUIRE(outcome.code == 0);
+        const json report = json::parse(outcome.out);
+        CHECK(report.at("steps").get<int>() <= 4);
+        CHECK(characters(report.at("text")) == 12);
+    }
+}
+
+TEST_CASE("infill leaves what is fixed untouched") {
+    const std::string text = "Ia_b!__, \xe2\x82\xac_";
+    const Outcome filled = folio::test::folio({"infill", "--weights", model, "--text", text});
+    REQUIRE(filled.code == 0);
+    REQUIRE(characters(filled.out) == characters(text) + 1);
+    std::size_t place = 0;
+    for (const char c : {'I', 'a', '\0', 'b', '!', '\0', '\0', ','}) {
+        if (c) CHECK(filled.out[place] == c);
+        if (!c && static_cast<unsigned char>(filled.out[place]) >= 0xC0) break;  // a longer character shifts the rest
+        ++place;
+    }
+    const Outcome marked = folio::test::folio({"infill", "--weights", model, "--text", "Ia\xe2\x82\xac\xc3\xa9", "--mark", "\xe2\x82\xac"});
+    CHECK(marked.code == 0);
+    CHECK(marked.out.starts_with("Ia"));
+    CHECK(marked.out.ends_with("\xc3\xa9\n"));
+    CHECK(folio::test::folio({"infill", "--weights", model, "--text", "abba"}).out == "abba\n");
+}
+
+TEST_CASE("a text goes into noise and comes back, and edits are done") {
+    const Outcome back = folio::test::folio({"sample", "--weights", model, "--from-text", "abba, abba!"});
+    CHECK(back.code == 0);
+    CHECK(characters(back.out) == 12);
+    const Outcome edited = folio::test::folio({"sample", "--weights", model, "--length", "12", "--steps", "3", "--edit",
+                                               "3:put:2:!", "--edit", "2:put:0:I", "--edit", "9:noise:4-8:50"});
+    CHECK(edited.code == 0);
+    CHECK(edited.out.starts_with("I"));
+    CHECK(characters(edited.out) == 13);
+}
+
+TEST_CASE("logits are those of an independent implementation") {
+    const auto [weights, name] = GENERATE(values<std::pair<std::string, std::string>>({{model, "masked.json"}, {timed_model, "masked-time.json"}}));
+    const json golden = golden_json(name);
+    const TemporaryFolder folder;
+    // Rows with a time of their own go one by one.
+    const auto ids = golden.at("ids");
+    const std::size_t batch = ids.size(), length = ids[0].size();
+    std::vector<float> logits;
+    if (golden.at("t").is_null()) {
+        write(folder / "ids", ids.dump());
+        const Outcome outcome = folio::test::folio({"logits", "--weights", weights, "--ids", (folder / "ids").string(), "--out", (folder / "x.npy").string()});
+        CAPTURE(outcome.err);
+        REQUIRE(outcome.code == 0);
+        const Array array = read_npy(folder / "x.npy");
+        CHECK(array.header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 9, 11), }"));
+        logits = array.values;
+    } else {
+        for (std::size_t row = 0; row < batch; ++row) {
+            write(folder / "ids", json::array({ids[row]}).dump());
+            REQUIRE(folio::test::folio({"logits", "--weights", weights, "--ids", (folder / "ids").string(), "--t", golden["t"][row].dump(), "--out",
+                           (folder / "x.npy").string()})
+                        .code == 0);
+            const Array array = read_npy(folder / "x.npy");
+            logits.insert(logits.end(), array.values.begin(), array.values.end());
+        }
+    }
+    const auto expected = golden.at("logits").get<std::vector<double>>();
+    REQUIRE(logits.size() == expected.size());
+    REQUIRE(logits.size() == batch * length * 11);
+    double largest = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) largest = std::max(largest, std::abs(logits[i] - expected[i]));
+    CHECK(largest < 1e-4);
+}
+
+TEST_CASE("export and info tell the same model") {
+    const TemporaryFolder folder;
+    const std::string half = (folder / "half").string(), full = (folder / "full").string();
+    REQUIRE(folio::test::folio({"export", "--weights", model, "--dtype", "f16", "--out", half}).code == 0);
+    REQUIRE(folio::test::folio({"export", "--weights", half, "--dtype", "f32", "--out", full}).code == 0);
+    const json original = json::parse(folio::test::folio({"info", model, "--json"}).out);
+    const json exported = json::parse(folio::test::folio({"info", half, "--json"}).out);
+    for (const char* key : {"config", "process", "vocab", "parameters"}) CHECK(original.at(key) == exported.at(key));
+    CHECK(exported.at("tensors")[0].at("dtype") == "F16");
+    CHECK(original.at("sha256").get<std::string>().size() == 64);
+    CHECK(original.at("sha256") != exported.at("sha256"));
+    const Outcome shown = folio::test::folio({"info", model});
+    CHECK(shown.code == 0);
+    CHECK(shown.out.find(original.at("sha256").get<std::string>()) != std::string::npos);
+    const std::string bytes = content_of(full);
+    const auto read = folio::read_model(std::as_bytes(std::span(bytes)));
+    REQUIRE(read);
+    const std::string model_bytes = content_of(model);
+    const auto first = folio::read_model(std::as_bytes(std::span(model_bytes)));
+    for (std::size_t i = 0; i < read->parameters.size(); ++i) {
+        REQUIRE(read->parameters[i] == folio::from_f16(folio::to_f16(first->parameters[i])));
+    }
+}
+
+TEST_CASE("eval reports every figure of the specification") {
+    const TemporaryFolder folder;
+    std::string text;
+    Random random(5);
+    for (int i = 0; i < 1000; ++i) text += "\n !',Iab"[random.below(8)];
+    write(folder / "text", text);
+    const Outcome outcome = folio::test::folio({"eval", "--weights", model, "--data", (folder / "text").string(), "--draws", "8", "--order",
+                                   "left-to-right", "--order", "margin", "--json"});
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.code == 0);
+    const json report = json::parse(outcome.out);
+    CHECK(report.at("process") == "masked");
+    CHECK(report.at("windows") == 8);  // floor((100 - 1) / 12)
+    CHECK(report.at("characters") == 96);
+    const double nats = report.at("nats_per_char");
+    CHECK(nats > 0);
+    CHECK(report.at("stderr") > 0);
+    CHECK(report.at("bits_per_char").get<double>() == Approx(nats / std::log(2.0)));
+    CHECK(report.at("perplexity").get<double>() == Approx(std::exp(nats)));
+    CHECK(report.at("levels").size() == 20);
+    CHECK(report.at("orders").size() == 2);
+    CHECK(report.at("orders").at("margin").at("nats_per_char") > 0);
+    const json fewer = json::parse(
+        folio::test::folio({"eval", "--weights", model, "--windows", "3", "--json"}, {"FOLIO_DATA=" + (folder / "text").string()}).out);
+    CHECK(fewer.at("windows") == 3);
+}

@@ -1,0 +1,414 @@
+// The built page in Chromium, as a visitor meets it: node --test tests/page.test.mjs
+//   FOLIO_PAGE         the built page                   (web/dist)
+//   FOLIO_SCREENSHOTS  where to leave the screenshots   (none)
+//   FOLIO_CHROMIUM     the browser                      (/usr/bin/chromium)
+import assert from "node:assert/strict";
+import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { serve } from "../web/serve.mjs";
+
+const web = resolve(dirname(fileURLToPath(import.meta.url)), "../web");
+const { chromium } = createRequire(join(web, "package.json"))("playwright-core");
+const folder = resolve(process.env.FOLIO_PAGE ?? join(web, "dist"));
+const shots = process.env.FOLIO_SCREENSHOTS;
+
+let browser, isolated, plain;
+let open = [];
+
+before(async () => {
+  browser = await chromium.launch({ executablePath: process.env.FOLIO_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+  [isolated, plain] = [await serve(folder), await serve(folder, { isolated: false })];
+  if (shots) await mkdir(shots, { recursive: true });
+});
+after(async () => {
+  await browser.close();
+  isolated.close();
+  plain.close();
+});
+
+// Whatever a test does: nothing is asked of another host, and nobody complains.
+afterEach(async () => {
+  const visits = open;
+  open = [];
+  for (const { page, complaints, requests, host, mayFail } of visits) {
+    await page.context().close();
+    if (!mayFail) assert.deepEqual(complaints, []);
+    assert.deepEqual(requests.filter((url) => !url.startsWith(host) && !/^(data|blob):/.test(url)), []);
+  }
+});
+
+/** A fresh visitor on the page; `options` go to the browser's context. */
+async function visit(hash = "", { server = isolated, prepare, mayFail = false, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(server.address).origin });
+  const page = await context.newPage();
+  const [complaints, requests] = [[], []];
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(error.stack));
+  page.on("request", (request) => requests.push(request.url()));
+  open.push({ page, complaints, requests, host: server.address, mayFail });
+  if (prepare) await prepare(page);
+  await page.goto(server.address + hash);
+  return { page, requests };
+}
+
+const role = (page, name, options) => page.getByRole(name, typeof options === "string" ? { name: options, exact: true } : options);
+const stage = (page) => role(page, "region", "Stage");
+const verse = (page) => role(page, "article", "Verse").evaluate((article) => article.textContent);
+const until = (page, attributes) =>
+  page.waitForSelector(`#stage${Object.entries(attributes).map(([key, value]) => `[data-${key}="${value}"]`).join("")}`, { timeout: 120000 });
+const done = (page) => until(page, { state: "done", source: "live" });
+
+// Few places and passes, and frames as they come: the tests ask how the page behaves, not how well it writes.
+const quick = "#v=1&prompt=ROMEO%3A&length=64&seed=7&steps=8";
+
+async function hurry(page) {
+  await role(page, "combobox", "Speed").selectOption("as it comes");
+}
+
+/** Chooses places with the keyboard, as a reader without a mouse would. */
+async function choose(page, from, to) {
+  const text = role(page, "textbox", "Text");
+  await text.focus();
+  await page.keyboard.press("Control+Home");
+  for (let row = 0; row < Math.floor(from / 32); ++row) await page.keyboard.press("ArrowDown");
+  for (let column = 0; column < from % 32; ++column) await page.keyboard.press("ArrowRight");
+  for (let place = from; place <= to; ++place) await page.keyboard.press("Shift+ArrowRight");
+  if (to >= from) await page.waitForSelector("#toolbar:not([hidden])");
+}
+
+test("a record plays first, and the live sample takes its place without a jump", async () => {
+  const { page } = await visit("", {
+    // Weights that are slow to come.
+    prepare: (page) => page.route("**/*.safetensors*", async (route) => {
+      await new Promise((wait) => setTimeout(wait, 1500));
+      await route.continue();
+    }),
+  });
+  await until(page, { state: "recorded", source: "recorded" });
+  await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) >= 2);
+  assert.ok(await role(page, "progressbar", "Weights").isVisible());
+  await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
+  assert.equal(await role(page, "progressbar", "Weights").isVisible(), false);
+});
+
+test("without a script there is still a poem", async () => {
+  const html = await readFile(join(folder, "index.html"), "utf8");
+  const { text } = JSON.parse(await readFile(join(folder, "trace.json"), "utf8"));
+  const { page } = await visit("", { javaScriptEnabled: false });
+  assert.equal(await page.locator("noscript article").textContent(), text);
+  assert.doesNotMatch(html, /<!-- (still|verse) -->/);
+  assert.doesNotMatch(html, / style=| on[a-z]+=/);
+});
+
+test("samples: the prompt is kept, the same seed gives the same text, another seed another", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  const first = await verse(page);
+  assert.equal([...first].length, 64);
+  assert.ok(first.startsWith("ROMEO:"));
+  await role(page, "button", "Sample").click();
+  await done(page);
+  assert.equal(await verse(page), first);
+  await role(page, "button", "More settings").click();
+  await role(page, "textbox", "Seed").fill("8");
+  await role(page, "textbox", "Prompt").fill("JULIET:");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => document.querySelector("#verse").textContent.startsWith("JULIET:"));
+  await done(page);
+  assert.notEqual((await verse(page)).slice(7), first.slice(7));
+  assert.match(page.url(), /prompt=JULIET%3A.*seed=8/);
+  await page.goBack();
+  await page.waitForFunction((text) => document.querySelector("#verse").textContent === text, first);
+});
+
+test("the same text with threads and without", async () => {
+  const texts = [];
+  for (const server of [isolated, plain]) {
+    const { page } = await visit(quick, { server });
+    await done(page);
+    assert.equal(await page.evaluate(() => crossOriginIsolated), server === isolated);
+    texts.push(await verse(page));
+  }
+  assert.equal(texts[0], texts[1]);
+});
+
+test("scrubs through the steps without computing", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  const slider = role(page, "slider", "Step");
+  await slider.focus();
+  await page.keyboard.press("Home");
+  assert.equal(await stage(page).getAttribute("data-step"), "0");
+  assert.match(await slider.getAttribute("aria-valuetext"), /^Step 0 of 8, 6 of 64 characters fixed$/);
+  const value = await role(page, "textbox", "Text").inputValue();
+  assert.equal(value, "ROMEO:" + "_".repeat(26) + "\n" + "_".repeat(32));
+  assert.equal(await role(page, "article", "Verse").count(), 0);
+  await page.keyboard.press("ArrowRight");
+  assert.equal(await stage(page).getAttribute("data-step"), "1");
+  await page.keyboard.press("End");
+  await until(page, { state: "done", step: "8" });
+});
+
+test("noises chosen letters again in a lane of their own; a link and a command tell the same story", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  const before = await verse(page);
+  await choose(page, 40, 49);
+  const toolbar = role(page, "toolbar", "Chosen text");
+  await toolbar.getByText("10 characters").waitFor();
+  await toolbar.getByRole("slider", { name: "How far back" }).fill("100");
+  await toolbar.getByRole("button", { name: "Noise again" }).click();
+  await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) > 8);
+  await done(page);
+  assert.equal(await role(page, "radio", "B").isChecked(), true);
+  const after = await verse(page);
+  assert.equal(after.slice(0, 40) + after.slice(50), before.slice(0, 40) + before.slice(50));
+
+  await role(page, "button", "Copy command line").click();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  assert.match(command, /^folio sample --weights weights\/masked-.*\.safetensors --prompt ROMEO: --length 64 --seed 7 --steps 8 --edit 8:noise:40-49$/);
+  await role(page, "button", "Copy link").click();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  const { page: other } = await visit(new URL(link).hash);
+  await until(other, { state: "done", step: await stage(page).getAttribute("data-step") });
+  assert.equal(await verse(other), after);
+
+  await role(page, "radio", "A").check({ force: true });
+  assert.equal(await verse(page), before);
+  await role(page, "radio", "B").check({ force: true });
+  await role(page, "button", "Compare with A").click();
+  assert.equal(await role(page, "button", "Compare with A").getAttribute("aria-pressed"), "true");
+});
+
+test("a link restores step, show and letter, and says what it could not read", async () => {
+  const { page } = await visit(`${quick}&step=4&show=doubt&char=20&temperature=hot`);
+  await until(page, { state: "paused", source: "live", step: "4" });
+  assert.equal(await role(page, "radio", "Doubt").isChecked(), true);
+  assert.match(await role(page, "region", "Biography").textContent(), /row 1, column 21/);
+  await page.getByText("Part of this link could not be read: temperature.").first().waitFor();
+});
+
+test("typing fixes letters, and a sample fills what lies between", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  await choose(page, 32, 31);
+  await page.keyboard.type("To be, or");
+  await page.waitForFunction(() => document.querySelector("#text").value.includes("To be, or"));
+  await page.keyboard.press("Delete");
+  await page.waitForFunction(() => document.querySelector("#text").value.slice(33).startsWith("To be, or_"));
+  await page.keyboard.type("\u00e9");
+  await page.getByText("The model does not know \u00e9.").first().waitFor();
+  await page.keyboard.press("Escape");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => document.querySelector("#stage").dataset.step === "8");
+  await done(page);
+  const text = await verse(page);
+  assert.ok(text.startsWith("ROMEO:"));
+  assert.equal(text.slice(32, 41), "To be, or");
+  assert.match(await page.locator("#command").textContent(), /^folio infill .*--text 'ROMEO:_{26}To be, or_{23}' --seed 7/);
+});
+
+test("keeps and releases letters, and opens places", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await choose(page, 10, 14);
+  await page.getByRole("button", { name: "Keep", exact: true }).click();
+  await page.getByRole("button", { name: "Release", exact: true }).click();
+  await page.waitForFunction(() => document.querySelector("#text").value.slice(10, 15) === "_____");
+  await until(page, { state: "paused" });
+});
+
+test("takes another letter instead", async () => {
+  const { page } = await visit(`${quick}&char=30`);
+  await done(page);
+  await hurry(page);
+  const take = role(page, "region", "Biography").getByRole("button", { name: /^Take .* instead$/ }).first();
+  const name = (await take.getAttribute("aria-label")).match(/^Take (.*) instead$/)[1];
+  await take.click();
+  await page.waitForSelector("#lanes:not([hidden])");
+  await done(page);
+  const letter = { space: " ", "line end": "\n" }[name] ?? name;
+  assert.equal([...(await verse(page))][30], letter);
+  assert.match(await page.locator("#command").textContent(), /--edit .*\d+:put:30:/);
+});
+
+test("the keyboard alone is enough", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await page.keyboard.press("Home");
+  assert.equal(await stage(page).getAttribute("data-step"), "0");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Shift+ArrowRight");
+  await until(page, { step: "8" });
+  await page.keyboard.press("d");
+  assert.equal(await role(page, "radio", "Doubt").isChecked(), true);
+  await page.keyboard.press("d");
+  await page.keyboard.press("f");
+  await page.waitForFunction(() => document.querySelectorAll("#lane input").length === 2);
+  await page.keyboard.press("l");
+  assert.equal(await role(page, "radio", "A").isChecked(), true);
+  await page.keyboard.press("s");
+  await until(page, { state: "running" });
+  assert.equal(await stage(page).getAttribute("aria-busy"), "true");
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => document.querySelector("#stage").dataset.state !== "running");
+  await page.keyboard.press("s");
+  await done(page);
+  await choose(page, 20, 25);
+  await page.keyboard.press("Control+Enter");
+  await page.waitForSelector("#lanes:not([hidden])");
+  await page.keyboard.press("Escape");
+  assert.notEqual(await page.evaluate(() => document.activeElement.id), "text");
+  await page.keyboard.press("?");
+  assert.ok(await page.locator("#shortcut-list").isVisible());
+  // Every stop of the tabulator is visible and named.
+  await page.evaluate(() => document.body.focus());
+  for (let stop = 0; stop < 30; ++stop) {
+    await page.keyboard.press("Tab");
+    const named = await page.evaluate(() => {
+      const { activeElement: element } = document;
+      return element === document.body || Boolean(element.getAttribute("aria-label") || element.textContent.trim() || element.labels?.length);
+    });
+    assert.ok(named);
+  }
+});
+
+test("the status region tells the end, with the verse", async () => {
+  const { page } = await visit("");
+  await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
+  await page.evaluate((hash) => (location.hash = hash), quick);
+  await page.waitForFunction(() => document.querySelector("[role=status]").textContent.startsWith("Finished. ROMEO:"), null, { timeout: 60000 });
+});
+
+test("without SIMD: the sentence, and the record to look at", async () => {
+  const { page, requests } = await visit("", { prepare: (page) => page.addInitScript(() => (WebAssembly.validate = () => false)) });
+  assert.equal(await page.getByRole("alert").textContent(), "This browser lacks WebAssembly SIMD; you see a recorded sample.");
+  await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) >= 2);
+  await role(page, "slider", "Step").focus();
+  await page.keyboard.press("End");
+  const { text } = JSON.parse(await readFile(join(folder, "trace.json"), "utf8"));
+  assert.equal(await verse(page), text);
+  assert.deepEqual(requests.filter((url) => /safetensors|wasm/.test(url)), []);
+});
+
+test("a broken file is refused in a sentence, and the old model stays", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  const text = await verse(page);
+  await role(page, "button", "More settings").click();
+  const chooser = page.waitForEvent("filechooser");
+  await role(page, "button", "Open weights").click();
+  await (await chooser).setFiles({ name: "broken.safetensors", mimeType: "", buffer: Buffer.from("not a model at all") });
+  await page.waitForFunction(() => document.querySelector("[role=alert]").textContent.startsWith("This file is not a model Folio can read: "));
+  assert.match(await page.getByRole("alert").textContent(), /: .+\.$/);
+  await hurry(page);
+  await role(page, "textbox", "Seed").fill("9");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction((old) => document.querySelector("#verse").textContent !== old, text);
+  await done(page);
+  assert.equal(await page.getByRole("alert").count(), 0);
+});
+
+test("weights that do not arrive can be asked for again; kept ones are not fetched twice", async () => {
+  let failing = true;
+  const { page, requests } = await visit("", {
+    mayFail: true,
+    prepare: (page) => page.context().route("**/*.safetensors*", (route) => (failing ? route.abort() : route.continue())),
+  });
+  await page.getByText("The weights did not arrive.").waitFor();
+  await until(page, { state: "error" });
+  failing = false;
+  await role(page, "button", "Try again").click();
+  await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
+  requests.length = 0;
+  await page.reload();
+  await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
+  assert.deepEqual(requests.filter((url) => url.includes("safetensors")), []);
+});
+
+test("an unknown character in the prompt is named, and the sheet stays", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  const text = await verse(page);
+  await role(page, "textbox", "Prompt").fill("Rom\u00e9o");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => document.querySelector("[role=alert]").textContent.length > 10);
+  await done(page);
+  assert.equal(await verse(page), text);
+});
+
+test("saves text, trace and picture", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  const save = async (kind) => {
+    await role(page, "button", "Save").click();
+    const [download] = await Promise.all([page.waitForEvent("download"), page.locator(`[data-save=${kind}]`).click()]);
+    return readFile(await download.path(), "utf8");
+  };
+  assert.equal(await save("text"), await verse(page));
+  const trace = (await save("trace")).trim().split("\n").map((line) => JSON.parse(line));
+  assert.equal(trace.length, 9);
+  assert.deepEqual(trace.map(({ step }) => step), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  assert.ok(trace[8].ids.every((id) => id >= 0) && trace[8].top.every((four) => four.length === 4));
+  assert.match(await save("image"), /^<svg [^]*<metadata>http[^]*seed=7[^]*<\/svg>\n$/);
+});
+
+test("asked for stillness, nothing plays by itself", async () => {
+  const { page } = await visit("", { reducedMotion: "reduce" });
+  await page.waitForSelector("#stage[data-source=live][data-state=done]", { timeout: 120000 });
+  await page.waitForSelector(".settled");
+  assert.equal(await role(page, "button", "Play").count(), 1);
+});
+
+test("a finished sample settles into verse that can be chosen from", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await page.waitForSelector(".settled");
+  const box = await page.locator("#verse").evaluate((article) => {
+    const range = document.createRange();
+    range.setStart(article.querySelector("div").lastChild, 2);
+    range.setEnd(article.querySelector("div").lastChild, 6);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    return range.toString();
+  });
+  await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Copy" }).click();
+  await page.getByText("The chosen text is copied.").first().waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), box);
+});
+
+test("a phone's width is enough", async () => {
+  const { page } = await visit(`${quick}&length=256&step=4&char=40`, { viewport: { width: 375, height: 800 }, hasTouch: true, isMobile: true });
+  await until(page, { state: "paused", step: "4" });
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.equal(overflow, 0);
+  const biography = role(page, "region", "Biography");
+  await biography.getByRole("button", { name: "Close" }).click();
+  await page.locator("#text").tap({ position: { x: 60, y: 40 } });
+  await biography.getByText(/row 2, column \d/).waitFor();
+});
+
+test("screenshots", { skip: !shots }, async () => {
+  const scenes = [
+    ["light", "&step=24&length=256&steps=64", { viewport: { width: 1280, height: 860 } }],
+    ["dark", "&step=24&length=256&steps=64", { viewport: { width: 1280, height: 860 }, colorScheme: "dark" }],
+    ["doubt", "&step=24&length=256&steps=64&show=doubt", { viewport: { width: 1280, height: 860 } }],
+    ["verse", "&length=256&steps=16&step=16", { viewport: { width: 1280, height: 860 } }],
+    ["tablet", "&step=24&length=256&steps=64", { viewport: { width: 820, height: 1180 } }],
+    ["phone", "&step=24&length=256&steps=64", { viewport: { width: 375, height: 800 } }],
+  ];
+  for (const [name, rest, options] of scenes) {
+    const { page } = await visit(`#v=1&prompt=ROMEO%3A&seed=1623${rest}`, options);
+    await page.waitForSelector("#stage[data-source=live]:is([data-state=paused], [data-state=done])", { timeout: 240000 });
+    if (name === "verse") await page.waitForSelector(".settled");
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: join(shots, `${name}.png`), fullPage: name !== "light" && name !== "dark" });
+  }
+});

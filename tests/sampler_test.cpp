@@ -1,0 +1,648 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "core/sampling/draw.h"
+#include "core/sampling/edits.h"
+#include "core/sampling/masked_sampler.h"
+#include "core/sampling/unmasking.h"
+#include "table_model.h"
+
+using namespace folio;
+using folio::test::chi_square;
+using folio::test::hash_model;
+using folio::test::TableModel;
+
+namespace {
+
+SamplingRequest request_for(int length, SamplerKind kind, int steps) {
+    SamplingRequest request;
+    request.given.assign(length, -1);
+    request.options.sampler = kind;
+    request.options.steps = steps;
+    return request;
+}
+
+MaskedSampler sampler_of(const MaskedModel& model, const SamplingRequest& request) {
+    auto sampler = MaskedSampler::create(model, request);
+    if (!sampler) FAIL(sampler.error().sentence);
+    return std::move(*sampler);
+}
+
+Frame run(Sampler& sampler, int most = 100000) {
+    Frame frame = sampler.frame();
+    for (int i = 0; !frame.done; ++i) {
+        REQUIRE(i < most);
+        auto next = sampler.step();
+        REQUIRE(next);
+        frame = std::move(*next);
+    }
+    return frame;
+}
+
+Frame sample(const MaskedModel& model, const SamplingRequest& request) {
+    MaskedSampler sampler = sampler_of(model, request);
+    return run(sampler);
+}
+
+/// Beyond 5 standard deviations of chi-square: a chance of far less than one in a thousand, and the seeds are fixed.
+bool plausible(double statistic, double freedom) { return statistic < freedom + 5 * std::sqrt(2 * freedom); }
+
+Edit edit_of(const char* text, int length) {
+    auto edit = parse_edit(text, length, [](char32_t c) -> Result<int> { return static_cast<int>(c - 'a'); });
+    if (!edit) FAIL(edit.error().sentence);
+    return *edit;
+}
+
+const std::vector<SamplerKind> all_samplers = {SamplerKind::ancestral, SamplerKind::confidence, SamplerKind::margin,
+                                               SamplerKind::threshold, SamplerKind::entropy,    SamplerKind::remask};
+
+}  // namespace
+
+TEST_CASE("softmax and opinion") {
+    const std::vector<float> logits = {std::log(.5f), 9, std::log(.2f), std::log(.2f), std::log(.1f), -40};
+    std::vector<double> p(6);
+    REQUIRE(softmax(logits, 1, p));
+    CHECK(p[0] == Approx(.5));
+    CHECK(p[1] == 0);
+    const Opinion seen = opinion(p, 1);
+    CHECK(seen.confidence == Approx(.5));
+    CHECK(seen.margin == Approx(.3));
+    CHECK(seen.entropy == Approx(-.5 * std::log(.5) - .4 * std::log(.2) - .1 * std::log(.1)));
+    CHECK(seen.top_id == std::array<int, 4>{0, 2, 3, 4});
+    CHECK(seen.top_probability[3] == Approx(.1f));
+    const std::vector<double> two = {.25, 0, .75};
+    CHECK(opinion(two, 1).top_id == std::array<int, 4>{2, 0, -1, -1});
+    const std::vector<float> broken = {0, NAN};
+    CHECK(!softmax(broken, -1, p));
+}
+
+TEST_CASE("draws follow temperature, top-k and top-p") {
+    // Id 2 is [MASK]; 1 and 4 tie.
+    const std::vector<double> p = {.1, .2, .9, .35, .2, .15};
+    std::vector<float> logits;
+    for (const double x : p) logits.push_back(static_cast<float>(std::log(x)));
+    struct Case {
+        double temperature;
+        int top_k;
+        double top_p;
+        std::vector<double> expected;
+    };
+    const auto power = [](double x) { return std::pow(x, 2); };
+    const double all = power(.1) + 2 * power(.2) + power(.35) + power(.15);
+    const std::vector<Case> cases = {
+        {1, 0, 1, {.1, .2, 0, .35, .2, .15}},
+        {.5, 0, 1, {power(.1) / all, power(.2) / all, 0, power(.35) / all, power(.2) / all, power(.15) / all}},
+        {1, 2, 1, {0, .2 / .55, 0, .35 / .55, 0, 0}},
+        {1, 0, .5, {0, .2 / .55, 0, .35 / .55, 0, 0}},
+        {1, 0, .56, {0, .2 / .75, 0, .35 / .75, .2 / .75, 0}},
+        {1, 3, .7, {0, .2 / .55, 0, .35 / .55, 0, 0}},  // .55 of the .75 that top-k left are 73 %
+        {1, 0, 0, {0, 0, 0, 1, 0, 0}},
+        {0, 0, 1, {0, 0, 0, 1, 0, 0}},
+        {1e-300, 0, 1, {0, 0, 0, 1, 0, 0}},
+    };
+    for (const Case& c : cases) {
+        SamplingOptions options;
+        options.temperature = c.temperature;
+        options.top_k = c.top_k;
+        options.top_p = c.top_p;
+        std::vector<int> counts(6, 0);
+        for (int i = 0; i < 20000; ++i) ++counts[draw(logits, 2, options, philox(3, i, 0, Purpose::draw).word[0])];
+        INFO("temperature " << c.temperature << ", top-k " << c.top_k << ", top-p " << c.top_p);
+        CHECK(plausible(chi_square(counts, c.expected), 5));
+    }
+    const std::vector<float> equal = {0, 0, 0};
+    SamplingOptions greedy;
+    greedy.temperature = 0;
+    CHECK(draw(equal, 0, greedy, 0) == 1);
+    SamplingOptions first;
+    first.top_k = 1;
+    CHECK(draw(equal, 0, first, 0xFFFFFFFF) == 1);
+    CHECK(draw(equal, -1, SamplingOptions{}, 0xFFFFFFFF) == 2);
+    CHECK(draw(equal, -1, SamplingOptions{}, 0) == 0);
+    const std::vector<float> four = {0, 0, 0, 0};
+    SamplingOptions half;
+    half.top_p = .5;  // two of four are enough
+    CHECK(draw(four, -1, half, 0xFFFFFFFF) == 1);
+}
+
+TEST_CASE("each rule chooses its places") {
+    const auto chosen = [](SamplerKind kind, Pace pace, auto... change) {
+        SamplingOptions options;
+        options.sampler = kind;
+        (change(options), ...);
+        //                              place, confidence, margin, entropy
+        std::vector<Candidate> candidates = {{0, .50, .45, .60, 0}, {1, .95, .91, .05, 0}, {2, .60, .21, .04, 0},
+                                             {3, .95, .90, .05, 0}, {4, .40, .10, .90, 0}, {5, .60, .50, .30, 0}};
+        const int count = choose(candidates, options, pace);
+        std::vector<int> places;
+        for (int i = 0; i < count; ++i) places.push_back(candidates[i].place);
+        return places;
+    };
+    using Places = std::vector<int>;
+    CHECK(chosen(SamplerKind::confidence, {4, 4}) == Places{1, 3});
+    CHECK(chosen(SamplerKind::confidence, {4, 2}) == Places{1, 3, 2});
+    CHECK(chosen(SamplerKind::confidence, {64, 64}) == Places{1});
+    CHECK(chosen(SamplerKind::margin, {4, 2}) == Places{1, 3, 5});
+    CHECK(chosen(SamplerKind::threshold, {64, 64}) == Places{1, 3});
+    CHECK(chosen(SamplerKind::threshold, {64, 64}, [](auto& o) { o.tau = .6; }) == Places{1, 3, 2, 5});
+    CHECK(chosen(SamplerKind::threshold, {64, 64}, [](auto& o) { o.tau = .99; }) == Places{1});
+    CHECK(chosen(SamplerKind::threshold, {64, 2}, [](auto& o) { o.tau = .99; }) == Places{1, 3, 2});
+    CHECK(chosen(SamplerKind::entropy, {64, 64}, [](auto& o) { o.gamma = 0; }) == Places{2});
+    CHECK(chosen(SamplerKind::entropy, {64, 64}, [](auto& o) { o.gamma = .04; }) == Places{2, 1});
+    CHECK(chosen(SamplerKind::entropy, {64, 64}, [](auto& o) { o.gamma = .1; }) == Places{2, 1, 3});
+    CHECK(chosen(SamplerKind::entropy, {64, 64}, [](auto& o) { o.gamma = .15; }) == Places{2, 1, 3, 5});
+    CHECK(chosen(SamplerKind::entropy, {64, 2}, [](auto& o) { o.gamma = 0; }) == Places{2, 1, 3});
+    for (const SamplerKind kind : all_samplers) CHECK(chosen(kind, {9, 1}).size() == 6);
+}
+
+TEST_CASE("places noised again are made up for") {
+    // However many are noised again, the expected share of hidden places after a pass is s.
+    SamplingOptions options;
+    options.sampler = SamplerKind::remask;
+    for (const double eta : {0.0, 0.03, 0.5, 1.0}) {
+        options.eta = eta;
+        for (int left = 10; left >= 1; --left) {
+            const double t = left / 10.0, s = (left - 1) / 10.0, sigma = remask_probability(options, {10, left});
+            CHECK(sigma <= eta);
+            std::vector<Candidate> candidates(20000);
+            for (int i = 0; i < 20000; ++i) candidates[i].word = philox(1, i, left, Purpose::reveal).word[0];
+            const double revealed = choose(candidates, options, {10, left}) / 20000.0;
+            CHECK(t * (1 - revealed) + (1 - t) * sigma == Approx(s).margin(0.01));
+        }
+        CHECK(remask_probability(options, {10, 1}) == 0);
+    }
+}
+
+TEST_CASE("samplers give the model's own distribution") {
+    const TableModel table(3, 3, 5);
+    struct Case {
+        SamplerKind kind;
+        int steps, samples;
+    };
+    // One place a pass is exact in any order; the reverse process is so in the limit of many steps.
+    const auto [kind, steps, samples] = GENERATE(
+        Case{SamplerKind::confidence, 3, 20000}, Case{SamplerKind::margin, 3, 20000}, Case{SamplerKind::threshold, 3, 20000},
+        Case{SamplerKind::entropy, 3, 20000}, Case{SamplerKind::ancestral, 150, 4000}, Case{SamplerKind::remask, 150, 4000});
+    const MaskedModel model = table.model();
+    SamplingRequest request = request_for(3, kind, steps);
+    request.options.temperature = 1;
+    request.options.tau = 1;
+    request.options.gamma = 0;
+    std::vector<int> counts(table.joint.size(), 0);
+    for (int i = 0; i < samples; ++i) {
+        request.sample = i;
+        ++counts[table.index(sample(model, request).id)];
+    }
+    INFO(name_of(kind));
+    CHECK(plausible(chi_square(counts, table.joint), 26));
+
+    // The same counts would not pass for another distribution.
+    CHECK(!plausible(chi_square(counts, TableModel(3, 3, 6).joint), 26));
+}
+
+TEST_CASE("given characters are conditioned on and stay") {
+    const TableModel table(3, 3, 5);
+    const MaskedModel model = table.model();
+    SamplingRequest request = request_for(3, SamplerKind::confidence, 3);
+    request.options.temperature = 1;
+    request.given[1] = 2;
+    std::vector<int> counts(9, 0);
+    std::vector<double> expected;
+    for (int a = 0; a < 3; ++a) {
+        for (int b = 0; b < 3; ++b) expected.push_back(table.joint[table.index({a, 2, b})]);
+    }
+    const double total = std::accumulate(expected.begin(), expected.end(), 0.0);
+    for (double& p : expected) p /= total;
+    for (int i = 0; i < 5000; ++i) {
+        request.sample = i;
+        const Frame frame = sample(model, request);
+        REQUIRE(frame.id[1] == 2);
+        ++counts[frame.id[0] * 3 + frame.id[2]];
+    }
+    CHECK(plausible(chi_square(counts, expected), 8));
+}
+
+TEST_CASE("every sampler ends within its steps, block by block") {
+    for (int trial = 0; trial < 300; ++trial) {
+        const Words chance = philox(77, trial, 0, 0u);
+        const int seq_len = 1 + chance.word[0] % 24, length = 1 + chance.word[1] % 70, steps = 1 + chance.word[2] % 30;
+        SamplingRequest request = request_for(length, all_samplers[trial % 6], steps);
+        for (int place = 0; place < length; ++place) {
+            const Words w = philox(78, place, trial, 0u);
+            if (w.word[0] % 100 < chance.word[3] % 100) request.given[place] = w.word[1] % 5;
+        }
+        INFO("trial " << trial << ": " << name_of(request.options.sampler) << ", length " << length << ", seq_len " << seq_len);
+        MaskedModel model = hash_model(5, seq_len, 16);
+        model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
+                                                   int window, std::span<float> logits) {
+            CHECK(window == std::min(length, seq_len));
+            CHECK(times.size() == 1);
+            return inner(ids, times, batch, window, logits);
+        };
+        MaskedSampler sampler = sampler_of(model, request);
+        // A block takes all open places within half a window.
+        const int blocks = (length + (seq_len + 1) / 2 - 1) / ((seq_len + 1) / 2);
+        std::map<int, int> passes;
+        int promised = sampler.frame().steps;
+        Frame frame = sampler.frame();
+        while (!frame.done) {
+            REQUIRE(frame.step < promised);
+            frame = *sampler.step();
+            ++passes[frame.window_first];
+            CHECK(frame.steps <= promised);
+            promised = frame.steps;
+        }
+        CHECK(frame.steps == frame.step);
+        CHECK(static_cast<int>(passes.size()) <= (length <= seq_len ? 1 : blocks));
+        for (const auto& [window, count] : passes) CHECK(count <= steps);
+        for (int place = 0; place < length; ++place) {
+            CHECK(frame.id[place] >= 0);
+            CHECK(frame.id[place] < 5);
+            if (request.given[place] >= 0) {
+                CHECK(frame.id[place] == request.given[place]);
+                CHECK(frame.flags[place] == (place_fixed | place_given));
+            }
+        }
+        CHECK(sampler.step()->step == frame.step);
+    }
+}
+
+TEST_CASE("a sample depends on its options, not on how it was reached") {
+    for (const SamplerKind kind : all_samplers) {
+        const MaskedModel model = hash_model(7, 16);
+        SamplingRequest request = request_for(40, kind, 9);
+        request.given[3] = 1;
+        request.edits = {edit_of("4:noise:0-9:50", 40), edit_of("4:put:5:c", 40), edit_of("70:noise:20-30", 40),
+                         edit_of("0:put:39:a", 40)};
+        const Frame whole = sample(model, request);
+        const Frame again = sample(model, request);
+        CHECK(whole.id == again.id);
+        request.options.seed = 2;
+        CHECK(sample(model, request).id != whole.id);
+        request.options.seed = 1;
+        request.sample = 1;
+        CHECK(sample(model, request).id != whole.id);
+        request.sample = 0;
+
+        MaskedSampler sampler = sampler_of(model, request);
+        std::vector<State> states = {sampler.save()};
+        while (!sampler.done()) {
+            REQUIRE(sampler.step());
+            states.push_back(sampler.save());
+        }
+        for (const State& state : states) {
+            MaskedSampler other = sampler_of(model, request);
+            REQUIRE(other.restore(state));
+            CHECK(other.save() == state);
+            const Frame frame = run(other);
+            CHECK(frame.id == whole.id);
+            CHECK(frame.flags == whole.flags);
+            CHECK(frame.probability == whole.probability);
+            CHECK(frame.step == whole.step);
+        }
+        // Back to the middle within one sampler.
+        REQUIRE(sampler.restore(states[states.size() / 2]));
+        CHECK(run(sampler).id == whole.id);
+    }
+}
+
+TEST_CASE("damaged states are refused and change nothing") {
+    const MaskedModel model = hash_model(4, 16);
+    const SamplingRequest request = request_for(12, SamplerKind::confidence, 6);
+    MaskedSampler sampler = sampler_of(model, request);
+    REQUIRE(sampler.step());
+    const State good = sampler.save();
+    CHECK(!sampler.restore({}));
+    CHECK(!sampler.restore(State(good.begin(), good.end() - 1)));
+    CHECK(!sampler_of(model, request_for(13, SamplerKind::confidence, 6)).restore(good));
+    int refused = 0;
+    for (std::size_t i = 0; i < good.size(); ++i) {
+        State bad = good;
+        bad[i] ^= 0x80;
+        if (sampler.restore(bad)) {
+            run(sampler, 100);  // whatever is taken must lead to an end
+            REQUIRE(sampler.restore(good));
+        } else {
+            ++refused;
+        }
+        CHECK(sampler.save() == good);
+    }
+    CHECK(refused > 28);
+}
+
+TEST_CASE("what is done by hand and what is scheduled come to the same") {
+    for (const SamplerKind kind : all_samplers) {
+        const MaskedModel model = hash_model(7, 16);
+        const SamplingRequest plain = request_for(40, kind, 8);
+        const std::vector<const char*> texts = {"3:noise:2-12:60", "3:keep:0-4", "5:put:7:d", "9:open:0-3", "9:put:1:b"};
+        MaskedSampler by_hand = sampler_of(model, plain);
+        std::vector<Edit> scheduled;
+        for (const char* text : texts) scheduled.push_back(edit_of(text, 40));
+        for (const Edit& edit : scheduled) {
+            while (by_hand.frame().step < edit.step && !by_hand.done()) REQUIRE(by_hand.step());
+            REQUIRE(by_hand.edit(edit));
+        }
+        const int last = run(by_hand).step;
+        Edit after = edit_of("0:noise:10-20", 40);
+        after.step = last;
+        REQUIRE(by_hand.edit(after));
+        CHECK(!by_hand.done());
+        scheduled.push_back(after);
+        SamplingRequest request = plain;
+        request.edits = scheduled;
+        const Frame ours = run(by_hand), theirs = sample(model, request);
+        CHECK(ours.step > last);
+        CHECK(ours.id == theirs.id);
+        CHECK(ours.flags == theirs.flags);
+        CHECK(theirs.id[7] == 3);
+        CHECK(theirs.id[1] == 1);
+
+        // A step far beyond the end means after the end.
+        request.edits.back().step = 5000;
+        const Frame late = sample(model, request);
+        CHECK(late.id == theirs.id);
+    }
+}
+
+TEST_CASE("edits do what they say") {
+    const MaskedModel model = hash_model(7, 64);
+    MaskedSampler sampler = sampler_of(model, request_for(64, SamplerKind::confidence, 32));
+    const Frame done = run(sampler);
+    CHECK(done.step == 32);
+    const auto open_places = [&] {
+        std::set<int> places;
+        const Frame frame = sampler.frame();
+        for (int i = 0; i < 64; ++i) {
+            if (frame.id[i] < 0) places.insert(i);
+        }
+        return places;
+    };
+    REQUIRE(sampler.edit(edit_of("0:keep:10-19", 64)));
+    REQUIRE(sampler.edit(edit_of("0:noise:0-39:40", 64)));
+    CHECK(open_places().size() == 12);  // 40 % of the 30 that are not kept
+    for (const int place : open_places()) {
+        CHECK((place < 10 || place > 19));
+        CHECK(sampler.frame().flags[place] == place_reopened);
+        CHECK(sampler.frame().probability[place] == 0);
+    }
+    CHECK(sampler.frame().steps == 32 + 6);  // at the pace of 32 steps for 64 places
+    REQUIRE(sampler.edit(edit_of("0:open:10-11", 64)));
+    CHECK(open_places().size() == 14);
+    REQUIRE(sampler.edit(edit_of("0:put:10:f", 64)));
+    CHECK(open_places().size() == 13);
+    CHECK(sampler.frame().id[10] == 5);
+    CHECK(sampler.frame().flags[10] == (place_fixed | place_given));
+    const Frame after = run(sampler);
+    CHECK(after.step == 32 + 7);
+    for (int place = 40; place < 64; ++place) CHECK(after.id[place] == done.id[place]);
+    for (int place = 12; place < 20; ++place) CHECK(after.id[place] == done.id[place]);
+    CHECK(after.id[10] == 5);
+    int fresh = 0;
+    for (const int flags : after.flags) fresh += (flags & place_fresh) != 0;
+    CHECK(fresh == 1);
+
+    Edit outside = edit_of("0:open:0-63", 64);
+    outside.to = 64;
+    CHECK(!sampler.edit(outside));
+    Edit mask = edit_of("0:put:0:a", 64);
+    mask.id = 7;
+    CHECK(!sampler.edit(mask));
+}
+
+TEST_CASE("edits before the last step share the passes that are left") {
+    const MaskedModel model = hash_model(7, 64);
+    SamplingRequest request = request_for(64, SamplerKind::confidence, 32);
+    request.edits = {edit_of("20:noise:0-63", 64)};
+    CHECK(sample(model, request).step == 32);
+}
+
+TEST_CASE("a block that ended early leaves no passes to what comes after it") {
+    const MaskedModel model = hash_model(7, 64);
+    SamplingRequest request = request_for(64, SamplerKind::confidence, 32);
+    std::fill(request.given.begin() + 4, request.given.end(), 2);
+    MaskedSampler sampler = sampler_of(model, request);
+    CHECK(run(sampler).step == 4);
+    REQUIRE(sampler.edit(edit_of("0:noise:0-3", 64)));
+    CHECK(run(sampler).step == 4 + 2);  // ceil(32 * 4 / 64)
+}
+
+TEST_CASE("places fixed in one pass are drawn apart") {
+    MaskedModel model = hash_model(4, 4000);
+    model.predict = [](auto, auto, int, int, std::span<float> logits) -> Result<void> {
+        std::fill(logits.begin(), logits.end(), 1.0f);
+        return {};
+    };
+    const Frame frame = sample(model, request_for(4000, SamplerKind::confidence, 1));
+    std::vector<int> pairs(16, 0);
+    for (int i = 0; i < 4000; i += 2) ++pairs[frame.id[i] * 4 + frame.id[i + 1]];
+    CHECK(plausible(chi_square(pairs, std::vector<double>(16, 1.0 / 16)), 15));
+}
+
+TEST_CASE("each block sees the tail of the last") {
+    struct Pass {
+        int first;
+        std::vector<int> ids;
+    };
+    std::vector<std::vector<int>> passes;
+    MaskedModel model = hash_model(5, 16);
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window,
+                                               std::span<float> logits) {
+        passes.emplace_back(ids.begin(), ids.end());
+        return inner(ids, times, batch, window, logits);
+    };
+    const Frame frame = sample(model, request_for(44, SamplerKind::confidence, 4));
+    REQUIRE(passes.size() == 20);  // windows at 0, 8, 16, 24 and, for the last four places, 28
+    const int starts[] = {0, 8, 16, 24, 28};
+    for (int block = 0; block < 5; ++block) {
+        const std::vector<int>& first_pass = passes[block * 4];
+        const int known = block == 0 ? 0 : block == 4 ? 12 : 8;
+        for (int i = 0; i < 16; ++i) CHECK(first_pass[i] == (i < known ? frame.id[starts[block] + i] : 5));
+    }
+}
+
+TEST_CASE("a region of a long text is noised within a window around it") {
+    std::vector<std::vector<int>> passes;
+    MaskedModel model = hash_model(5, 16);
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window,
+                                               std::span<float> logits) {
+        passes.emplace_back(ids.begin(), ids.end());
+        return inner(ids, times, batch, window, logits);
+    };
+    MaskedSampler sampler = sampler_of(model, request_for(60, SamplerKind::confidence, 8));
+    const Frame before = run(sampler);
+    passes.clear();
+    REQUIRE(sampler.edit(edit_of("0:noise:30-35", 60)));
+    const Frame after = run(sampler);
+    CHECK(after.step == before.step + 3);  // ceil(8 * 6 / 16)
+    REQUIRE(passes.size() == 3);
+    CHECK(after.window_first == 25);
+    for (int i = 0; i < 16; ++i) CHECK(passes[0][i] == (i >= 5 && i <= 10 ? 5 : before.id[25 + i]));
+}
+
+TEST_CASE("a text goes into noise and comes back") {
+    const MaskedModel model = hash_model(5, 32);
+    SamplingRequest request = request_for(20, SamplerKind::confidence, 8);
+    request.text.assign(20, 3);
+    request.given[4] = 1;
+    MaskedSampler sampler = sampler_of(model, request);
+    Frame frame = sampler.frame();
+    CHECK(frame.steps == 16);
+    CHECK(frame.id[0] == 3);
+    CHECK(frame.id[4] == 1);
+    for (int step = 1; step <= 8; ++step) {
+        frame = *sampler.step();
+        CHECK(!frame.done);
+        const auto open = std::count(frame.id.begin(), frame.id.end(), -1);
+        CHECK(open <= (20 * step + 7) / 8);
+        CHECK(open >= (20 * step + 7) / 8 - 1);
+    }
+    CHECK(std::count(frame.id.begin(), frame.id.end(), -1) == 19);
+    CHECK(frame.id[4] == 1);
+    const State middle = sampler.save();
+    const Frame back = run(sampler);
+    CHECK(back.step == 16);
+    REQUIRE(sampler.restore(middle));
+    CHECK(run(sampler).id == back.id);
+
+    // What is kept on the way stays.
+    request.edits = {edit_of("2:keep:0-19", 20)};
+    const Frame kept = sample(model, request);
+    CHECK(std::count(kept.id.begin(), kept.id.end(), 3) > 10);
+}
+
+TEST_CASE("time is the share of hidden places among those that may be hidden") {
+    std::vector<int> rows;
+    MaskedModel model = hash_model(5, 8, 8);
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window,
+                                               std::span<float> logits) {
+        rows.insert(rows.end(), times.begin(), times.end());
+        return inner(ids, times, batch, window, logits);
+    };
+    SamplingRequest request = request_for(12, SamplerKind::confidence, 4);
+    for (int i = 0; i < 4; ++i) request.given[i] = 0;
+    sample(model, request);
+    // Four open places a block, whatever stands around them: t = 1, 3/4, 1/2, 1/4.
+    CHECK(rows == std::vector<int>{7, 5, 3, 1, 7, 5, 3, 1});
+}
+
+TEST_CASE("frames tell what the pass said") {
+    const TableModel table(3, 3, 5);
+    SamplingRequest request = request_for(3, SamplerKind::confidence, 3);
+    request.given[2] = 0;
+    MaskedSampler sampler = sampler_of(table.model(), request);
+    const Frame frame = *sampler.step();
+    CHECK(frame.step == 1);
+    CHECK(frame.steps == 2);
+    const int fixed = frame.id[0] >= 0 ? 0 : 1;
+    CHECK(frame.id[1 - fixed] == -1);
+    const std::vector<int> before = {3, 3, 0};
+    for (int place = 0; place < 2; ++place) {
+        const auto p = table.conditional(before, place);
+        double entropy = 0;
+        for (const double x : p) entropy -= x * std::log(x);
+        CHECK(frame.entropy[place] == Approx(entropy));
+        const int top = frame.top_id[place * 4];
+        CHECK(p[top] == Approx(*std::max_element(p.begin(), p.end())));
+        CHECK(frame.top_probability[place * 4] == Approx(p[top]));
+        CHECK(frame.top_id[place * 4 + 3] == -1);
+    }
+    CHECK(frame.probability[fixed] == Approx(table.conditional(before, fixed)[frame.id[fixed]]));
+    CHECK(frame.flags[fixed] == (place_fixed | place_fresh));
+    CHECK(frame.flags[2] == (place_fixed | place_given));
+    CHECK(frame.entropy[2] == 0);
+    CHECK(frame.probability[2] == 1);
+}
+
+TEST_CASE("failures of the model leave the sampler where it was") {
+    MaskedModel model = hash_model(5, 8);
+    bool broken = false;
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window,
+                                               std::span<float> logits) -> Result<void> {
+        if (broken) return fail("Broken.");
+        return inner(ids, times, batch, window, logits);
+    };
+    MaskedSampler sampler = sampler_of(model, request_for(20, SamplerKind::ancestral, 5));
+    REQUIRE(sampler.step());
+    const State state = sampler.save();
+    broken = true;
+    CHECK(sampler.step().error().sentence == "Broken.");
+    CHECK(sampler.save() == state);
+
+    SamplingRequest request = request_for(3, SamplerKind::confidence, 3);
+    request.given[0] = 5;
+    CHECK(!MaskedSampler::create(model, request));
+    request.given[0] = 6;
+    CHECK(!MaskedSampler::create(model, request));
+    request.given.clear();
+    CHECK(!MaskedSampler::create(model, request));
+    CHECK(!MaskedSampler::create(model, request_for(3, SamplerKind::confidence, 0)));
+}
+
+TEST_CASE("edits are read") {
+    const EncodeCharacter encode = [](char32_t c) -> Result<int> {
+        if (c > 0x100) return fail("No such character.");
+        return static_cast<int>(c);
+    };
+    const auto edit = parse_edit("21:noise:135-156:60", 256, encode);
+    REQUIRE(edit);
+    CHECK(edit->kind == Edit::Kind::noise);
+    CHECK(edit->step == 21);
+    CHECK(edit->from == 135);
+    CHECK(edit->to == 156);
+    CHECK(edit->percent == 60);
+    CHECK(parse_edit("21:noise:4-4", 256, encode)->percent == 100);
+    CHECK(parse_edit("0:keep:0-255", 256, encode)->kind == Edit::Kind::keep);
+    CHECK(parse_action("open:4-9", 256, encode)->kind == Edit::Kind::open);
+    CHECK(parse_action("put:89:h", 256, encode)->id == 'h');
+    CHECK(parse_action("put:89::", 256, encode)->id == ':');
+    CHECK(parse_action("put:89:\n", 256, encode)->id == '\n');
+    CHECK(parse_action("put:89:\xC3\xA9", 256, encode)->id == 0xE9);
+    CHECK(parse_action("put:89:\xE2\x82\xAC", 256, encode).error().sentence == "No such character.");
+    for (const char* wrong :
+         {"", "noise:1-2", "1:noise", "1:noise:", "1:noise:1", "1:noise:1-", "1:noise:-1-2", "1:noise:2-1", "1:noise:1-256",
+          "1:noise:1-2:", "1:noise:1-2:0", "1:noise:1-2:101", "1:noise:1-2:5:5", "1:keep:1-2:5", "1:put:1", "1:put:1:",
+          "1:put:256:h", "1:put:1:hh", "1:put:1:\xC3", "x:keep:1-2", "-1:keep:1-2", "+1:keep:1-2", "99999999999:keep:1-2",
+          "1:erase:1-2", "1:keep:1-2 ", " 1:keep:1-2"}) {
+        INFO(wrong);
+        CHECK(!parse_edit(wrong, 256, encode));
+    }
+    CHECK(!parse_action("1:noise:1-2", 256, encode));
+    CHECK(parse_edit("1:\x1B[31m:1-2", 256, encode).error().sentence.find('\x1B') == std::string::npos);
+}
+
+TEST_CASE("options have names, ranges and defaults in one table") {
+    SamplingOptions options;
+    CHECK(validate(options));
+    for (const SamplerName& sampler : sampler_names) {
+        CHECK(sampler_named(sampler.name) == sampler.kind);
+        CHECK(name_of(sampler.kind) == sampler.name);
+    }
+    CHECK(!sampler_named("magic"));
+    const auto set = [&](std::string_view name, double value) {
+        for (const SamplingOption& option : sampling_options) {
+            if (option.name == name) return static_cast<bool>(set_option(options, option, value));
+        }
+        FAIL("no option " << name);
+        return false;
+    };
+    CHECK(set("steps", 12));
+    CHECK(options.steps == 12);
+    CHECK(!set("steps", 0));
+    CHECK(!set("steps", 1.5));
+    CHECK(!set("steps", 1e300));
+    CHECK(set("temperature", 0));
+    CHECK(!set("temperature", -0.1));
+    CHECK(!set("temperature", NAN));
+    CHECK(!set("temperature", HUGE_VAL));
+    CHECK(!set("top-p", -1));
+    CHECK(!set("top-k", -1));
+    CHECK(set("tau", 0.5));
+    CHECK(options.tau == 0.5);
+    CHECK(options.steps == 12);
+    options.top_p = NAN;
+    CHECK(!validate(options));
+}

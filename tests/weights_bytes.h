@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstring>
+#include <string>
+
+#include "core/model/parameters.h"
+#include "core/weights/model_file.h"
+
+namespace folio {
+
+/// A safetensors file of any header and data, however broken.
+inline std::string file_of(const std::string& header, const std::string& data = "") {
+    const std::uint64_t length = header.size();
+    std::string file(8, '\0');
+    std::memcpy(file.data(), &length, 8);
+    return file + header + data;
+}
+
+inline std::span<const std::byte> bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+/// Appends whatever is written to a string.
+inline ByteSink into(std::string& text) {
+    return [&text](std::span<const std::byte> piece) -> Result<void> {
+        text.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+        return {};
+    };
+}
+
+/// A model of some 150 parameters over "ab\n" and a trailing [MASK].
+inline ModelFile tiny_model() {
+    ModelFile model;
+    model.config = {Trunk::modern, 4, 8, 4, 1, 1, 6, 0.0009765625f, false, 0};
+    model.process.mask_id = 3;
+    model.vocabulary = *Vocabulary::of_text("ba\nab");
+    model.training = R"({"steps":10,"recipe":"test"})";
+    for (std::size_t i = 0; i < parameter_count(model.config); ++i) {
+        model.parameters.push_back(static_cast<float>(static_cast<int>(i % 17) - 8) / 8.0f);
+    }
+    return model;
+}
+
+inline std::string written(const ModelFile& model, Dtype dtype = Dtype::f32) {
+    std::string text;
+    return write_model(model, dtype, into(text)) ? text : "";
+}
+
+inline bool same(const ModelFile& a, const ModelFile& b) {
+    const ModelConfig &x = a.config, &y = b.config;
+    return x.trunk == y.trunk && x.vocab_size == y.vocab_size && x.seq_len == y.seq_len && x.d_model == y.d_model &&
+           x.n_layer == y.n_layer && x.n_head == y.n_head && x.d_ff == y.d_ff && x.norm_eps == y.norm_eps &&
+           x.causal == y.causal && x.time_rows == y.time_rows && a.process.kind == b.process.kind &&
+           a.process.mask_id == b.process.mask_id && a.vocabulary == b.vocabulary && a.training == b.training &&
+           a.parameters.size() == b.parameters.size() &&
+           std::memcmp(a.parameters.data(), b.parameters.data(), a.parameters.size() * sizeof(float)) == 0;
+}
+
+}  // namespace folio

@@ -1,0 +1,129 @@
+// Builds the page: node build.mjs [--wasm FOLDER] [--weights FOLDER] [--out FOLDER]
+//   --wasm     the built modules, folio*.wasm    (../build/web)
+//   --weights  *.safetensors and their cards     (../weights)
+//   --out      what any static host can serve    (dist)
+import { createHash } from "node:crypto";
+import { access, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+/** The sample that plays while the weights load. A rule fixes each place once, so that the record can be packed. */
+const recorded = { prompt: "ROMEO:", seed: "1623", sampler: "entropy" };
+
+const { values } = parseArgs({ options: { wasm: { type: "string" }, weights: { type: "string" }, out: { type: "string" } } });
+const from = {
+  wasm: resolve(values.wasm ?? join(here, "../build/web")),
+  weights: resolve(values.weights ?? join(here, "../weights")),
+};
+const out = resolve(values.out ?? join(here, "dist"));
+
+const shelves = await findWeights();
+await rm(out, { recursive: true, force: true });
+await mkdir(join(out, "weights"), { recursive: true });
+await build({
+  entryPoints: ["main", "worker", "helper"].map((name) => join(here, `src/${name}.ts`)),
+  bundle: true, format: "esm", target: "es2022", minify: true, outdir: out, logLevel: "warning",
+});
+await build({ entryPoints: [join(here, "style.css")], minify: true, outdir: out, logLevel: "warning", target: "chrome120" });
+const modules = (await readdir(from.wasm)).filter((name) => /^folio[a-z-]*\.wasm$/.test(name));
+if (!modules.length) throw new Error(`There are no folio*.wasm in ${from.wasm}; build them first.`);
+for (const name of modules) await cp(join(from.wasm, name), join(out, name));
+for (const { name, file, card } of shelves) {
+  await cp(join(from.weights, file), join(out, "weights", file));
+  // As plain text, which every browser shows.
+  if (card) await cp(join(from.weights, `${name}.md`), join(out, "weights", card));
+}
+await writeFile(join(out, "weights/index.json"), JSON.stringify(shelves));
+
+const record = await makeRecord(shelves[0]);
+await writeFile(join(out, "trace.json"), JSON.stringify(record));
+await writeFile(join(out, "index.html"), await fillPage(record));
+
+/** The masked models, the best one that a phone can bear first: the page takes the first unless told otherwise. */
+async function findWeights() {
+  const files = (await readdir(from.weights)).filter((name) => /^masked-.*\.safetensors$/.test(name));
+  if (!files.length) throw new Error(`There are no masked-*.safetensors in ${from.weights}.`);
+  const rank = (name) => (name.includes("base") ? 0 : name.includes("small") ? 2 : 4) + (name.includes("-f16") ? 1 : 0);
+  files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  return Promise.all(files.map(async (file) => {
+    const bytes = await readFile(join(from.weights, file));
+    const name = basename(file, ".safetensors");
+    const card = await access(join(from.weights, `${name}.md`)).then(() => `${name}.txt`, () => "");
+    return { name, file, bytes: bytes.length, version: createHash("sha256").update(bytes).digest("hex").slice(0, 16), card };
+  }));
+}
+
+/** Runs the page's own engine here. Node has no fetch for files, and its relaxed SIMD is not to be trusted. */
+async function makeRecord({ file }) {
+  const bundle = join(out, ".engine.mjs");
+  await build({ entryPoints: [join(here, "src/wasm.ts")], bundle: true, format: "esm", outfile: bundle, logLevel: "warning" });
+  const { fetch } = globalThis;
+  globalThis.fetch = async (url) => new Response(await readFile(url), { headers: { "content-type": "application/wasm" } });
+  try {
+    const { instantiate } = await import(pathToFileURL(bundle).href);
+    const engine = await instantiate({ base: pathToFileURL(out + "/").href, threads: 1 });
+    const bytes = await readFile(join(from.weights, file));
+    engine.load(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+    const { defaults, vocab } = engine.describe();
+    const request = { ...defaults, ...recorded };
+    engine.start(request);
+    const frames = [engine.frame()];
+    while (!frames[frames.length - 1].done) {
+      engine.step();
+      frames.push(engine.frame());
+    }
+    return pack(frames, request, defaults, vocab);
+  } finally {
+    globalThis.fetch = fetch;
+    await rm(bundle, { force: true });
+  }
+}
+
+/**
+ * One string for each kind of figure, place by place and within a place step by step while it is open; a sign stands for a
+ * whole number, "#" for 0, and "!" for the same as a step before. Probabilities are 63 times their root, entropies tenths of a
+ * nat: finer than the eye, and a tenth of the bytes. src/record.ts reads it.
+ */
+function pack(frames, request, defaults, vocab) {
+  const last = frames[frames.length - 1];
+  const characters = [...vocab];
+  const given = [...request.prompt].length;
+  const fixedAt = Array.from(last.id, (_, place) => frames.findIndex((frame) => frame.id[place] >= 0));
+  const sign = (number) => String.fromCharCode(35 + number);
+  const root = (probability) => Math.min(63, Math.round(63 * Math.sqrt(probability)));
+  /** All places' series, each number of a series after the first either itself or "the same". */
+  const series = (at) => {
+    let signs = "";
+    for (let place = given; place < last.length; ++place) {
+      let before;
+      for (let step = 1; step <= fixedAt[place]; ++step) {
+        const number = at(frames[step], place);
+        signs += number === before ? "!" : sign(number);
+        before = number;
+      }
+    }
+    return signs;
+  };
+  const ranks = [0, 1, 2, 3];
+  return {
+    request, defaults, vocab, given, fixedAt,
+    text: Array.from(last.id, (id) => characters[id]).join(""),
+    probability: Array.from(last.probability, (probability) => sign(root(probability))).join(""),
+    topIds: ranks.map((rank) => series((frame, place) => Math.max(0, frame.topId[4 * place + rank]))),
+    topProbabilities: ranks.map((rank) => series((frame, place) => root(frame.topProbability[4 * place + rank]))),
+    entropy: series((frame, place) => Math.min(90, Math.round(10 * frame.entropy[place]))),
+  };
+}
+
+/** The page as it stands without a script: the recorded sample's first step behind, its verse for those without scripts. */
+async function fillPage({ text, given }) {
+  const escape = (part) => part.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);
+  const cells = [...text].map((character, place) => (place < given ? character : "\u00b7"));
+  const rows = cells.join("").match(/.{1,32}/gsu) ?? [];
+  const page = await readFile(join(here, "index.html"), "utf8");
+  return page.replace("<!-- still -->", () => escape(rows.join("\n"))).replace("<!-- verse -->", () => escape(text));
+}

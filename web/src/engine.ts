@@ -1,0 +1,175 @@
+/** The page's end of the worker: fetches and keeps weights, starts and replaces workers, and orders runs. */
+import type { Description, Frame, FromWorker, Request, ToWorker } from "./protocol";
+
+/** One line of weights/index.json, which the build writes. */
+export interface Shelf {
+  name: string;
+  file: string;
+  bytes: number;
+  /** Its model card's file, if it has one. */
+  card: string;
+  /** The first digits of the file's SHA-256: a new file has a new address, so a cached one is never stale. */
+  version: string;
+}
+
+export interface Weights {
+  /** As links name it; a visitor's own file has its checksum there once it is read. */
+  name: string;
+  read(progress: (bytes: number) => void): Promise<ArrayBuffer>;
+}
+
+export interface Order {
+  request: Request;
+  from: number;
+  state: Uint8Array | null;
+  edits: string[];
+  goOn: boolean;
+  onFrame(frame: Frame, state: Uint8Array, milliseconds: number): void;
+  onFailure(sentence: string): void;
+  onEnd(): void;
+}
+
+const cacheName = "folio-weights";
+
+/** Cache Storage exists in secure contexts only, and may be refused; the page then downloads each time. */
+async function openCache(): Promise<Cache | undefined> {
+  try {
+    return await caches.open(cacheName);
+  } catch {
+    return undefined;
+  }
+}
+
+async function keep(cache: Cache, url: URL, bytes: ArrayBuffer): Promise<void> {
+  try {
+    for (const old of await cache.keys())
+      if (new URL(old.url).pathname === url.pathname) await cache.delete(old);
+    await cache.put(url, new Response(bytes));
+  } catch {
+    // No room left, say: the weights work all the same.
+  }
+}
+
+export function fromShelf(shelf: Shelf): Weights {
+  return {
+    name: shelf.name,
+    async read(progress) {
+      const url = new URL(`weights/${shelf.file}?${shelf.version}`, document.baseURI);
+      const cache = await openCache();
+      const cached = await cache?.match(url);
+      const response = cached ?? (await fetch(url));
+      if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
+      const bytes = new Uint8Array(shelf.bytes);
+      let filled = 0;
+      for (const reader = response.body.getReader(); ; ) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        if (filled + value.length > bytes.length) throw new Error("longer than announced");
+        bytes.set(value, filled);
+        progress((filled += value.length));
+      }
+      if (filled !== bytes.length) throw new Error("cut short");
+      if (cache && !cached) await keep(cache, url, bytes.buffer);
+      return bytes.buffer;
+    },
+  };
+}
+
+export function fromFile(file: File): Weights {
+  const stem = file.name.replace(/\.safetensors$/, "").replace(/[^\w.-]+/g, "-").slice(0, 80);
+  return {
+    name: stem,
+    async read() {
+      const bytes = await file.arrayBuffer();
+      // Only secure contexts can digest.
+      const digest = crypto.subtle && new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+      const hex = digest && Array.from(digest.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join("");
+      this.name = hex ? `${stem}@${hex}` : stem;
+      return bytes;
+    },
+  };
+}
+
+export class RefusedFile extends Error {}
+export class OutOfMemory extends Error {}
+
+export class EngineHost {
+  description: Description | undefined;
+  weights: Weights | undefined;
+  private worker: Worker | undefined;
+  private orders = new Map<number, Order>();
+  private count = 0;
+
+  /** `onRestart` is told of a worker that trapped and has been replaced by one with the same weights. */
+  constructor(private onRestart: (outOfMemory: boolean) => void) {}
+
+  /** Loads into a new worker, so that the old model serves on should the file be refused. */
+  async open(weights: Weights, threads: number, progress: (bytes: number) => void): Promise<Description> {
+    const file = await weights.read(progress);
+    const worker = new Worker(new URL("worker.js", document.baseURI), { type: "module" });
+    try {
+      const description = await new Promise<Description>((resolve, reject) => {
+        worker.onerror = () => reject(new Error("The engine could not be started."));
+        worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+          if (data.type === "loaded") resolve(data.description);
+          if (data.type === "refused") reject(new RefusedFile(data.sentence));
+          if (data.type === "trapped") reject(data.outOfMemory ? new OutOfMemory() : new Error("The engine stopped."));
+        };
+        worker.postMessage({ type: "load", file, threads } satisfies ToWorker, [file]);
+      });
+      this.retire();
+      this.worker = worker;
+      this.weights = weights;
+      this.description = description;
+      worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data, threads);
+      worker.onerror = () => this.restart(threads, false);
+      return description;
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+  }
+
+  /** Whatever ran before ends first. */
+  run(order: Order): void {
+    this.endAll();
+    const run = ++this.count;
+    this.orders.set(run, order);
+    const { request, from, state, edits, goOn } = order;
+    this.worker?.postMessage({ type: "run", run, request, from, state, edits, goOn } satisfies ToWorker);
+  }
+
+  stop(): void {
+    this.worker?.postMessage({ type: "stop" } satisfies ToWorker);
+    this.endAll();
+  }
+
+  private receive(message: FromWorker, threads: number): void {
+    if (message.type === "trapped") return void this.restart(threads, message.outOfMemory);
+    if (message.type === "loaded" || message.type === "refused") return;
+    const order = this.orders.get(message.run);
+    if (!order) return;
+    if (message.type === "frame") order.onFrame(message.frame, message.state, message.milliseconds);
+    if (message.type === "failed") order.onFailure(message.sentence);
+    if (message.type === "stopped" && this.orders.delete(message.run)) order.onEnd();
+  }
+
+  private async restart(threads: number, outOfMemory: boolean): Promise<void> {
+    this.retire();
+    this.description = undefined;
+    if (this.weights && !outOfMemory) await this.open(this.weights, threads, () => {}).catch(() => undefined);
+    this.onRestart(outOfMemory);
+  }
+
+  private retire(): void {
+    this.worker?.terminate();
+    this.worker = undefined;
+    this.endAll();
+  }
+
+  private endAll(): void {
+    const ended = [...this.orders.values()];
+    this.orders.clear();
+    for (const { onEnd } of ended) onEnd();
+  }
+}

@@ -1,0 +1,28 @@
+/** What this browser and this visitor allow. */
+
+/** A function of one instruction, i8x16.popcnt over i8x16.splat: valid only where SIMD128 is. */
+const simdProbe = Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11);
+
+export function hasSimd(): boolean {
+  return typeof WebAssembly === "object" && WebAssembly.validate(simdProbe);
+}
+
+/** Threads need shared memory, and that needs the isolation headers. */
+export function mostThreads(): number {
+  return self.crossOriginIsolated ? Math.max(1, Math.min(16, navigator.hardwareConcurrency || 1)) : 1;
+}
+
+export const prefersStillness = matchMedia("(prefers-reduced-motion: reduce)");
+export const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+export const isPhone = matchMedia("(max-width: 600px)");
+
+/** Whether the small model is the kinder choice: the visitor saves data, the line is slow or memory is short. */
+export function prefersSmall(): boolean {
+  const { connection, deviceMemory } = navigator as Navigator & {
+    connection?: { saveData?: boolean; effectiveType?: string };
+    deviceMemory?: number;
+  };
+  const slow = connection?.effectiveType === "2g" || connection?.effectiveType === "slow-2g" || connection?.effectiveType === "3g";
+  return connection?.saveData === true || slow || (deviceMemory !== undefined && deviceMemory <= 1);
+}

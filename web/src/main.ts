@@ -1,0 +1,746 @@
+/** The page: what is on show, and how the views, the lanes and the engine come together. */
+import { commandLine, readAddress, writeAddress, type Address, type Show } from "./address";
+import { EngineHost } from "./engine";
+import { hasSimd, isPhone, prefersStillness } from "./features";
+import { summarise, Vocabulary, type Lane } from "./lanes";
+import type { Request } from "./protocol";
+import { fetchRecord } from "./record";
+import { Session } from "./session";
+import { Announcer } from "./views/announcer";
+import { Biography, closestCall } from "./views/biography";
+import { Controls } from "./views/controls";
+import { byId, Radios } from "./views/dom";
+import { Leaf } from "./views/leaf";
+import { Library } from "./views/library";
+import { download, imageOf, SaveMenu, traceOf, type SaveKind } from "./views/save";
+import { lookOfAll, Sheet, type Choice, type ChooseBy, type Picture } from "./views/sheet";
+import { listenForShortcuts, type Act } from "./views/shortcuts";
+import { stepOfShare, Story } from "./views/story";
+import { ThemeToggle } from "./views/theme";
+import { otherLane, Timeline } from "./views/timeline";
+import { Toolbar } from "./views/toolbar";
+
+type State = "recorded" | "loading" | "running" | "paused" | "done" | "error";
+
+const slowPass = 400;
+const readingTime = 5000;
+
+class Page {
+  // What is on show.
+  private lane: Lane | undefined;
+  private step = 0;
+  private playing = false;
+  private perSecond = 8;
+  private showing: Show = "ink";
+  private chosen: Choice | undefined;
+  private pinned = -1;
+  private hovered = -1;
+  private comparing = false;
+  // What is waited for.
+  private record: Lane | undefined;
+  private defaults: Request | undefined;
+  private twin: Lane | undefined;
+  private coming: Lane | undefined;
+  private twinTimer = 0;
+  private recordShown: Promise<void> | undefined;
+  private touched = false;
+  private queued = false;
+  /** What the address asks for; it is answered once, and again when the weights that it names are opened. */
+  private asked: Address | undefined;
+  private answeredBy: string | undefined;
+  private goal: number | undefined;
+  private slowSaid = false;
+  private timer = 0;
+  private lastTick = 0;
+  private lastQuarter = 0;
+  private beforeStory: { lane: Lane; step: number } | undefined;
+  private addressTimer = 0;
+  private refreshTimer = 0;
+
+  private engine = new EngineHost((outOfMemory) => this.restarted(outOfMemory));
+  private session = new Session(this.engine, {
+    changed: (lane) => this.laneChanged(lane),
+    failed: (sentence) => this.fail(sentence),
+    dropped: (name) => this.leaf.say(`Lane ${name} made room for the new one.`),
+  });
+
+  private leaf = new Leaf();
+  private library = new Library(this.engine, this.leaf, {
+    loaded: (changed) => void this.loaded(changed),
+    changed: () => this.refresh(),
+  });
+  private announcer = new Announcer();
+  private theme = new ThemeToggle(() => {
+    this.sheet.resize();
+    this.story.drawKey();
+  });
+  private sheet = new Sheet({
+    choose: (choice) => this.choose(choice),
+    pin: (place) => this.pin(place),
+    hover: (place) => this.hover(place),
+    put: (place, characters) => this.put(place, characters),
+    open: ({ from, to }) => void this.act([`open:${from}-${to}`], "in place unless finished", false),
+    noiseAgain: () => this.noiseAgain(),
+    leave: () => this.clear(),
+  });
+  private toolbar = new Toolbar(this.sheet, {
+    noiseAgain: () => this.noiseAgain(),
+    keep: () => this.keep(),
+    release: () => this.actOnChosen("open", "in place unless finished", false),
+    copy: () => this.copyChosen(),
+  });
+  private timeline = new Timeline({
+    step: (step) => this.scrub(step),
+    lane: (name) => this.openLane(name),
+  });
+  private biography = new Biography({
+    take: (place, step, character) => void this.take(place, step, character),
+    close: () => this.pin(-1),
+  });
+  private controls = new Controls({
+    sample: () => this.sample(),
+    changed: () => this.optionsChanged(),
+    speed: (value) => this.setSpeed(Number(value)),
+  });
+  private shows = new Radios<Show>(byId("show"), (show) => this.setShow(show));
+  private story = new Story({
+    goTo: (share) => this.lane && this.visit(share === 0 ? 1 : stepOfShare(share, this.lane.steps)),
+    goBy: (steps) => this.visit(this.step + steps),
+    show: (show) => this.setShow(show),
+    copyCommand: () => this.copy(this.command(), "The command line is copied."),
+    enter: () => this.setRoom("story"),
+    leave: () => this.leaveStory(),
+  });
+
+  constructor() {
+    this.shows.offer([["ink", "Ink"], ["doubt", "Doubt"], ["order", "Order"]], "ink");
+    new Radios<ChooseBy>(byId("choose-by"), (by) => (this.sheet.chooseBy = by))
+      .offer([["range", "Range"], ["words", "Words"], ["lines", "Lines"]], "range");
+    new SaveMenu((kind) => this.save(kind));
+    this.controls.setSpeed(String(this.perSecond));
+    const on = (id: string, act: () => void) => byId(id).addEventListener("click", act);
+    on("sample", () => (this.state === "running" ? this.stop() : this.sample()));
+    on("play", () => this.togglePlay());
+    on("fork", () => this.fork());
+    on("compare", () => {
+      this.comparing = !this.comparing;
+      this.refresh();
+    });
+    on("copy-link", () => this.copyLink());
+    on("copy-command", () => this.copy(this.command(), "The command line is copied."));
+    byId("guesses").addEventListener("change", () => this.refresh());
+    for (const link of document.querySelectorAll<HTMLElement>("[data-room]"))
+      link.addEventListener("click", (event) => {
+        event.preventDefault();
+        this.enterRoom(link.dataset.room!);
+      });
+    addEventListener("popstate", () => this.followAddress());
+    document.addEventListener("visibilitychange", () => !document.hidden && this.sheet.redraw());
+    listenForShortcuts((act) => this.shortcut(act));
+  }
+
+  async start(): Promise<void> {
+    this.readAddress();
+    byId<HTMLButtonElement>("sample").disabled = !hasSimd();
+    this.recordShown = this.showRecord();
+    await this.library.visit(this.asked?.weights);
+  }
+
+  private async showRecord(): Promise<void> {
+    const recording = await fetchRecord().catch(() => undefined);
+    if (recording) {
+      this.record = recording.lane;
+      this.defaults ??= recording.defaults;
+      this.controls.setDefaults(this.defaults, [recording.lane.request.sampler]);
+      this.controls.set({ ...(this.asked ? this.defaults : recording.lane.request), ...this.asked?.request });
+      this.session.playRecord(recording.lane);
+      this.lane = recording.lane;
+      this.step = prefersStillness.matches ? recording.lane.head : 0;
+      if (!prefersStillness.matches) this.play();
+    }
+    this.refresh();
+  }
+
+  // ---- weights
+
+  private async loaded(changed: boolean): Promise<void> {
+    await this.recordShown;
+    const { defaults, samplers } = this.engine.description!;
+    const first = !this.defaults;
+    this.defaults = defaults;
+    this.controls.setDefaults(defaults, samplers);
+    if (first) this.controls.set(defaults);
+    this.sheet.typable = true;
+    const name = this.library.name!;
+    const due = this.answeredBy === undefined || (this.asked?.weights === name && this.answeredBy !== name);
+    if (this.asked && due) this.answer(this.asked);
+    else if (this.queued) this.sample();
+    else if (!this.record) this.begin(this.controls.request());
+    else if (this.lane?.live) {
+      // What was on the sheet was another model's: the same request, by this one.
+      const { edit: _, ...request } = this.lane.request;
+      if (changed) this.begin(request);
+    } else if (this.lane === this.record) {
+      // The record's own sample, computed here: where it agrees it takes the record's place in mid-sentence.
+      this.twin = this.session.shadow(this.record.request, new Vocabulary(this.engine.description!.vocab));
+    }
+  }
+
+  /** Makes the sample that an address asks for. */
+  private answer(asked: Address): void {
+    this.answeredBy = this.library.name;
+    const request: Request = { ...this.defaults!, ...asked.request };
+    if (request.text !== undefined) request.length = [...request.text].length;
+    this.controls.set(request);
+    this.begin(request, asked);
+  }
+
+  private restarted(outOfMemory: boolean): void {
+    this.pause();
+    this.library.restarted(outOfMemory);
+    this.refresh();
+  }
+
+  // ---- lanes and frames
+
+  private laneChanged(lane: Lane): void {
+    if (lane === this.twin) this.compareTwin();
+    if (lane === this.coming) this.receive(lane);
+    if (lane !== this.lane) return;
+    if (this.goal !== undefined) {
+      this.step = Math.min(this.goal, lane.head);
+      if (this.step === this.goal || lane.finished) {
+        this.goal = undefined;
+        this.pause();
+      }
+    } else if (this.playing) {
+      if (prefersStillness.matches && lane.finished && lane.computing) this.step = lane.head;
+      this.schedule();
+    }
+    if (!lane.computing && !lane.finished && this.step === lane.head) this.playing = false;
+    this.sayIfSlow();
+    if (lane.computing && !lane.finished) this.refreshSoon();
+    else this.refresh();
+  }
+
+  /** Frames may come faster than they can be drawn. */
+  private refreshSoon(): void {
+    this.refreshTimer ||= window.setTimeout(() => this.refresh(), 16);
+  }
+
+  /** The first frame of a new sample, or its end without one: then what stood on the sheet stays. */
+  private receive(lane: Lane): void {
+    if (lane.head < 0 && lane.computing) return;
+    this.coming = undefined;
+    if (lane.head < 0) {
+      this.session.lanes = this.lane ? [this.lane] : [];
+      this.playing = false;
+      return this.refresh();
+    }
+    this.lane = lane;
+    this.step = 0;
+    this.lastTick = performance.now();
+  }
+
+  /** The twin takes over while every step so far is the same; should one differ, it waits for the record to end. */
+  private compareTwin(): void {
+    const { twin, record } = this;
+    if (!twin || !record) return;
+    const same = (step: number) => {
+      const [a, b] = [twin.frames[step]?.id, record.frames[step]?.id];
+      return a !== undefined && b !== undefined && a.every((id, place) => id === b[place]);
+    };
+    const agrees = twin.frames.every((_, step) => same(step));
+    if (this.lane !== record) this.twin = undefined;
+    else if (agrees && twin.head >= this.step && (this.step < twin.head || twin.finished)) {
+      this.twin = undefined;
+      this.session.replace(record, twin);
+      this.lane = twin;
+      this.refresh();
+      if (this.playing) this.schedule();
+    } else if (!agrees && !this.touched && this.step === record.head && !this.playing && !prefersStillness.matches) {
+      // Time to read the verse first.
+      this.twinTimer ||= window.setTimeout(() => {
+        if (this.lane !== record || this.touched || this.twin !== twin) return;
+        this.twin = undefined;
+        this.session.replace(record, twin);
+        this.lane = twin;
+        this.step = 0;
+        this.play();
+      }, readingTime);
+    }
+  }
+
+  private begin(request: Request, address?: Address): void {
+    if (!this.engine.description) return;
+    this.leaf.recover();
+    if (this.slowSaid) this.leaf.hush();
+    this.slowSaid = false;
+    this.lastQuarter = 0;
+    this.twin = undefined;
+    this.comparing = false;
+    this.choose(undefined);
+    this.pinned = address?.char ?? -1;
+    clearTimeout(this.timer);
+    this.goal = address?.step;
+    this.playing = true;
+    this.announcer.hush();
+    this.announcer.say("Sampling begins.");
+    // The old sheet stays until the first frame of the new one is there.
+    this.coming = this.session.sample(request, new Vocabulary(this.engine.description.vocab));
+  }
+
+  private sample(): void {
+    if (!hasSimd()) return;
+    if (!this.engine.description) {
+      this.queued = true;
+      this.leaf.say("Will start when the weights are here.");
+      this.announcer.say("Will start when the weights are here.");
+      return this.refresh();
+    }
+    this.queued = false;
+    const request = this.controls.request();
+    const kept = this.lane?.live ? this.lane.keptText(this.step) : undefined;
+    if (kept !== undefined) {
+      // What the visitor fixed stays, so the sample fills what lies between.
+      const mark = this.lane!.vocabulary.mark;
+      const given = [...request.prompt];
+      const old = [...kept];
+      const places = Array.from({ length: Math.max(request.length, given.length) }, (_, place) => given[place] ?? old[place] ?? mark);
+      request.text = places.join("");
+      if (mark !== "_") request.mark = mark;
+    }
+    this.begin(request);
+    history.pushState(null, "", this.address(request, request.edit ?? [], undefined));
+  }
+
+  private stop(): void {
+    this.session.stop();
+    this.goal = undefined;
+    this.pause();
+  }
+
+  // ---- playing
+
+  private play(): void {
+    this.playing = true;
+    this.lastTick = performance.now();
+    if (this.lane && this.step >= this.lane.head && this.lane.live) this.session.goOn(this.lane);
+    this.schedule();
+    this.refresh();
+  }
+
+  private pause(): void {
+    this.playing = false;
+    clearTimeout(this.timer);
+    this.refresh();
+    this.replaceAddress();
+  }
+
+  private togglePlay(): void {
+    this.touched = true;
+    if (!this.lane) return;
+    if (this.playing) return this.pause();
+    if (this.lane.finished && this.step === this.lane.head) this.step = 0;
+    this.play();
+  }
+
+  /** The next step as soon as it is due and there; computing never waits for it. */
+  private schedule(): void {
+    clearTimeout(this.timer);
+    const { lane } = this;
+    if (!this.playing || !lane || this.coming || this.goal !== undefined) return;
+    if (this.step >= lane.head) {
+      if (lane.finished) this.end();
+      return;
+    }
+    // Asked for stillness, a sample is shown when it is finished; a replay goes in slow cuts.
+    if (prefersStillness.matches && lane.computing) return;
+    const rate = prefersStillness.matches ? 1 : this.perSecond;
+    const due = rate === 0 ? 0 : this.lastTick + 1000 / rate - performance.now();
+    this.timer = window.setTimeout(() => {
+      this.lastTick = performance.now();
+      this.step = rate === 0 && lane.computing ? lane.head : Math.min(lane.head, this.step + 1);
+      this.refresh();
+      this.sayQuarter();
+      this.schedule();
+    }, Math.max(rate === 0 ? 16 : 0, due));
+  }
+
+  private end(): void {
+    const { lane } = this;
+    if (!lane) return;
+    this.playing = false;
+    this.refresh();
+    if (this.touched || lane.live) this.announcer.say(`Finished. ${lane.text(this.step, "_")}`, true);
+    if (lane.live) this.replaceAddress();
+    if (this.twin) this.compareTwin();
+  }
+
+  private scrub(step: number): void {
+    if (!this.lane) return;
+    this.touched = true;
+    this.goal = undefined;
+    if (this.playing) {
+      this.playing = false;
+      clearTimeout(this.timer);
+    }
+    this.announcer.hush();
+    this.step = Math.max(0, Math.min(this.lane.head, step));
+    this.refresh();
+    if (this.lane.live) this.replaceAddress();
+  }
+
+  private setSpeed(perSecond: number): void {
+    this.perSecond = perSecond;
+    this.schedule();
+  }
+
+  private sayQuarter(): void {
+    if (!this.lane?.live) return;
+    const frame = this.lane.frames[this.step];
+    const quarter = Math.floor((4 * summarise(frame, this.lane.vocabulary).fixed) / frame.length);
+    if (quarter > this.lastQuarter && quarter < 4)
+      this.announcer.say(`${["", "A quarter", "Half", "Three quarters"][quarter]} of the letters are fixed.`);
+    this.lastQuarter = quarter;
+  }
+
+  private sayIfSlow(): void {
+    const { milliseconds } = this.session;
+    const passes = this.controls.request().steps;
+    byId("estimate").textContent = milliseconds * passes > 3000 ? `about ${Math.round((milliseconds * passes) / 1000)} s` : "";
+    if (this.slowSaid || milliseconds < slowPass || !this.lane?.computing || this.lane.head < 3) return;
+    this.slowSaid = true;
+    this.leaf.say(`This device takes ${(milliseconds / 1000).toFixed(1)} s a pass.`,
+      { label: "Use Quick", apply: () => this.controls.choose("quick") });
+  }
+
+  // ---- choosing and editing
+
+  private choose(choice: Choice | undefined): void {
+    if (choice?.from === this.chosen?.from && choice?.to === this.chosen?.to) return;
+    this.chosen = choice;
+    if (choice && this.playing) this.pause();
+    this.refresh();
+  }
+
+  private pin(place: number): void {
+    this.pinned = place === this.pinned ? -1 : place;
+    this.touched = true;
+    if (this.pinned >= 0 && this.lane) {
+      const letter = this.lane.vocabulary.character(this.lane.frames[this.step].id[place]);
+      const fixedAt = this.lane.fixedAt(place, this.step);
+      this.announcer.say(fixedAt === undefined ? "Biography of an open place."
+        : `Biography of ${letter === "\n" ? "a line end" : letter === " " ? "a space" : letter}, fixed at step ${fixedAt}.`);
+    }
+    this.refresh();
+  }
+
+  private hover(place: number): void {
+    if (place === this.hovered || isPhone.matches) return;
+    this.hovered = place;
+    this.showBiography();
+  }
+
+  private clear(): void {
+    if (this.chosen || this.pinned >= 0) {
+      this.sheet.select(undefined);
+      this.chosen = undefined;
+      this.pinned = -1;
+      this.refresh();
+    } else if (this.state === "running") this.stop();
+  }
+
+  /** Edits at the step on show. */
+  private async act(edits: string[], how: "in place" | "in place unless finished" | "in a fork", goOn: boolean): Promise<void> {
+    this.touched = true;
+    if (!this.engine.description || !this.lane) return this.leaf.say("A recorded sample cannot be changed: the weights are not here yet.");
+    this.leaf.recover();
+    if (this.playing) this.pause();
+    const before = this.lane.parent;
+    const where = () => ({ lane: this.lane!, step: this.step });
+    this.showLane(await this.session.act(where, edits, how, goOn), before, goOn);
+  }
+
+  private showLane(lane: Lane, before: Lane | undefined, goOn: boolean): void {
+    this.lane = lane;
+    this.step = Math.min(lane.head, Math.max(lane.from, Math.min(this.step, lane.head)));
+    if (lane.parent !== before) this.announcer.say(`Lane ${lane.name} from step ${lane.from}.`);
+    if (goOn) this.play();
+    else this.pause();
+  }
+
+  private actOnChosen(verb: "noise" | "keep" | "open", how: "in place" | "in place unless finished" | "in a fork", goOn: boolean, suffix = ""): void {
+    if (!this.chosen) return;
+    const { from, to } = this.chosen;
+    if (goOn) {
+      this.sheet.select(undefined);
+      this.chosen = undefined;
+    }
+    void this.act([`${verb}:${from}-${to}${suffix}`], how, goOn);
+  }
+
+  private noiseAgain(): void {
+    this.actOnChosen("noise", "in a fork", true, this.toolbar.percent === 100 ? "" : `:${this.toolbar.percent}`);
+  }
+
+  private keep(): void {
+    if (!this.chosen || !this.lane) return;
+    const { id } = this.lane.frames[this.step];
+    const any = id.subarray(this.chosen.from, this.chosen.to + 1).some((letter) => letter >= 0);
+    if (any) this.actOnChosen("keep", "in place", false);
+    else this.leaf.say("Only letters that stand can be kept; these places are still open.");
+  }
+
+  private put(place: number, characters: string[]): void {
+    const vocabulary = this.lane?.vocabulary;
+    const strange = [...new Set(characters)].filter((character) => !vocabulary?.has(character));
+    if (strange.length) {
+      const sentence = `The model does not know ${strange.join(" ")}.`;
+      this.leaf.say(sentence);
+      this.announcer.say(sentence);
+      return;
+    }
+    void this.act(characters.map((character, index) => `put:${place + index}:${character}`), "in place unless finished", false);
+  }
+
+  private async take(place: number, step: number, character: string): Promise<void> {
+    if (!this.lane) return;
+    this.scrub(step);
+    await this.act([`put:${place}:${character}`], "in place unless finished", true);
+  }
+
+  private async fork(): Promise<void> {
+    if (!this.lane || !this.engine.description) return this.leaf.say("A fork needs the weights, and they are not here yet.");
+    await this.act([], "in a fork", false);
+  }
+
+  private openLane(name: string): void {
+    const lane = this.session.lanes.find((candidate) => candidate.name === name);
+    if (!lane) return;
+    this.lane = lane;
+    this.step = Math.min(this.step, lane.head);
+    this.pause();
+  }
+
+  // ---- taking away
+
+  private copyChosen(): void {
+    if (!this.chosen || !this.lane) return;
+    const text = [...this.lane.text(this.step, "_")].slice(this.chosen.from, this.chosen.to + 1).join("");
+    this.copy(text, "The chosen text is copied.");
+  }
+
+  private async copy(text: string, done: string): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(text);
+      this.leaf.say(done);
+      this.announcer.say(done);
+    } catch {
+      this.leaf.say(`This browser does not let the page copy; here it is: ${text}`);
+    }
+  }
+
+  private copyLink(): void {
+    if (!this.lane) return;
+    void this.copy(new URL(this.currentAddress(), location.href).href, "The link is copied.");
+  }
+
+  private command(): string {
+    const defaults = this.defaults;
+    if (!this.lane || !defaults) return "";
+    return commandLine(this.lane.request, allEdits(this.lane), defaults, this.library.path);
+  }
+
+  private save(kind: SaveKind): void {
+    if (!this.lane) return;
+    const name = `folio-${this.lane.request.seed}`;
+    const link = new URL(this.currentAddress(), location.href).href;
+    if (kind === "text") download(`${name}.txt`, "text/plain", this.lane.text(this.step, "_"));
+    if (kind === "trace") download(`${name}.jsonl`, "application/jsonl", traceOf(this.lane));
+    if (kind === "image") download(`${name}.svg`, "image/svg+xml", imageOf(lookOfAll(this.picture()), link, this.lane.text(this.step, "_")));
+  }
+
+  // ---- the address
+
+  private readAddress(): void {
+    const address = readAddress(location.hash);
+    if (!address) return;
+    if (address.theme) this.theme.wearOnce(address.theme);
+    if (address.show) this.setShow(address.show);
+    if (address.room) this.enterRoom(address.room);
+    if (address.unreadable.length) {
+      const parts = address.unreadable.join(", ");
+      this.leaf.say(`Part of this link could not be read: ${parts}.`);
+      this.announcer.say(`Part of this link could not be read: ${parts}.`);
+    }
+    if (Object.keys(address.request).length || address.weights !== undefined || address.step !== undefined) {
+      this.asked = address;
+      this.answeredBy = undefined;
+    }
+  }
+
+  /** Back, forward, or a link typed over the present one. */
+  private followAddress(): void {
+    this.readAddress();
+    if (!this.asked || !this.engine.description) return;
+    if (this.asked.weights === this.library.nameInLinks) this.answer(this.asked);
+    else void this.library.visit(this.asked.weights);
+  }
+
+  private address(request: Request, edits: readonly string[], step: number | undefined): string {
+    return writeAddress(request, edits, this.defaults!, {
+      weights: this.library.nameInLinks, step, show: this.showing,
+      char: this.pinned >= 0 ? this.pinned : undefined,
+    });
+  }
+
+  private currentAddress(): string {
+    const { lane } = this;
+    if (!lane || !this.defaults) return location.hash;
+    return this.address(lane.request, allEdits(lane), this.step === lane.head && lane.finished ? undefined : this.step);
+  }
+
+  private replaceAddress(): void {
+    clearTimeout(this.addressTimer);
+    this.addressTimer = window.setTimeout(() => {
+      if (this.lane?.live && this.state !== "running") history.replaceState(null, "", this.currentAddress());
+    }, 300);
+  }
+
+  // ---- rooms
+
+  private enterRoom(room: string): void {
+    const still = prefersStillness.matches;
+    if (room === "story") {
+      byId("story").scrollIntoView({ behavior: still ? "auto" : "smooth" });
+      byId("story-start").focus({ preventScroll: true });
+    } else scrollTo({ top: 0, behavior: still ? "auto" : "smooth" });
+  }
+
+  private setRoom(room: string): void {
+    for (const link of document.querySelectorAll<HTMLElement>("[data-room]"))
+      if (link.dataset.room === room) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+  }
+
+  /** A link of the story: the sheet comes back to where it was when the story is left. */
+  private visit(step: number): void {
+    if (!this.lane) return;
+    this.beforeStory ??= { lane: this.lane, step: this.step };
+    this.scrub(step);
+  }
+
+  private leaveStory(): void {
+    this.setRoom("sheet");
+    const before = this.beforeStory;
+    this.beforeStory = undefined;
+    if (before && before.lane === this.lane) this.scrub(before.step);
+  }
+
+  // ---- showing
+
+  private setShow(show: Show): void {
+    this.showing = show;
+    this.shows.select(show);
+    this.refresh();
+  }
+
+  private optionsChanged(): void {
+    this.controls.request();
+    this.refresh();
+  }
+
+  private fail(sentence: string): void {
+    this.leaf.fail(sentence);
+    this.playing = false;
+    this.refresh();
+  }
+
+  private shortcut(act: Act): void {
+    const acts: Record<Act, () => void> = {
+      play: () => this.togglePlay(),
+      back: () => this.scrub(this.step - 1), on: () => this.scrub(this.step + 1),
+      "back ten": () => this.scrub(this.step - 10), "on ten": () => this.scrub(this.step + 10),
+      first: () => this.scrub(0), last: () => this.scrub(Infinity),
+      sample: () => this.sample(), noise: () => this.noiseAgain(), keep: () => this.keep(), fork: () => void this.fork(),
+      biography: () => this.pin(this.pinned >= 0 ? this.pinned : this.closest()),
+      lane: () => {
+        const { lanes } = this.session;
+        if (this.lane) this.openLane(lanes[(lanes.indexOf(this.lane) + 1) % lanes.length].name);
+      },
+      doubt: () => this.setShow(this.showing === "doubt" ? "ink" : "doubt"),
+      clear: () => this.clear(),
+      help: () => {
+        this.controls.unfold(true);
+        byId("shortcut-list").scrollIntoView({ block: "nearest" });
+      },
+    };
+    acts[act]();
+  }
+
+  private get state(): State {
+    const { lane } = this;
+    if (this.coming || (lane?.live && (this.playing || (lane.computing && this.goal !== undefined)))) return "running";
+    if (this.queued || (!lane && this.library.loading)) return "loading";
+    if (!lane) return this.library.failed ? "error" : "loading";
+    if (this.library.failed && this.leaf.failing && hasSimd()) return "error";
+    if (!lane.live) return "recorded";
+    return lane.finished && this.step === lane.head ? "done" : "paused";
+  }
+
+  private closest(): number {
+    const atEnd = this.lane?.finished && this.step === this.lane.head;
+    return this.lane && this.step >= 1 && !atEnd ? closestCall(this.lane, this.step) : -1;
+  }
+
+  private picture(): Picture {
+    const lane = this.lane!;
+    return {
+      lane, step: this.step, show: this.showing, guesses: byId<HTMLInputElement>("guesses").checked,
+      chosen: this.chosen, pinned: this.pinned,
+      closest: this.pinned < 0 && this.hovered < 0 && !isPhone.matches ? this.closest() : -1,
+      compared: this.comparing ? otherLane(this.session.lanes, lane) : undefined,
+      moving: this.state === "running" || this.playing,
+    };
+  }
+
+  private refresh(): void {
+    clearTimeout(this.refreshTimer);
+    this.refreshTimer = 0;
+    const { lane, state } = this;
+    const { stage } = this.leaf;
+    stage.dataset.state = state;
+    stage.setAttribute("aria-busy", String(state === "running"));
+    byId("sample").textContent = state === "running" ? "Stop" : "Sample";
+    if (!lane || !lane.frames[this.step]) return;
+    stage.dataset.source = lane.live ? "live" : "recorded";
+    stage.dataset.step = String(this.step);
+    const play = byId("play");
+    play.setAttribute("aria-label", this.playing ? "Pause" : "Play");
+    byId("play-sign").setAttribute("d", this.playing ? "M4 2h3.4v14H4zM10.6 2H14v14h-3.4z" : "M4.5 1.5 16 9 4.5 16.5z");
+    const picture = this.picture();
+    this.sheet.show(picture);
+    this.leaf.show(lane, this.step, this.showing);
+    this.timeline.show(this.coming ? [lane] : this.session.lanes, lane, this.step, picture.compared);
+    this.toolbar.show(lane, this.step, this.chosen);
+    this.story.nameSteps(lane.steps);
+    byId("command").textContent = this.command();
+    this.showBiography();
+  }
+
+  private showBiography(): void {
+    const { lane } = this;
+    if (!lane?.frames[this.step]) return;
+    const pinned = this.pinned >= 0 && this.pinned < lane.frames[this.step].length;
+    const automatic = !pinned && this.hovered < 0;
+    const place = this.hovered >= 0 ? this.hovered : pinned ? this.pinned : isPhone.matches ? -1 : closestCall(lane, this.step);
+    this.biography.show(lane, this.step, place, pinned, automatic, this.engine.description !== undefined);
+  }
+}
+
+function allEdits(lane: Lane): string[] {
+  return [...(lane.request.edit ?? []), ...lane.edits];
+}
+
+void new Page().start();

@@ -1,0 +1,99 @@
+/** What the page and the worker say to one another, and the things they speak about. Nothing here runs. */
+
+/** The sampler at one step. Arrays have one entry a place, `top*` four. */
+export interface Frame {
+  step: number;
+  /** Steps known so far: an edit after the end adds some. */
+  steps: number;
+  length: number;
+  done: boolean;
+  windowFirst: number;
+  windowLength: number;
+  /** -1 where the place is open. */
+  id: Int32Array;
+  flags: Uint8Array;
+  /** Of the letter when it was fixed; 0 where the place is open. */
+  probability: Float32Array;
+  /** In nats, of the last pass that saw the place open. */
+  entropy: Float32Array;
+  /** The four likeliest of that pass, likeliest first, at temperature 1. */
+  topId: Int32Array;
+  topProbability: Float32Array;
+}
+
+export const FIXED = 1;
+export const GIVEN = 2;
+export const JUST_FIXED = 4;
+export const NOISED_AGAIN = 8;
+
+/** Options of `folio sample` by their names there; `edit` as its --edit has it, `STEP:noise:FROM-TO[:PERCENT]` and so on. */
+export interface Request {
+  prompt: string;
+  length: number;
+  /** Decimal, since it has 64 bits. */
+  seed: string;
+  sampler: string;
+  steps: number;
+  temperature: number;
+  "top-k": number;
+  "top-p": number;
+  tau: number;
+  gamma: number;
+  eta: number;
+  /** Fixed text with gaps; where it is there, prompt and length are not looked at. */
+  text?: string;
+  mark?: string;
+  edit?: string[];
+}
+
+export interface Description {
+  config: { vocab_size: number; seq_len: number; d_model: number; n_layer: number; n_head: number };
+  process: { kind: string };
+  /** The i-th code point is the character of id i; U+FFFD where an id has none. */
+  vocab: string;
+  parameters: number;
+  kernels: string;
+  threads: number;
+  samplers: string[];
+  defaults: Request;
+}
+
+/** The model in the worker, as wasm.ts gives it. Each throws an Error whose message is one sentence. */
+export interface Engine {
+  load(file: ArrayBuffer): void;
+  describe(): Description;
+  start(request: Request): void;
+  /** One network pass. True while another is left. */
+  step(): boolean;
+  frame(): Frame;
+  /** `noise:135-156:60`, `keep:4-9`, `open:4-9` or `put:89:h`, at the step on which the sampler stands. */
+  edit(edit: string): void;
+  save(): Uint8Array;
+  restore(state: Uint8Array): void;
+}
+
+export type ToWorker =
+  | { type: "load"; file: ArrayBuffer; threads: number }
+  | {
+      type: "run";
+      run: number;
+      request: Request;
+      /** Where to begin: this state at step `from`, or, without one, `from` passes after the start. */
+      from: number;
+      state: Uint8Array | null;
+      /** Applied at step `from`, without its number. */
+      edits: string[];
+      /** False: go no further than the edits. */
+      goOn: boolean;
+    }
+  | { type: "stop" };
+
+export type FromWorker =
+  | { type: "loaded"; description: Description }
+  | { type: "refused"; sentence: string }
+  | { type: "frame"; run: number; frame: Frame; state: Uint8Array; milliseconds: number }
+  | { type: "failed"; run: number; sentence: string }
+  /** Nothing more comes from this run, whether it ended, failed or was overtaken. */
+  | { type: "stopped"; run: number }
+  /** The instance cannot be trusted any more; the page ends this worker and starts another. */
+  | { type: "trapped"; outOfMemory: boolean };

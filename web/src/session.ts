@@ -1,0 +1,131 @@
+/** The lanes of one visit and what is done to them; it knows the engine, and nothing of the page. */
+import type { EngineHost } from "./engine";
+import { Lane, laneName } from "./lanes";
+import type { Frame, Request } from "./protocol";
+
+export interface SessionEvents {
+  /** A frame came, or a run ended. */
+  changed(lane: Lane): void;
+  failed(sentence: string): void;
+  /** A lane had to make room. */
+  dropped(name: string): void;
+}
+
+const mostLanes = 8;
+
+export class Session {
+  lanes: Lane[] = [];
+  milliseconds = 0;
+  private opened = 0;
+  /** Acts happen one after another: each needs the state that the one before left. */
+  private acts: Promise<unknown> = Promise.resolve();
+
+  constructor(private engine: EngineHost, private events: SessionEvents) {}
+
+  /** Shows a recorded lane; nothing is computed. */
+  playRecord(lane: Lane): void {
+    this.lanes = [lane];
+    this.opened = 1;
+  }
+
+  /** A new sample, alone on the timeline. */
+  sample(request: Request, vocabulary: Lane["vocabulary"]): Lane {
+    const lane = new Lane("A", request, vocabulary, true);
+    this.lanes = [lane];
+    this.opened = 1;
+    this.compute(lane, 0, [], true);
+    return lane;
+  }
+
+  /** Computes a request beside the lanes on show. */
+  shadow(request: Request, vocabulary: Lane["vocabulary"]): Lane {
+    const lane = new Lane("A", request, vocabulary, true);
+    this.compute(lane, 0, [], true);
+    return lane;
+  }
+
+  replace(old: Lane, by: Lane): void {
+    this.lanes = this.lanes.map((lane) => (lane === old ? by : lane));
+  }
+
+  /** A lane of its own from `step` on, with the same letters up to there. */
+  fork(lane: Lane, step: number): Lane {
+    const keeps = (edit: string) => Number(edit.split(":")[0]) <= step;
+    const { edit: planned, ...rest } = lane.request;
+    const request: Request = planned ? { ...rest, edit: planned.filter(keeps) } : rest;
+    if (this.lanes.length >= mostLanes) {
+      const oldest = this.lanes.find((other) => other !== lane)!;
+      this.lanes = this.lanes.filter((other) => other !== oldest);
+      this.events.dropped(oldest.name);
+    }
+    const fork = new Lane(laneName(this.opened++), request, lane.vocabulary, true, lane.edits.filter(keeps), lane, step);
+    this.lanes.push(fork);
+    return fork;
+  }
+
+  /**
+   * Edits the lane that `where` names, at its step: in place at the head of a live lane, as far as `how` allows that,
+   * else in a fork. Resolves to the lane that has the edits, once its frame is there.
+   */
+  act(where: () => { lane: Lane; step: number }, edits: string[], how: "in place" | "in place unless finished" | "in a fork",
+    goOn: boolean): Promise<Lane> {
+    const act = this.acts.then(async () => {
+      const { lane, step } = where();
+      const fresh = lane.parent !== undefined && lane.head === lane.from;
+      const allowed = fresh || how === "in place" || (how === "in place unless finished" && !lane.finished);
+      const target = lane.live && step === lane.head && allowed ? lane : this.fork(lane, step);
+      await this.compute(target, step, edits, goOn);
+      return target;
+    });
+    this.acts = act.catch(() => undefined);
+    return act;
+  }
+
+  /** Goes on from the head of a lane that was stopped. */
+  goOn(lane: Lane): void {
+    if (!lane.finished && !lane.computing) void this.compute(lane, lane.head, [], true);
+  }
+
+  stop(): void {
+    this.engine.stop();
+  }
+
+  /** Resolves when the first frame is there, or when the run ends without one. */
+  private compute(lane: Lane, from: number, edits: string[], goOn: boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const { frames, states, request } = lane;
+      const before = frames[from];
+      this.engine.run({
+        request, from, edits, goOn,
+        state: states[from] ?? null,
+        onFrame: (frame, state, milliseconds) => {
+          if (milliseconds) this.milliseconds = milliseconds;
+          if (frame.step === from && before) recall(frame, before);
+          if (frame.step === from) lane.edits.push(...edits.splice(0).map((edit) => `${from}:${edit}`));
+          lane.add(frame, state);
+          this.events.changed(lane);
+          resolve();
+        },
+        onFailure: (sentence) => this.events.failed(sentence),
+        onEnd: () => {
+          lane.computing = false;
+          this.events.changed(lane);
+          resolve();
+        },
+      });
+      lane.computing = true;
+    });
+  }
+}
+
+/** A restored sampler has forgotten what its last pass said; the page has not. */
+function recall(frame: Frame, before: Frame): void {
+  for (let place = 0; place < frame.length; ++place) {
+    if (frame.topProbability[4 * place] > 0) continue;
+    frame.entropy[place] = before.entropy[place];
+    for (let at = 4 * place; at < 4 * place + 4; ++at) {
+      frame.topId[at] = before.topId[at];
+      frame.topProbability[at] = before.topProbability[at];
+    }
+  }
+}

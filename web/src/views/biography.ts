@@ -1,0 +1,183 @@
+/** The life of one place: when its letter was fixed, how sure that was, and what else it might have been. */
+import { GIVEN, JUST_FIXED } from "../protocol";
+import type { Lane } from "../lanes";
+import { byId, html, sign, spoken, svg } from "./dom";
+import { columns } from "./sheet";
+
+export interface BiographyEvents {
+  /** Another letter at this place, decided at this step. */
+  take(place: number, step: number, character: string): void;
+  close(): void;
+}
+
+/** Of the letters fixed in the last four steps, the one that was least sure; it changes at most once in four steps. */
+export function closestCall(lane: Lane, step: number): number {
+  const last = step === lane.head && lane.finished ? step : step - (step % 4);
+  let closest = -1;
+  let least = 2;
+  for (let at = Math.max(1, last - 3); at <= last; ++at) {
+    const { flags, id, probability } = lane.frames[at];
+    id.forEach((letter, place) => {
+      const told = flags[place] & JUST_FIXED && !(flags[place] & GIVEN) && /[a-z]/i.test(lane.vocabulary.character(letter));
+      if (told && lane.frames[step].id[place] === letter && probability[place] < least) {
+        least = probability[place];
+        closest = place;
+      }
+    });
+  }
+  return closest;
+}
+
+const chartWidth = 312;
+const margin = 34;
+
+export class Biography {
+  private root = byId("biography");
+  private shown = "";
+
+  constructor(private events: BiographyEvents) {}
+
+  show(lane: Lane, step: number, place: number, pinned: boolean, automatic: boolean, takable: boolean): void {
+    this.root.classList.toggle("open", pinned);
+    const state = [lane.name, lane.live, lane.frames.length, lane.edits.length, step, place, pinned, automatic, takable, innerWidth <= 600].join();
+    if (state === this.shown) return;
+    // Announced only when pinned: otherwise it changes too often to be read out.
+    this.shown = state;
+    this.root.replaceChildren(...(place < 0 ? this.empty() : this.life(lane, step, place, automatic, takable)));
+  }
+
+  private empty(): Node[] {
+    return [html("h2", {}, "Biography"),
+      html("p", { class: "hint" }, "Point at a character to read its life: when it was fixed, and what else it might have been.")];
+  }
+
+  private life(lane: Lane, step: number, place: number, automatic: boolean, takable: boolean): Node[] {
+    const frame = lane.frames[step];
+    const { vocabulary } = lane;
+    const given = (frame.flags[place] & GIVEN) !== 0;
+    const fixedAt = lane.fixedAt(place, step);
+    const character = vocabulary.character(frame.id[place]);
+    const where = `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`;
+    const close = html("button", { class: "close", click: () => this.events.close() }, "Close");
+    const title = html("h2", {}, automatic ? "Biography of the closest call" : "Biography");
+    const number = (value: number) => html("span", { class: "num" }, rounded(value));
+    const small = html("small");
+    let life: string;
+    if (given) {
+      life = "Given by you";
+      small.append(place < lane.promptLength ? "part of the prompt, never noised" : fixedAt ? `after step ${fixedAt}` : "from the start");
+    } else if (fixedAt !== undefined) {
+      life = `Fixed at step ${fixedAt} of ${lane.steps}`;
+      small.append("with a probability of ", number(frame.probability[place]));
+    } else {
+      life = `Still open at step ${step}`;
+      if (frame.topProbability[4 * place] > 0)
+        small.append("now leaning to ", html("b", {}, spoken(vocabulary.character(frame.topId[4 * place]))), ", ", number(frame.topProbability[4 * place]));
+      else small.append("nobody has looked yet");
+    }
+    small.append(html("br"), where);
+    const who = html("div", { class: "who" },
+      html("div", { class: "glyph", "aria-hidden": "true" }, character ? sign(character) : "?"),
+      html("p", {}, character ? html("span", { class: "unseen" }, `${spoken(character)}: `) : "", life, html("br"), small));
+    const runners = given ? [] : runnersUp(lane, place, fixedAt ?? step, fixedAt !== undefined);
+    if (runners.length === 0) return [close, title, html("div", {}, who)];
+    const decided = fixedAt !== undefined;
+    return [close, title,
+      html("div", {}, who, html("figure", {},
+        html("figcaption", {}, "How likely each letter seemed, step by step"),
+        this.chart(lane, place, step, fixedAt, runners))),
+      html("div", {}, html("h3", {}, decided ? "Its runners-up" : "Who is in the running"),
+        html("ul", { class: "runners" }, ...runners.map((runner) => this.runner(runner, lane, place, fixedAt, step, takable))),
+        html("p", { class: "hint" }, "Take another letter and the timeline forks there: the rest of the verse has to live with it."))];
+  }
+
+  private runner(runner: Runner, lane: Lane, place: number, fixedAt: number | undefined, step: number, takable: boolean): HTMLElement {
+    const character = lane.vocabulary.character(runner.id);
+    const bar = svg("svg", { viewBox: "0 0 100 7", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("rect", { width: Math.max(1.5, runner.probability * 100), height: 7 }));
+    const last = runner.chosen ? html("span", { class: "is" }, "chosen")
+      : html("button", {
+        "aria-label": `Take ${spoken(character)} instead`,
+        disabled: !takable,
+        // An open place takes the letter now; a fixed one just before it was decided.
+        click: () => this.events.take(place, fixedAt === undefined ? step : Math.max(0, fixedAt - 1), character),
+      }, "take it");
+    return html("li", { class: runner.chosen ? "taken" : "" },
+      html("b", {}, html("span", { "aria-hidden": "true" }, sign(character)), html("span", { class: "unseen" }, spoken(character))),
+      bar, html("span", { class: "num" }, rounded(runner.probability)), last);
+  }
+
+  private chart(lane: Lane, place: number, step: number, fixedAt: number | undefined, runners: Runner[]): SVGSVGElement {
+    const height = innerWidth <= 600 ? 112 : 156;
+    const end = fixedAt ?? step;
+    const steps = Math.max(1, lane.steps);
+    const since = Math.min(lane.openSince(place, step), Math.max(0, end - 1));
+    const right = chartWidth - margin;
+    const x = (at: number) => ((at - since) / Math.max(1, steps - since)) * right;
+    const y = (probability: number) => height - 16 - probability * (height - 30);
+    const parts: Node[] = [
+      svg("line", { class: "rule", x1: 0, x2: right, y1: y(0), y2: y(0) }),
+      svg("line", { class: "rule", x1: 0, x2: right, y1: y(1), y2: y(1) }),
+    ];
+    // A place has seen its first pass one step after it was opened.
+    const first = Math.min(end, since + 1);
+    const labels = runners.map((runner, rank) => {
+      const points: string[] = [];
+      for (let at = first; at <= end; ++at) points.push(`${x(at).toFixed(1)},${y(seemed(lane, place, at, runner.id)).toFixed(1)}`);
+      if (points.length === 1) points.unshift(`${x(since).toFixed(1)},${points[0].split(",")[1]}`);
+      const style = runner.chosen ? "curve taken" : `curve rank${rank}`;
+      parts.push(svg("polyline", { class: style, points: points.join(" ") }));
+      return { runner, y: y(seemed(lane, place, end, runner.id)) };
+    }).sort((a, b) => a.y - b.y);
+    spread(labels, y(0) - 6);
+    for (const { runner, y: at } of labels)
+      parts.push(svg("text", { class: runner.chosen ? "label taken" : "label", x: x(end) + 9, y: at + 5 }, sign(lane.vocabulary.character(runner.id))));
+    if (fixedAt !== undefined && runners[0].chosen)
+      parts.push(svg("circle", { class: "decided", cx: x(fixedAt), cy: y(runners[0].probability), r: 4 }));
+    const now = x(step);
+    if (step > end) {
+      parts.push(svg("line", { class: "now", x1: now, x2: now, y1: y(1), y2: y(0) }));
+      if (now > 70 && now < right - 46) parts.push(svg("text", { x: now, y: height - 1, "text-anchor": "middle" }, "now"));
+    }
+    parts.push(svg("text", { x: right, y: y(1) - 6, "text-anchor": "end" }, "certain"),
+      svg("text", { x: 0, y: height - 1 }, `step ${since}`),
+      svg("text", { x: right, y: height - 1, "text-anchor": "end" }, String(steps)));
+    return svg("svg", { viewBox: `0 0 ${chartWidth} ${height}`, "aria-hidden": "true" }, ...parts);
+  }
+}
+
+/** Two places; what rounds to none is not none. */
+function rounded(probability: number): string {
+  return probability < 0.005 ? "< 0.01" : probability.toFixed(2);
+}
+
+interface Runner {
+  id: number;
+  probability: number;
+  chosen: boolean;
+}
+
+/** The four likeliest when it was decided; the letter chosen comes first even where the draw took a rarer one. */
+function runnersUp(lane: Lane, place: number, at: number, decided: boolean): Runner[] {
+  const { id, probability, topId, topProbability } = lane.frames[at];
+  const top = [0, 1, 2, 3]
+    .map((rank) => ({ id: topId[4 * place + rank], probability: topProbability[4 * place + rank], chosen: false }))
+    .filter((runner) => runner.probability > 0);
+  if (!decided) return top;
+  const chosen = top.find((runner) => runner.id === id[place]) ?? { id: id[place], probability: probability[place], chosen: true };
+  chosen.chosen = true;
+  return [chosen, ...top.filter((runner) => runner !== chosen)].slice(0, 4);
+}
+
+/** What a letter's probability was at a step; outside the four likeliest it is only known to be less than the fourth's. */
+function seemed(lane: Lane, place: number, at: number, letter: number): number {
+  const { topId, topProbability } = lane.frames[at];
+  for (let rank = 0; rank < 4; ++rank) if (topId[4 * place + rank] === letter) return topProbability[4 * place + rank];
+  return topProbability[4 * place + 3] / 2;
+}
+
+function spread(labels: { y: number }[], lowest: number): void {
+  const gap = 14;
+  for (let index = 1; index < labels.length; ++index) labels[index].y = Math.max(labels[index].y, labels[index - 1].y + gap);
+  for (let index = labels.length - 1, limit = lowest; index >= 0; --index, limit -= gap) labels[index].y = Math.min(labels[index].y, limit);
+}

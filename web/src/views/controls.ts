@@ -1,0 +1,135 @@
+/** What a sample is asked for. The fields are the request: there is no second copy of it. */
+import { isSeed, numberKeys, readNumber } from "../address";
+import type { Request } from "../protocol";
+import { byId, html, Radios } from "./dom";
+
+export type Preset = "quick" | "careful" | "think" | "custom";
+
+/** Options a preset sets, and the speed at which it is shown. */
+const presets: Record<Exclude<Preset, "custom">, { options: Partial<Request>; speed?: string }> = {
+  quick: { options: { sampler: "threshold", tau: 0.8, steps: 32 } },
+  careful: { options: { sampler: "confidence", steps: 256, temperature: 0.7 } },
+  think: { options: { sampler: "entropy", steps: 64 }, speed: "6" },
+};
+
+export const speeds: readonly (readonly [string, string])[] = [
+  ["1", "1 a sec."], ["4", "4 a sec."], ["6", "6 a sec."], ["8", "8 a sec."], ["16", "16 a sec."], ["0", "as it comes"],
+];
+
+export interface ControlsEvents {
+  sample(): void;
+  /** Some field was changed by hand. */
+  changed(): void;
+  speed(perSecond: string): void;
+}
+
+export class Controls {
+  private prompt = byId<HTMLTextAreaElement>("prompt");
+  private seed = byId<HTMLInputElement>("seed");
+  private sampler = byId<HTMLSelectElement>("sampler");
+  private speed = byId<HTMLSelectElement>("speed");
+  private presets: Radios<Preset>;
+  private defaults: Request | undefined;
+
+  constructor(private events: ControlsEvents) {
+    new Radios(byId("process"), () => {}).offer([["masked", "Masked"]], "masked");
+    this.presets = new Radios<Preset>(byId("preset"), (preset) => this.choose(preset));
+    this.presets.offer([["quick", "Quick"], ["careful", "Careful"], ["think", "Watch it think"], ["custom", "Custom"]], "custom");
+    this.speed.append(...speeds.map(([value, label]) => html("option", { value }, label)));
+    this.speed.addEventListener("change", () => events.speed(this.speed.value));
+    this.prompt.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      events.sample();
+    });
+    byId("new-seed").addEventListener("click", () => {
+      this.newSeed();
+      this.change();
+    });
+    byId("controls").addEventListener("input", (event) => {
+      if ((event.target as Element).closest(".field")) this.change();
+    });
+    const more = byId("more-button");
+    more.addEventListener("click", () => this.unfold(more.getAttribute("aria-expanded") !== "true"));
+  }
+
+  unfold(open: boolean): void {
+    byId("more-button").setAttribute("aria-expanded", String(open));
+    byId("more").hidden = !open;
+  }
+
+  newSeed(): void {
+    this.seed.value = String(crypto.getRandomValues(new Uint32Array(1))[0] % 100000);
+  }
+
+  setSpeed(value: string): void {
+    this.speed.value = value;
+  }
+
+  setDefaults(defaults: Request, samplers: readonly string[]): void {
+    this.defaults = defaults;
+    const selected = this.sampler.value;
+    this.sampler.replaceChildren(...samplers.map((name) => html("option", { value: name }, name)));
+    if (samplers.includes(selected)) this.sampler.value = selected;
+  }
+
+  /** Shows a request in the fields. */
+  set(request: Partial<Request>): void {
+    if (request.prompt !== undefined) this.prompt.value = request.prompt;
+    if (request.seed !== undefined) this.seed.value = request.seed;
+    if (request.sampler !== undefined) {
+      if (![...this.sampler.options].some(({ value }) => value === request.sampler))
+        this.sampler.append(html("option", { value: request.sampler }, request.sampler));
+      this.sampler.value = request.sampler;
+    }
+    for (const key of numberKeys) if (request[key] !== undefined) byId<HTMLInputElement>(key).value = String(request[key]);
+    this.showPreset();
+  }
+
+  /** What the fields say; an unreadable one is marked and takes its default. */
+  request(): Request {
+    const request = { ...this.defaults! };
+    request.prompt = this.prompt.value.replace(/\r\n?/g, "\n");
+    request.sampler = this.sampler.value || request.sampler;
+    const mark = (field: HTMLElement, bad: boolean) => (bad ? field.setAttribute("aria-invalid", "true") : field.removeAttribute("aria-invalid"));
+    const seed = this.seed.value.trim();
+    mark(this.seed, !isSeed(seed));
+    if (isSeed(seed)) request.seed = BigInt(seed).toString();
+    for (const key of numberKeys) {
+      const field = byId<HTMLInputElement>(key);
+      const value = readNumber(key, field.value.trim());
+      const fits = value !== undefined && (field.max === "" || value <= Number(field.max));
+      mark(field, !fits);
+      if (fits) request[key] = value;
+    }
+    return request;
+  }
+
+  choose(preset: Preset): void {
+    if (preset === "custom" || !this.defaults) return;
+    const { options, speed } = presets[preset];
+    // A preset means the defaults but for what it sets.
+    const { prompt: _prompt, length: _length, seed: _seed, ...rest } = this.defaults;
+    this.set({ ...rest, ...options });
+    if (speed) {
+      this.setSpeed(speed);
+      this.events.speed(speed);
+    }
+    this.events.changed();
+  }
+
+  private change(): void {
+    this.showPreset();
+    this.events.changed();
+  }
+
+  private showPreset(): void {
+    if (!this.defaults) return;
+    const request = this.request();
+    const fits = (Object.keys(presets) as (keyof typeof presets)[]).find((name) => {
+      const wanted = { ...this.defaults!, ...presets[name].options };
+      return (["sampler", ...numberKeys] as const).every((key) => key === "length" || request[key] === wanted[key]);
+    });
+    this.presets.select(fits ?? "custom");
+  }
+}

@@ -1,0 +1,184 @@
+/** How a place looks in each of its states, drawn on a canvas. It knows nothing of where the states come from. */
+
+export interface Look {
+  /** What stands in the cell; "" for nothing. */
+  sign: string;
+  /** As a share of the full size. */
+  size: number;
+  ink: "ink" | "soft" | "edge" | "guess" | "near" | "sheet";
+  /** Just fixed: a struck block. */
+  wet: boolean;
+  /** Fixed by the visitor: bold, on a rule. */
+  given: boolean;
+  /** Noised again: a hatch until it is fixed. */
+  hatched: boolean;
+  /** 0 none, then the four steps of doubt. */
+  ground: number;
+  chosen: boolean;
+  chosenFirst: boolean;
+  chosenLast: boolean;
+  /** A frame around the place whose life is told: 1 if the page picked it, 2 if the visitor did. */
+  frame: 0 | 1 | 2;
+  /** Other than in the lane compared with. */
+  differs: boolean;
+}
+
+export const plain: Look = {
+  sign: "", size: 1, ink: "ink", wet: false, given: false, hatched: false, ground: 0,
+  chosen: false, chosenFirst: false, chosenLast: false, frame: 0, differs: false,
+};
+
+export interface Palette {
+  ink: string;
+  soft: string;
+  edge: string;
+  guess: string;
+  near: string;
+  sheet: string;
+  red: string;
+  wash: string;
+  grounds: string[];
+  mono: string;
+  serif: string;
+}
+
+function mix(a: string, b: string, share: number): string {
+  const parts = (colour: string) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const other = parts(b);
+  return `rgb(${parts(a).map((value, index) => Math.round(value * share + other[index] * (1 - share))).join(" ")})`;
+}
+
+export function readPalette(): Palette {
+  const style = getComputedStyle(document.documentElement);
+  const read = (name: string) => style.getPropertyValue(`--${name}`).trim();
+  return {
+    ink: read("ink"), soft: read("soft"), edge: read("edge"), guess: read("guess"),
+    near: mix(read("guess"), read("ink"), 0.72),
+    sheet: read("sheet"), red: read("red"), wash: read("wash"),
+    grounds: ["transparent", read("doubt1"), read("doubt2"), read("doubt3"), read("doubt4")],
+    mono: read("mono"), serif: read("serif"),
+  };
+}
+
+export interface Cell {
+  width: number;
+  height: number;
+  /** Of the letters, in pixels. */
+  size: number;
+}
+
+/** From the middle of a line to the base line of its letters, as a share of their size. */
+const baseline = new Map<string, number>();
+function toBaseline(context: CanvasRenderingContext2D, family: string): number {
+  let share = baseline.get(family);
+  if (share === undefined) {
+    context.font = `100px ${family}`;
+    const { fontBoundingBoxAscent, fontBoundingBoxDescent } = context.measureText("x");
+    share = (fontBoundingBoxAscent - fontBoundingBoxDescent) / 200;
+    baseline.set(family, share);
+  }
+  return share;
+}
+
+/** `dryness`: 0 the block has just been struck, 1 its ground is gone. `size` may lag behind the look's own. */
+export function drawCell(
+  context: CanvasRenderingContext2D, look: Look, x: number, y: number, cell: Cell, palette: Palette,
+  size = look.size, dryness = 1,
+): void {
+  const { width, height } = cell;
+  const inset = height < 30 ? 2 : 3;
+  if (look.ground && !look.chosen) {
+    context.fillStyle = palette.grounds[look.ground];
+    context.fillRect(x, y + inset, width, height - 2 * inset);
+  }
+  if (look.chosen) {
+    context.fillStyle = palette.wash;
+    context.fillRect(x, y + inset, width, height - 2 * inset);
+  }
+  const wetness = look.wet ? 1 : 1 - dryness;
+  if (wetness > 0 && !look.chosen) {
+    context.globalAlpha = wetness;
+    context.fillStyle = palette.red;
+    context.fillRect(x + 1, y + inset + 1, width - 2, height - 2 * inset - 2);
+    context.globalAlpha = 1;
+  }
+  if (look.hatched) hatch(context, x, y + inset, width, height - 2 * inset, palette.red);
+  if (look.given) {
+    context.fillStyle = palette.ink;
+    context.fillRect(x, y + height - inset - 4, width, 2);
+  }
+  if (look.differs) {
+    context.fillStyle = palette.ink;
+    for (let dot = 1; dot < width - 1; dot += 4) context.fillRect(x + dot, y + height - inset - 3, 2, 1.5);
+  }
+  if (look.chosen) {
+    context.fillStyle = palette.red;
+    context.fillRect(x, y + inset, width, 1.5);
+    context.fillRect(x, y + height - inset - 1.5, width, 1.5);
+    if (look.chosenFirst) context.fillRect(x, y + inset, 1.5, height - 2 * inset);
+    if (look.chosenLast) context.fillRect(x + width - 1.5, y + inset, 1.5, height - 2 * inset);
+  }
+  if (look.sign.trim()) {
+    const pixels = cell.size * size;
+    const drop = toBaseline(context, palette.mono) * pixels;
+    context.font = `${look.given ? "700 " : ""}${pixels}px ${palette.mono}`;
+    context.textAlign = "center";
+    context.fillStyle = palette[look.ink];
+    context.fillText(look.sign, x + width / 2, y + height / 2 + drop);
+  }
+  if (look.frame) {
+    const line = look.frame;
+    context.strokeStyle = palette.red;
+    context.lineWidth = line;
+    context.strokeRect(x + 1 + line / 2, y + inset - 1 + line / 2, width - 2 - line, height - 2 * inset + 2 - line);
+  }
+}
+
+function hatch(context: CanvasRenderingContext2D, x: number, y: number, width: number, height: number, red: string): void {
+  const pitch = 7;
+  context.save();
+  context.beginPath();
+  context.rect(x, y, width, height);
+  context.clip();
+  context.beginPath();
+  // Lines x + y = a multiple of the pitch, so that neighbours' hatches meet.
+  for (let sum = Math.ceil((x + y) / pitch) * pitch; sum < x + y + width + height; sum += pitch) {
+    context.moveTo(sum - y, y);
+    context.lineTo(sum - y - height, y + height);
+  }
+  context.globalAlpha = 0.42;
+  context.strokeStyle = red;
+  context.lineWidth = 1;
+  context.stroke();
+  context.restore();
+}
+
+/** A letter on its way from its cell (`way` 0) to its place in the verse (1). */
+export function drawGliding(
+  context: CanvasRenderingContext2D, look: Look, x: number, y: number, cell: Cell, palette: Palette,
+  goal: { x: number; y: number; size: number }, way: number,
+): void {
+  if (!look.sign.trim()) return;
+  const startsAt = { x: x + cell.width * 0.23, y: y + cell.height / 2 + toBaseline(context, palette.mono) * cell.size };
+  const size = cell.size + (goal.size - cell.size) * way;
+  context.textAlign = "left";
+  context.fillStyle = palette.ink;
+  // A line end has nothing to become.
+  context.globalAlpha = look.sign === "\u21b5" ? Math.max(0, 1 - 2 * way) : 1;
+  context.font = `${size}px ${palette.serif}`;
+  context.fillText(look.sign, startsAt.x + (goal.x - startsAt.x) * way, startsAt.y + (goal.y - startsAt.y) * way);
+  context.globalAlpha = 1;
+}
+
+/** Makes the canvas as sharp as the screen; returns its context, scaled to CSS pixels. */
+export function fitCanvas(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D {
+  const density = Math.max(1, devicePixelRatio);
+  const [w, h] = [Math.round(width * density), Math.round(height * density)];
+  if (canvas.width !== w || canvas.height !== h) {
+    canvas.width = w;
+    canvas.height = h;
+  }
+  const context = canvas.getContext("2d")!;
+  context.setTransform(w / width, 0, 0, h / height, 0, 0);
+  return context;
+}

@@ -1,0 +1,105 @@
+/** The leaf around the sheet: running head, signature, catchword, and the sentences that stand in its foot. */
+import { isPhone } from "../features";
+import { JUST_FIXED } from "../protocol";
+import { summarise, type Lane } from "../lanes";
+import type { Show } from "../address";
+import { byId, html } from "./dom";
+
+const scales: Record<Show, [string, string, number[]] | undefined> = {
+  ink: undefined,
+  doubt: ["sure", "in doubt", [0, 1, 2, 3, 4]],
+  order: ["first", "last", [4, 3, 2, 1]],
+};
+
+export interface Remedy {
+  label: string;
+  apply(): void;
+}
+
+export class Leaf {
+  readonly stage = byId("stage");
+  private note = byId("note");
+  private alert = byId("alert");
+  private remedy = byId("remedy");
+  private noteTimer = 0;
+  private apply: (() => void) | undefined;
+
+  constructor() {
+    this.remedy.addEventListener("click", () => this.apply?.());
+  }
+
+  show(lane: Lane, step: number, show: Show): void {
+    const frame = lane.frames[step];
+    const atEnd = frame.done && step === lane.head;
+    const { fixed } = summarise(frame, lane.vocabulary);
+    byId("source").textContent = lane.live ? "Live" : "Recorded";
+    byId("run-head").textContent = atEnd ? "Finished" : `Step ${step} of ${lane.steps}`;
+    byId("run-count").replaceChildren(...(atEnd ? [`${lane.steps} steps`]
+      : [`${fixed} of ${frame.length}`, html("span", { class: "wide" }, " fixed")]));
+    byId("signature").textContent = `Seed ${lane.request.seed}`;
+    const next = atEnd ? [] : nextLetters(lane, step).slice(0, isPhone.matches ? 3 : 4);
+    byId("catchword").replaceChildren(...(atEnd ? ["finis"] : next.length ? ["next", ...next.map((letter) => html("i", {}, letter))] : []));
+    const scale = scales[show];
+    byId("scale").replaceChildren(...(scale
+      ? [html("span", {}, scale[0]), ...scale[2].map((level) => html("i", { class: `d${level}` })), html("span", {}, scale[1])] : []));
+  }
+
+  /** The weights' way here: a hairline that fills, and the figures beside it. No `total` ends it. */
+  progress(bytes: number, total: number): void {
+    const bar = byId("progress");
+    bar.hidden = total === 0;
+    if (total === 0) return byId("arrived").replaceChildren();
+    const share = Math.min(1, bytes / total);
+    const megabytes = (value: number) => (value / 1e6).toFixed(1);
+    const text = `${megabytes(bytes)} of ${megabytes(total)} MB`;
+    byId("arrived").textContent = text;
+    bar.setAttribute("aria-valuenow", String(Math.round(100 * share)));
+    bar.setAttribute("aria-valuetext", text);
+    (bar.firstElementChild as HTMLElement).style.setProperty("transform", `scaleX(${share})`);
+  }
+
+  /** A sentence that is no error; it goes after a while, unless something can be done about it. */
+  say(sentence: string, remedy?: Remedy): void {
+    const button = remedy ? html("button", { click: () => (this.hush(), remedy.apply()) }, remedy.label) : "";
+    this.note.replaceChildren(sentence, " ", button);
+    this.note.hidden = false;
+    clearTimeout(this.noteTimer);
+    if (!remedy) this.noteTimer = window.setTimeout(() => this.hush(), 6000);
+  }
+
+  hush(): void {
+    this.note.hidden = true;
+  }
+
+  fail(sentence: string, remedy?: Remedy): void {
+    this.hush();
+    this.alert.hidden = false;
+    byId("alert-text").textContent = sentence;
+    this.remedy.hidden = !remedy;
+    this.remedy.textContent = remedy?.label ?? "";
+    this.apply = remedy?.apply;
+  }
+
+  recover(): void {
+    this.alert.hidden = true;
+    byId("alert-text").textContent = "";
+  }
+
+  get failing(): boolean {
+    return !this.alert.hidden;
+  }
+}
+
+/** The letters to be fixed next, surest first: known where the next frame is, else the likeliest guesses. */
+function nextLetters(lane: Lane, step: number): string[] {
+  const now = lane.frames[step];
+  const next = lane.frames[step + 1];
+  const letters: { letter: string; probability: number }[] = [];
+  now.id.forEach((id, place) => {
+    if (next ? !(next.flags[place] & JUST_FIXED) : id >= 0) return;
+    const letter = lane.vocabulary.character(next ? next.id[place] : now.topId[4 * place]);
+    const probability = next ? next.probability[place] : now.topProbability[4 * place];
+    if (letter.trim() && probability > 0) letters.push({ letter, probability });
+  });
+  return letters.sort((a, b) => b.probability - a.probability).map(({ letter }) => letter);
+}

@@ -1,0 +1,150 @@
+/** Where the weights come from: the shelf beside the page, or a visitor's own file. It says what goes wrong with them. */
+import { EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, type Shelf, type Weights } from "../engine";
+import { hasSimd, mostThreads, prefersSmall } from "../features";
+import { byId, html } from "./dom";
+import type { Leaf } from "./leaf";
+
+export interface LibraryEvents {
+  /** Weights have come; `changed` if they are other ones than before. */
+  loaded(changed: boolean): void;
+  /** Something about `loading` or `failed` is new. */
+  changed(): void;
+}
+
+export class Library {
+  loading = false;
+  /** There is no model, and none is on its way. */
+  failed = false;
+  private shelves: Shelf[] = [];
+  private model = byId<HTMLSelectElement>("model");
+  private threads = byId<HTMLInputElement>("threads");
+  private file = byId<HTMLInputElement>("file");
+
+  constructor(private engine: EngineHost, private leaf: Leaf, private events: LibraryEvents) {
+    this.threads.max = this.threads.value = String(mostThreads());
+    this.threads.disabled = mostThreads() === 1;
+    this.threads.addEventListener("change", () => engine.weights && this.load(engine.weights, 0));
+    this.model.addEventListener("change", () => {
+      const shelf = this.shelves.find(({ name }) => name === this.model.value);
+      if (shelf) void this.load(fromShelf(shelf), shelf.bytes);
+    });
+    byId("open").addEventListener("click", () => this.file.click());
+    this.file.addEventListener("change", () => {
+      this.open(this.file.files?.[0]);
+      this.file.value = "";
+    });
+    document.addEventListener("dragover", (event) => {
+      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+    });
+    document.addEventListener("drop", (event) => {
+      if (!event.dataTransfer?.files.length) return;
+      event.preventDefault();
+      this.open(event.dataTransfer.files[0]);
+    });
+  }
+
+  /** As links and the list of models name the weights in use. */
+  get name(): string | undefined {
+    return this.engine.weights?.name;
+  }
+
+  /** The same, unless they are those that everybody gets. */
+  get nameInLinks(): string | undefined {
+    return this.name === this.shelves[0]?.name ? undefined : this.name;
+  }
+
+  /** The file that a command needs. */
+  get path(): string {
+    const shelf = this.shelves.find(({ name }) => name === this.name);
+    if (!shelf && this.name) return `${this.name.replace(/@.*/, "")}.safetensors`;
+    return `weights/${(shelf ?? this.shelves[0])?.file ?? "masked-base.safetensors"}`;
+  }
+
+  /** Looks what there is and loads `wanted`, else what suits this visitor. */
+  async visit(wanted: string | undefined): Promise<void> {
+    if (!hasSimd()) return this.fail("This browser lacks WebAssembly SIMD; you see a recorded sample.");
+    this.loading = true;
+    try {
+      const response = await fetch(new URL("weights/index.json", document.baseURI));
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      this.shelves = (await response.json()) as Shelf[];
+      if (!this.shelves.length) throw new Error("nothing there");
+    } catch {
+      return this.fail("The weights did not arrive.", "Try again", () => void this.visit(wanted));
+    }
+    const named = this.shelves.find(({ name }) => name === wanted);
+    if (wanted && !named)
+      this.leaf.say(`This link was made with other weights, ${wanted}: open that file to see the same text.`,
+        { label: "Open weights", apply: () => this.file.click() });
+    const shelf = named ?? ((prefersSmall() && this.smallest) || this.shelves[0]);
+    await this.load(fromShelf(shelf), shelf.bytes);
+  }
+
+  /** After the engine has replaced a worker that trapped. */
+  restarted(outOfMemory: boolean): void {
+    if (outOfMemory) this.sayOutOfMemory();
+    else if (this.engine.description) this.leaf.say("The engine stopped and was restarted; the last step is kept.");
+    else this.fail("The engine stopped.", "Try again", () => this.engine.weights && void this.load(this.engine.weights, 0));
+  }
+
+  private open(file: File | undefined): void {
+    if (file) void this.load(fromFile(file), file.size);
+  }
+
+  private async load(weights: Weights, bytes: number): Promise<void> {
+    const before = this.name;
+    this.loading = true;
+    this.failed = false;
+    this.leaf.recover();
+    this.leaf.progress(0, bytes);
+    this.events.changed();
+    try {
+      const threads = Math.max(1, Math.min(mostThreads(), Number(this.threads.value) || 1));
+      await this.engine.open(weights, threads, (arrived) => this.leaf.progress(arrived, bytes));
+      this.loading = false;
+      this.describe();
+      this.events.loaded(before !== this.name);
+    } catch (error) {
+      if (error instanceof RefusedFile) this.fail(`This file is not a model Folio can read: ${error.message}`);
+      else if (error instanceof OutOfMemory) this.sayOutOfMemory();
+      else this.fail("The weights did not arrive.", "Try again", () => void this.load(weights, bytes));
+    } finally {
+      this.leaf.progress(0, 0);
+      this.offer();
+      this.events.changed();
+    }
+  }
+
+  private get smallest(): Shelf | undefined {
+    return [...this.shelves].sort((a, b) => a.bytes - b.bytes)[0];
+  }
+
+  private sayOutOfMemory(): void {
+    const small = this.smallest;
+    this.fail("Not enough memory for this model.", "Use the small one", small && (() => void this.load(fromShelf(small), small.bytes)));
+  }
+
+  private fail(sentence: string, label = "", apply?: () => void): void {
+    this.loading = false;
+    this.failed = !this.engine.description;
+    this.leaf.fail(sentence, apply && { label, apply });
+    this.events.changed();
+  }
+
+  private offer(): void {
+    const names = this.shelves.map(({ name }) => name);
+    if (this.name && !names.includes(this.name)) names.push(this.name);
+    this.model.replaceChildren(...names.map((name) => html("option", { value: name }, name)));
+    if (this.name) this.model.value = this.name;
+  }
+
+  private describe(): void {
+    const { parameters, kernels, threads } = this.engine.description!;
+    const name = this.name!;
+    const size = parameters < 1e6 ? `${Math.round(parameters / 1e3)} thousand` : `${(parameters / 1e6).toFixed(1)} million`;
+    const card = this.shelves.find((shelf) => shelf.name === name)?.card;
+    byId("colophon").replaceChildren(card ? html("a", { href: `weights/${card}` }, name) : name,
+      `: ${size} parameters, run here with the ${kernels.replaceAll("_", " ")} kernels on ${threads === 1 ? "one thread" : `${threads} threads`}. Type `,
+      html("kbd", {}, "?"), " for the keys.");
+  }
+}

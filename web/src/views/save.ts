@@ -1,0 +1,84 @@
+/** Taking the sample home: as text, as the trace `folio sample --trace` writes, or as a picture. */
+import type { Lane } from "../lanes";
+import { byId, html } from "./dom";
+import { readPalette, type Look } from "./ink";
+import { columns } from "./sheet";
+
+export type SaveKind = "text" | "trace" | "image";
+
+export class SaveMenu {
+  private button = byId("save");
+  private list = byId("save-list");
+
+  constructor(onSave: (kind: SaveKind) => void) {
+    this.button.addEventListener("click", () => this.unfold(this.list.hidden === true));
+    this.list.addEventListener("click", ({ target }) => {
+      const kind = (target as HTMLElement).dataset.save as SaveKind | undefined;
+      if (!kind) return;
+      onSave(kind);
+      this.unfold(false);
+      this.button.focus();
+    });
+    const around = this.button.parentElement!;
+    around.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || this.list.hidden) return;
+      event.stopPropagation();
+      this.unfold(false);
+      this.button.focus();
+    });
+    around.addEventListener("focusout", ({ relatedTarget }) => {
+      if (relatedTarget && !around.contains(relatedTarget as Node)) this.unfold(false);
+    });
+  }
+
+  private unfold(open: boolean): void {
+    this.list.hidden = !open;
+    this.button.setAttribute("aria-expanded", String(open));
+  }
+}
+
+export function download(name: string, type: string, content: string): void {
+  const address = URL.createObjectURL(new Blob([content], { type }));
+  html("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
+export function traceOf(lane: Lane): string {
+  const rounded = (values: Float32Array) => Array.from(values, (value) => Number(value.toPrecision(6)));
+  const inFours = <T>(values: T[]) => Array.from({ length: values.length / 4 }, (_, place) => values.slice(4 * place, 4 * place + 4));
+  return lane.frames.map((frame) => JSON.stringify({
+    step: frame.step, steps: lane.steps, length: frame.length, ids: Array.from(frame.id), flags: Array.from(frame.flags),
+    probability: rounded(frame.probability), entropy: rounded(frame.entropy),
+    top: inFours(Array.from(frame.topId)), top_probability: inFours(rounded(frame.topProbability)),
+  }) + "\n").join("");
+}
+
+/** The sheet as it stands, with the address of its state among the metadata. */
+export function imageOf(looks: readonly Look[], address: string, words: string): string {
+  const palette = readPalette();
+  const [width, height, size, border] = [22, 35, 19.5, 24];
+  const rows = Math.ceil(looks.length / columns);
+  const escape = (text: string) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+  const cells = looks.map((look, place) => {
+    const x = border + (place % columns) * width;
+    const y = border + Math.floor(place / columns) * height;
+    const rect = (fill: string, inset: number) =>
+      `<rect x="${x + inset - 3}" y="${y + inset}" width="${width - 2 * inset + 6}" height="${height - 2 * inset}" fill="${fill}"/>`;
+    let cell = "";
+    if (look.ground) cell += rect(palette.grounds[look.ground], 3);
+    if (look.chosen) cell += rect(palette.wash, 3);
+    if (look.wet) cell += rect(palette.red, 4);
+    if (look.given) cell += `<path d="M${x} ${y + height - 6}h${width}" stroke="${palette.ink}" stroke-width="2"/>`;
+    if (look.sign.trim()) {
+      const pixels = size * look.size;
+      cell += `<text x="${x + width / 2}" y="${y + height / 2 + pixels * 0.35}" font-size="${pixels.toFixed(1)}" fill="${palette[look.ink]}"` +
+        `${look.given ? ' font-weight="700"' : ""}>${escape(look.sign)}</text>`;
+    }
+    return cell;
+  });
+  const [w, h] = [columns * width + 2 * border, rows * height + 2 * border];
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}">\n` +
+    `<title>${escape(words)}</title>\n<metadata>${escape(address)}</metadata>\n` +
+    `<rect width="${w}" height="${h}" fill="${palette.sheet}"/>\n` +
+    `<g font-family="${escape(palette.mono)}" text-anchor="middle">\n${cells.filter(Boolean).join("\n")}\n</g>\n</svg>\n`;
+}

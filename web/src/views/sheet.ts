@@ -1,0 +1,585 @@
+/**
+ * The sheet: a canvas for ink, a transparent textarea over it for meaning (caret, selection, reading aloud), and, once
+ * the sample rests, real text in verse.
+ */
+import { prefersStillness } from "../features";
+import { GIVEN, JUST_FIXED, NOISED_AGAIN, type Frame } from "../protocol";
+import type { Show } from "../address";
+import type { Lane } from "../lanes";
+import { byId, html } from "./dom";
+import { drawCell, drawGliding, fitCanvas, plain, readPalette, type Cell, type Look, type Palette } from "./ink";
+
+export const columns = 32;
+
+/** Places from `from` to `to`, both included. */
+export interface Choice {
+  from: number;
+  to: number;
+}
+
+export type ChooseBy = "range" | "words" | "lines";
+
+export interface Picture {
+  lane: Lane;
+  step: number;
+  show: Show;
+  guesses: boolean;
+  chosen: Choice | undefined;
+  pinned: number;
+  /** The place that the margin speaks of by itself, or -1. */
+  closest: number;
+  compared: Lane | undefined;
+  /** Playing or computing: the textarea under a visitor's caret keeps its value. */
+  moving: boolean;
+}
+
+export interface SheetEvents {
+  choose(choice: Choice | undefined): void;
+  pin(place: number): void;
+  hover(place: number): void;
+  /** Letters typed from `place` on. */
+  put(place: number, characters: string[]): void;
+  open(choice: Choice): void;
+  noiseAgain(): void;
+  leave(): void;
+}
+
+const dryingTime = 550;
+const growingTime = 280;
+const restTime = 900;
+const glideTime = 700;
+
+/** Steps of doubt, in bits; the greatest of 65 characters is 6.02. */
+const bitsPerGround = 1.05;
+
+export class Sheet {
+  chooseBy: ChooseBy = "range";
+  private stage = byId("stage");
+  private sheet = byId("sheet");
+  private canvas = byId<HTMLCanvasElement>("ink");
+  private text = byId<HTMLTextAreaElement>("text");
+  private verse = byId("verse");
+  private verseText = html("div");
+  private mirror = byId<HTMLCanvasElement>("mirror");
+  private palette: Palette = readPalette();
+  private cell: Cell = { width: 22, height: 35, size: 19.5 };
+  private picture: Picture | undefined;
+  private frame: Frame | undefined;
+  private looks: Look[] = [];
+  private driesFrom: number[] = [];
+  private growsFrom: { size: number; time: number }[] = [];
+  private animateUntil = 0;
+  private pending = 0;
+  private settled = false;
+  private settleTimer = 0;
+  private pointerInside = false;
+  private dragFrom = -1;
+  private dragged = false;
+
+  constructor(private events: SheetEvents) {
+    this.verse.append(this.verseText);
+    byId("still").remove();
+    this.listenToText();
+    this.listenToPointer();
+    this.listenToVerse();
+    document.addEventListener("selectionchange", () => this.readSelection());
+    new ResizeObserver(() => this.resize()).observe(this.sheet);
+    this.resize();
+  }
+
+  /** After a change of theme, zoom or width. */
+  resize(): void {
+    this.palette = readPalette();
+    const { width } = this.sheet.getBoundingClientRect();
+    const style = getComputedStyle(this.text);
+    this.cell = { width: width / columns, height: parseFloat(style.lineHeight), size: parseFloat(style.fontSize) };
+    const context = this.canvas.getContext("2d")!;
+    context.font = `${this.cell.size}px ${this.palette.mono}`;
+    this.sheet.style.setProperty("--advance", `${context.measureText("m").width}px`);
+    if (this.settled) this.layVerse();
+    this.redraw();
+  }
+
+  show(picture: Picture): void {
+    const before = this.picture;
+    const { lane, step } = picture;
+    const frame = lane.frames[step];
+    const stepsOn = before?.lane === lane && step === before.step + 1 && !prefersStillness.matches;
+    const now = performance.now();
+    const looks = lookOfAll(picture);
+    if (looks.length !== this.looks.length) {
+      this.looks = [];
+      const rows = Math.ceil(looks.length / columns);
+      document.documentElement.style.setProperty("--rows", String(rows));
+    }
+    looks.forEach((look, place) => {
+      const old = this.looks[place];
+      if (stepsOn && old?.wet && !look.wet && look.size === 1) this.driesFrom[place] = now;
+      else if (!stepsOn && before?.step !== step) this.driesFrom[place] = -Infinity;
+      if (stepsOn && old && old.size !== look.size) this.growsFrom[place] = { size: old.sign === "\u00b7" ? 0.5 : old.size, time: now };
+      else if (!stepsOn) this.growsFrom[place] = { size: look.size, time: -Infinity };
+    });
+    this.looks = looks;
+    this.picture = picture;
+    if (stepsOn) this.animateUntil = now + dryingTime;
+    const moved = !before || before.step !== step || before.show !== picture.show || !sameText(this.frame, frame);
+    this.frame = frame;
+    if (frame.done && picture.step === lane.head) {
+      if (moved || this.verse.hidden) this.fillVerse();
+    } else {
+      this.verse.hidden = true;
+    }
+    if (moved || picture.moving) this.unsettle();
+    if (!this.settled) this.scheduleSettling();
+    if (!(picture.moving && document.activeElement === this.text)) this.writeText();
+    this.redraw();
+  }
+
+  redraw(): void {
+    if (!this.pending) this.pending = requestAnimationFrame((time) => this.draw(time));
+  }
+
+  focus(): void {
+    this.text.focus({ preventScroll: true });
+  }
+
+  /** Chooses in the textarea, so that the two never differ. */
+  select(choice: Choice | undefined): void {
+    if (choice) this.text.setSelectionRange(this.offset(choice.from), this.offset(choice.to) + 1);
+    else {
+      this.text.setSelectionRange(this.text.selectionEnd, this.text.selectionEnd);
+      if (this.settled) getSelection()?.removeAllRanges();
+    }
+  }
+
+  /** Where a place is on the page just now. */
+  rectangle(place: number): DOMRect {
+    if (this.settled) return this.verseRange(place).getBoundingClientRect();
+    const { left, top } = this.sheet.getBoundingClientRect();
+    const { width, height } = this.cell;
+    return new DOMRect(left + (place % columns) * width, top + Math.floor(place / columns) * height, width, height);
+  }
+
+  // ---- drawing
+
+  private draw(time: number): void {
+    this.pending = 0;
+    if (!this.picture || !this.cell.width) return;
+    const { width, height } = this.cell;
+    const rows = Math.ceil(this.looks.length / columns);
+    const context = fitCanvas(this.canvas, columns * width, rows * height);
+    context.clearRect(0, 0, columns * width, rows * height);
+    this.looks.forEach((look, place) => {
+      const grown = Math.min(1, Math.max(0, (time - (this.growsFrom[place]?.time ?? -Infinity)) / growingTime));
+      const from = this.growsFrom[place]?.size ?? look.size;
+      const dryness = Math.min(1, Math.max(0, (time - (this.driesFrom[place] ?? -Infinity)) / dryingTime));
+      drawCell(context, look, (place % columns) * width, Math.floor(place / columns) * height, this.cell, this.palette,
+        from + (look.size - from) * grown, dryness);
+    });
+    this.reflect();
+    if (time < this.animateUntil) this.redraw();
+  }
+
+  /** The story's small copy of the sheet. */
+  private reflect(): void {
+    const { width } = this.mirror.getBoundingClientRect();
+    if (!width) return;
+    const inner = width - 16;
+    const height = (inner * this.canvas.height) / this.canvas.width;
+    const context = fitCanvas(this.mirror, inner, height);
+    context.clearRect(0, 0, inner, height);
+    context.drawImage(this.canvas, 0, 0, inner, height);
+  }
+
+  // ---- verse
+
+  private fillVerse(): void {
+    const { lane, step } = this.picture!;
+    const parts: (Node | string)[] = [];
+    let run = "";
+    let given = false;
+    const close = () => {
+      if (run) parts.push(given ? html("span", { class: "given" }, run) : document.createTextNode(run));
+      run = "";
+    };
+    lane.frames[step].id.forEach((id, place) => {
+      const mine = (lane.frames[step].flags[place] & GIVEN) !== 0;
+      if (mine !== given) close();
+      given = mine;
+      run += lane.vocabulary.character(id);
+    });
+    close();
+    this.verseText.replaceChildren(...parts);
+    this.verse.hidden = false;
+    this.verse.classList.add("aside");
+    this.layVerse();
+  }
+
+  /** Line pitch and size shrink to fit the box, down to 12 px; past that it scrolls inside. */
+  private layVerse(): void {
+    const box = this.sheet.getBoundingClientRect();
+    const small = box.width < 500;
+    const lines = (this.verseText.textContent ?? "").split("\n");
+    const pitch = Math.max(16, Math.min(small ? 25 : 36, box.height / lines.length));
+    const context = this.canvas.getContext("2d")!;
+    context.font = `100px ${this.palette.serif}`;
+    const widest = Math.max(1, ...lines.map((line) => context.measureText(line).width / 100));
+    const size = Math.max(12, Math.min(small ? 17 : 23, pitch * 0.82, (box.width - 8) / widest));
+    this.verse.style.setProperty("--verse-size", `${Math.floor(size * 2) / 2}px`);
+    this.verse.style.setProperty("--verse-pitch", `${pitch}px`);
+  }
+
+  private verseRange(place: number): Range {
+    const range = document.createRange();
+    let rest = place;
+    const walker = document.createTreeWalker(this.verseText, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const characters = [...(node as Text).data];
+      if (rest < characters.length) {
+        const start = characters.slice(0, rest).join("").length;
+        range.setStart(node, start);
+        range.setEnd(node, start + characters[rest].length);
+        break;
+      }
+      rest -= characters.length;
+    }
+    return range;
+  }
+
+  /** The place of a position in the verse's text. */
+  private placeInVerse(node: Node, offset: number): number {
+    const before = document.createRange();
+    before.setStart(this.verseText, 0);
+    before.setEnd(node, offset);
+    return [...before.toString()].length;
+  }
+
+  private scheduleSettling(): void {
+    clearTimeout(this.settleTimer);
+    if (this.verse.hidden || this.settled) return;
+    this.settleTimer = window.setTimeout(() => {
+      const picture = this.picture;
+      const busy = this.pointerInside || this.stage.contains(document.activeElement) || !picture || picture.chosen ||
+        picture.show !== "ink" || picture.compared || picture.moving;
+      if (!busy && !this.verse.hidden) this.settle();
+    }, prefersStillness.matches ? 0 : restTime);
+  }
+
+  private settle(): void {
+    const { width, height } = this.cell;
+    const box = this.canvas.getBoundingClientRect();
+    const size = parseFloat(getComputedStyle(this.verse).fontSize);
+    const context = this.canvas.getContext("2d")!;
+    context.font = `${size}px ${this.palette.serif}`;
+    const ascent = context.measureText("x").fontBoundingBoxAscent;
+    const goals = this.looks.map((_, place) => {
+      const { left, top } = this.verseRange(place).getBoundingClientRect();
+      return { x: left - box.left, y: top - box.top + ascent, size };
+    });
+    const start = performance.now();
+    this.settled = true;
+    const glide = (time: number) => {
+      if (!this.settled) return;
+      const share = prefersStillness.matches ? 1 : Math.min(1, Math.max(0, (time - start) / glideTime));
+      const way = 1 - (1 - share) ** 3;
+      const drawing = fitCanvas(this.canvas, columns * width, Math.ceil(this.looks.length / columns) * height);
+      drawing.clearRect(0, 0, box.width, box.height);
+      this.looks.forEach((look, place) =>
+        drawGliding(drawing, look, (place % columns) * width, Math.floor(place / columns) * height, this.cell, this.palette, goals[place], way));
+      this.reflect();
+      if (share < 1) requestAnimationFrame(glide);
+      else {
+        this.verse.classList.remove("aside");
+        this.sheet.classList.add("settled");
+      }
+    };
+    cancelAnimationFrame(this.pending);
+    this.pending = 0;
+    requestAnimationFrame(glide);
+  }
+
+  private unsettle(): void {
+    if (!this.settled) return;
+    this.settled = false;
+    this.sheet.classList.remove("settled");
+    this.verse.classList.add("aside");
+    this.redraw();
+  }
+
+  private listenToVerse(): void {
+    const placeAt = (event: MouseEvent): number => {
+      const { clientX: x, clientY: y } = event;
+      const old = document as Document & { caretRangeFromPoint?(x: number, y: number): Range | null };
+      const position = document.caretPositionFromPoint?.(x, y);
+      const range = position ? undefined : old.caretRangeFromPoint?.(x, y);
+      const node = position?.offsetNode ?? range?.startContainer;
+      if (!node || !this.verseText.contains(node)) return -1;
+      const place = this.placeInVerse(node, position?.offset ?? range!.startOffset);
+      const near = [place - 1, place].find((candidate) => {
+        if (candidate < 0 || candidate >= this.looks.length) return false;
+        const { left, right, top, bottom } = this.verseRange(candidate).getBoundingClientRect();
+        return x >= left && x <= right && y >= top && y <= bottom;
+      });
+      return near ?? -1;
+    };
+    this.verse.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "mouse" && this.settled) this.events.hover(placeAt(event));
+    });
+    this.verse.addEventListener("click", (event) => {
+      const place = placeAt(event);
+      if (!this.settled || place < 0 || !getSelection()?.isCollapsed) return;
+      // The grid opens under the pointer, with the caret at the letter that was pointed at.
+      this.unsettle();
+      this.text.setSelectionRange(this.offset(place), this.offset(place));
+      if ((event as PointerEvent).pointerType !== "touch") this.focus();
+      this.events.pin(place);
+    });
+  }
+
+  // ---- the textarea
+
+  private offset(place: number): number {
+    return place + Math.floor(place / columns);
+  }
+
+  /** The place at or after a position in the textarea. */
+  private place(offset: number): number {
+    const row = Math.floor(offset / (columns + 1));
+    return row * columns + Math.min(columns, offset % (columns + 1));
+  }
+
+  private writeText(): void {
+    const { lane, step } = this.picture!;
+    let value = "";
+    lane.frames[step].id.forEach((id, place) => {
+      if (place && place % columns === 0) value += "\n";
+      const character = lane.vocabulary.character(id);
+      value += id < 0 ? "_" : character === "\n" ? "\u21b5" : character.length === 1 ? character : "\ufffd";
+    });
+    if (value === this.text.value) return;
+    const { selectionStart, selectionEnd, selectionDirection } = this.text;
+    this.text.value = value;
+    this.text.setSelectionRange(selectionStart, selectionEnd, selectionDirection);
+  }
+
+  /** A textarea cannot be typed in until there is a model to answer. */
+  set typable(yes: boolean) {
+    this.text.readOnly = !yes;
+  }
+
+  private choice(): Choice | undefined {
+    const { selectionStart, selectionEnd } = this.text;
+    if (selectionStart === selectionEnd) return undefined;
+    const choice = { from: this.place(selectionStart), to: Math.min(this.looks.length, this.place(selectionEnd)) - 1 };
+    return choice.from <= choice.to ? choice : undefined;
+  }
+
+  private readSelection(): void {
+    if (document.activeElement === this.text) {
+      if (this.dragFrom < 0) this.events.choose(this.choice());
+      return;
+    }
+    const selection = getSelection();
+    if (!this.settled || !selection?.rangeCount) return;
+    const range = selection.getRangeAt(0);
+    if (!this.verseText.contains(range.startContainer) || !this.verseText.contains(range.endContainer)) return;
+    const from = this.placeInVerse(range.startContainer, range.startOffset);
+    const to = this.placeInVerse(range.endContainer, range.endOffset) - 1;
+    this.events.choose(from <= to ? this.widened({ from, to }) : undefined);
+  }
+
+  private listenToText(): void {
+    const { text } = this;
+    let composing = false;
+    const type = (data: string) => {
+      const start = this.place(text.selectionStart);
+      const characters = [...data.replace(/\r\n?/g, "\n").replace(/\u21b5/g, "\n")].slice(0, this.looks.length - start);
+      if (!characters.length) return;
+      this.events.put(start, characters);
+      const next = Math.min(this.looks.length, start + characters.length);
+      text.setSelectionRange(this.offset(next), this.offset(next));
+    };
+    const erase = (backwards: boolean) => {
+      const choice = this.choice();
+      if (choice) this.events.open(choice);
+      const at = this.place(text.selectionStart) - (backwards ? 1 : 0);
+      if (!choice && at >= 0 && at < this.looks.length) {
+        this.events.open({ from: at, to: at });
+        text.setSelectionRange(this.offset(at), this.offset(at));
+      }
+    };
+    text.addEventListener("beforeinput", (event) => {
+      if (composing || event.inputType === "insertCompositionText") return;
+      event.preventDefault();
+      if (event.inputType === "insertLineBreak" || event.inputType === "insertParagraph") type("\n");
+      else if (event.inputType.startsWith("insert")) type(event.data ?? event.dataTransfer?.getData("text/plain") ?? "");
+      else if (event.inputType.startsWith("delete")) erase(event.inputType.endsWith("Backward"));
+    });
+    let start = 0;
+    text.addEventListener("compositionstart", () => {
+      composing = true;
+      start = text.selectionStart;
+    });
+    text.addEventListener("compositionend", (event) => {
+      composing = false;
+      if (this.picture) this.writeText();
+      text.setSelectionRange(start, start);
+      type(event.data);
+    });
+    text.addEventListener("keydown", (event) => {
+      if (event.isComposing) return;
+      if (event.key === "Escape") {
+        this.events.leave();
+        text.blur();
+      } else if (event.key === "Enter") {
+        event.preventDefault();
+        if (event.ctrlKey || event.metaKey) this.events.noiseAgain();
+        else this.events.pin(Math.min(this.looks.length - 1, this.place(text.selectionStart)));
+      }
+    });
+    text.addEventListener("focus", () => {
+      this.unsettle();
+      this.events.choose(this.choice());
+    });
+    this.stage.addEventListener("focusout", () => this.scheduleSettling());
+  }
+
+  // ---- the pointer
+
+  private placeAt(event: MouseEvent): number {
+    const { left, top } = this.sheet.getBoundingClientRect();
+    const column = Math.min(columns - 1, Math.max(0, Math.floor((event.clientX - left) / this.cell.width)));
+    const row = Math.max(0, Math.floor((event.clientY - top) / this.cell.height));
+    return Math.min(this.looks.length - 1, row * columns + column);
+  }
+
+  private widened({ from, to }: Choice): Choice {
+    if (this.chooseBy === "range" || !this.picture) return { from, to };
+    const { lane, step } = this.picture;
+    const { id } = lane.frames[step];
+    const ends = (place: number) => {
+      const character = lane.vocabulary.character(id[place]);
+      return character === "\n" || (this.chooseBy === "words" && character === " ");
+    };
+    while (from > 0 && !ends(from - 1)) --from;
+    while (to < this.looks.length - 1 && !ends(to) && !ends(to + 1)) ++to;
+    return { from, to };
+  }
+
+  private listenToPointer(): void {
+    const { text } = this;
+    text.addEventListener("pointerdown", (event) => {
+      if (event.pointerType !== "mouse" || event.button !== 0 || !this.picture) return;
+      event.preventDefault();
+      this.dragFrom = this.placeAt(event);
+      this.dragged = false;
+      text.setPointerCapture(event.pointerId);
+      this.focus();
+      const at = this.offset(this.dragFrom);
+      if (event.shiftKey) text.setSelectionRange(Math.min(at, text.selectionStart), Math.max(at + 1, text.selectionEnd));
+      else text.setSelectionRange(at, at);
+      this.dragged = event.shiftKey;
+      if (this.chooseBy !== "range") this.drag(this.dragFrom);
+    });
+    // The mouse's own idea of a selection must not override ours; nor shall a tap raise a keyboard.
+    text.addEventListener("mousedown", (event) => {
+      if (this.placeAt(event) !== this.picture?.pinned || this.dragFrom >= 0) event.preventDefault();
+    });
+    text.addEventListener("pointermove", (event) => {
+      if (event.pointerType !== "mouse") return;
+      const place = this.placeAt(event);
+      if (this.dragFrom < 0) this.events.hover(place);
+      else if (place !== this.dragFrom || this.dragged) this.drag(place);
+    });
+    text.addEventListener("pointerup", () => {
+      if (this.dragFrom < 0) return;
+      const place = this.dragFrom;
+      this.dragFrom = -1;
+      if (this.dragged) this.events.choose(this.choice());
+      else this.events.pin(place);
+    });
+    text.addEventListener("pointercancel", () => (this.dragFrom = -1));
+    text.addEventListener("click", (event) => {
+      if ((event as PointerEvent).pointerType === "touch" && document.activeElement !== text) this.events.pin(this.placeAt(event));
+    });
+    this.stage.addEventListener("pointerenter", (event) => (this.pointerInside = event.pointerType === "mouse"));
+    this.stage.addEventListener("pointerleave", () => {
+      this.pointerInside = false;
+      this.events.hover(-1);
+      this.scheduleSettling();
+    });
+  }
+
+  private drag(to: number): void {
+    this.dragged = true;
+    const choice = this.widened({ from: Math.min(this.dragFrom, to), to: Math.max(this.dragFrom, to) });
+    this.select(choice);
+    this.events.choose(choice);
+  }
+}
+
+function sameText(a: Frame | undefined, b: Frame): boolean {
+  return a === b || (a !== undefined && a.length === b.length &&
+    a.id.every((id, place) => id === b.id[place] && a.flags[place] === b.flags[place]));
+}
+
+/** Every place of a frame, in the state in which it stands. */
+export function lookOfAll(picture: Picture): Look[] {
+  const { lane, step, show, chosen, pinned, closest, compared } = picture;
+  const frame = lane.frames[step];
+  const other = compared?.frames[Math.min(step, compared.head)];
+  return Array.from(frame.id, (id, place) => {
+    const look: Look = { ...plain };
+    const flags = frame.flags[place];
+    if (id >= 0) {
+      const character = lane.vocabulary.character(id);
+      look.sign = character === "\n" ? "\u21b5" : character;
+      if (character === "\n") Object.assign(look, { size: 0.8, ink: "soft" });
+      look.wet = (flags & JUST_FIXED) !== 0 && (flags & GIVEN) === 0;
+      look.given = (flags & GIVEN) !== 0;
+      if (look.wet && show === "ink") look.ink = "sheet";
+    } else {
+      guess(look, picture, place);
+      look.hatched = (flags & NOISED_AGAIN) !== 0;
+    }
+    if (show !== "ink") {
+      if (look.ink !== "edge") look.ink = "ink";
+      look.wet = false;
+      look.ground = (flags & GIVEN) !== 0 ? 0 : show === "doubt" ? groundOfDoubt(frame.entropy[place]) : groundOfOrder(lane, place, step);
+    }
+    if (chosen && place >= chosen.from && place <= chosen.to) {
+      look.chosen = true;
+      look.chosenFirst = place === chosen.from || place % columns === 0;
+      look.chosenLast = place === chosen.to || place % columns === columns - 1;
+      look.wet = false;
+      look.ink = look.ink === "edge" ? "soft" : "ink";
+    }
+    look.frame = place === pinned ? 2 : place === closest ? 1 : 0;
+    look.differs = other !== undefined && other.id[place] !== id;
+    return look;
+  });
+}
+
+function guess(look: Look, { lane, step, guesses }: Picture, place: number): void {
+  const frame = lane.frames[step];
+  const probability = frame.topProbability[4 * place];
+  const character = lane.vocabulary.character(frame.topId[4 * place]);
+  if (!guesses || probability < 0.2 || character === " " || character === "\n") {
+    look.sign = "\u00b7";
+    look.ink = "edge";
+  } else {
+    look.sign = character;
+    look.ink = probability > 0.4 ? "near" : "guess";
+    // Eight sizes, not a continuum: an eye sees no more, and glyphs are kept.
+    look.size = 0.6 + 0.3 * (Math.round(7 * Math.min(1, probability / 0.8)) / 7);
+  }
+}
+
+function groundOfDoubt(nats: number): number {
+  return Math.min(4, Math.floor(nats / Math.LN2 / bitsPerGround));
+}
+
+function groundOfOrder(lane: Lane, place: number, step: number): number {
+  const fixedAt = lane.fixedAt(place, step);
+  return fixedAt === undefined ? 0 : 4 - Math.min(3, Math.floor((fixedAt / Math.max(1, lane.steps)) * 4));
+}

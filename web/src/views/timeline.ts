@@ -1,0 +1,121 @@
+/** One strip: letters fixed at each step, the doubt that is left, the step on show; lanes below it where it forks. */
+import { summarise, type Lane } from "../lanes";
+import { byId, Radios, svg } from "./dom";
+
+export interface TimelineEvents {
+  step(step: number): void;
+  lane(name: string): void;
+}
+
+const base = 44;
+const tallest = 30;
+const laneGap = 13;
+
+export class Timeline {
+  private plot = byId<SVGSVGElement>("plot");
+  private track = byId("track");
+  private slider = byId<HTMLInputElement>("step");
+  private strip = byId("lanes");
+  private compare = byId<HTMLButtonElement>("compare");
+  private radios: Radios<string>;
+  private offered = "";
+  private drawn = "";
+  private head = svg("line", { class: "head", y1: 2 });
+  private knob = svg("circle", { class: "knob", r: 5.5 });
+  private word = svg("text");
+  private bars: SVGRectElement[] = [];
+  private pastDoubt = svg("polyline", { class: "doubt past" });
+  private points: string[] = [];
+
+  constructor(events: TimelineEvents) {
+    this.radios = new Radios(byId("lane"), (name) => events.lane(name));
+    this.slider.addEventListener("input", () => events.step(Number(this.slider.value)));
+    // Page keys jump by ten, as Shift and an arrow do elsewhere.
+    this.slider.addEventListener("keydown", (event) => {
+      const by = { PageUp: 10, PageDown: -10 }[event.key] ?? (event.shiftKey ? { ArrowRight: 10, ArrowLeft: -10 }[event.key] : undefined);
+      if (by === undefined) return;
+      event.preventDefault();
+      events.step(Number(this.slider.value) + by);
+    });
+    new ResizeObserver(() => (this.drawn = "")).observe(this.track);
+  }
+
+  show(lanes: readonly Lane[], lane: Lane, step: number, comparing: Lane | undefined): void {
+    const steps = Math.max(1, lane.steps);
+    const { fixed } = summarise(lane.frames[step], lane.vocabulary);
+    this.slider.max = String(steps);
+    this.slider.value = String(step);
+    this.slider.setAttribute("aria-valuetext", `Step ${step} of ${steps}, ${fixed} of ${lane.frames[step].length} characters fixed`);
+    this.showLanes(lanes, lane, comparing);
+    const width = this.track.clientWidth || 600;
+    const longest = Math.max(1, ...lanes.map((other) => other.steps));
+    const x = (at: number) => (at / longest) * width;
+    const state = [width, lane.name, lane.frames.length, lanes.map((other) => other.name + other.steps)].join();
+    if (state !== this.drawn) this.draw(lanes, lane, x, longest, width);
+    this.drawn = state;
+    const low = base + lanes.indexOf(lane) * laneGap;
+    this.head.setAttribute("x1", String(x(step)));
+    this.head.setAttribute("x2", String(x(step)));
+    this.head.setAttribute("y2", String(low));
+    this.knob.setAttribute("cx", String(x(step)));
+    this.knob.setAttribute("cy", String(low));
+    this.bars.forEach((bar, index) => bar.classList.toggle("past", index < step));
+    this.pastDoubt.setAttribute("points", this.points.slice(0, step + 1).join(" "));
+    // The word keeps out of the head's way.
+    const last = this.points.length - 1;
+    const at = Math.round(last * (Math.abs(step / steps - 0.3) > 0.14 ? 0.3 : 0.6));
+    const [wordX, wordY] = (this.points[at] ?? "0,0").split(",").map(Number);
+    this.word.textContent = last > 8 ? "doubt" : "";
+    this.word.setAttribute("x", String(wordX + 6));
+    this.word.setAttribute("y", String(wordY < 17 ? wordY + 15 : wordY - 6));
+  }
+
+  private showLanes(lanes: readonly Lane[], lane: Lane, comparing: Lane | undefined): void {
+    this.strip.hidden = lanes.length < 2;
+    const names = lanes.map(({ name }) => name);
+    if (names.join() !== this.offered) this.radios.offer(names.map((name) => [name, name] as const), lane.name);
+    this.offered = names.join();
+    this.radios.select(lane.name);
+    const other = comparing ?? otherLane(lanes, lane);
+    this.compare.hidden = !other;
+    this.compare.textContent = `Compare with ${other?.name ?? ""}`;
+    this.compare.setAttribute("aria-pressed", String(comparing !== undefined));
+  }
+
+  private draw(lanes: readonly Lane[], lane: Lane, x: (at: number) => number, longest: number, width: number): void {
+    const summaries = lane.frames.map((frame) => summarise(frame, lane.vocabulary));
+    const most = Math.max(10, ...summaries.map(({ fixedNow }) => fixedNow));
+    const barWidth = Math.max(1, (width / longest) * 0.56);
+    this.bars = summaries.slice(1).map(({ fixedNow }, index) => {
+      const height = (fixedNow / most) * tallest;
+      return svg("rect", { class: "bar", x: x(index + 0.5) - barWidth / 2, y: base - height, width: barWidth, height });
+    });
+    const doubtY = (at: number) => base - 2 - summaries[at].doubt * 42;
+    this.points = summaries.map((_, at) => `${x(at).toFixed(1)},${doubtY(at).toFixed(1)}`);
+    this.track.style.setProperty("height", `${72 + Math.max(0, lanes.length - 2) * laneGap}px`);
+    const paths = lanes.map((other, index) => {
+      const y = base + index * laneGap;
+      const parent = other.parent ? lanes.indexOf(other.parent) : -1;
+      const start = Math.max(0, parent) * laneGap + base;
+      const path = parent < 0 ? `M${x(other.from)},${y}H${x(other.steps)}`
+        : `M${x(other.from)},${start}c7,0 4,${y - start} 13,${y - start}H${Math.max(x(other.from) + 13, x(other.steps))}`;
+      return svg("path", { class: other === lane ? "lane on" : "lane", d: path });
+    });
+    const texts: SVGTextElement[] = [];
+    const label = (text: string, atX: number, y: number, anchor: string) =>
+      texts.push(svg("text", { x: atX, y, "text-anchor": anchor }, text));
+    if (lanes.length > 1) lanes.forEach((other, index) => label(other.name, x(other.steps) + 7, base + index * laneGap + 4, "start"));
+    else {
+      label("noise", 0, 66, "start");
+      label("letters fixed at each step", width / 2, 66, "middle");
+      label("text", width, 66, "end");
+    }
+    this.plot.replaceChildren(...this.bars, svg("polyline", { class: "doubt", points: this.points.join(" ") }), this.pastDoubt,
+      this.word, ...texts, ...paths, this.head, this.knob);
+  }
+}
+
+/** The lane one would compare with: the one it forked from, else the first other one. */
+export function otherLane(lanes: readonly Lane[], lane: Lane): Lane | undefined {
+  return lane.parent && lanes.includes(lane.parent) ? lane.parent : lanes.find((other) => other !== lane);
+}

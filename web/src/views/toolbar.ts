@@ -1,0 +1,72 @@
+/** What can be done with the chosen letters: the toolbar stands below them, or above where there is no room. */
+import { GIVEN } from "../protocol";
+import type { Lane } from "../lanes";
+import { byId } from "./dom";
+import { columns, type Choice, type Sheet } from "./sheet";
+
+export interface ToolbarEvents {
+  noiseAgain(percent: number): void;
+  keep(): void;
+  release(): void;
+  copy(): void;
+}
+
+export class Toolbar {
+  private root = byId("toolbar");
+  private stage = byId("stage");
+  private count = byId("chosen-count");
+  private keep = byId("keep");
+  private far = byId<HTMLInputElement>("far");
+  private releases = false;
+
+  constructor(private sheet: Sheet, events: ToolbarEvents) {
+    byId("noise").addEventListener("click", () => events.noiseAgain(this.percent));
+    this.keep.addEventListener("click", () => (this.releases ? events.release() : events.keep()));
+    byId("copy").addEventListener("click", () => events.copy());
+    this.far.addEventListener("input", () => this.gauge());
+    this.gauge();
+    // A press would take the selection away from the verse before it is acted on.
+    this.root.addEventListener("mousedown", (event) => {
+      if (event.target !== this.far) event.preventDefault();
+    });
+    this.root.addEventListener("keydown", (event) => this.roam(event));
+  }
+
+  get percent(): number {
+    return Number(this.far.value);
+  }
+
+  private gauge(): void {
+    byId("far-value").textContent = `${this.percent} %`;
+    this.far.setAttribute("aria-valuetext", `${this.percent} percent`);
+  }
+
+  private roam(event: KeyboardEvent): void {
+    if (event.target === this.far || (event.key !== "ArrowRight" && event.key !== "ArrowLeft")) return;
+    const stops = [...this.root.querySelectorAll<HTMLElement>("button, input")];
+    const next = stops.indexOf(event.target as HTMLElement) + (event.key === "ArrowRight" ? 1 : -1);
+    stops[(next + stops.length) % stops.length].focus();
+    event.preventDefault();
+  }
+
+  show(lane: Lane, step: number, choice: Choice | undefined): void {
+    this.root.hidden = !choice;
+    if (!choice) return;
+    const { flags } = lane.frames[step];
+    const size = choice.to - choice.from + 1;
+    this.count.textContent = size === 1 ? "1 character" : `${size} characters`;
+    this.releases = flags.subarray(choice.from, choice.to + 1).every((flag) => flag & GIVEN);
+    this.keep.textContent = this.releases ? "Release" : "Keep";
+    const lastRow = Math.max(choice.from, choice.to - (choice.to % columns));
+    const first = this.sheet.rectangle(lastRow);
+    const last = this.sheet.rectangle(choice.to);
+    const leaf = this.stage.getBoundingClientRect();
+    const { offsetWidth: width, offsetHeight: height } = this.root;
+    const middle = (Math.min(first.left, last.left) + last.right) / 2 - leaf.left;
+    const left = Math.max(4, Math.min(leaf.width - width - 4, middle - width / 2));
+    let top = last.bottom - leaf.top + 6;
+    if (top + height > leaf.height + 8) top = this.sheet.rectangle(choice.from).top - leaf.top - height - 6;
+    this.root.style.setProperty("left", `${left}px`);
+    this.root.style.setProperty("top", `${Math.max(2, top)}px`);
+  }
+}

@@ -1,0 +1,215 @@
+/** Loads the module that suits this browser and wraps its exports (web/wasm/api.cpp) into an `Engine`. */
+import type { Description, Engine, Frame, Request } from "./protocol";
+
+/** Of the memory, in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
+const initialPages = 256;
+const maximumPages = 8192;
+const helperStack = 1 << 18;
+
+/** A function of i8x16.relaxed_swizzle: valid only where relaxed SIMD is. */
+const relaxedProbe = Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253,
+  128, 2, 11);
+
+export interface HelperOrder {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  stackTop: number;
+  index: number;
+}
+
+interface Exports {
+  _initialize(): void;
+  folio_allocate(size: number): number;
+  folio_release(pointer: number): void;
+  folio_threads(width: number): void;
+  folio_load(file: number, size: number): number;
+  folio_error(): number;
+  folio_describe(): number;
+  folio_start(json: number): number;
+  folio_step(): number;
+  folio_frame(): number;
+  folio_frame_size(): number;
+  folio_edit(edit: number): number;
+  folio_save(size: number): number;
+  folio_restore(state: number, size: number): number;
+  folio_time_kernels(): number;
+}
+
+export interface KernelTime {
+  name: string;
+  /** Whether it gave what the plain kernel gives. */
+  correct: boolean;
+  ms: number;
+}
+
+/** The module's few questions to its host: the clock. Anything else means that it gave up. */
+export function importsOf(module: WebAssembly.Module, memory: WebAssembly.Memory): WebAssembly.Imports {
+  const imports: Record<string, Record<string, WebAssembly.ImportValue>> = { env: { memory } };
+  for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
+    if (kind !== "function") continue;
+    (imports[space] ??= {})[name] = () => {
+      throw new WebAssembly.RuntimeError(`The engine stopped (${name}).`);
+    };
+  }
+  imports.env!.emscripten_notify_memory_growth = () => {};
+  (imports.wasi_snapshot_preview1 ??= {}).clock_time_get = (_clock: number, _precision: bigint, pointer: number) => {
+    new DataView(memory.buffer).setBigUint64(pointer, BigInt(Math.round(performance.now() * 1e6)), true);
+    return 0;
+  };
+  return imports;
+}
+
+async function compile(url: URL): Promise<WebAssembly.Module> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`The engine could not be fetched: ${url.pathname} answered ${response.status}.`);
+  // Some static hosts do not know the media type, and streaming insists on it.
+  if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+/** Starts one helper; settles when it is about to enter its loop. */
+function startHelper(url: URL, order: HelperOrder, helpers: Worker[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const helper = new Worker(url, { type: "module" });
+    helpers.push(helper);
+    helper.onmessage = () => resolve();
+    helper.onerror = () => reject(new Error("A helper thread could not be started."));
+    helper.postMessage(order);
+  });
+}
+
+class WasmEngine implements Engine {
+  constructor(
+    private readonly exports: Exports,
+    private readonly memory: WebAssembly.Memory,
+    private readonly helpers: Worker[],
+  ) {}
+
+  load(file: ArrayBuffer): void {
+    this.check(this.exports.folio_load(this.copyIn(new Uint8Array(file)), file.byteLength) === 0);
+  }
+
+  describe(): Description {
+    return JSON.parse(this.text(this.exports.folio_describe()));
+  }
+
+  start(request: Partial<Request>): void {
+    this.withText(JSON.stringify(request), (json) => this.exports.folio_start(json) === 0);
+  }
+
+  step(): boolean {
+    const result = this.exports.folio_step();
+    this.check(result >= 0);
+    return result > 0;
+  }
+
+  frame(): Frame {
+    const buffer = this.copyOut(this.exports.folio_frame(), this.exports.folio_frame_size()).buffer as ArrayBuffer;
+    const [step, steps, length, done, windowFirst, windowLength] = new Int32Array(buffer, 0, 6) as unknown as number[];
+    let offset = 24;
+    function take<Values>(kind: { new (buffer: ArrayBuffer, offset: number, length: number): Values; BYTES_PER_ELEMENT: number }, perPlace = 1): Values {
+      const values = new kind(buffer, offset, length! * perPlace);
+      offset += (length! * perPlace * kind.BYTES_PER_ELEMENT + 3) & ~3;
+      return values;
+    }
+    return {
+      step: step!, steps: steps!, length: length!, done: done !== 0, windowFirst: windowFirst!, windowLength: windowLength!,
+      id: take(Int32Array), flags: take(Uint8Array), probability: take(Float32Array), entropy: take(Float32Array),
+      topId: take(Int32Array, 4), topProbability: take(Float32Array, 4),
+    };
+  }
+
+  edit(edit: string): void {
+    this.withText(edit, (text) => this.exports.folio_edit(text) === 0);
+  }
+
+  save(): Uint8Array {
+    const size = this.copyIn(new Uint8Array(4));
+    try {
+      const state = this.exports.folio_save(size);
+      this.check(state !== 0);
+      return this.copyOut(state, new DataView(this.memory.buffer).getUint32(size, true));
+    } finally {
+      this.exports.folio_release(size);
+    }
+  }
+
+  restore(state: Uint8Array): void {
+    const pointer = this.copyIn(state);
+    try {
+      this.check(this.exports.folio_restore(pointer, state.length) === 0);
+    } finally {
+      this.exports.folio_release(pointer);
+    }
+  }
+
+  timeKernels(): KernelTime[] {
+    return JSON.parse(this.text(this.exports.folio_time_kernels())).kernels;
+  }
+
+  /** Ends the helpers; the engine must not be used afterwards. */
+  end(): void {
+    for (const helper of this.helpers) helper.terminate();
+  }
+
+  private check(ok: boolean): void {
+    if (!ok) throw new Error(this.text(this.exports.folio_error()));
+  }
+
+  // Memory may have grown in any call, so its buffer is asked for anew each time.
+  private copyIn(bytes: Uint8Array): number {
+    const pointer = this.exports.folio_allocate(bytes.length);
+    if (pointer === 0) throw new RangeError("There is not enough memory for that.");
+    new Uint8Array(this.memory.buffer).set(bytes, pointer);
+    return pointer;
+  }
+
+  private copyOut(pointer: number, size: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, pointer, size).slice();
+  }
+
+  private text(pointer: number): string {
+    const end = new Uint8Array(this.memory.buffer).indexOf(0, pointer);
+    return new TextDecoder().decode(this.copyOut(pointer, end - pointer));
+  }
+
+  private withText(text: string, call: (pointer: number) => boolean): void {
+    const pointer = this.copyIn(new TextEncoder().encode(`${text}\0`));
+    try {
+      this.check(call(pointer));
+    } finally {
+      this.exports.folio_release(pointer);
+    }
+  }
+}
+
+/**
+ * The engine out of the modules in the folder `base` (helper.js beside them), on `threads` threads where memory can be
+ * shared, else on one. In a worker only: the caller of a threaded engine sleeps while it waits.
+ */
+export async function instantiate({ base, threads }: { base: string; threads: number }): Promise<WasmEngine> {
+  const shared = threads > 1 && typeof SharedArrayBuffer !== "undefined";
+  const relaxed = WebAssembly.validate(relaxedProbe);
+  const module = await compile(new URL(`folio${shared ? "-threads" : ""}${relaxed ? "-relaxed" : ""}.wasm`, base));
+  const memory = new WebAssembly.Memory({ initial: initialPages, maximum: maximumPages, shared });
+  const instance = await WebAssembly.instantiate(module, importsOf(module, memory));
+  const exports = instance.exports as unknown as Exports;
+  exports._initialize();
+
+  const helpers: Worker[] = [];
+  const engine = new WasmEngine(exports, memory, helpers);
+  if (shared) {
+    try {
+      await Promise.all(Array.from({ length: threads - 1 }, (_, i) => {
+        const stackTop = exports.folio_allocate(helperStack) + helperStack;
+        return startHelper(new URL("helper.js", base), { module, memory, stackTop, index: i + 1 }, helpers);
+      }));
+    } catch {
+      engine.end();
+      return instantiate({ base, threads: 1 });
+    }
+  }
+  exports.folio_threads(shared ? threads : 1);
+  return engine;
+}

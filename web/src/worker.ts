@@ -1,0 +1,81 @@
+/** The model's side: loads one weights file, runs one sampler at a time, and posts a message for every step. */
+import { instantiate } from "./wasm";
+import type { Engine, FromWorker, ToWorker } from "./protocol";
+
+type Run = Extract<ToWorker, { type: "run" }>;
+
+let engine: Engine | undefined;
+let current = 0;
+
+function post(message: FromWorker, transfer: Transferable[] = []): void {
+  self.postMessage(message, { transfer });
+}
+
+/** A trap leaves the instance in no known state; a refusal by the engine is an ordinary Error with its sentence. */
+function report(error: unknown, refusal: (sentence: string) => FromWorker): void {
+  const sentence = error instanceof Error ? error.message : String(error);
+  const trapped = error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
+  post(trapped ? { type: "trapped", outOfMemory: error instanceof RangeError || /memory/i.test(sentence) } : refusal(sentence));
+}
+
+/** Lets waiting messages in, `stop` above all. A channel, since browsers slow timers down. */
+const channel = new MessageChannel();
+function breathe(): Promise<void> {
+  return new Promise((resolve) => {
+    channel.port1.onmessage = () => resolve();
+    channel.port2.postMessage(null);
+  });
+}
+
+async function load(file: ArrayBuffer, threads: number): Promise<void> {
+  try {
+    const fresh: Engine = await instantiate({ base: new URL(".", self.location.href).href, threads });
+    fresh.load(file);
+    engine = fresh;
+    post({ type: "loaded", description: fresh.describe() });
+  } catch (error) {
+    report(error, (sentence) => ({ type: "refused", sentence }));
+  }
+}
+
+async function run(model: Engine, { run, request, from, state, edits, goOn }: Run): Promise<void> {
+  const show = (milliseconds: number): boolean => {
+    const frame = model.frame();
+    const saved = model.save();
+    const arrays = [frame.id, frame.flags, frame.probability, frame.entropy, frame.topId, frame.topProbability, saved];
+    post({ type: "frame", run, frame, state: saved, milliseconds }, [...new Set(arrays.map((array) => array.buffer))]);
+    return frame.done;
+  };
+  try {
+    model.start(request);
+    if (state) model.restore(state);
+    for (let step = 0; !state && step < from; ++step) {
+      await breathe();
+      if (current !== run) return;
+      model.step();
+    }
+    for (const edit of edits) model.edit(edit);
+    for (let done = show(0) || !goOn; !done; ) {
+      await breathe();
+      if (current !== run) return;
+      const before = performance.now();
+      model.step();
+      done = show(performance.now() - before);
+    }
+  } catch (error) {
+    report(error, (sentence) => ({ type: "failed", run, sentence }));
+  } finally {
+    post({ type: "stopped", run });
+  }
+}
+
+// A run that is overtaken notices at its next breath; its successor must not touch the engine before that.
+let last: Promise<void> = Promise.resolve();
+self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  if (data.type === "load") last = load(data.file, data.threads);
+  if (data.type === "stop") current = 0;
+  if (data.type === "run") {
+    current = data.run;
+    last = last.then(() => (engine && current === data.run ? run(engine, data) : undefined));
+  }
+};

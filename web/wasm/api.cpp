@@ -1,0 +1,372 @@
+// What the page can ask of the engine. One model at a time, one sample at a time; strings are UTF-8 and end with a zero;
+// pointers given out stay valid until the next call of the same function.
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "core/base/philox.h"
+#include "core/base/text.h"
+#include "core/model/parameters.h"
+#include "core/ops/cpu_ops.h"
+#include "core/sampling/masked_sampler.h"
+#include "core/weights/json.h"
+#include "core/weights/model_file.h"
+#include "web/wasm/parallel.h"
+
+#define EXPORT(name) extern "C" __attribute__((export_name(#name)))
+
+namespace folio {
+namespace {
+
+using nlohmann::json;
+
+/// A loaded model, ready to run.
+struct Model {
+    ModelFile file;  // its parameters are packed away
+    std::size_t parameters = 0;
+    const Microkernels* kernels = nullptr;
+    std::unique_ptr<CpuOps> ops;
+    std::optional<Denoiser> denoiser;
+};
+
+WasmParallel parallel;
+std::unique_ptr<Model> model;
+std::optional<MaskedSampler> sampler;
+std::string failure, answer;
+std::vector<std::uint8_t> frame_bytes;
+State state;
+
+/// Keeps the sentence for folio_error, as a sentence of its own.
+int failed(const Error& error) {
+    failure = error.sentence;
+    if (!failure.empty() && failure[0] >= 'a' && failure[0] <= 'z') failure[0] -= 'a' - 'A';
+    if (failure.empty() || failure.back() != '.') failure += '.';
+    return 1;
+}
+
+/// One pass of a model of one layer with weights by chance: its logits, and the best time of `rounds` passes.
+struct Trial {
+    std::vector<float> logits;
+    double milliseconds = 0;
+};
+
+Result<Trial> try_kernels(const Microkernels& kernels, ModelConfig config, int rounds) {
+    std::vector<float> parameters(parameter_count(config));
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+        parameters[i] = static_cast<float>(0.2 * uniform(philox_word(1, i, 0, Purpose::initialise)) - 0.1);
+    }
+    CpuOps ops(parallel, kernels, Precision::f32);
+    auto denoiser = Denoiser::create(ops, config, parameters.data(), false);
+    if (!denoiser) return tl::unexpected(denoiser.error());
+    std::vector<int> ids(config.seq_len);
+    for (int i = 0; i < config.seq_len; ++i) ids[i] = i % config.vocab_size;
+
+    Trial trial;
+    trial.logits.resize(ids.size() * config.vocab_size);
+    for (int round = 0; round < rounds; ++round) {
+        const auto begin = std::chrono::steady_clock::now();
+        if (auto ok = denoiser->predict(ids, {}, 1, config.seq_len, trial.logits); !ok) return tl::unexpected(ok.error());
+        const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - begin;
+        trial.milliseconds = round == 0 ? time.count() : std::min(trial.milliseconds, time.count());
+    }
+    return trial;
+}
+
+bool agree(const std::vector<float>& a, const std::vector<float>& b) {
+    double worst = 0, largest = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        const double difference = std::abs(static_cast<double>(a[i]) - b[i]);
+        if (!(difference <= worst)) worst = difference;  // a NaN stays
+        largest = std::max(largest, std::abs(static_cast<double>(b[i])));
+    }
+    return worst <= 1e-4 * largest;
+}
+
+ModelConfig trial_config(int d_model, int length) {
+    ModelConfig config;
+    config.vocab_size = 17;
+    config.seq_len = length;
+    config.d_model = d_model;
+    config.n_layer = 1;
+    config.n_head = d_model / 64;
+    config.d_ff = 4 * d_model;
+    return config;
+}
+
+/// The best set whose small trial agrees with the plain set's: some engines compute relaxed instructions wrongly.
+Result<const Microkernels*> trusted_kernels() {
+    const auto sets = available_microkernels();
+    if (sets.size() == 1) return sets.front();
+    const ModelConfig config = trial_config(64, 19);
+    const auto plain = try_kernels(*sets.back(), config, 1);
+    if (!plain) return tl::unexpected(plain.error());
+    for (const Microkernels* set : sets) {
+        const auto trial = try_kernels(*set, config, 1);
+        if (trial && agree(trial->logits, plain->logits)) return set;
+    }
+    return sets.back();
+}
+
+Result<std::unique_ptr<Model>> make_model(Result<ModelFile> file) {
+    if (!file) return tl::unexpected(file.error());
+    auto kernels = trusted_kernels();
+    if (!kernels) return tl::unexpected(kernels.error());
+    auto made = std::make_unique<Model>();
+    made->kernels = *kernels;
+    made->ops = std::make_unique<CpuOps>(parallel, **kernels, Precision::f32);
+    auto denoiser = Denoiser::create(*made->ops, file->config, file->parameters.data(), false);
+    if (!denoiser) return tl::unexpected(denoiser.error());
+    made->denoiser = std::move(*denoiser);
+    made->parameters = file->parameters.size();
+    file->parameters = {};
+    made->file = std::move(*file);
+    return made;
+}
+
+Result<std::uint64_t> read_seed(const json& value) {
+    if (value.is_number_unsigned()) return value.get<std::uint64_t>();
+    if (const auto* text = value.get_ptr<const std::string*>()) {
+        std::uint64_t seed = 0;
+        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seed);
+        if (error == std::errc{} && end == text->data() + text->size()) return seed;
+    }
+    return fail("The seed must be a whole number from 0 to 18446744073709551615.");
+}
+
+/// The text that `key` holds; empty where it is missing.
+Result<std::string> read_text(const json& request, const char* key) {
+    const auto found = request.find(key);
+    if (found == request.end()) return std::string();
+    if (const auto* text = found->get_ptr<const std::string*>()) return *text;
+    return fail(std::string("The option ") + key + " must be a text.");
+}
+
+Result<int> encode(char32_t character) {
+    const int id = model->file.vocabulary.id(character);
+    if (id < 0) return fail("The model's vocabulary has no " + named(character) + "; leave it out or write it otherwise.");
+    return id;
+}
+
+/// Ids of a text whose gaps, written `mark`, are open.
+Result<std::vector<int>> read_gaps(std::string_view text, std::string_view mark) {
+    std::size_t end = 0;
+    char32_t gap = 0, character = 0;
+    if (mark.empty() || !decode_utf8(mark, end, gap) || end != mark.size()) return fail("The mark must be one character.");
+    std::vector<int> ids;
+    for (std::size_t position = 0; position < text.size();) {
+        if (!decode_utf8(text, position, character)) return fail("The text is not UTF-8.");
+        const auto id = character == gap ? Result<int>(-1) : encode(character);
+        if (!id) return tl::unexpected(id.error());
+        ids.push_back(*id);
+    }
+    return ids;
+}
+
+/// A request under the option names of `folio sample` and `folio infill`; unknown keys are ignored.
+Result<SamplingRequest> read_request(std::string_view text) {
+    const auto parsed = parse_json(text, "the request");
+    if (!parsed) return tl::unexpected(parsed.error());
+    if (!parsed->is_object()) return fail("The request must be a JSON object.");
+
+    SamplingRequest request;
+    SamplingOptions& options = request.options;
+    for (const SamplingOption& option : sampling_options) {
+        const auto found = parsed->find(option.name);
+        if (found == parsed->end()) continue;
+        const double value = found->is_number() ? found->get<double>() : std::nan("");
+        if (auto ok = set_option(options, option, value); !ok) return tl::unexpected(ok.error());
+    }
+    if (const auto found = parsed->find("seed"); found != parsed->end()) {
+        const auto seed = read_seed(*found);
+        if (!seed) return tl::unexpected(seed.error());
+        options.seed = *seed;
+    }
+    if (parsed->contains("sampler")) {
+        const auto name = read_text(*parsed, "sampler");
+        const auto kind = name ? sampler_named(*name) : std::nullopt;
+        if (!kind) return fail("The sampler must be one of " + list_of_samplers() + ".");
+        options.sampler = *kind;
+    }
+
+    if (parsed->contains("text")) {
+        const auto fixed = read_text(*parsed, "text");
+        const auto mark = parsed->contains("mark") ? read_text(*parsed, "mark") : std::string("_");
+        if (!fixed || !mark) return tl::unexpected(fixed ? mark.error() : fixed.error());
+        auto given = read_gaps(*fixed, *mark);
+        if (!given) return tl::unexpected(given.error());
+        request.given = std::move(*given);
+    } else {
+        const auto prompt = read_text(*parsed, "prompt");
+        if (!prompt) return tl::unexpected(prompt.error());
+        auto given = model->file.vocabulary.encode(*prompt);
+        if (!given) return tl::unexpected(given.error());
+        if (given->size() > static_cast<std::size_t>(options.length)) {
+            return fail("The prompt has more characters than the text; choose a length of at least " +
+                        std::to_string(given->size()) + ".");
+        }
+        request.given = std::move(*given);
+        request.given.resize(options.length, -1);
+    }
+
+    options.length = static_cast<int>(request.given.size());
+
+    if (const auto edits = parsed->find("edit"); edits != parsed->end()) {
+        if (!edits->is_array()) return fail("The option edit must be a list of texts.");
+        for (const json& item : *edits) {
+            const auto* written = item.get_ptr<const std::string*>();
+            if (!written) return fail("The option edit must be a list of texts.");
+            const auto edit = parse_edit(*written, options.length, encode);
+            if (!edit) return tl::unexpected(edit.error());
+            request.edits.push_back(*edit);
+        }
+    }
+    return request;
+}
+
+json describe_defaults() {
+    const SamplingOptions defaults;
+    json described = {{"sampler", name_of(defaults.sampler)}, {"seed", std::to_string(defaults.seed)}, {"prompt", ""}};
+    for (const SamplingOption& option : sampling_options) {
+        const double value = value_of(defaults, option);
+        if (std::holds_alternative<int SamplingOptions::*>(option.member)) {
+            described[std::string(option.name)] = static_cast<int>(value);
+        } else {
+            described[std::string(option.name)] = value;
+        }
+    }
+    return described;
+}
+
+template <class T>
+void append(const T* values, std::size_t count) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(values);
+    frame_bytes.insert(frame_bytes.end(), bytes, bytes + count * sizeof(T));
+    frame_bytes.resize((frame_bytes.size() + 3) & ~std::size_t{3});
+}
+
+}  // namespace
+
+/// `size` bytes for the caller to fill; 0 where memory is out.
+EXPORT(folio_allocate) void* folio_allocate(std::size_t size) { return std::malloc(size); }
+EXPORT(folio_release) void folio_release(void* block) { std::free(block); }
+
+/// Tells how many threads there are, the caller among them: once, before folio_load. The others are in folio_help.
+EXPORT(folio_threads) void folio_threads(int width) { parallel.set_width(width); }
+/// The life of helper number `worker`, from 1 on.
+EXPORT(folio_help) void folio_help(int worker) { parallel.help(worker); }
+
+/// The sentence of the last failure.
+EXPORT(folio_error) const char* folio_error() { return failure.c_str(); }
+
+/// Takes over a block of folio_allocate with a weights file and loads it. 0, or 1 after a failure.
+EXPORT(folio_load) int folio_load(std::uint8_t* file, std::size_t size) {
+    sampler.reset();
+    model.reset();
+    auto read = read_model(std::as_bytes(std::span(file, size)));
+    std::free(file);  // before the weights are packed: a large model must not lie in memory three times
+    auto made = make_model(std::move(read));
+    if (!made) return failed(made.error());
+    model = std::move(*made);
+    return 0;
+}
+
+/// The loaded model as JSON: config, process, vocab and training as in its file, and how it runs here.
+EXPORT(folio_describe) const char* folio_describe() {
+    if (!model) return "{}";
+    json samplers = json::array();
+    for (const SamplerName& name : sampler_names) samplers.push_back(name.name);
+    answer = "{";
+    for (const auto& [key, value] : write_metadata(model->file)) {
+        answer += '"' + key.substr(key.find('.') + 1) + "\":" + value + ',';
+    }
+    answer += "\"parameters\":" + std::to_string(model->parameters) + ",\"kernels\":\"" + std::string(model->kernels->name) +
+              "\",\"threads\":" + std::to_string(parallel.width()) + ",\"samplers\":" + samplers.dump() +
+              ",\"defaults\":" + describe_defaults().dump() + "}";
+    return answer.c_str();
+}
+
+/// Begins a sample as the JSON request says. 0, or 1 after a failure; the sample before is then still there.
+EXPORT(folio_start) int folio_start(const char* request) {
+    if (!model) return failed({"There is no model yet."});
+    auto wanted = read_request(request);
+    if (!wanted) return failed(wanted.error());
+    auto made = MaskedSampler::create(masked_model(*model->denoiser, model->file.process), std::move(*wanted));
+    if (!made) return failed(made.error());
+    sampler.emplace(std::move(*made));
+    return 0;
+}
+
+/// One step of the sampler. 1: another is left; 0: the text is finished; -1: failed.
+EXPORT(folio_step) int folio_step() {
+    if (!sampler) return -failed({"There is no sample yet."});
+    if (auto stepped = sampler->step(); !stepped) return -failed(stepped.error());
+    return sampler->done() ? 0 : 1;
+}
+
+/// The frame of the present step, little-endian: int32 step, steps, length, done, window_first, window_length; then place
+/// by place int32 id, uint8 flags (padded to 4 bytes), float32 probability and entropy, int32 top_id [4], float32
+/// top_probability [4], as core/sampling/sampler.h has them. 0 where there is no sample.
+EXPORT(folio_frame) const std::uint8_t* folio_frame() {
+    if (!sampler) return nullptr;
+    const Frame frame = sampler->frame();
+    const std::int32_t head[] = {frame.step, frame.steps, static_cast<std::int32_t>(frame.id.size()), frame.done,
+                                 frame.window_first, frame.window_length};
+    frame_bytes.clear();
+    append(head, std::size(head));
+    append(frame.id.data(), frame.id.size());
+    append(frame.flags.data(), frame.flags.size());
+    append(frame.probability.data(), frame.probability.size());
+    append(frame.entropy.data(), frame.entropy.size());
+    append(frame.top_id.data(), frame.top_id.size());
+    append(frame.top_probability.data(), frame.top_probability.size());
+    return frame_bytes.data();
+}
+EXPORT(folio_frame_size) std::size_t folio_frame_size() { return frame_bytes.size(); }
+
+/// Applies an edit (`noise:135-156:60`, ...) at the present step. 0, or 1 after a failure.
+EXPORT(folio_edit) int folio_edit(const char* text) {
+    if (!sampler) return failed({"There is no sample yet."});
+    const auto edit = parse_action(text, static_cast<int>(sampler->frame().id.size()), encode);
+    if (!edit) return failed(edit.error());
+    if (auto ok = sampler->edit(*edit); !ok) return failed(ok.error());
+    return 0;
+}
+
+/// The sampler's whole state, for folio_restore. 0 where there is no sample.
+EXPORT(folio_save) const std::uint8_t* folio_save(std::size_t* size) {
+    if (!sampler) return failed({"There is no sample yet."}), nullptr;
+    state = sampler->save();
+    *size = state.size();
+    return state.data();
+}
+
+/// Takes the sampler back (or on) to a state of the same request. 0, or 1 after a failure.
+EXPORT(folio_restore) int folio_restore(const std::uint8_t* bytes, std::size_t size) {
+    if (!sampler) return failed({"There is no sample yet."});
+    if (auto ok = sampler->restore(State(bytes, bytes + size)); !ok) return failed(ok.error());
+    return 0;
+}
+
+/// JSON: for every kernel set of this module whether a pass of a layer gives what the plain set's gives, and the best time
+/// of that pass (`base` width, 64 places) on all threads.
+EXPORT(folio_time_kernels) const char* folio_time_kernels() {
+    const ModelConfig config = trial_config(384, 64);
+    const auto sets = available_microkernels();
+    const auto plain = try_kernels(*sets.back(), config, 1);
+    json kernels = json::array();
+    for (const Microkernels* set : sets) {
+        const auto trial = try_kernels(*set, config, 20);
+        if (!trial || !plain) continue;
+        kernels.push_back({{"name", set->name}, {"correct", agree(trial->logits, plain->logits)}, {"ms", trial->milliseconds}});
+    }
+    answer = json{{"kernels", kernels}}.dump();
+    return answer.c_str();
+}
+
+}  // namespace folio

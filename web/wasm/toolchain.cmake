@@ -1,0 +1,17 @@
+# Emscripten: the emsdk on PATH where there is one, else Debian's package on the compilers of LLVM 19.
+find_program(FOLIO_EMXX em++ REQUIRED)
+get_filename_component(emscripten_root "${FOLIO_EMXX}" REALPATH)
+get_filename_component(emscripten_root "${emscripten_root}" DIRECTORY)
+if(emscripten_root STREQUAL /usr/share/emscripten)
+  set(ENV{EM_CONFIG} "${CMAKE_CURRENT_LIST_DIR}/debian.emscripten")
+  set(ENV{NODE_PATH} /usr/share/nodejs)
+  foreach(kind COMPILER LINKER)
+    set(CMAKE_CXX_${kind}_LAUNCHER ${CMAKE_COMMAND} -E env EM_CONFIG=$ENV{EM_CONFIG} NODE_PATH=$ENV{NODE_PATH})
+  endforeach()
+  # The newer clang has a newer version than 3.1.6 asks for, and its wasm-opt does not know the newer instructions.
+  set(CMAKE_CXX_FLAGS_INIT "-Wno-version-check -include ${CMAKE_CURRENT_LIST_DIR}/libcxx13.h")
+  set(CMAKE_EXE_LINKER_FLAGS_INIT -sERROR_ON_WASM_CHANGES_AFTER_LINK=0)
+  set(CMAKE_AR /usr/lib/llvm-19/bin/llvm-ar CACHE FILEPATH "Archiver")
+  set(CMAKE_RANLIB /usr/lib/llvm-19/bin/llvm-ranlib CACHE FILEPATH "Archive indexer")
+endif()
+include("${emscripten_root}/cmake/Modules/Platform/Emscripten.cmake")
