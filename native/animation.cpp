@@ -40,11 +40,12 @@ Animation::Animation() : terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 void Animation::show(const Frame& frame, const Vocabulary& vocabulary) {
     winsize window{};
-    const bool known = terminal_ && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0 && window.ws_row > 0;
+    const bool known =
+        terminal_ && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0 && window.ws_row > 0;
     std::vector<std::string> lines = lines_of(frame, vocabulary, known ? window.ws_col - 1 : 80);
     lines.insert(lines.begin(), fmt::format("step {} of {}", frame.step, frame.steps));
     // What has scrolled off the top could not be redrawn.
-    if (known && static_cast<int>(lines.size()) >= window.ws_row) lines.resize(static_cast<std::size_t>(std::max(1, window.ws_row - 1)));
+    if (known) lines.resize(std::min(lines.size(), static_cast<std::size_t>(std::max(1, window.ws_row - 1))));
     std::string picture = lines_ > 0 ? fmt::format("\033[{}A\r\033[J", lines_) : "";
     for (const std::string& line : lines) picture += line + "\n";
     std::fputs(picture.c_str(), stderr);

@@ -59,7 +59,7 @@ int run(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         folio::wrong_usage(usage_sentence(program, error));
     }
-    if (std::fflush(stdout) != 0) folio::stop("the output cannot be written");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) folio::stop("the output cannot be written");
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include "core/weights/model_file.h"
 #include "tests/program.h"
@@ -227,6 +228,16 @@ TEST_CASE("sample prints the text, one newline and nothing else") {
         CHECK(animated.out == one.out);
         CHECK(animated.err.find("step 1 of") != std::string::npos);
     }
+}
+
+TEST_CASE("what stdout does not take is a failure, and Ctrl-C ends a command with 130") {
+    const std::string full = std::string(FOLIO_PROGRAM) + " sample --weights " + model + " --length 9 >/dev/full 2>/dev/null";
+    CHECK(WEXITSTATUS(std::system(full.c_str())) == 1);
+    Program program({"sample", "--weights", model, "--length", "1000000", "--steps", "1000000"});
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    program.signal(SIGINT);
+    CHECK(program.wait() == 130);
+    CHECK(program.out().empty());
 }
 
 TEST_CASE("words on the command line are taken as they stand") {

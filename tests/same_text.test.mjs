@@ -97,7 +97,9 @@ const requests = [
   ...["ancestral", "confidence", "margin", "threshold", "entropy", "remask"]
     .map((sampler) => ({ prompt: "ROMEO:", length: 64, sampler, steps: 16, seed: "1623" })),
   { prompt: "ROMEO:", length: 40, seed: "18446744073709551615", temperature: 0 },
-  { prompt: "", length: 150, steps: 12, seed: "7", temperature: 1.3, "top-k": 12, "top-p": 0.9 },
+  { prompt: "The ", length: 150, steps: 12, seed: "7", temperature: 1.3, "top-k": 12, "top-p": 0.9 },
+  // By chance: where all is hidden, all places have the same logits, and rounding alone would rank them by confidence.
+  { prompt: "", length: 150, sampler: "ancestral", steps: 12, seed: "7" },
   { text: "To be, or ____ to be:___at is the ________", seed: "3", temperature: 0.5 },
   { prompt: "JULIET:", length: 64, steps: 8, seed: "5", edit: ["3:noise:10-40:60", "8:open:20-25", "9:put:30:Q", "4:keep:7-12"] },
 ];

@@ -71,12 +71,14 @@ void CpuOps::over_rows(int rows, F&& f) {
 template <class Finish>
 void CpuOps::product(gemm::Operand a, int rows, const void* packed, int cols, int depth, Finish&& finish) {
     if (rows == 0) return;
-    // Small products are cut finer, so that every worker has a share.
-    const int width = parallel_.width();
-    int block = product_.row_block;
-    while (block > product_.rows && gemm::divide_up(rows, block) < 2 * width) block = gemm::round_up(block / 2, product_.rows);
-    const int blocks = gemm::divide_up(rows, block), panels = gemm::panels(product_, cols);
-    const int groups = std::min(panels, blocks >= 2 * width ? 1 : gemm::divide_up(2 * width, blocks));
+    // Cut into groups of panels first, so that a weight is read once; into smaller blocks of rows where panels are few.
+    const int width = parallel_.width(), jobs = width == 1 ? 1 : 2 * width, panels = gemm::panels(product_, cols);
+    int block = std::min(product_.row_block, gemm::round_up(rows, product_.rows)), blocks = gemm::divide_up(rows, block);
+    const int groups = std::min(panels, gemm::divide_up(jobs, blocks));
+    if (blocks * groups < jobs) {
+        block = gemm::round_up(gemm::divide_up(rows, gemm::divide_up(jobs, groups)), product_.rows);
+        blocks = gemm::divide_up(rows, block);
+    }
     if (!grow_workers(gemm::scratch_bytes(product_, block, depth))) return;
     parallel_.each(blocks * groups, [&](int index, int worker) {
         const int first = index / groups * block, group = index % groups;

@@ -70,8 +70,15 @@ void multiply_block(const Product& product, void* scratch, Operand a, int rows, 
         const char* b_panel = static_cast<const char*>(packed) + panel * b_bytes;
         for (int k = 0; k < padded; k += product.depth_block) {
             const int steps = std::min(product.depth_block, padded - k);
-            const char* b = b_panel + static_cast<std::size_t>(k) * product.cols * product.element_size;
+            const std::size_t step_bytes = static_cast<std::size_t>(product.cols) * product.element_size;
+            const char* b = b_panel + static_cast<std::size_t>(k) * step_bytes;
+            // Each tile fetches its share of what comes after this part of B, so that weights arrive while others multiply.
+            const char* next = b + static_cast<std::size_t>(steps) * step_bytes;
+            const std::size_t next_bytes =
+                panel + 1 < last_panel || k + steps < padded ? step_bytes * std::min(product.depth_block, padded) : 0;
             for (int t = 0; t < tiles; ++t) {
+                for (std::size_t at = next_bytes * t / tiles / 64 * 64; at < next_bytes * (t + 1) / tiles; at += 64)
+                    __builtin_prefetch(next + at, 0, 2);
                 float* c = sums + static_cast<std::size_t>(t) * product.rows * product.cols;
                 if (t < in_place) {
                     product.tile_in_place(c, product.cols, a.from_lane(t * product.rows).data + k, a.lane_stride, b, steps,

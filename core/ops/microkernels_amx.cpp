@@ -9,7 +9,7 @@
 #define FOLIO_TILE_ROWS 8
 #define FOLIO_TILE_VECTORS 2
 #define FOLIO_DEPTH_BLOCK 256
-#define FOLIO_ROW_BLOCK 64
+#define FOLIO_ROW_BLOCK 256
 #include "core/ops/microkernels.inl"
 
 namespace folio {

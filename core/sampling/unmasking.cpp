@@ -1,6 +1,7 @@
 #include "core/sampling/unmasking.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/base/philox.h"
 
@@ -8,11 +9,16 @@ namespace folio {
 
 namespace {
 
-/// Sorts by `score`, highest first.
+/// Scores on a grid of 2^-16: what lies closer together differs by rounding alone. In a text without any character every
+/// place truly ties, and the order of a machine's sums must not decide there.
+double grade(double score) { return std::floor(score * 65536 + 0.5); }
+
+/// Sorts by the grade of `score`, highest first.
 template <class Score>
 void rank(std::vector<Candidate>& candidates, Score score) {
     std::sort(candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
-        return score(a) != score(b) ? score(a) > score(b) : a.place < b.place;
+        const double grade_a = grade(score(a)), grade_b = grade(score(b));
+        return grade_a != grade_b ? grade_a > grade_b : a.place < b.place;
     });
 }
 
@@ -46,8 +52,8 @@ int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, P
             return fewest;
         case SamplerKind::threshold: {
             rank(candidates, confidence);
-            const auto end = std::find_if(candidates.begin(), candidates.end(),
-                                          [&](const Candidate& c) { return c.confidence < options.tau; });
+            const auto end = std::stable_partition(candidates.begin(), candidates.end(),
+                                                   [&](const Candidate& c) { return c.confidence >= options.tau; });
             return std::max(fewest, static_cast<int>(end - candidates.begin()));
         }
         case SamplerKind::entropy: {

@@ -29,7 +29,7 @@ struct Candidate {
 /// - threshold: all with confidence >= tau, the m most confident at least (Wu et al. 2025, Fast-dLLM);
 /// - entropy: the longest run, by rising entropy, whose sum less its largest member is <= gamma, m at least (Ben-Hamu et
 ///   al. 2025, EB-sampler).
-/// Ties go to the lowest place. In the last pass every sampler fixes all.
+/// Ties, and scores less than 2^-16 apart count as such, go to the lowest place. In the last pass every sampler fixes all.
 int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, Pace pace);
 
 /// remask: the chance sigma = min(eta, (1 - alpha_s) / alpha_t, 1) with which a fixed character of the block is noised

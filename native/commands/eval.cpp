@@ -112,7 +112,8 @@ void add_eval(CLI::App& program) {
     add_text(command, "--data", options->data, "text, whose last 10 % is scored [FOLIO_DATA, else Tiny Shakespeare]");
     add_integer(command, "--draws", 1, 1'000'000, options->draws, fmt::format("draws per window [{}]", options->draws));
     add_integer(command, "--windows", 1, 1'000'000'000, options->windows, "an evenly spaced subset of the windows [all]");
-    command.add_option("--order", options->orders, "add the exact likelihood of revealing in this order; may be given again")
+    command
+        .add_option("--order", options->orders, "add the exact likelihood of revealing in this order; may be given again")
         ->type_name(fmt::format("{{{}}}", fmt::join(reveal_order_names, ",")))
         ->allow_extra_args(false);
     command.add_flag("--json", options->as_json, "the figures as JSON");

@@ -85,10 +85,9 @@ void LogitsCommand::execute() const {
     Denoiser denoiser = make_denoiser(computer.ops(), config, model.parameters);
     const auto length = static_cast<std::size_t>(rows.length);
     std::vector<float> logits(length * static_cast<std::size_t>(config.vocab_size));
+    const std::string header = npy_header(rows.batch, rows.length, config.vocab_size);
     write_file(out, [&](const ByteSink& sink) -> Result<void> {
-        if (auto written = sink(std::as_bytes(std::span(npy_header(rows.batch, rows.length, config.vocab_size)))); !written) {
-            return written;
-        }
+        if (auto written = sink(std::as_bytes(std::span(header))); !written) return written;
         for (int row = 0; row < rows.batch; ++row) {
             const std::span<const int> ids(rows.ids.data() + static_cast<std::size_t>(row) * length, length);
             // Without --t the noise is what the row shows.

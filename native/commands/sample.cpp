@@ -117,7 +117,9 @@ std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::ui
     };
     const auto in_fours = [](const auto& values) {
         ordered_json rows = ordered_json::array();
-        for (std::size_t i = 0; i < values.size(); i += 4) rows.push_back({values[i], values[i + 1], values[i + 2], values[i + 3]});
+        for (std::size_t i = 0; i < values.size(); i += 4) {
+            rows.push_back({values[i], values[i + 1], values[i + 2], values[i + 3]});
+        }
         return rows;
     };
     std::string text;
@@ -175,7 +177,7 @@ void SampleCommand::execute() const {
         } else {
             if (i > 0) fmt::print("---\n");
             fmt::print("{}\n", text);
-            std::fflush(stdout);
+            if (std::fflush(stdout) != 0) stop("the output cannot be written");
         }
     }
     if (as_json) fmt::print("{}\n", (counted ? results : results.front()).dump());

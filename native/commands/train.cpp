@@ -120,7 +120,8 @@ Checkpoint TrainCommand::resumed(const Text& text, const fs::path& folder) const
     if (start.text_checksum != text.checksum) {
         wrong_usage("the run was trained on another text; give it with --data");
     }
-    for (const auto& [name, value] : spell_out_sizes(given).items()) {
+    const json wanted = spell_out_sizes(given);
+    for (const auto& [name, value] : wanted.items()) {
         // A new total of steps is how a run is prolonged, and how often to look is free; all else would make another run.
         const bool free = name == "steps" || name == "patience" || name.ends_with("-every");
         if (!free && start.settings.value(name, json()) != value) {
