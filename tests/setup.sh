@@ -29,7 +29,7 @@ build_needs=(
   /usr/include/nlohmann/json.hpp=nlohmann-json3-dev /usr/include/tl/expected.hpp=libexpected-dev
   /usr/include/CLI/CLI.hpp=libcli11-dev /usr/include/fmt/core.h=libfmt-dev /usr/include/openssl/evp.h=libssl-dev
   '/usr/include/*/curl/curl.h=libcurl4-openssl-dev' /usr/include/catch2/catch.hpp=catch2
-  /usr/include/eigen3/Eigen/Core=libeigen3-dev
+  /usr/include/eigen3/Eigen/Core=libeigen3-dev /usr/include/benchmark/benchmark.h=libbenchmark-dev
 )
 page_needs=(node=nodejs npm=npm em++=emscripten)
 # Debian's Emscripten gets newer compilers (web/wasm/toolchain.cmake); an emsdk has its own.

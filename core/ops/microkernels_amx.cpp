@@ -6,10 +6,10 @@
 
 #define FOLIO_SET amx
 #define FOLIO_LANES 16
-#define FOLIO_TILE_ROWS 8
-#define FOLIO_TILE_VECTORS 2
-#define FOLIO_DEPTH_BLOCK 256
-#define FOLIO_ROW_BLOCK 256
+#define FOLIO_TILE_ROWS 6
+#define FOLIO_TILE_VECTORS 4
+#define FOLIO_DEPTH_BLOCK 128
+#define FOLIO_ROW_BLOCK 258
 #include "core/ops/microkernels.inl"
 
 namespace folio {
@@ -104,16 +104,20 @@ struct alignas(64) TileConfig {
     std::uint8_t rows[16] = {};
 };
 
-/// The tile shapes are a thread's state; a set that is already loaded costs nothing to keep.
-void configure() {
-    thread_local bool configured = false;
-    if (configured) return;
+constexpr TileConfig eight_full_tiles() {
     TileConfig config;
     for (int i = 0; i < 8; ++i) {
         config.bytes_per_row[i] = 64;
         config.rows[i] = 16;
     }
-    _tile_loadconfig(&config);
+    return config;
+}
+
+/// The tile shapes are a thread's state; a set that is already loaded costs nothing to keep.
+void configure() {
+    static constexpr TileConfig config = eight_full_tiles();  // in memory for good: GCC 12 believes that only 8 bytes are read
+    thread_local bool configured = false;
+    if (!configured) _tile_loadconfig(&config);
     configured = true;
 }
 
@@ -152,7 +156,10 @@ constexpr Product bf16{side, side, step, 512, 128, 2, pack_bf16<true>, pack_bf16
 
 /// AMX state must be asked of the kernel (arch_prctl ARCH_REQ_XCOMP_PERM for tile data); CPUID alone does not tell.
 bool supported() {
-    if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512bw")) return false;
+    if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl")) {
+        return false;
+    }
     unsigned eax = 7, ebx = 0, ecx = 0, edx = 0;
     __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
     const bool amx_bf16 = edx >> 22 & 1, amx_tile = edx >> 24 & 1;

@@ -3,7 +3,7 @@
 #define FOLIO_TILE_ROWS 6
 #define FOLIO_TILE_VECTORS 2
 #define FOLIO_DEPTH_BLOCK 256
-#define FOLIO_ROW_BLOCK 192
+#define FOLIO_ROW_BLOCK 258
 #include "core/ops/microkernels.inl"
 
 namespace folio {

@@ -177,7 +177,7 @@ public:
     /// dlogits[r] its gradient, 0 where weights[r] is 0. dlogits may be logits.
     virtual void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                                int excluded) = 0;
-    /// Windows out of a text and their masked copies: row b is text[starts[b] .. + length); the counts[b] places with the
+    /// Windows out of a text and their masked copies: row b is text[starts[b] .. + length); the counts[b] (1 .. length) places with the
     /// smallest {Philox word of (b * length + place, step, mask_place), place} become mask_id and get weight
     /// row_weights[b], all others weight 0.
     virtual void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
