@@ -1,7 +1,12 @@
 #include <fmt/format.h>
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 
 #include "core/base/text.h"
@@ -25,14 +30,20 @@ std::string usage_sentence(const CLI::App& program, const CLI::ParseError& error
     const std::string command = chosen.empty() ? "folio" : "folio " + chosen.front()->get_name();
     const std::string advice = fmt::format("; see {} --help", command);
     const std::string what = error.what();
-    if (error.get_name() == "ExtrasError") {
-        const auto extras = program.remaining(true);
-        const std::string extra = extras.empty() ? "this" : folio::quote(extras.front());
-        return chosen.empty() ? fmt::format("there is no command {}{}", extra, advice)
-                              : fmt::format("{} does not take {}{}", command, extra, advice);
+    const int kind = error.get_exit_code();  // the name is another one for words that nothing takes
+    const auto extras = program.remaining(true);
+    if (!extras.empty() && (kind == static_cast<int>(CLI::ExitCodes::ExtrasError) ||
+                            kind == static_cast<int>(CLI::ExitCodes::RequiredError))) {
+        const std::string extra = folio::quote(extras.front());
+        if (chosen.empty()) return fmt::format("there is no command {}{}", extra, advice);
+        constexpr std::array later{"--against", "--samples", "--input"};
+        if (std::find(later.begin(), later.end(), extras.front()) != later.end()) {
+            return fmt::format("{} does not take {} in this version{}", command, extra, advice);
+        }
+        return fmt::format("{} does not take {}{}", command, extra, advice);
     }
     const std::string option = what.substr(0, what.find_first_of(": "));
-    if (error.get_name() == "RequiredError") {
+    if (kind == static_cast<int>(CLI::ExitCodes::RequiredError)) {
         return option.starts_with("-") ? fmt::format("{} needs {}{}", command, option, advice)
                                        : fmt::format("a command is missing{}", advice);
     }
@@ -66,6 +77,12 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // Threads that wait for one another by spinning waste whole time slices where something else runs on the same cores.
+    // The runtime reads how long to spin before main begins, so the program says it and starts once more.
+    if (!std::getenv("OMP_WAIT_POLICY") && !std::getenv("GOMP_SPINCOUNT")) {
+        ::setenv("GOMP_SPINCOUNT", "10000", 1);
+        ::execv("/proc/self/exe", argv);
+    }
     folio::handle_signals();
     try {
         return run(argc, argv);

@@ -150,6 +150,7 @@ void SampleCommand::execute() const {
 
     std::string traced;
     ordered_json results = ordered_json::array();
+    std::string waiting;
     for (int i = 0; i < count; ++i) {
         request.sample = static_cast<std::uint64_t>(i);
         auto sampler = MaskedSampler::create(masked, request);
@@ -175,13 +176,19 @@ void SampleCommand::execute() const {
                                {"steps", frame.step},
                                {"length", frame.id.size()}});
         } else {
-            if (i > 0) fmt::print("---\n");
-            fmt::print("{}\n", text);
+            std::string printed = (i > 0 ? "---\n" : "") + text + "\n";
+            // With a trace to write, the text waits for it: a failure leaves stdout empty.
+            if (!trace.empty()) {
+                waiting += printed;
+                continue;
+            }
+            fmt::print("{}", printed);
             if (std::fflush(stdout) != 0) stop("the output cannot be written");
         }
     }
-    if (as_json) fmt::print("{}\n", (counted ? results : results.front()).dump());
     if (!trace.empty()) write_file(trace, traced);
+    if (as_json) waiting = (counted ? results : results.front()).dump() + "\n";
+    fmt::print("{}", waiting);
 }
 
 /// What both commands take. `without`: the sampling option that this one leaves out.
