@@ -194,6 +194,53 @@ test("a link restores step, show and letter, and says what it could not read", a
   await page.getByText("Part of this link could not be read: temperature.").first().waitFor();
 });
 
+test("what a link says wrongly is named, all of it, and the rest applies", async () => {
+  const unreadable = [
+    ["sampler=foo&top-k=1.5", "top-k, sampler"], ["length=0&top-p=7&seed=18446744073709551616", "length, top-p, seed"],
+    [`prompt=${"a".repeat(3000)}`, "prompt"], [`prompt=${"a".repeat(51)}&tau=sure`, "tau, prompt"], ["prompt=%FF%FE", "prompt"],
+    ["text=%00%01", "text"], ["edit=2:put:3:\u00e9", "edit"], ["edit=2:open:9-4", "edit"], ["edit=2:keep:4-50", "edit"],
+  ];
+  const { page } = await visit("#v=1&steps=3&length=50");
+  await done(page);
+  for (const [index, [part, keys]] of unreadable.entries()) {
+    // Its own number of steps tells each link's sample from the one before.
+    const steps = 4 + index;
+    const length = part.startsWith("length=0") ? 256 : 50;
+    await page.evaluate((hash) => (location.hash = hash), `#v=1&steps=${steps}&${length === 50 ? "length=50&" : ""}${part}`);
+    await page.waitForFunction((count) => document.querySelector("#run-count").textContent === count, `${steps} steps`);
+    await done(page);
+    assert.equal((await page.locator("#note").textContent()).trim(), `Part of this link could not be read: ${keys}.`);
+    assert.equal(await page.getByRole("alert").count(), 0, part);
+    assert.equal([...(await verse(page))].length, length, part);
+  }
+});
+
+test("a field that holds what it may not is marked and said, and nothing is sampled", async () => {
+  const { page } = await visit("#v=1&length=64&steps=8");
+  await done(page);
+  await hurry(page);
+  assert.doesNotMatch(page.url(), /seed|sampler/);
+  const text = await verse(page);
+  await role(page, "button", "More settings").click();
+  const wrong = [["Steps", "0"], ["Steps", "99999"], ["Length", "100000"], ["Length", ""], ["Temperature", "-1"], ["Top-p", "7"],
+    ["Threads", "999"], ["Seed", "abc"], ["Seed", "18446744073709551616"]];
+  for (const [name, value] of wrong) {
+    const field = role(page, name === "Seed" ? "textbox" : "spinbutton", name);
+    if (await field.isDisabled()) continue;
+    const before = await field.inputValue();
+    await field.fill(value);
+    assert.equal(await field.getAttribute("aria-invalid"), "true", name);
+    assert.match(await page.locator("#complaint").textContent(), new RegExp(`^${name} must be a (whole )?number from \\d+ to \\d+\\.$`));
+    await role(page, "button", "Sample").click();
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), name);
+    assert.equal(await stage(page).getAttribute("data-state"), "done");
+    await field.fill(before);
+    assert.equal(await field.getAttribute("aria-invalid"), null, name);
+  }
+  assert.equal(await page.locator("#complaint").isVisible(), false);
+  assert.equal(await verse(page), text);
+});
+
 test("typing fixes letters, and a sample fills what lies between", async () => {
   const { page } = await visit(quick);
   await done(page);
@@ -333,6 +380,19 @@ test("weights that do not arrive can be asked for again; kept ones are not fetch
   assert.deepEqual(requests.filter((url) => url.includes("safetensors")), []);
 });
 
+test("an engine that does not arrive is no broken file", async () => {
+  let failing = true;
+  const { page } = await visit("", {
+    mayFail: true,
+    prepare: (page) => page.context().route("**/*.wasm", (route) => (failing ? route.abort() : route.continue())),
+  });
+  await until(page, { state: "error" });
+  assert.equal(await page.getByRole("alert").textContent(), "The engine did not arrive.");
+  failing = false;
+  await role(page, "button", "Try again").click();
+  await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
+});
+
 test("an unknown character in the prompt is named, and the sheet stays", async () => {
   const { page } = await visit(quick);
   await done(page);
@@ -387,8 +447,11 @@ test("a finished sample settles into verse that can be chosen from", async () =>
 test("a phone's width is enough", async () => {
   const { page } = await visit(`${quick}&length=256&step=4&char=40`, { viewport: { width: 375, height: 800 }, hasTouch: true, isMobile: true });
   await until(page, { state: "paused", step: "4" });
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-  assert.equal(overflow, 0);
+  const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.equal(await overflow(page), 0);
+  const { page: narrow } = await visit("", { viewport: { width: 320, height: 700 } });
+  await role(narrow, "button", "More settings").click();
+  assert.equal(await overflow(narrow), 0);
   const biography = role(page, "region", "Biography");
   await biography.getByRole("button", { name: "Close" }).click();
   await page.locator("#text").tap({ position: { x: 60, y: 40 } });

@@ -33,7 +33,7 @@ build_needs=(
 )
 page_needs=(node=nodejs npm=npm em++=emscripten)
 # Debian's Emscripten gets newer compilers (web/wasm/toolchain.cmake); an emsdk has its own.
-case "$(readlink -f "$(command -v em++ || echo /usr/share/emscripten/)")" in
+case "$(readlink -m "$(command -v em++ || echo /usr/share/emscripten/em++)")" in
   /usr/share/emscripten/*)
     page_needs+=(/usr/lib/llvm-19/bin/clang++=clang-19 /usr/lib/llvm-19/bin/wasm-ld=lld-19 /usr/lib/llvm-19/bin/llvm-ar=llvm-19)
     ;;

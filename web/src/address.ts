@@ -1,4 +1,5 @@
 /** A sample as an address and as a command line. Keys are the command's option names. */
+import type { Vocabulary } from "./lanes";
 import type { Request } from "./protocol";
 
 export type Show = "ink" | "doubt" | "order";
@@ -18,21 +19,48 @@ export interface Address {
 }
 
 export const numberKeys = ["length", "steps", "temperature", "top-k", "top-p", "tau", "gamma", "eta"] as const;
-const wholeKeys = new Set(["length", "steps", "top-k", "step", "char"]);
-/** Numbers begin at 0, and these end somewhere; the sheet shows at most 32 rows. */
-const most: Record<string, number> = { length: 1024, steps: 1024, "top-p": 1, tau: 1, eta: 1 };
-const editForm = /^\d+:(noise:\d+-\d+(:\d+)?|(keep|open):\d+-\d+|put:\d+:[^]{1,2})$/u;
+/** As core/sampling/defaults.h has them. */
+const samplers = ["ancestral", "confidence", "margin", "threshold", "entropy", "remask"];
 
-export function readNumber(key: string, text: string): number | undefined {
-  if (!/^\d+(\.\d+)?$/.test(text)) return undefined;
+export interface Range {
+  least: number;
+  most: number;
+  whole: boolean;
+}
+
+/** The sheet shows at most 32 rows, and every step is kept. */
+const longest = 1024;
+/** As core/sampling/defaults.h has them, but for what the page can hold. */
+export const ranges: Readonly<Record<(typeof numberKeys)[number], Range>> = {
+  length: { least: 1, most: longest, whole: true },
+  steps: { least: 1, most: longest, whole: true },
+  temperature: { least: 0, most: 1e6, whole: false },
+  "top-k": { least: 0, most: 1 << 20, whole: true },
+  "top-p": { least: 0, most: 1, whole: false },
+  tau: { least: 0, most: 1, whole: false },
+  gamma: { least: 0, most: 1e6, whole: false },
+  eta: { least: 0, most: 1, whole: false },
+};
+
+/** Undefined where it is no number, or none of the range. */
+export function readNumber(text: string, { least, most, whole }: Range): number | undefined {
+  if (!/^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return undefined;
   const value = Number(text);
-  const least = key === "length" || key === "steps" ? 1 : 0;
-  const fits = value >= least && value <= (most[key] ?? 1e6) && (!wholeKeys.has(key) || Number.isInteger(value));
-  return fits ? value : undefined;
+  return value >= least && value <= most && (!whole || Number.isInteger(value)) ? value : undefined;
 }
 
 export function isSeed(text: string): boolean {
   return /^\d{1,20}$/.test(text) && BigInt(text) < 1n << 64n;
+}
+
+/** An edit by the grammar of `--edit`; undefined where it is none. */
+function readEdit(text: string): { to: number; character: string | undefined } | undefined {
+  const found = /^(\d{1,9}):(?:(?:noise:(\d{1,9})-(\d{1,9})(?::(\d{1,3}))?|(?:keep|open):(\d{1,9})-(\d{1,9}))|put:(\d{1,9}):([^]))$/u.exec(text);
+  if (!found) return undefined;
+  const [, , noiseFrom, noiseTo, percent = "100", keepFrom, keepTo, place, character] = found;
+  const from = Number(noiseFrom ?? keepFrom ?? place);
+  const to = Number(noiseTo ?? keepTo ?? place);
+  return from <= to && Number(percent) >= 1 && Number(percent) <= 100 ? { to, character } : undefined;
 }
 
 /** Undefined where the hash says nothing to us. */
@@ -45,28 +73,63 @@ export function readAddress(hash: string): Address | undefined {
     const value = given.get(key);
     if (value !== null && !read(value)) unreadable.push(key);
   };
-  const takeNumber = (key: string, set: (value: number) => void) =>
+  const takeNumber = (key: string, range: Range, set: (value: number) => void) =>
     take(key, (text) => {
-      const value = readNumber(key, text);
+      const value = readNumber(text, range);
       if (value !== undefined) set(value);
       return value !== undefined;
     });
-  for (const key of numberKeys) takeNumber(key, (value) => (request[key] = value));
-  takeNumber("step", (value) => (address.step = value));
-  takeNumber("char", (value) => (address.char = value));
+  const takeText = (key: "prompt" | "text", least: number) =>
+    take(key, (value) => {
+      const text = value.replace(/\r\n?/g, "\n");
+      const { length } = [...text];
+      const fits = length >= least && length <= longest;
+      if (fits) request[key] = text;
+      return fits;
+    });
+  take("v", (value) => value === "1");
+  for (const key of numberKeys) takeNumber(key, ranges[key], (value) => (request[key] = value));
+  takeNumber("step", { least: 0, most: 1e6, whole: true }, (value) => (address.step = value));
+  takeNumber("char", { least: 0, most: longest - 1, whole: true }, (value) => (address.char = value));
   take("seed", (value) => isSeed(value) && ((request.seed = BigInt(value).toString()), true));
-  take("sampler", (value) => /^[a-z-]{1,32}$/.test(value) && ((request.sampler = value), true));
-  take("prompt", (value) => value.length <= 4096 && ((request.prompt = value.replace(/\r\n?/g, "\n")), true));
-  take("text", (value) => value.length > 0 && value.length <= 4096 && ((request.text = value.replace(/\r\n?/g, "\n")), true));
+  take("sampler", (value) => samplers.includes(value) && ((request.sampler = value), true));
+  takeText("prompt", 0);
+  takeText("text", 1);
   take("mark", (value) => [...value].length === 1 && ((request.mark = value), true));
   take("weights", (value) => /^[\w.@-]{1,120}$/.test(value) && ((address.weights = value), true));
   take("room", (value) => ["sheet", "story"].includes(value) && ((address.room = value), true));
   take("show", (value) => shows.includes(value as Show) && ((address.show = value as Show), true));
   take("theme", (value) => (value === "light" || value === "dark") && ((address.theme = value), true));
   const edits = given.getAll("edit");
-  if (edits.some((edit) => !editForm.test(edit))) unreadable.push("edit");
+  if (edits.some((edit) => !readEdit(edit))) unreadable.push("edit");
   else if (edits.length) request.edit = edits;
   return address;
+}
+
+/**
+ * The request that an address asks of a model. What only the model can tell is looked at here, its characters and
+ * whether things fit the length: a key that does not suit is left out and named in `unreadable`.
+ */
+export function requestOf(asked: Partial<Request>, defaults: Request, vocabulary: Vocabulary): { request: Request; unreadable: string[] } {
+  const request: Request = { ...defaults, ...asked };
+  const unreadable: string[] = [];
+  const knows = (text: string, gap?: string) => [...text].every((character) => character === gap || vocabulary.has(character));
+  if (request.text !== undefined && knows(request.text, request.mark ?? "_")) request.length = [...request.text].length;
+  else if (request.text !== undefined) {
+    delete request.text;
+    delete request.mark;
+    unreadable.push("text");
+  }
+  if (!knows(request.prompt) || [...request.prompt].length > request.length) {
+    request.prompt = defaults.prompt;
+    unreadable.push("prompt");
+  }
+  const suits = ({ to, character = "" }: { to: number; character: string | undefined }) => to < request.length && knows(character);
+  if (request.edit?.some((edit) => !suits(readEdit(edit)!))) {
+    delete request.edit;
+    unreadable.push("edit");
+  }
+  return { request, unreadable };
 }
 
 /** The parts of a sample that an address and a command both name, defaults left out. */
@@ -79,7 +142,7 @@ function options(request: Request, edits: readonly string[], defaults: Request):
     if (request.prompt !== defaults.prompt) pairs.push(["prompt", request.prompt]);
     if (request.length !== defaults.length) pairs.push(["length", String(request.length)]);
   }
-  pairs.push(["seed", request.seed]);
+  if (request.seed !== defaults.seed) pairs.push(["seed", request.seed]);
   for (const key of ["sampler", ...numberKeys] as const)
     if (key !== "length" && request[key] !== defaults[key]) pairs.push([key, String(request[key])]);
   for (const edit of edits) pairs.push(["edit", edit]);

@@ -92,6 +92,8 @@ export function fromFile(file: File): Weights {
 
 export class RefusedFile extends Error {}
 export class OutOfMemory extends Error {}
+/** Of the engine itself, whatever the weights; its message is for the visitor. */
+export class EngineFailed extends Error {}
 
 export class EngineHost {
   description: Description | undefined;
@@ -109,11 +111,12 @@ export class EngineHost {
     const worker = new Worker(new URL("worker.js", document.baseURI), { type: "module" });
     try {
       const description = await new Promise<Description>((resolve, reject) => {
-        worker.onerror = () => reject(new Error("The engine could not be started."));
+        worker.onerror = () => reject(new EngineFailed("The engine did not arrive."));
         worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
           if (data.type === "loaded") resolve(data.description);
           if (data.type === "refused") reject(new RefusedFile(data.sentence));
-          if (data.type === "trapped") reject(data.outOfMemory ? new OutOfMemory() : new Error("The engine stopped."));
+          if (data.type === "absent") reject(new EngineFailed("The engine did not arrive."));
+          if (data.type === "trapped") reject(data.outOfMemory ? new OutOfMemory() : new EngineFailed("The engine stopped."));
         };
         worker.postMessage({ type: "load", file, threads } satisfies ToWorker, [file]);
       });
@@ -146,7 +149,7 @@ export class EngineHost {
 
   private receive(message: FromWorker, threads: number): void {
     if (message.type === "trapped") return void this.restart(threads, message.outOfMemory);
-    if (message.type === "loaded" || message.type === "refused") return;
+    if (message.type === "loaded" || message.type === "refused" || message.type === "absent") return;
     const order = this.orders.get(message.run);
     if (!order) return;
     if (message.type === "frame") order.onFrame(message.frame, message.state, message.milliseconds);

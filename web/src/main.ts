@@ -1,5 +1,5 @@
 /** The page: what is on show, and how the views, the lanes and the engine come together. */
-import { commandLine, readAddress, writeAddress, type Address, type Show } from "./address";
+import { commandLine, readAddress, requestOf, writeAddress, type Address, type Show } from "./address";
 import { EngineHost } from "./engine";
 import { hasSimd, isPhone, prefersStillness } from "./features";
 import { summarise, Vocabulary, type Lane } from "./lanes";
@@ -99,7 +99,7 @@ class Page {
   });
   private controls = new Controls({
     sample: () => this.sample(),
-    changed: () => this.optionsChanged(),
+    changed: () => this.refresh(),
     speed: (value) => this.setSpeed(Number(value)),
   });
   private shows = new Radios<Show>(byId("show"), (show) => this.setShow(show));
@@ -189,8 +189,9 @@ class Page {
   /** Makes the sample that an address asks for. */
   private answer(asked: Address): void {
     this.answeredBy = this.library.name;
-    const request: Request = { ...this.defaults!, ...asked.request };
-    if (request.text !== undefined) request.length = [...request.text].length;
+    const vocabulary = new Vocabulary(this.engine.description!.vocab);
+    const { request, unreadable } = requestOf(asked.request, this.defaults!, vocabulary);
+    if (unreadable.length) this.sayUnreadable([...asked.unreadable, ...unreadable]);
     this.controls.set(request);
     this.begin(request, asked);
   }
@@ -292,6 +293,11 @@ class Page {
 
   private sample(): void {
     if (!hasSimd()) return;
+    if (this.defaults && this.controls.refuse()) {
+      this.queued = false;
+      this.announcer.say(this.controls.complaint);
+      return this.refresh();
+    }
     if (!this.engine.description) {
       this.queued = true;
       this.leaf.say("Will start when the weights are here.");
@@ -569,15 +575,17 @@ class Page {
     if (address.theme) this.theme.wearOnce(address.theme);
     if (address.show) this.setShow(address.show);
     if (address.room) this.enterRoom(address.room);
-    if (address.unreadable.length) {
-      const parts = address.unreadable.join(", ");
-      this.leaf.say(`Part of this link could not be read: ${parts}.`);
-      this.announcer.say(`Part of this link could not be read: ${parts}.`);
-    }
+    if (address.unreadable.length) this.sayUnreadable(address.unreadable);
     if (Object.keys(address.request).length || address.weights !== undefined || address.step !== undefined) {
       this.asked = address;
       this.answeredBy = undefined;
     }
+  }
+
+  private sayUnreadable(keys: readonly string[]): void {
+    const sentence = `Part of this link could not be read: ${keys.join(", ")}.`;
+    this.leaf.say(sentence);
+    this.announcer.say(sentence);
   }
 
   /** Back, forward, or a link typed over the present one. */
@@ -643,11 +651,6 @@ class Page {
   private setShow(show: Show): void {
     this.showing = show;
     this.shows.select(show);
-    this.refresh();
-  }
-
-  private optionsChanged(): void {
-    this.controls.request();
     this.refresh();
   }
 

@@ -91,6 +91,8 @@ export type ToWorker =
 export type FromWorker =
   | { type: "loaded"; description: Description }
   | { type: "refused"; sentence: string }
+  /** The module could not be fetched or compiled. */
+  | { type: "absent" }
   | { type: "frame"; run: number; frame: Frame; state: Uint8Array; milliseconds: number }
   | { type: "failed"; run: number; sentence: string }
   /** Nothing more comes from this run, whether it ended, failed or was overtaken. */

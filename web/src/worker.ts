@@ -28,8 +28,13 @@ function breathe(): Promise<void> {
 }
 
 async function load(file: ArrayBuffer, threads: number): Promise<void> {
+  let fresh: Engine;
   try {
-    const fresh: Engine = await instantiate({ base: new URL(".", self.location.href).href, threads });
+    fresh = await instantiate({ base: new URL(".", self.location.href).href, threads });
+  } catch (error) {
+    return report(error, () => ({ type: "absent" }));
+  }
+  try {
     fresh.load(file);
     engine = fresh;
     post({ type: "loaded", description: fresh.describe() });

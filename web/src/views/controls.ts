@@ -1,5 +1,5 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
-import { isSeed, numberKeys, readNumber } from "../address";
+import { isSeed, numberKeys, ranges, readNumber, type Range } from "../address";
 import type { Request } from "../protocol";
 import { byId, html, Radios } from "./dom";
 
@@ -28,10 +28,17 @@ export class Controls {
   private seed = byId<HTMLInputElement>("seed");
   private sampler = byId<HTMLSelectElement>("sampler");
   private speed = byId<HTMLSelectElement>("speed");
+  private threads = byId<HTMLInputElement>("threads");
   private presets: Radios<Preset>;
   private defaults: Request | undefined;
+  /** What fields may hold that hold something else; empty where all is well. */
+  complaint = "";
 
   constructor(private events: ControlsEvents) {
+    for (const key of numberKeys) {
+      const field = byId<HTMLInputElement>(key);
+      [field.min, field.max] = [String(ranges[key].least), String(ranges[key].most)];
+    }
     new Radios(byId("process"), () => {}).offer([["masked", "Masked"]], "masked");
     this.presets = new Radios<Preset>(byId("preset"), (preset) => this.choose(preset));
     this.presets.offer([["quick", "Quick"], ["careful", "Careful"], ["think", "Watch it think"], ["custom", "Custom"]], "custom");
@@ -86,23 +93,42 @@ export class Controls {
     this.showPreset();
   }
 
-  /** What the fields say; an unreadable one is marked and takes its default. */
+  /** What the fields say. One that cannot be read takes its default, is marked, and has its sentence in `complaint`. */
   request(): Request {
     const request = { ...this.defaults! };
+    const sentences: string[] = [];
+    const mark = (field: HTMLElement, fits: boolean, allowed: string) => {
+      if (fits) field.removeAttribute("aria-invalid");
+      else {
+        field.setAttribute("aria-invalid", "true");
+        sentences.push(`${field.getAttribute("aria-label")} must be ${allowed}`);
+      }
+    };
+    const read = (field: HTMLInputElement, range: Range): number | undefined => {
+      const value = readNumber(field.value.trim(), range);
+      mark(field, value !== undefined, `a ${range.whole ? "whole " : ""}number from ${range.least} to ${range.most}`);
+      return value;
+    };
     request.prompt = this.prompt.value.replace(/\r\n?/g, "\n");
     request.sampler = this.sampler.value || request.sampler;
-    const mark = (field: HTMLElement, bad: boolean) => (bad ? field.setAttribute("aria-invalid", "true") : field.removeAttribute("aria-invalid"));
+    for (const key of numberKeys) request[key] = read(byId<HTMLInputElement>(key), ranges[key]) ?? request[key];
+    read(this.threads, { least: 1, most: Number(this.threads.max), whole: true });
     const seed = this.seed.value.trim();
-    mark(this.seed, !isSeed(seed));
+    mark(this.seed, isSeed(seed), "a whole number from 0 to 18446744073709551615");
     if (isSeed(seed)) request.seed = BigInt(seed).toString();
-    for (const key of numberKeys) {
-      const field = byId<HTMLInputElement>(key);
-      const value = readNumber(key, field.value.trim());
-      const fits = value !== undefined && (field.max === "" || value <= Number(field.max));
-      mark(field, !fits);
-      if (fits) request[key] = value;
-    }
+    this.complaint = sentences.length ? `${sentences.join("; ")}.` : "";
+    byId("complaint").textContent = this.complaint;
+    byId("complaint").hidden = !this.complaint;
     return request;
+  }
+
+  /** True where some field holds what it may not; then that field is shown. */
+  refuse(): boolean {
+    this.request();
+    if (!this.complaint) return false;
+    this.unfold(true);
+    byId("more").querySelector<HTMLElement>("[aria-invalid]")?.focus();
+    return true;
   }
 
   choose(preset: Preset): void {
@@ -130,6 +156,6 @@ export class Controls {
       const wanted = { ...this.defaults!, ...presets[name].options };
       return (["sampler", ...numberKeys] as const).every((key) => key === "length" || request[key] === wanted[key]);
     });
-    this.presets.select(fits ?? "custom");
+    this.presets.select(this.complaint ? "custom" : fits ?? "custom");
   }
 }

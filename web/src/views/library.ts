@@ -1,5 +1,6 @@
 /** Where the weights come from: the shelf beside the page, or a visitor's own file. It says what goes wrong with them. */
-import { EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, type Shelf, type Weights } from "../engine";
+import { EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, type Shelf, type Weights } from "../engine";
+import { readNumber } from "../address";
 import { hasSimd, mostThreads, prefersSmall } from "../features";
 import { byId, html } from "./dom";
 import type { Leaf } from "./leaf";
@@ -18,12 +19,18 @@ export class Library {
   private shelves: Shelf[] = [];
   private model = byId<HTMLSelectElement>("model");
   private threads = byId<HTMLInputElement>("threads");
+  private width = mostThreads();
   private file = byId<HTMLInputElement>("file");
 
   constructor(private engine: EngineHost, private leaf: Leaf, private events: LibraryEvents) {
     this.threads.max = this.threads.value = String(mostThreads());
     this.threads.disabled = mostThreads() === 1;
-    this.threads.addEventListener("change", () => engine.weights && this.load(engine.weights, 0));
+    this.threads.addEventListener("change", () => {
+      const width = readNumber(this.threads.value, { least: 1, most: mostThreads(), whole: true });
+      if (width === undefined || width === this.width) return;
+      this.width = width;
+      if (engine.weights) void this.load(engine.weights, 0);
+    });
     this.model.addEventListener("change", () => {
       const shelf = this.shelves.find(({ name }) => name === this.model.value);
       if (shelf) void this.load(fromShelf(shelf), shelf.bytes);
@@ -99,14 +106,14 @@ export class Library {
     this.leaf.progress(0, bytes);
     this.events.changed();
     try {
-      const threads = Math.max(1, Math.min(mostThreads(), Number(this.threads.value) || 1));
-      await this.engine.open(weights, threads, (arrived) => this.leaf.progress(arrived, bytes));
+      await this.engine.open(weights, this.width, (arrived) => this.leaf.progress(arrived, bytes));
       this.loading = false;
       this.describe();
       this.events.loaded(before !== this.name);
     } catch (error) {
       if (error instanceof RefusedFile) this.fail(`This file is not a model Folio can read: ${error.message}`);
       else if (error instanceof OutOfMemory) this.sayOutOfMemory();
+      else if (error instanceof EngineFailed) this.fail(error.message, "Try again", () => void this.load(weights, bytes));
       else this.fail("The weights did not arrive.", "Try again", () => void this.load(weights, bytes));
     } finally {
       this.leaf.progress(0, 0);
