@@ -41,10 +41,10 @@ void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& 
                 if (log_sum_exp) log_sum_exp[static_cast<std::ptrdiff_t>(row + first + i) * heads.n_head + h] = std::log(total);
             }
             gemm::multiply_block(product_, scratch, {scores, length, 1}, rows, v_panels, dim, length, 0,
-                                 gemm::panels(product_, dim), [&](const float* sums, int stride, int col, int count) {
-                                     for (int i = 0; i < rows; ++i)
-                                         kernels_.scale(out.row(row + first + i) + h * dim + col, sums + i * stride, count,
-                                                        inverse[i]);
+                                 gemm::panels(product_, dim), [&](const float* sums, int stride, int at, int count, int col, int width) {
+                                     for (int i = 0; i < count; ++i)
+                                         kernels_.scale(out.row(row + first + at + i) + h * dim + col, sums + i * stride, width,
+                                                        inverse[at + i]);
                                  });
         }
     });

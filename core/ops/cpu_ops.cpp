@@ -98,19 +98,15 @@ void CpuOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue&
     assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows);
     product({in.data, in.stride, 1}, in.rows, weight.forward.as<void>(), weight.out, weight.in,
             [&](float* sums, int stride, int first, int rows, int col, int cols) {
+                if (epilogue.dropout.rate > 0)
+                    kernels_.dropout(sums, stride, sums, stride, rows, cols, first, col, out.cols, epilogue.dropout);
                 for (int i = 0; i < rows; ++i) {
                     float* sum = sums + i * stride;
                     float* to = out.row(first + i) + col;
                     switch (epilogue.kind) {
                         case Epilogue::Kind::store: std::memcpy(to, sum, sizeof(float) * cols); break;
                         case Epilogue::Kind::relu2: kernels_.relu2(to, sum, cols); break;
-                        case Epilogue::Kind::residual:
-                            if (epilogue.dropout.rate > 0) {
-                                const std::uint64_t row = epilogue.dropout.first_row + static_cast<std::uint64_t>(first + i);
-                                kernels_.dropout(sum, sum, cols, row * out.cols + col, epilogue.dropout);
-                            }
-                            kernels_.add(to, epilogue.residual.row(first + i) + col, sum, cols);
-                            break;
+                        case Epilogue::Kind::residual: kernels_.add(to, epilogue.residual.row(first + i) + col, sum, cols); break;
                     }
                 }
             });

@@ -46,7 +46,7 @@ protected:
     bool grow(Scratch& scratch, std::size_t bytes);
     /// The same for every worker's own scratch.
     bool grow_workers(std::size_t bytes);
-    /// out = finish(a [rows, depth] times packed b): the whole product, split over row blocks and groups of panels.
+    /// The product of a [rows, depth] and packed b, split over row blocks and groups of panels; `finish` as multiply_block's.
     template <class Finish>
     void product(gemm::Operand a, int rows, const void* packed, int cols, int depth, Finish&& finish);
     /// Calls f(first, last, worker) over ranges of rows.
@@ -74,7 +74,8 @@ void CpuOps::product(gemm::Operand a, int rows, const void* packed, int cols, in
     // Cut into groups of panels first, so that a weight is read once; into smaller blocks of rows where panels are few.
     const int width = parallel_.width(), jobs = width == 1 ? 1 : 2 * width, panels = gemm::panels(product_, cols);
     int block = std::min(product_.row_block, gemm::round_up(rows, product_.rows)), blocks = gemm::divide_up(rows, block);
-    const int groups = std::min(panels, gemm::divide_up(jobs, blocks));
+    int groups = std::min(panels, gemm::divide_up(jobs, blocks));
+    while (groups < panels && (panels % groups != 0 || blocks * groups % width != 0)) ++groups;  // equal shares
     if (blocks * groups < jobs) {
         block = gemm::round_up(gemm::divide_up(rows, gemm::divide_up(jobs, groups)), product_.rows);
         blocks = gemm::divide_up(rows, block);
@@ -84,8 +85,8 @@ void CpuOps::product(gemm::Operand a, int rows, const void* packed, int cols, in
         const int first = index / groups * block, group = index % groups;
         gemm::multiply_block(product_, workers_[worker].data, a.from_lane(first), std::min(block, rows - first), packed, cols,
                              depth, panels * group / groups, panels * (group + 1) / groups,
-                             [&](float* sums, int stride, int col, int count) {
-                                 finish(sums, stride, first, std::min(block, rows - first), col, count);
+                             [&](float* sums, int stride, int row, int count, int col, int width) {
+                                 finish(sums, stride, first + row, count, col, width);
                              });
     });
 }

@@ -71,9 +71,7 @@ void CpuTrainingOps::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* ro
 
 void CpuTrainingOps::dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) {
     over_rows(out.rows, [&](int first, int last, int) {
-        for (int r = first; r < last; ++r)
-            kernels_.dropout(out.row(r), dx.row(r), out.cols, (dropout.first_row + static_cast<std::uint64_t>(r)) * out.cols,
-                             dropout);
+        kernels_.dropout(out.row(first), out.stride, dx.row(first), dx.stride, last - first, out.cols, first, 0, out.cols, dropout);
     });
 }
 

@@ -7,7 +7,7 @@
 #include "core/ops/microkernels.h"
 
 /// The blocked product that every linear layer, attention and weight gradient runs on: packed panels of B, register tiles,
-/// a sum that is finished (stored, squared, added ...) while it is still in the first cache.
+/// sums that are finished (stored, squared, added ...) tile by tile while they are still in the first cache.
 namespace folio::gemm {
 
 constexpr std::size_t alignment = 64;
@@ -48,8 +48,8 @@ inline std::size_t scratch_bytes(const Product& product, int rows, int depth) {
     return align(sizeof(float) * tiles * product.rows * product.cols) + tiles * panel_bytes(product, product.rows, depth);
 }
 
-/// For every panel of packed B in [first_panel, last_panel): A [rows, depth] times it, then
-/// finish(sums, sums_stride, first_col, cols) with sums [rows, cols].
+/// A [rows, depth] times the panels of packed B in [first_panel, last_panel). Every tile of the result ends in
+/// finish(sums, sums_stride, first_row, rows, first_col, cols) with sums [rows, cols].
 template <class Finish>
 void multiply_block(const Product& product, void* scratch, Operand a, int rows, const void* packed, int cols, int depth,
                     int first_panel, int last_panel, Finish&& finish) {
@@ -81,17 +81,19 @@ void multiply_block(const Product& product, void* scratch, Operand a, int rows, 
                     __builtin_prefetch(next + at, 0, 2);
                 float* c = sums + static_cast<std::size_t>(t) * product.rows * product.cols;
                 if (t < in_place) {
-                    product.tile_in_place(c, product.cols, a.from_lane(t * product.rows).data + k, a.lane_stride, b, steps,
+                    product.tile_in_place(c, a.from_lane(t * product.rows).data + k, a.lane_stride, b, steps,
                                           k > 0);
                 } else {
                     const char* left =
                         a_panels + t * a_bytes + static_cast<std::size_t>(k) * product.rows * product.element_size;
-                    product.tile(c, product.cols, left, b, steps, k > 0);
+                    product.tile(c, left, b, steps, k > 0);
+                }
+                if (k + steps >= padded) {
+                    finish(c, product.cols, t * product.rows, std::min(product.rows, rows - t * product.rows), panel * product.cols,
+                           std::min(product.cols, cols - panel * product.cols));
                 }
             }
         }
-        const int first = panel * product.cols;
-        finish(sums, product.cols, first, std::min(product.cols, cols - first));
     }
 }
 
@@ -117,10 +119,10 @@ inline void pack_all(const Product& product, void* packed, Operand b, int cols, 
 inline void multiply(const Product& product, void* scratch, Operand a, int rows, const void* packed, int cols, int depth, float* c,
               std::ptrdiff_t c_stride) {
     multiply_block(product, scratch, a, rows, packed, cols, depth, 0, panels(product, cols),
-                         [&](const float* sums, int stride, int col, int count) {
-                             for (int i = 0; i < rows; ++i)
-                                 std::memcpy(c + i * c_stride + col, sums + i * stride, sizeof(float) * count);
-                         });
+                   [&](const float* sums, int stride, int row, int count, int col, int width) {
+                       for (int i = 0; i < count; ++i)
+                           std::memcpy(c + (row + i) * c_stride + col, sums + i * stride, sizeof(float) * width);
+                   });
 }
 
 }  // namespace folio::gemm

@@ -29,11 +29,10 @@ struct Product {
                    int depth);
     void (*pack_b)(void* panel, const float* source, std::ptrdiff_t lane_stride, std::ptrdiff_t depth_stride, int lanes,
                    int depth);
-    /// c (+)= A B over `depth`. A is a packed panel.
-    void (*tile)(float* c, int c_stride, const void* a, const void* b, int depth, bool accumulate);
+    /// c [rows, cols], contiguous, (+)= A B over `depth`. A is a packed panel.
+    void (*tile)(float* c, const void* a, const void* b, int depth, bool accumulate);
     /// The same with A read in place: row i begins at a + i * row_stride, depth is contiguous. Null where A must be packed.
-    void (*tile_in_place)(float* c, int c_stride, const float* a, std::ptrdiff_t row_stride, const void* b, int depth,
-                          bool accumulate);
+    void (*tile_in_place)(float* c, const float* a, std::ptrdiff_t row_stride, const void* b, int depth, bool accumulate);
 };
 
 struct Microkernels {
@@ -63,8 +62,9 @@ struct Microkernels {
     void (*relu2_backward)(float* dx, const float* relu2_out, int n);
     /// y = a + b.
     void (*add)(float* y, const float* a, const float* b, int n);
-    /// y = x * mask / (1 - rate), mask element i addressed by first_index + i.
-    void (*dropout)(float* y, const float* x, int n, std::uint64_t first_index, const Dropout& dropout);
+    /// y [rows, cols] = x * mask / (1 - rate), its first element being [row, col] of a matrix `width` wide.
+    void (*dropout)(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols, int row, int col,
+                    int width, const Dropout& dropout);
     /// As TrainingOps::adamw, with the scale given.
     void (*adamw)(float* parameters, float* moment1, float* moment2, const float* gradient, std::size_t count, float scale,
                   const AdamW& options);

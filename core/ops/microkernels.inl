@@ -111,12 +111,12 @@ inline Floats exponential(Floats x) {
 // ---- products ----
 
 /// One register tile: `row_stride` and `depth_stride` say where A's elements lie. A loop over depth of outer products.
-__attribute__((always_inline)) inline void multiply_tile(float* c, int c_stride, const float* a, std::ptrdiff_t row_stride, std::ptrdiff_t depth_stride,
-                          const float* b, int depth, bool accumulate) {
+__attribute__((always_inline)) inline void multiply_tile(float* c, const float* a, std::ptrdiff_t row_stride,
+                                                         std::ptrdiff_t depth_stride, const float* b, int depth, bool accumulate) {
     Floats sums[tile_rows][tile_vectors];
     if (accumulate) {
         FOLIO_UNROLL for (int i = 0; i < tile_rows; ++i) {
-            FOLIO_UNROLL for (int v = 0; v < tile_vectors; ++v) sums[i][v] = load(c + i * c_stride + v * lanes);
+            FOLIO_UNROLL for (int v = 0; v < tile_vectors; ++v) sums[i][v] = load(c + i * tile_cols + v * lanes);
         }
     } else {
         FOLIO_UNROLL for (int i = 0; i < tile_rows; ++i) {
@@ -134,17 +134,16 @@ __attribute__((always_inline)) inline void multiply_tile(float* c, int c_stride,
         b += tile_cols;
     }
     FOLIO_UNROLL for (int i = 0; i < tile_rows; ++i) {
-        FOLIO_UNROLL for (int v = 0; v < tile_vectors; ++v) store(c + i * c_stride + v * lanes, sums[i][v]);
+        FOLIO_UNROLL for (int v = 0; v < tile_vectors; ++v) store(c + i * tile_cols + v * lanes, sums[i][v]);
     }
 }
 
-void tile(float* c, int c_stride, const void* a, const void* b, int depth, bool accumulate) {
-    multiply_tile(c, c_stride, static_cast<const float*>(a), 1, tile_rows, static_cast<const float*>(b), depth, accumulate);
+void tile(float* c, const void* a, const void* b, int depth, bool accumulate) {
+    multiply_tile(c, static_cast<const float*>(a), 1, tile_rows, static_cast<const float*>(b), depth, accumulate);
 }
 
-void tile_in_place(float* c, int c_stride, const float* a, std::ptrdiff_t row_stride, const void* b, int depth,
-                   bool accumulate) {
-    multiply_tile(c, c_stride, a, row_stride, 1, static_cast<const float*>(b), depth, accumulate);
+void tile_in_place(float* c, const float* a, std::ptrdiff_t row_stride, const void* b, int depth, bool accumulate) {
+    multiply_tile(c, a, row_stride, 1, static_cast<const float*>(b), depth, accumulate);
 }
 
 /// panel[k][lane] for `width` lanes, those from `count` on being zero.
@@ -296,44 +295,47 @@ void add(float* y, const float* a, const float* b, int n) {
     map(y, a, b, n, [](Floats u, Floats v) { return u + v; });
 }
 
-void dropout(float* y, const float* x, int n, std::uint64_t first_index, const Dropout& options) {
+void dropout(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols, int row, int col,
+             int width, const Dropout& options) {
     const float keep = 1.f / (1.f - options.rate);
-    const std::uint32_t limit = static_cast<std::uint32_t>(static_cast<double>(options.rate) * 4294967296.0);
-    int i = 0;
-    // Whole counters in blocks, as separate arrays of words so that the rounds become vector code.
+    const std::uint32_t limit = dropout_limit(options.rate);
     constexpr int block = 16;
-    std::uint32_t c0[block], c1[block], c2[block], c3[block];
-    while (i < n) {
-        const std::uint64_t counter = (first_index + static_cast<std::uint64_t>(i)) / 4;
-        const int skip = static_cast<int>((first_index + static_cast<std::uint64_t>(i)) % 4);
-        for (int j = 0; j < block; ++j) {
-            c0[j] = static_cast<std::uint32_t>(counter + static_cast<std::uint64_t>(j));
-            c1[j] = static_cast<std::uint32_t>((counter + static_cast<std::uint64_t>(j)) >> 32);
-            c2[j] = options.step;
-            c3[j] = options.purpose;
-        }
-        std::uint32_t k0 = static_cast<std::uint32_t>(options.seed), k1 = static_cast<std::uint32_t>(options.seed >> 32);
-        for (int round = 0; round < 10; ++round) {
-            for (int j = 0; j < block; ++j) {
-                const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c0[j];
-                const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * c2[j];
-                c0[j] = static_cast<std::uint32_t>(p1 >> 32) ^ c1[j] ^ k0;
-                c2[j] = static_cast<std::uint32_t>(p0 >> 32) ^ c3[j] ^ k1;
-                c1[j] = static_cast<std::uint32_t>(p1);
-                c3[j] = static_cast<std::uint32_t>(p0);
+    // Whole counters in blocks, as separate arrays of words so that the rounds become vector code.
+    std::uint32_t c[4][block];
+    for (int i = 0; i < rows;) {
+        const std::uint64_t at = options.first_row + static_cast<std::uint64_t>(row + i);
+        const int skip = static_cast<int>(at % 8), here = rows - i < 8 - skip ? rows - i : 8 - skip;
+        for (int j = 0; j < cols; j += block) {
+            const std::uint64_t counter = at / 8 * static_cast<std::uint64_t>(width) + static_cast<std::uint64_t>(col + j);
+            for (int lane = 0; lane < block; ++lane) {
+                c[0][lane] = static_cast<std::uint32_t>(counter + static_cast<std::uint64_t>(lane));
+                c[1][lane] = static_cast<std::uint32_t>((counter + static_cast<std::uint64_t>(lane)) >> 32);
+                c[2][lane] = options.step;
+                c[3][lane] = options.purpose;
             }
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
+            std::uint32_t k0 = static_cast<std::uint32_t>(options.seed), k1 = static_cast<std::uint32_t>(options.seed >> 32);
+            for (int round = 0; round < 10; ++round) {
+                for (int lane = 0; lane < block; ++lane) {
+                    const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c[0][lane];
+                    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * c[2][lane];
+                    c[0][lane] = static_cast<std::uint32_t>(p1 >> 32) ^ c[1][lane] ^ k0;
+                    c[2][lane] = static_cast<std::uint32_t>(p0 >> 32) ^ c[3][lane] ^ k1;
+                    c[1][lane] = static_cast<std::uint32_t>(p1);
+                    c[3][lane] = static_cast<std::uint32_t>(p0);
+                }
+                k0 += 0x9E3779B9u;
+                k1 += 0xBB67AE85u;
+            }
+            const int lanes = cols - j < block ? cols - j : block;
+            for (int r = 0; r < here; ++r) {
+                const std::uint32_t* word = c[(skip + r) / 2];
+                const int shift = (skip + r) % 2 * 16;
+                const float* from = x + (i + r) * x_stride + j;
+                float* to = y + (i + r) * y_stride + j;
+                for (int lane = 0; lane < lanes; ++lane)
+                    to[lane] = (word[lane] >> shift & 0xffffu) >= limit ? from[lane] * keep : 0.f;
+            }
         }
-        float factor[4 * block];
-        for (int j = 0; j < block; ++j) {
-            factor[4 * j] = c0[j] >= limit ? keep : 0.f;
-            factor[4 * j + 1] = c1[j] >= limit ? keep : 0.f;
-            factor[4 * j + 2] = c2[j] >= limit ? keep : 0.f;
-            factor[4 * j + 3] = c3[j] >= limit ? keep : 0.f;
-        }
-        const int here = n - i < 4 * block - skip ? n - i : 4 * block - skip;
-        for (int j = 0; j < here; ++j) y[i + j] = x[i + j] * factor[skip + j];
         i += here;
     }
 }

@@ -121,14 +121,14 @@ void configure() {
     configured = true;
 }
 
-void tile_bf16(float* c, int c_stride, const void* a, const void* b, int depth, bool accumulate) {
+void tile_bf16(float* c, const void* a, const void* b, int depth, bool accumulate) {
     configure();
-    const int bytes = c_stride * 4;
+    const int bytes = side * 4;
     if (accumulate) {
         _tile_loadd(0, c, bytes);
         _tile_loadd(1, c + 16, bytes);
-        _tile_loadd(2, c + 16 * c_stride, bytes);
-        _tile_loadd(3, c + 16 * c_stride + 16, bytes);
+        _tile_loadd(2, c + 16 * side, bytes);
+        _tile_loadd(3, c + 16 * side + 16, bytes);
     } else {
         _tile_zero(0);
         _tile_zero(1);
@@ -148,8 +148,8 @@ void tile_bf16(float* c, int c_stride, const void* a, const void* b, int depth, 
     }
     _tile_stored(0, c, bytes);
     _tile_stored(1, c + 16, bytes);
-    _tile_stored(2, c + 16 * c_stride, bytes);
-    _tile_stored(3, c + 16 * c_stride + 16, bytes);
+    _tile_stored(2, c + 16 * side, bytes);
+    _tile_stored(3, c + 16 * side + 16, bytes);
 }
 
 constexpr Product bf16{side, side, step, 512, 128, 2, pack_bf16<true>, pack_bf16<false>, tile_bf16, nullptr};

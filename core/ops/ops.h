@@ -69,7 +69,8 @@ struct Weight {
     Storage backward;  // for dx = dy W; only where training asked for it
 };
 
-/// Inverted dropout, its mask addressed by {row * cols + column, step, purpose}: nothing is stored for the backward pass.
+/// Inverted dropout. Nothing is stored for the backward pass: eight rows of a column share the counter
+/// {row / 8 * cols + column, step, purpose}, 16 bits each, the lower half of each word first.
 struct Dropout {
     float rate = 0;  // 0: none
     std::uint64_t seed = 0;
@@ -77,6 +78,9 @@ struct Dropout {
     std::uint32_t purpose = 0;
     std::uint64_t first_row = 0;  // the number of row 0 within the whole batch
 };
+
+/// An element is dropped where its 16 bits are below this.
+constexpr std::uint32_t dropout_limit(float rate) { return static_cast<std::uint32_t>(rate * 65536.f); }
 
 /// What happens to a product before it is stored.
 struct Epilogue {

@@ -42,11 +42,11 @@ inline double real_part(const std::complex<double>& x) { return x.real(); }
 template <class T>
 T dropout_factor(const Dropout& dropout, int row, int col, int cols) {
     if (dropout.rate == 0) return T(1);
-    const std::uint64_t index = (dropout.first_row + static_cast<std::uint64_t>(row)) * static_cast<std::uint64_t>(cols) +
-                                static_cast<std::uint64_t>(col);
-    const std::uint32_t word = philox_word(dropout.seed, index, dropout.step, static_cast<Purpose>(dropout.purpose));
-    const auto limit = static_cast<std::uint32_t>(static_cast<double>(dropout.rate) * 4294967296.0);
-    return word >= limit ? T(1) / (T(1) - T(dropout.rate)) : T(0);
+    const std::uint64_t at = dropout.first_row + static_cast<std::uint64_t>(row);
+    const Words words = philox(dropout.seed, at / 8 * static_cast<std::uint64_t>(cols) + static_cast<std::uint64_t>(col),
+                               dropout.step, dropout.purpose);
+    const std::uint32_t bits = words.word[at % 8 / 2] >> at % 2 * 16 & 0xffffu;
+    return bits >= dropout_limit(dropout.rate) ? T(1) / (T(1) - T(dropout.rate)) : T(0);
 }
 
 // ---- Forward ---------------------------------------------------------------------------------------------------
