@@ -98,7 +98,7 @@ void CpuOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue&
     assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows);
     product({in.data, in.stride, 1}, in.rows, weight.forward.as<void>(), weight.out, weight.in,
             [&](float* sums, int stride, int first, int rows, int col, int cols) {
-                if (epilogue.dropout.rate > 0)
+                if (epilogue.kind == Epilogue::Kind::residual && epilogue.dropout.rate > 0)
                     kernels_.dropout(sums, stride, sums, stride, rows, cols, first, col, out.cols, epilogue.dropout);
                 for (int i = 0; i < rows; ++i) {
                     float* sum = sums + i * stride;

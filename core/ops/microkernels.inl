@@ -154,7 +154,7 @@ void pack(void* panel, const float* source, std::ptrdiff_t lane_stride, std::ptr
         for (int k = 0; k < depth; ++k, out += width) {
             const float* row = source + k * depth_stride;
             if (count == width) {
-                FOLIO_UNROLL for (int i = 0; i < width; ++i) out[i] = row[i];
+                std::memcpy(out, row, sizeof(float) * width);
             } else {
                 for (int i = 0; i < width; ++i) out[i] = i < count ? row[i] : 0.f;
             }
