@@ -71,20 +71,18 @@ void CpuOps::over_rows(int rows, F&& f) {
 template <class Finish>
 void CpuOps::product(gemm::Operand a, int rows, const void* packed, int cols, int depth, Finish&& finish) {
     if (rows == 0) return;
-    // Cut into groups of panels first, so that a weight is read once; into smaller blocks of rows where panels are few.
-    const int width = parallel_.width(), jobs = width == 1 ? 1 : 2 * width, panels = gemm::panels(product_, cols);
-    int block = std::min(product_.row_block, gemm::round_up(rows, product_.rows)), blocks = gemm::divide_up(rows, block);
-    int groups = std::min(panels, gemm::divide_up(jobs, blocks));
+    // Cut into groups of panels first, so that a weight is read once; into more blocks of rows where panels are few.
+    const int width = parallel_.width(), jobs = width == 1 ? 1 : 2 * width;
+    const int panels = gemm::panels(product_, cols), tiles = gemm::divide_up(rows, product_.rows);
+    int blocks = gemm::divide_up(rows, product_.row_block), groups = std::min(panels, gemm::divide_up(jobs, blocks));
     while (groups < panels && (panels % groups != 0 || blocks * groups % width != 0)) ++groups;  // equal shares
-    if (blocks * groups < jobs) {
-        block = gemm::round_up(gemm::divide_up(rows, gemm::divide_up(jobs, groups)), product_.rows);
-        blocks = gemm::divide_up(rows, block);
-    }
-    if (!grow_workers(gemm::scratch_bytes(product_, block, depth))) return;
+    if (blocks * groups < jobs) blocks = std::min(tiles, gemm::divide_up(jobs, groups));
+    if (!grow_workers(gemm::scratch_bytes(product_, gemm::divide_up(tiles, blocks) * product_.rows, depth))) return;
     parallel_.each(blocks * groups, [&](int index, int worker) {
-        const int first = index / groups * block, group = index % groups;
-        gemm::multiply_block(product_, workers_[worker].data, a.from_lane(first), std::min(block, rows - first), packed, cols,
-                             depth, panels * group / groups, panels * (group + 1) / groups,
+        const int block = index / groups, group = index % groups;
+        const int first = tiles * block / blocks * product_.rows, last = std::min(rows, tiles * (block + 1) / blocks * product_.rows);
+        gemm::multiply_block(product_, workers_[worker].data, a.from_lane(first), last - first, packed, cols, depth,
+                             panels * group / groups, panels * (group + 1) / groups,
                              [&](float* sums, int stride, int row, int count, int col, int width) {
                                  finish(sums, stride, first + row, count, col, width);
                              });
