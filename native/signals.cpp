@@ -21,6 +21,8 @@ void on_signal(int) {
         return;
     }
     if (partial_named) ::unlink(partial_path);
+    constexpr char sentence[] = "\nStopped.\n";
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, sentence, sizeof sentence - 1);
     ::_exit(130);
 }
 

@@ -200,5 +200,5 @@ TEST_CASE("the standard error is that of the mean over windows") {
     const std::vector<double> windows = {1, 2, 3, 6};
     CHECK(estimate(windows).nats_per_char == Approx(3));
     CHECK(estimate(windows).standard_error == Approx(std::sqrt(14.0 / 3 / 4)));
-    CHECK(estimate(std::vector<double>{2}).standard_error == 0);
+    CHECK(std::isnan(estimate(std::vector<double>{2}).standard_error));
 }

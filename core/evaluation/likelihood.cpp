@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "core/base/elementary.h"
@@ -83,7 +84,7 @@ Estimate estimate(std::span<const double> windows) {
     double mean = 0, square = 0;
     for (const double x : windows) mean += x / n;
     for (const double x : windows) square += (x - mean) * (x - mean);
-    return {mean, n > 1 ? std::sqrt(square / (n - 1) / n) : 0};
+    return {mean, n > 1 ? std::sqrt(square / (n - 1) / n) : std::numeric_limits<double>::quiet_NaN()};
 }
 
 Result<Windows> Windows::of(std::span<const int> text, int seq_len, int count) {

@@ -15,7 +15,7 @@ namespace folio {
 /// A mean over windows, in nats per character, with its standard error.
 struct Estimate {
     double nats_per_char = 0;
-    double standard_error = 0;  // 0 for a single window
+    double standard_error = 0;  // NaN for a single window, which tells nothing of others
 };
 
 Estimate estimate(std::span<const double> windows);

@@ -36,6 +36,11 @@ RevealOrder order_named(const std::string& name) {
     wrong_usage(fmt::format("--order takes one of {}, not {}", fmt::join(reveal_order_names, ", "), quote(name)));
 }
 
+std::string figure(double nats_per_char, double standard_error) {
+    const std::string error = std::isnan(standard_error) ? "" : fmt::format(" ± {:.4f}", standard_error);
+    return fmt::format("{:.4f}{} nats/character", nats_per_char, error);
+}
+
 void EvalCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     for (const std::string& name : orders) order_named(name);
@@ -88,12 +93,11 @@ void EvalCommand::execute() const {
     }
     fmt::print("masked model, {} windows, {} characters, {} draws a window\n", chosen.size(),
                report["characters"].get<std::int64_t>(), draws);
-    fmt::print("NELBO  {:.4f} ± {:.4f} nats/character  {:.4f} bits/character  perplexity {:.3f}\n", nelbo.nats_per_char,
-               nelbo.standard_error, report["bits_per_char"].get<double>(), report["perplexity"].get<double>());
+    fmt::print("NELBO  {}  {:.4f} bits/character  perplexity {:.3f}\n", figure(nelbo.nats_per_char, nelbo.standard_error),
+               report["bits_per_char"].get<double>(), report["perplexity"].get<double>());
     for (const std::string& name : orders) {
         const auto& exact = report["orders"][name];
-        fmt::print("{}, exact  {:.4f} ± {:.4f} nats/character\n", name, exact["nats_per_char"].get<double>(),
-                   exact["stderr"].get<double>());
+        fmt::print("{}, exact  {}\n", name, figure(exact["nats_per_char"].get<double>(), exact["stderr"].get<double>()));
     }
     fmt::print("hidden   loss per hidden character   right\n");
     for (std::size_t i = 0; i < bound.levels.size(); ++i) {
