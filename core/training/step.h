@@ -15,7 +15,7 @@ struct Recipe {
     int steps = 5000;
     int batch = 32;
     int seq_len = 256;
-    int rows_per_pass = 512;        // a batch goes through in passes of at most this many rows: memory, not mathematics
+    int rows_per_pass = 1024;        // a batch goes through in passes of at most this many rows: memory, not mathematics
     MaskedLoss loss = MaskedLoss::mean;
     float nelbo_share = 0.f;        // the last share of the steps uses the NELBO's own weights instead
     float lr = 1e-2f;               // AdamW: embeddings and head, and the matrices too where muon_lr is 0
