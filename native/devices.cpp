@@ -8,6 +8,7 @@
 #include "native/failure.h"
 
 namespace folio {
+
 const Microkernels* forced_kernels() {
     const char* name = std::getenv("FOLIO_KERNELS");
     if (!name || !*name) return nullptr;
@@ -16,8 +17,14 @@ const Microkernels* forced_kernels() {
     return *kernels;
 }
 
-Device::Device(const DeviceOptions& options, bool prefer_bf16) : kernels_(forced_kernels()) {
-    if (!kernels_) kernels_ = available_microkernels().front();
+const Microkernels* chosen_kernels() {
+    const Microkernels* forced = forced_kernels();
+    return forced ? forced : available_microkernels().front();
+}
+
+bool Device::has_bf16() { return chosen_kernels()->bf16 != nullptr; }
+
+Device::Device(const DeviceOptions& options, bool prefer_bf16) : kernels_(chosen_kernels()) {
     if (options.device == "cuda") {
         wrong_usage("this build has no CUDA; leave --device out to compute on the CPU");
     }

@@ -31,6 +31,8 @@ public:
     int threads() const { return parallel_->width(); }
     /// "2 threads, amx kernels, bf16 products".
     std::string describe() const;
+    /// Whether the kernels of this machine, or the forced ones, multiply bf16.
+    static bool has_bf16();
 
 private:
     const Microkernels* kernels_;

@@ -28,8 +28,9 @@ struct Descriptor {
     Descriptor& operator=(const Descriptor&) = delete;
 };
 
-/// The end of a sentence about a system call that failed: the usual causes in words of ours.
-std::string reason(int error) {
+}  // namespace
+
+std::string system_reason(int error) {
     switch (error) {
         case ENOENT: return "there is no such file or folder";
         case ENOTDIR: return "a part of the path is no folder";
@@ -46,17 +47,17 @@ std::string reason(int error) {
     }
 }
 
-}  // namespace
+std::string quote_path(const fs::path& path) { return quote(path.string(), 1 << 12); }
 
 std::string read_file(const fs::path& path, std::string_view what, std::size_t limit) {
     const auto refuse = [&](const std::string& why) {
-        stop(fmt::format("{} {} cannot be read: {}", what, quote(path.string()), why));
+        stop(fmt::format("{} {} cannot be read: {}", what, quote_path(path), why));
     };
     // Without O_NONBLOCK opening a pipe that nobody writes to would wait for ever.
     const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (file.number < 0) refuse(reason(errno));
+    if (file.number < 0) refuse(system_reason(errno));
     struct stat status{};
-    if (::fstat(file.number, &status) != 0) refuse(reason(errno));
+    if (::fstat(file.number, &status) != 0) refuse(system_reason(errno));
     if (!S_ISREG(status.st_mode)) refuse(S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
     const auto size = static_cast<std::size_t>(status.st_size);
     const std::string too_long = fmt::format("it is longer than {} MiB", limit >> 20);
@@ -67,7 +68,7 @@ std::string read_file(const fs::path& path, std::string_view what, std::size_t l
     for (;;) {
         const ssize_t got = ::read(file.number, content.data() + length, content.size() - length);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) refuse(reason(errno));
+        if (got < 0) refuse(system_reason(errno));
         if (got == 0) break;
         length += static_cast<std::size_t>(got);
         if (length > limit) refuse(too_long);
@@ -79,7 +80,7 @@ std::string read_file(const fs::path& path, std::string_view what, std::size_t l
 
 void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write) {
     const auto refuse = [&](const std::string& why) {
-        stop(fmt::format("{} cannot be written: {}", quote(path.string()), why));
+        stop(fmt::format("{} cannot be written: {}", quote_path(path), why));
     };
     std::error_code failed;
     // A link is written through, not replaced.
@@ -88,24 +89,26 @@ void write_file(const fs::path& path, const std::function<Result<void>(const Byt
     if (fs::exists(status) && !fs::is_regular_file(status)) {
         refuse(fs::is_directory(status) ? "it is a folder" : "it is no regular file");
     }
-    const fs::path partial = target.string() + ".partial";
-    const PartialFile cleanup(partial.string());
+    const fs::path partial = target.parent_path() / ("." + target.filename().string() + ".folio-partial");
     {
-        const Descriptor file(::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
-        if (file.number < 0) refuse(reason(errno));
+        const Descriptor file(::open(partial.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+        if (file.number < 0) refuse(system_reason(errno));
+        if (::flock(file.number, LOCK_EX | LOCK_NB) != 0) refuse("another process is writing it");
+        const PartialFile cleanup(partial.string());
+        // What a process that was killed left behind.
+        if (::ftruncate(file.number, 0) != 0) refuse(system_reason(errno));
         const auto written = write([&](std::span<const std::byte> bytes) -> Result<void> {
             while (!bytes.empty()) {
                 const ssize_t count = ::write(file.number, bytes.data(), bytes.size());
                 if (count < 0 && errno == EINTR) continue;
-                if (count < 0) return fail(reason(errno));
+                if (count < 0) return fail(system_reason(errno));
                 bytes = bytes.subspan(static_cast<std::size_t>(count));
             }
             return {};
         });
         if (!written) refuse(written.error().sentence);
-        if (::fsync(file.number) != 0) refuse(reason(errno));
+        if (::fsync(file.number) != 0 || ::rename(partial.c_str(), target.c_str()) != 0) refuse(system_reason(errno));
     }
-    if (::rename(partial.c_str(), target.c_str()) != 0) refuse(reason(errno));
     // The rename itself lasts only once the folder is on the disk.
     const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
     const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -119,9 +122,9 @@ void write_file(const fs::path& path, std::string_view content) {
 void make_folder(const fs::path& path) {
     std::error_code failed;
     fs::create_directories(path, failed);
-    if (!fs::is_directory(path)) {
-        stop(fmt::format("the folder {} cannot be made: {}", quote(path.string()),
-                         failed ? reason(failed.value()) : "something else stands there"));
+    if (std::error_code unknown; !fs::is_directory(path, unknown)) {
+        stop(fmt::format("the folder {} cannot be made: {}", quote_path(path),
+                         failed ? system_reason(failed.value()) : "something else stands there"));
     }
 }
 
@@ -137,11 +140,11 @@ std::string sha256(std::string_view bytes) {
 }
 
 FolderLock::FolderLock(const fs::path& folder) : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (descriptor_ < 0) stop(fmt::format("the folder {} cannot be opened: {}", quote(folder.string()), reason(errno)));
+    if (descriptor_ < 0) stop(fmt::format("the folder {} cannot be opened: {}", quote_path(folder), system_reason(errno)));
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         ::close(descriptor_);
         stop(fmt::format("another training is at work in {}; wait for it or choose another folder with --out",
-                         quote(folder.string())));
+                         quote_path(folder)));
     }
 }
 

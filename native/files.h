@@ -16,13 +16,20 @@ namespace fs = std::filesystem;
 /// readable) ends the command with one sentence that calls the file `what` ("the weights file").
 std::string read_file(const fs::path& path, std::string_view what, std::size_t limit = std::size_t{2} << 30);
 
-/// Puts what `write` gives to its sink where `path` says, or leaves what was there: written beside it, flushed to the disk,
-/// then renamed. A full disk or a target that is no regular file ends the command with one sentence.
+/// Puts what `write` gives to its sink where `path` says, or leaves what was there: written beside it as
+/// .NAME.folio-partial, flushed to the disk, then renamed. A full disk, a target that is no regular file or that another
+/// process is writing ends the command with one sentence.
 void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write);
 void write_file(const fs::path& path, std::string_view content);
 
 /// Makes a folder and those above it; one sentence where that fails.
 void make_folder(const fs::path& path);
+
+/// A path for a sentence, whole.
+std::string quote_path(const fs::path& path);
+
+/// What a system call's error number means, in the words of a sentence's end.
+std::string system_reason(int error);
 
 /// Lower-case hexadecimal SHA-256.
 std::string sha256(std::string_view bytes);

@@ -7,11 +7,14 @@
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
+#include <system_error>
 
 #include "core/base/text.h"
 #include "native/commands/commands.h"
 #include "native/failure.h"
+#include "native/files.h"
 #include "native/signals.h"
 
 namespace {
@@ -81,7 +84,9 @@ int main(int argc, char** argv) {
     // The runtime reads how long to spin before main begins, so the program says it and starts once more.
     if (!std::getenv("OMP_WAIT_POLICY") && !std::getenv("GOMP_SPINCOUNT")) {
         ::setenv("GOMP_SPINCOUNT", "10000", 1);
-        ::execv("/proc/self/exe", argv);
+        std::error_code failed;
+        const std::string self = std::filesystem::read_symlink("/proc/self/exe", failed).string();
+        if (!failed) ::execv(self.c_str(), argv);
     }
     folio::handle_signals();
     try {
@@ -92,6 +97,10 @@ int main(int argc, char** argv) {
         return failure.exit_code;
     } catch (const std::bad_alloc&) {
         complain("there is not enough memory for this");
+    } catch (const std::filesystem::filesystem_error& error) {
+        complain(fmt::format("{} cannot be used: {}", folio::quote_path(error.path1()), folio::system_reason(error.code().value())));
+    } catch (const std::system_error&) {
+        complain("the output cannot be written");  // all else that the library reports so
     } catch (const std::exception&) {
         complain("something went wrong that should not have; please report how it came about");
     }

@@ -9,7 +9,7 @@ namespace folio {
 ModelFile load_model(const std::string& path) { return parse_model(read_file(path, "the weights file"), path); }
 
 ModelFile parse_model(std::string_view bytes, const std::string& path) {
-    return unwrap(read_model(std::as_bytes(std::span(bytes))), quote(path));
+    return unwrap(read_model(std::as_bytes(std::span(bytes))), quote_path(path));
 }
 
 Denoiser make_denoiser(Ops& ops, const ModelConfig& config, std::span<const float> parameters) {

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <thread>
 
@@ -29,7 +30,7 @@ std::vector<std::string> train(const fs::path& folder, const fs::path& text, std
     return arguments;
 }
 
-const std::vector<std::string> small{"--n-layer", "1", "--d-model", "32", "--n-head", "2", "--seq-len", "24", "--batch", "4", "--steps", "60",
+const std::vector<std::string> small{"--n-layer", "1", "--d-model", "32", "--n-head", "2", "--seq-len", "24", "--batch", "4", "--steps", "400",
                                      "--warmup", "10", "--eval-every", "20", "--log-every", "5", "--sample-every", "0", "--dropout", "0.1"};
 
 std::vector<std::string> operator+(std::vector<std::string> first, const std::vector<std::string>& second) {
@@ -92,16 +93,14 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
     const Outcome whole = folio::test::folio(train(straight, text, small));
     CAPTURE(whole.err);
     REQUIRE(whole.code == 0);
-    REQUIRE(metrics(straight).size() == 12);
+    REQUIRE(metrics(straight).size() == 80);
 
     SECTION("by Ctrl-C, at whatever step it comes") {
         Program program(train(stopped, text, small));
         wait_for_step(program, stopped, 10);
         program.signal(SIGINT);
-        const int code = program.wait();
-        if (code == 0) return;  // it was done before the signal came
-        CHECK(code == 130);
-        CHECK(program.err().find("--resume") != std::string::npos);
+        REQUIRE(program.wait() == 130);
+        CHECK(program.err().find("go on with: folio train --resume --out " + stopped.string()) != std::string::npos);
         const Outcome resumed = folio::test::folio(train(stopped, text, {"--resume"}));
         CAPTURE(resumed.err);
         REQUIRE(resumed.code == 0);
@@ -123,7 +122,7 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
         CAPTURE(resumed.err);
         REQUIRE(resumed.code == 0);
         expect_same_run(straight, stopped);
-        CHECK_FALSE(fs::exists(stopped / "checkpoint.safetensors.partial"));
+        CHECK_FALSE(fs::exists(stopped / ".checkpoint.safetensors.folio-partial"));
     }
     SECTION("by the clock of another number of threads") {
         const Outcome threaded = folio::test::folio(train(stopped, text, small + std::vector<std::string>{"--threads", "2"}));
@@ -204,6 +203,14 @@ TEST_CASE("a file is written whole or not at all") {
                                           }),
                         folio::Failure);
     }
+    SECTION("when another process is writing it") {
+        const int other = ::open((folder / ".file.folio-partial").c_str(), O_WRONLY | O_CREAT, 0600);
+        REQUIRE(::flock(other, LOCK_EX) == 0);
+        CHECK_THROWS_AS(folio::write_file(path, std::string("new")), folio::Failure);
+        CHECK(fs::exists(folder / ".file.folio-partial"));
+        ::close(other);
+        fs::remove(folder / ".file.folio-partial");
+    }
     SECTION("when there is no room for it") {
         ::signal(SIGXFSZ, SIG_IGN);
         rlimit before{};
@@ -220,7 +227,36 @@ TEST_CASE("a file is written whole or not at all") {
         CHECK(failed);
     }
     CHECK(content_of(path) == "old");
-    CHECK_FALSE(fs::exists(path.string() + ".partial"));
+    CHECK_FALSE(fs::exists(folder / ".file.folio-partial"));
+}
+
+TEST_CASE("a step too far is taken back and taken again, shorter") {
+    const TemporaryFolder folder;
+    write(folder / "text", some_text());
+    const Outcome outcome = folio::test::folio(train(folder / "run", folder / "text", small + std::vector<std::string>{
+        "--steps", "2", "--warmup", "0", "--decay", "0", "--lr", "4e18", "--clip", "1e30"}));
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 0);
+    CHECK(outcome.err.find("going on from step 0 with the learning rate times 0.5") != std::string::npos);
+    const folio::Checkpoint end = folio::read_checkpoint(folder / "run" / "checkpoint.safetensors");
+    CHECK(end.position.step == 2);
+    CHECK(end.position.lr_factor < 1);
+}
+
+TEST_CASE("a run of bf16 products goes on in f32 where it is told to") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text", run = folder / "run";
+    write(text, some_text());
+    REQUIRE(folio::test::folio(train(run, text, small + std::vector<std::string>{"--steps", "2", "--precision", "f32"})).code == 0);
+    folio::Checkpoint checkpoint = folio::read_checkpoint(run / "checkpoint.safetensors");
+    checkpoint.settings["precision"] = "bf16";
+    folio::write_checkpoint(run / "checkpoint.safetensors", checkpoint);
+    const Outcome lost = folio::test::folio(train(run, text, {"--resume", "--steps", "3"}), {"FOLIO_KERNELS=portable"});
+    CHECK(lost.code == 2);
+    CHECK(lost.err.find("--precision f32") != std::string::npos);
+    const Outcome found = folio::test::folio(train(run, text, {"--resume", "--steps", "3", "--precision", "f32"}), {"FOLIO_KERNELS=portable"});
+    CAPTURE(found.err);
+    CHECK(found.code == 0);
 }
 
 TEST_CASE("a run that diverges ends with a sentence") {

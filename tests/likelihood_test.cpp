@@ -128,9 +128,14 @@ TEST_CASE("results do not depend on the batch, and errors and stops are passed o
     const auto some = masked_bound(scored(table), *Windows::of(text, 3, 2), options);
     CHECK(some->windows == std::vector<double>{one->windows[0], one->windows[2]});
 
-    options.progress = [](std::int64_t done, std::int64_t) { return done < 6; };
-    CHECK(!masked_bound(scored(table), *windows, options));
-    CHECK(!ordered_likelihood(scored(table), *windows, RevealOrder::margin, options));
+    std::int64_t done_last = -1;
+    options.progress = [&](std::int64_t done, std::int64_t total) {
+        CHECK(done > done_last);
+        CHECK(done <= total);
+        done_last = done;
+    };
+    CHECK(masked_bound(scored(table), *windows, options));
+    CHECK(done_last == static_cast<std::int64_t>(windows->size()) * options.draws);
     options.progress = nullptr;
     MaskedModel broken = scored(table);
     broken.predict = [](auto, auto, int, int, auto) -> Result<void> { return fail("Broken."); };

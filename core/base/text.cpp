@@ -65,8 +65,18 @@ std::string hexadecimal(const char* format, char32_t code) {
 
 }  // namespace
 
-std::string quote(std::string_view text) {
-    constexpr int longest = 48;
+std::string tame(std::string_view text) {
+    std::string result;
+    for (std::size_t position = 0; position < text.size();) {
+        char32_t code;
+        decode_utf8(text, position, code);
+        const bool control = (code < 0x20 && code != '\n') || (code >= 0x7F && code < 0xA0);
+        append_utf8(result, control ? U'?' : code);
+    }
+    return result;
+}
+
+std::string quote(std::string_view text, int longest) {
     std::string result = "\"";
     int characters = 0;
     for (std::size_t position = 0; position < text.size(); ++characters) {

@@ -18,8 +18,11 @@ bool decode_utf8(std::string_view text, std::size_t& position, char32_t& code);
 void append_utf8(std::string& text, char32_t code);
 
 /// Text of a stranger made fit for a sentence: in double quotes, whatever steers a terminal or the order of the line
-/// written as \u{...}, stray bytes as \x.., cut after 48 characters.
-std::string quote(std::string_view text);
+/// written as \u{...}, stray bytes as \x.., cut after `longest` characters.
+std::string quote(std::string_view text, int longest = 48);
+
+/// Text of a stranger made fit for a terminal: controls but the newline as question marks.
+std::string tame(std::string_view text);
 
 /// A character for a sentence: "é" (U+00E9), or only U+0007 where it does not show.
 std::string named(char32_t code);

@@ -6,57 +6,34 @@
 #include <string>
 
 #include "core/base/elementary.h"
+#include "core/process/opinion.h"
 
 namespace folio {
 
 namespace {
 
-/// softmax of a row of logits without [MASK], as far as scoring needs it.
-struct Score {
-    double nats = 0;        // -log p(target)
-    double confidence = 0;  // the largest probability
-    double margin = 0;      // its lead over the second
-    bool hit = false;       // the target is the likeliest, the first of equals
-};
-
-Score score(std::span<const float> logits, int excluded, int target) {
-    int best = -1, second = -1;
-    for (int id = 0; id < static_cast<int>(logits.size()); ++id) {
-        if (id == excluded) continue;
-        if (best < 0 || logits[id] > logits[best]) {
-            second = best;
-            best = id;
-        } else if (second < 0 || logits[id] > logits[second]) {
-            second = id;
-        }
-    }
-    const auto above_best = [&](int id) { return static_cast<double>(logits[id]) - logits[best]; };
-    double total = 0;
-    for (int id = 0; id < static_cast<int>(logits.size()); ++id) {
-        if (id != excluded) total += elementary::exp(above_best(id));
-    }
-    const double lead = second < 0 ? 1 : 1 - elementary::exp(above_best(second));
-    return {elementary::log(total) - above_best(target), 1 / total, lead / total, target == best};
-}
-
-/// The windows' results, unless the model's answers were no numbers.
-Result<void> check(std::span<const double> windows) {
-    if (std::all_of(windows.begin(), windows.end(), [](double x) { return std::isfinite(x); })) return {};
-    return fail("The model answers with numbers that are not finite; its weights are damaged.");
-}
-
-tl::unexpected<Error> given_up() { return fail("The evaluation was stopped before its end."); }
-
 /// A batch of sequences on its way through the model.
 struct Batch {
     Batch(const MaskedModel& model, int size, int length)
         : model(model), length(length), ids(static_cast<std::size_t>(size) * length),
-          logits(static_cast<std::size_t>(size) * length * model.config.vocab_size) {}
+          logits(static_cast<std::size_t>(size) * length * model.config.vocab_size), probability(model.config.vocab_size) {}
 
     std::span<int> sequence(int b) { return std::span(ids).subspan(static_cast<std::size_t>(b) * length, length); }
-    std::span<const float> answer(int b, int place) const {
+    /// What the last pass says of a hidden place whose character is `target`.
+    struct Answer {
+        Opinion opinion;
+        double nats = 0;  // -log p(target)
+    };
+    Result<Answer> answer(int b, int place, int target) {
         const std::size_t row = static_cast<std::size_t>(b) * length + place;
-        return std::span(logits).subspan(row * model.config.vocab_size, model.config.vocab_size);
+        const auto logit = std::span<const float>(logits).subspan(row * model.config.vocab_size, model.config.vocab_size);
+        if (!softmax(logit, model.mask_id, probability)) {
+            return fail("The model answers with numbers that are not finite; its weights are damaged.");
+        }
+        // By the distance from the likeliest character: the probability of a very unlikely one may be 0 in f64.
+        const Opinion seen = opinion(probability, model.mask_id);
+        const double distance = static_cast<double>(logit[seen.top_id[0]]) - logit[target];
+        return Answer{seen, distance - elementary::log(seen.confidence)};
     }
     /// The first `count` sequences; `hidden[b]` of `hideable` places are masked.
     Result<void> predict(int count, std::span<const int> hidden, int hideable) {
@@ -75,6 +52,7 @@ struct Batch {
     int length;
     std::vector<int> ids;
     std::vector<float> logits;
+    std::vector<double> probability;
 };
 
 }  // namespace
@@ -111,7 +89,7 @@ Result<MaskedBound> masked_bound(const MaskedModel& model, const Windows& window
     MaskedBound bound;
     bound.windows.assign(windows.size(), 0);
     for (std::int64_t begin = 0; begin < total; begin += options.batch) {
-        if (options.progress && !options.progress(begin, total)) return given_up();
+        if (options.progress) options.progress(begin, total);
         const int count = static_cast<int>(std::min<std::int64_t>(options.batch, total - begin));
         for (int b = 0; b < count; ++b) {
             const int window = static_cast<int>((begin + b) / draws), draw = static_cast<int>((begin + b) % draws);
@@ -134,9 +112,10 @@ Result<MaskedBound> masked_bound(const MaskedModel& model, const Windows& window
             int hits = 0;
             for (int place = 1; place <= places; ++place) {
                 if (sequence[place] != model.mask_id) continue;
-                const Score scored = score(batch.answer(b, place), model.mask_id, clean[place]);
-                nats += scored.nats;
-                hits += scored.hit;
+                const auto answer = batch.answer(b, place, clean[place]);
+                if (!answer) return tl::unexpected<Error>(answer.error());
+                nats += answer->nats;
+                hits += answer->opinion.top_id[0] == clean[place];
             }
             bound.windows[window] += nats / hidden[b] / draws;
             NoiseLevel& level = bound.levels[(static_cast<std::int64_t>(hidden[b]) * 20 + places - 1) / places - 1];
@@ -150,7 +129,6 @@ Result<MaskedBound> masked_bound(const MaskedModel& model, const Windows& window
         level.loss /= level.draws;
         level.accuracy /= level.draws;
     }
-    if (auto ok = check(bound.windows); !ok) return tl::unexpected<Error>(ok.error());
     if (options.progress) options.progress(total, total);
     return bound;
 }
@@ -171,7 +149,7 @@ Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const W
             sequence[0] = windows.ids(begin + b)[0];
         }
         for (int left = places; left > 0; --left) {
-            if (options.progress && !options.progress(done, total)) return given_up();
+            if (options.progress) options.progress(done, total);
             std::fill(hidden.begin(), hidden.end(), left);
             if (auto ok = batch.predict(count, hidden, places); !ok) return tl::unexpected<Error>(ok.error());
             for (int b = 0; b < count; ++b) {
@@ -181,12 +159,14 @@ Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const W
                 double highest = 0, nats = 0;
                 for (int place = 1; place <= places; ++place) {
                     if (sequence[place] != model.mask_id) continue;
-                    const Score scored = score(batch.answer(b, place), model.mask_id, clean[place]);
-                    const double surety = order == RevealOrder::confidence ? scored.confidence : scored.margin;
-                    if (next >= 0 && !(surety > highest)) continue;
+                    const auto answer = batch.answer(b, place, clean[place]);
+                    if (!answer) return tl::unexpected<Error>(answer.error());
+                    const Opinion& seen = answer->opinion;
+                    const double surety = grade(order == RevealOrder::confidence ? seen.confidence : seen.margin);
+                    if (next >= 0 && surety <= highest) continue;
                     next = place;
                     highest = surety;
-                    nats = scored.nats;
+                    nats = answer->nats;
                     if (order == RevealOrder::left_to_right) break;
                 }
                 result[begin + b] += nats / places;
@@ -195,7 +175,6 @@ Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const W
             done += count;
         }
     }
-    if (auto ok = check(result); !ok) return tl::unexpected<Error>(ok.error());
     if (options.progress) options.progress(total, total);
     return result;
 }

@@ -43,8 +43,8 @@ private:
     std::vector<int> numbers_;
 };
 
-/// Told of passes done and to do, in sequences; false gives up.
-using EvaluationProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
+/// Told of passes done and to do, in sequences.
+using EvaluationProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
 struct EvaluationOptions {
     int draws = 16;  // per window
@@ -68,7 +68,8 @@ struct MaskedBound {
 /// The NELBO of a masked model by its k-stratified form (Uria et al. 2014; Shi et al. 2024): per draw, k uniform over
 /// 1 .. L, a uniform subset of k scored places hidden, the mean cross-entropy of the hidden ones; the mean of that is the
 /// bound per character. The draws of a window are spread evenly over k, those of all windows too; the same seed hides the
-/// same places for every model, so that differences between models are paired. Fails when given up.
+/// same places for every model, so that differences between models are paired. Fails where
+/// the model's answers are no numbers.
 Result<MaskedBound> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options);
 
 /// A rule that says which place is revealed next, from the model's answers alone.
@@ -77,8 +78,8 @@ enum class RevealOrder { left_to_right, confidence, margin };
 inline constexpr std::array<std::string_view, 3> reveal_order_names = {"left-to-right", "confidence", "margin"};
 
 /// The exact negative log-likelihood per window, in nats per character, of the model that reveals one place a pass by a
-/// deterministic rule: by the chain rule, as the rule sees revealed characters only. L passes per window. Fails when given
-/// up.
+/// deterministic rule: by the chain rule, as the rule sees revealed characters only. L passes per window. Ties,
+/// and sureties less than 2^-16 apart count as such, go to the lowest place.
 Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const Windows& windows, RevealOrder order,
                                                const EvaluationOptions& options);
 

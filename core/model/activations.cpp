@@ -1,20 +1,23 @@
 #include "core/model/activations.h"
 
+#include <cstdint>
+#include <string>
+
 namespace folio {
 
 namespace {
 
-/// Hands out consecutive arrays; with base null it only adds up their size.
+/// Hands out consecutive arrays; with base null it only adds up their size, in 64 bits on every target.
 struct Layout {
     char* base;
-    std::size_t used = 0;
+    std::uint64_t used = 0;
 
-    float* floats(std::size_t count) {
+    float* floats(std::uint64_t count) {
         char* at = base ? base + used : nullptr;
         used += (count * sizeof(float) + 63) / 64 * 64;
         return reinterpret_cast<float*>(at);
     }
-    Matrix matrix(int rows, int cols) { return {floats(static_cast<std::size_t>(rows) * cols), rows, cols}; }
+    Matrix matrix(int rows, int cols) { return {floats(static_cast<std::uint64_t>(rows) * cols), rows, cols}; }
 };
 
 void lay_out(Activations& a, Layout& layout, const ModelConfig& config, int rows, bool training) {
@@ -32,8 +35,8 @@ void lay_out(Activations& a, Layout& layout, const ModelConfig& config, int rows
         }
         block.input = training && i > 0 ? layout.matrix(rows, d) : stream;
         block.qkv = layout.matrix(rows, 3 * d);
-        block.inverse_rms = training ? layout.floats(static_cast<std::size_t>(rows) * 2 * config.n_head) : nullptr;
-        block.log_sum_exp = training ? layout.floats(static_cast<std::size_t>(rows) * config.n_head) : nullptr;
+        block.inverse_rms = training ? layout.floats(static_cast<std::uint64_t>(rows) * 2 * config.n_head) : nullptr;
+        block.log_sum_exp = training ? layout.floats(static_cast<std::uint64_t>(rows) * config.n_head) : nullptr;
         block.attended = layout.matrix(rows, d);
         block.middle = training ? layout.matrix(rows, d) : stream;
         block.hidden = layout.matrix(rows, config.d_ff);
@@ -55,7 +58,8 @@ Result<void> Activations::reserve(Ops& ops, const ModelConfig& config, int rows,
     lay_out(*this, sizes, config, rows, training);
     storage_ = {};
     reserved_ = 0;
-    auto storage = ops.allocate(sizes.used);
+    if (sizes.used > PTRDIFF_MAX) return fail("A pass of " + std::to_string(rows) + " places does not fit in memory; choose fewer.");
+    auto storage = ops.allocate(static_cast<std::size_t>(sizes.used));
     if (!storage) return tl::unexpected(storage.error());
     storage_ = std::move(*storage);
     reserved_ = rows;

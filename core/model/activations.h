@@ -20,7 +20,7 @@ struct Activations {
         Matrix hidden;          // [R, d_ff] max(0, z)^2
     };
 
-    Matrix embedded;  // [R, d_model] before its norm; training only
+    Matrix embedded;  // [R, d_model] before its norm; kept apart in training only
     std::vector<Block> blocks;
     Matrix output;    // [R, d_model] the residual stream after the last block
     Matrix normed;    // [R, d_model] scratch: the input of a product

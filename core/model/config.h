@@ -25,7 +25,7 @@ struct ModelConfig {
 };
 
 /// Refuses what no model can be: a size below 1 or absurdly large, heads that do not divide d_model or have an odd
-/// width, an eps that is not a small positive number.
+/// width, an eps that is not a small positive number, a pass that would not fit in memory.
 Result<void> validate(const ModelConfig& config);
 
 }  // namespace folio

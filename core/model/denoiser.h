@@ -46,8 +46,15 @@ public:
 private:
     Denoiser() = default;
 
+    /// A weight and where it begins in the arenas of parameters and gradients.
+    struct Layer {
+        Weight weight;
+        std::size_t offset = 0;
+
+        Matrix in(float* arena) const { return {arena + offset, weight.out, weight.in}; }
+    };
     struct Block {
-        Weight qkv, attention_out, up, down;
+        Layer qkv, attention_out, up, down;
     };
 
     Ops* ops_ = nullptr;
@@ -57,13 +64,13 @@ private:
     Storage embeddings_;                 // inference only: a copy of token_emb | time_emb
     Storage rope_;                       // [max_length, head_dim] = cos | sin
     std::vector<Block> blocks_;
-    Weight head_;
+    Layer head_;
     Activations activations_;
     Storage input_;  // ids | time_row of predict
     // What backward needs to know of the last forward pass.
     const int* ids_ = nullptr;
     const int* time_row_ = nullptr;
-    int batch_ = 0, length_ = 0;
+    int length_ = 0;
     ForwardNoise noise_;
 
     const float* embedding() const { return training_ ? parameters_ : embeddings_.as<float>(); }

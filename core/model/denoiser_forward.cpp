@@ -52,25 +52,21 @@ Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const flo
 }
 
 Result<void> Denoiser::pack(const float* parameters) {
-    const int d = config_.d_model;
-    // The list of tensors says where each one begins; q, k and v are one weight, begun at q.
+    // The layers in the order of the list of tensors; q, k and v are one weight, begun at q.
+    std::vector<Layer*> layers;
+    for (Block& block : blocks_) {
+        layers.insert(layers.end(), {&block.qkv, nullptr, nullptr, &block.attention_out, &block.up, &block.down});
+    }
+    layers.push_back(&head_);
     Result<void> status;
     std::size_t n = 0;
     for_each_tensor(config_, [&](const TensorSpec& tensor) {
         if (!status || tensor.kind == TensorKind::embedding) return;
-        const float* values = parameters + tensor.offset;
-        if (tensor.kind == TensorKind::head) {
-            status = ops_->pack(head_, values, tensor.rows, tensor.cols, training_);
-            return;
-        }
-        Block& block = blocks_[n / 6];
-        switch (n++ % 6) {
-            case 0: status = ops_->pack(block.qkv, values, 3 * d, d, training_); break;
-            case 3: status = ops_->pack(block.attention_out, values, tensor.rows, tensor.cols, training_); break;
-            case 4: status = ops_->pack(block.up, values, tensor.rows, tensor.cols, training_); break;
-            case 5: status = ops_->pack(block.down, values, tensor.rows, tensor.cols, training_); break;
-            default: break;
-        }
+        Layer* layer = layers[n++];
+        if (!layer) return;
+        const bool first_of_three = tensor.kind == TensorKind::matrix && !layers[n];
+        layer->offset = tensor.offset;
+        status = ops_->pack(layer->weight, parameters + tensor.offset, (first_of_three ? 3 : 1) * tensor.rows, tensor.cols, training_);
     });
     return status;
 }
@@ -96,7 +92,6 @@ Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch,
     if (auto room = reserve(batch, length); !room) return tl::unexpected(room.error());
     ids_ = ids;
     time_row_ = time_row;
-    batch_ = batch;
     length_ = length;
     noise_ = noise;
 
@@ -115,18 +110,18 @@ Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch,
         const Matrix& next = layer + 1 < config_.n_layer ? a.blocks[layer + 1].input : a.output;
 
         ops_->norm(a.normed, block.input, eps);
-        ops_->linear(block.qkv, a.normed, weights.qkv, {});
+        ops_->linear(block.qkv, a.normed, weights.qkv.weight, {});
         ops_->rope_norm(block.qkv, rope_.as<float>(), block.inverse_rms, heads(), eps);
         ops_->attention(block.attended, block.qkv, block.log_sum_exp, heads());
-        ops_->linear(block.middle, block.attended, weights.attention_out,
+        ops_->linear(block.middle, block.attended, weights.attention_out.weight,
                      {Epilogue::Kind::residual, block.input, dropout(layer, 0)});
 
         ops_->norm(a.normed, block.middle, eps);
-        ops_->linear(block.hidden, a.normed, weights.up, {Epilogue::Kind::relu2, {}, {}});
-        ops_->linear(next, block.hidden, weights.down, {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
+        ops_->linear(block.hidden, a.normed, weights.up.weight, {Epilogue::Kind::relu2, {}, {}});
+        ops_->linear(next, block.hidden, weights.down.weight, {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
     }
     ops_->norm(a.normed, a.output, eps);
-    ops_->linear(a.logits, a.normed, head_, {});
+    ops_->linear(a.logits, a.normed, head_.weight, {});
     return a.logits;
 }
 

@@ -71,6 +71,8 @@ void CpuOps::over_rows(int rows, F&& f) {
 template <class Finish>
 void CpuOps::product(gemm::Operand a, int rows, const void* packed, int cols, int depth, Finish&& finish) {
     if (rows == 0) return;
+    // Where part `i` of `parts` equal parts begins.
+    const auto share = [](int all, int i, int parts) { return static_cast<int>(static_cast<std::int64_t>(all) * i / parts); };
     // Cut into groups of panels first, so that a weight is read once; into more blocks of rows where panels are few.
     const int width = parallel_.width(), jobs = width == 1 ? 1 : 2 * width;
     const int panels = gemm::panels(product_, cols), tiles = gemm::divide_up(rows, product_.rows);
@@ -80,9 +82,10 @@ void CpuOps::product(gemm::Operand a, int rows, const void* packed, int cols, in
     if (!grow_workers(gemm::scratch_bytes(product_, gemm::divide_up(tiles, blocks) * product_.rows, depth))) return;
     parallel_.each(blocks * groups, [&](int index, int worker) {
         const int block = index / groups, group = index % groups;
-        const int first = tiles * block / blocks * product_.rows, last = std::min(rows, tiles * (block + 1) / blocks * product_.rows);
+        const int first = share(tiles, block, blocks) * product_.rows;
+        const int last = std::min(rows, share(tiles, block + 1, blocks) * product_.rows);
         gemm::multiply_block(product_, workers_[worker].data, a.from_lane(first), last - first, packed, cols, depth,
-                             panels * group / groups, panels * (group + 1) / groups,
+                             share(panels, group, groups), share(panels, group + 1, groups),
                              [&](float* sums, int stride, int row, int count, int col, int width) {
                                  finish(sums, stride, first + row, count, col, width);
                              });

@@ -75,7 +75,7 @@ void CpuTrainingOps::dropout_backward(Matrix out, Matrix dx, const Dropout& drop
     });
 }
 
-void CpuTrainingOps::embed_backward(float* dtable, int, float* dtime, Matrix dout, const int* ids, const int* time_row, int length) {
+void CpuTrainingOps::embed_backward(float* dtable, float* dtime, Matrix dout, const int* ids, const int* time_row, int length) {
     constexpr int columns = 32;
     parallel_.each(gemm::divide_up(dout.cols, columns), [&](int chunk, int) {
         const int first = chunk * columns, n = std::min(columns, dout.cols - first);
@@ -108,7 +108,7 @@ void CpuTrainingOps::cross_entropy(Matrix dlogits, float* loss, Matrix logits, c
             for (int j = 0; j < n; ++j)
                 if (j != excluded && !(logit[j] <= top)) top = logit[j];
             if (d != logit) std::memcpy(d, logit, sizeof(float) * n);
-            if (excluded >= 0) d[excluded] = top - 100.f;
+            if (excluded >= 0) d[excluded] = -std::numeric_limits<float>::infinity();
             const float total = kernels_.exp_sum(d, n, 1.f, -top);
             loss[r] = weights[r] * (std::log(total) + top - right);
             kernels_.scale(d, d, n, weights[r] / total);

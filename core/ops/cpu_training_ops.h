@@ -20,7 +20,7 @@ public:
     void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
                             const Heads& heads) override;
     void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) override;
-    void embed_backward(float* dtable, int vocab_size, float* dtime, Matrix dout, const int* ids, const int* time_row,
+    void embed_backward(float* dtable, float* dtime, Matrix dout, const int* ids, const int* time_row,
                         int length) override;
     void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                        int excluded) override;

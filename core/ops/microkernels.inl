@@ -1,6 +1,6 @@
 // The one source of every micro-kernel set. An instruction set's file defines
 //   FOLIO_SET (namespace and name), FOLIO_LANES (floats per vector), FOLIO_TILE_ROWS, FOLIO_TILE_VECTORS (register tile),
-//   FOLIO_DEPTH_BLOCK, and FOLIO_MADD(a, b, c) where a fused multiply-add has to be asked for,
+//   FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, and FOLIO_MADD(a, b, c) where a fused multiply-add has to be asked for,
 // and includes this. No std:: code is instantiated here: the linker might keep the copy made for the widest set.
 
 #include <cstddef>
@@ -70,7 +70,7 @@ inline void store_part(float* p, Floats v, int n) {
     for (int i = 0; i < n; ++i) p[i] = x[i];
 }
 
-/// Calls f(i, count, load, store) over n elements, whole vectors first.
+/// out = f(in) over n elements, vector by vector.
 template <class F>
 inline void map(float* out, const float* in, int n, F f) {
     int i = 0;

@@ -57,8 +57,6 @@ struct Matrix {
     Matrix(float* data, int rows, int cols, int stride) : data(data), rows(rows), cols(cols), stride(stride) {}
 
     float* row(int i) const { return data + static_cast<std::ptrdiff_t>(i) * stride; }
-    Matrix columns(int first, int count) const { return {data + first, rows, count, stride}; }
-    Matrix rows_from(int first, int count) const { return {row(first), count, cols, stride}; }
 };
 
 /// The matrix [out, in] of a linear layer, packed as the backend's products like it. Made by `Ops::pack`.
@@ -138,7 +136,7 @@ inline Storage::~Storage() {
     if (ops_ && data_) ops_->release(data_);
 }
 
-/// One pass of decoupled AdamW (Loshchilov & Hutter 2019) over a range of the parameter arena, with its EMA.
+/// One pass of decoupled AdamW (Loshchilov & Hutter 2019) over a range of the parameter arena.
 struct AdamW {
     float lr = 0, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f, weight_decay = 0;
     float correction1 = 1, correction2 = 1;  // 1 - beta^step
@@ -175,7 +173,7 @@ public:
     /// out = dx times the dropout mask of the forward pass.
     virtual void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) = 0;
     /// dtable[ids[r]] += dout[r]; dtime[time_row[r / length]] += dout[r] where dtime is not null. Split over columns.
-    virtual void embed_backward(float* dtable, int vocab_size, float* dtime, Matrix dout, const int* ids,
+    virtual void embed_backward(float* dtable, float* dtime, Matrix dout, const int* ids,
                                 const int* time_row, int length) = 0;
     /// Per row: loss[r] = weights[r] * -log softmax(logits[r])[targets[r]] with column `excluded` (-1: none) left out, and
     /// dlogits[r] its gradient, 0 where weights[r] is 0. dlogits may be logits.
@@ -187,7 +185,7 @@ public:
     virtual void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
                                 const int* counts, const float* row_weights, int batch, int length, int mask_id,
                                 std::uint64_t seed, std::uint32_t step) = 0;
-    /// *result = sum of squares (f64 accumulation in a fixed order).
+    /// *result = sum of squares, in a fixed order: f64 over short runs of f32.
     virtual void squared_norm(double* result, const float* data, std::size_t count) = 0;
     /// parameters, moment1, moment2 updated by gradient * (*scale).
     virtual void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,

@@ -29,8 +29,6 @@ struct View {
     View(T* data, int rows, int cols, int stride) : data(data), rows(rows), cols(cols), stride(stride) {}
 
     T& operator()(int row, int col) const { return data[static_cast<std::ptrdiff_t>(row) * stride + col]; }
-    View columns(int first, int count) const { return {data + first, rows, count, stride}; }
-    View rows_from(int first, int count) const { return {&(*this)(first, 0), count, cols, stride}; }
 };
 
 /// What comparisons look at: the part of a number that is not the infinitesimal of a complex step.

@@ -1,6 +1,7 @@
 #include "core/process/masked.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -41,6 +42,7 @@ void mask_places(std::span<int> ids, int count, int mask_id, std::uint64_t seed,
 }
 
 int time_row(double t, int time_rows) {
+    assert(time_rows > 0);
     const int row = static_cast<int>(std::ceil(time_rows * t - 1e-6)) - 1;
     return std::clamp(row, 0, time_rows - 1);
 }

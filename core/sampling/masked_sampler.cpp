@@ -51,8 +51,9 @@ MaskedSampler::MaskedSampler(MaskedModel model, SamplingRequest request)
     : model_(std::move(model)), request_(std::move(request)) {}
 
 Result<MaskedSampler> MaskedSampler::create(MaskedModel model, SamplingRequest request) {
-    if (auto ok = validate(request.options); !ok) return tl::unexpected<Error>(ok.error());
+    request.options.length = static_cast<int>(request.given.size());
     if (request.given.empty()) return fail("There is no text to sample: its length is 0.");
+    if (auto ok = validate(request.options); !ok) return tl::unexpected<Error>(ok.error());
     const std::size_t length = request.given.size();
     if (!request.text.empty() && request.text.size() != length) {
         return fail("The text to go into noise must be as long as the text to come out of it.");

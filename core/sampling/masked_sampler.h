@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/process/masked.h"
+#include "core/process/opinion.h"
 #include "core/sampling/draw.h"
 #include "core/sampling/sampler.h"
 #include "core/sampling/unmasking.h"

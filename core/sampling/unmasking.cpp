@@ -4,14 +4,11 @@
 #include <cmath>
 
 #include "core/base/philox.h"
+#include "core/process/opinion.h"
 
 namespace folio {
 
 namespace {
-
-/// Scores on a grid of 2^-16: what lies closer together differs by rounding alone. In a text without any character every
-/// place truly ties, and the order of a machine's sums must not decide there.
-double grade(double score) { return std::floor(score * 65536 + 0.5); }
 
 /// Sorts by the grade of `score`, highest first.
 template <class Score>

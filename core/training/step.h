@@ -15,7 +15,7 @@ struct Recipe {
     int steps = 5000;
     int batch = 32;
     int seq_len = 256;
-    int rows_per_pass = 1024;        // a batch goes through in passes of at most this many rows: memory, not mathematics
+    int rows_per_pass = 1024;       // a batch goes through in passes of at most this many rows: memory, and the last digits
     MaskedLoss loss = MaskedLoss::mean;
     float nelbo_share = 0.f;        // the last share of the steps uses the NELBO's own weights instead
     float lr = 1e-2f;               // AdamW: embeddings and head, and the matrices too where muon_lr is 0
@@ -47,7 +47,7 @@ struct StepReport {
 /// Step n is a function of state n and the recipe alone, so a resumed run equals one never stopped.
 class Trainer {
 public:
-    /// `text`: ids without [MASK], longer than seq_len. Parameters are drawn from the seed (spec section 3).
+    /// `text`: ids without [MASK], seq_len of them at least. Parameters are drawn from the seed (spec section 3).
     static Result<Trainer> create(Ops& ops, TrainingOps& training, const ModelConfig& config, const ProcessConfig& process,
                                   const Recipe& recipe, std::span<const int> text);
 

@@ -14,7 +14,7 @@ using nlohmann::json;
 /// Builds the tree from the parser's events, and stops at the first thing it does not like.
 class Builder {
 public:
-    explicit Builder(std::string_view what) : what_(what) {}
+    Builder(std::string_view what, std::size_t most_values) : what_(what), most_values_(most_values) {}
 
     bool null() { return add(nullptr) != nullptr; }
     bool boolean(bool value) { return add(value) != nullptr; }
@@ -41,11 +41,10 @@ public:
 
 private:
     static constexpr std::size_t deepest = 16;
-    static constexpr std::size_t most_values = 1 << 17;
 
     json* add(json value) {
-        if (++values_ > most_values) {
-            refuse("holds more than " + std::to_string(most_values) + " values");
+        if (++values_ > most_values_) {
+            refuse("holds more than " + std::to_string(most_values_) + " values");
             return nullptr;
         }
         json* place = &root;
@@ -75,6 +74,7 @@ private:
     }
 
     std::string_view what_;
+    std::size_t most_values_;
     std::vector<json*> open_;
     json* member_ = nullptr;
     std::size_t values_ = 0;
@@ -82,14 +82,14 @@ private:
 
 }  // namespace
 
-Result<json> parse_json(std::string_view text, std::string_view what) {
+Result<json> parse_json(std::string_view text, std::string_view what, std::size_t most_values) {
     // The parser takes a NUL for the end of the text and skips a byte-order mark; neither is JSON.
     const auto nul = text.find('\0');
     if (nul != text.npos || text.substr(0, 3) == "\xEF\xBB\xBF") {
         return fail(std::string(what) + " is not valid JSON near byte " +
                     std::to_string(nul == text.npos ? 1 : nul + 1));
     }
-    Builder builder(what);
+    Builder builder(what, most_values);
     if (!json::sax_parse(text.begin(), text.end(), &builder)) return fail(std::move(builder.sentence));
     return std::move(builder.root);
 }

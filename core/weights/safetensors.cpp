@@ -6,7 +6,6 @@
 #include <cassert>
 #include <cstring>
 
-#include "core/base/bit_cast.h"
 #include "core/base/text.h"
 #include "core/weights/json.h"
 
@@ -231,15 +230,15 @@ float from_f16(std::uint16_t bits) {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000) << 16;
     const std::uint32_t exponent = bits >> 10 & 0x1F;
     const std::uint32_t fraction = bits & 0x3FF;
-    if (exponent == 0x1F) return bit_cast<float>(sign | 0x7F800000 | fraction << 13);
-    if (exponent > 0) return bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
-    if (fraction == 0) return bit_cast<float>(sign);
+    if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000 | fraction << 13);
+    if (exponent > 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
+    if (fraction == 0) return std::bit_cast<float>(sign);
     // Subnormal, fraction * 2^-24: the leading one moves to the hidden bit.
     const auto shift = static_cast<std::uint32_t>(std::countl_zero(fraction)) - 21;
-    return bit_cast<float>(sign | (113 - shift) << 23 | (fraction << shift & 0x3FF) << 13);
+    return std::bit_cast<float>(sign | (113 - shift) << 23 | (fraction << shift & 0x3FF) << 13);
 }
 
-float from_bf16(std::uint16_t bits) { return bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 
 namespace {
 
@@ -252,7 +251,7 @@ std::uint32_t shift_right(std::uint32_t value, std::uint32_t shift) {
 }  // namespace
 
 std::uint16_t to_f16(float value) {
-    const auto bits = bit_cast<std::uint32_t>(value);
+    const auto bits = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF;
     std::uint32_t half;
     if (magnitude > 0x7F800000) {
@@ -270,7 +269,7 @@ std::uint16_t to_f16(float value) {
 }
 
 std::uint16_t to_bf16(float value) {
-    const auto bits = bit_cast<std::uint32_t>(value);
+    const auto bits = std::bit_cast<std::uint32_t>(value);
     if ((bits & 0x7FFFFFFF) > 0x7F800000) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
     return static_cast<std::uint16_t>(shift_right(bits, 16));
 }

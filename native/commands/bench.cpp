@@ -115,7 +115,8 @@ void BenchCommand::execute() const {
     }
     std::vector<int> input(text.begin(), text.begin() + passed_length);
     mask_places(input, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
-    const std::vector<int> time_rows(config.time_rows > 0 ? 1 : 0, time_row(0.5, config.time_rows));
+    std::vector<int> time_rows;
+    if (config.time_rows > 0) time_rows.push_back(time_row(0.5, config.time_rows));
 
     const std::vector<Way> all = ways();
     const int most_threads = threads > 0 ? threads : physical_cores();

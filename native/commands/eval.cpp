@@ -58,7 +58,6 @@ void EvalCommand::execute() const {
         options.progress = [&progress, what = std::move(what)](std::int64_t done, std::int64_t total) {
             progress.show(static_cast<double>(done) / static_cast<double>(total),
                           fmt::format("{}: {} of {} passes over a window", what, done, total));
-            return true;
         };
     };
     measure("bound");

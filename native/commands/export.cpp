@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "native/commands/commands.h"
 #include "native/failure.h"
@@ -13,6 +14,7 @@ namespace {
 
 struct ExportCommand {
     std::string weights, dtype, out;
+    bool as_json = false;
 
     void execute() const {
         if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
@@ -23,6 +25,10 @@ struct ExportCommand {
         write_file(out, [&](const ByteSink& sink) {
             return write_model(model, dtype == "f16" ? Dtype::f16 : Dtype::f32, sink);
         });
+        if (as_json) {
+            const std::string bytes = read_file(out, "the weights file");
+            fmt::print("{}\n", nlohmann::ordered_json{{"file", out}, {"bytes", bytes.size()}, {"sha256", sha256(bytes)}}.dump());
+        }
     }
 };
 
@@ -34,6 +40,7 @@ void add_export(CLI::App& program) {
     add_text(command, "--weights", options->weights, "weights file");
     add_choice(command, "--dtype", {"f32", "f16", "int8"}, options->dtype, "element type");
     add_text(command, "--out", options->out, "file to write");
+    command.add_flag("--json", options->as_json, "what was written as JSON");
     command.callback([options] { options->execute(); });
 }
 

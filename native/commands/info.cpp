@@ -41,11 +41,11 @@ void InfoCommand::execute() const {
     for (const TensorView& tensor : tensors.tensors) {
         list.push_back({{"name", tensor.name}, {"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}});
     }
+    // Escaped to ASCII: no character out of the file reaches the terminal as it is.
     if (as_json) {
-        fmt::print("{}\n", report.dump());
+        fmt::print("{}\n", report.dump(-1, ' ', true));
         return;
     }
-    // Escaped to ASCII: no character out of the file reaches the terminal as it is.
     for (const auto& [key, value] : report.items()) {
         if (key != "tensors") fmt::print("{:<11} {}\n", key, value.dump(-1, ' ', true));
     }

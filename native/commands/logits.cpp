@@ -15,9 +15,12 @@
 namespace folio {
 namespace {
 
+using nlohmann::ordered_json;
+
 struct LogitsCommand {
     std::string weights, text, ids_file, out;
     double t = -1;  // not given
+    bool as_json = false;
     DeviceOptions device;
 
     void execute() const;
@@ -30,7 +33,7 @@ struct Rows {
 
 /// Rows of ids out of a JSON file: [[1, 2], [3, 4]], all of one length.
 Rows read_ids(const std::string& path, int vocab_size) {
-    const auto parsed = unwrap(parse_json(read_file(path, "the file of ids"), "the file of ids"));
+    const auto parsed = unwrap(parse_json(read_file(path, "the file of ids"), "the file of ids", SIZE_MAX));
     const auto refuse = [](const std::string& why) { stop("the file of ids " + why); };
     if (!parsed.is_array() || parsed.empty() || !parsed[0].is_array() || parsed[0].empty()) {
         refuse("holds no rows of ids; write them like [[1, 2, 3], [4, 5, 6]]");
@@ -92,12 +95,14 @@ void LogitsCommand::execute() const {
             const std::span<const int> ids(rows.ids.data() + static_cast<std::size_t>(row) * length, length);
             // Without --t the noise is what the row shows.
             const double masked = static_cast<double>(std::count(ids.begin(), ids.end(), model.process.mask_id));
-            const int time = time_row(t < 0 ? masked / static_cast<double>(length) : t, config.time_rows);
-            unwrap(denoiser.predict(ids, std::span(&time, config.time_rows > 0 ? 1 : 0), 1, rows.length, logits));
+            std::vector<int> time;
+            if (config.time_rows > 0) time.push_back(time_row(t < 0 ? masked / static_cast<double>(length) : t, config.time_rows));
+            unwrap(denoiser.predict(ids, time, 1, rows.length, logits));
             if (auto written = sink(std::as_bytes(std::span(logits))); !written) return written;
         }
         return {};
     });
+    if (as_json) fmt::print("{}\n", ordered_json{{"file", out}, {"shape", {rows.batch, rows.length, config.vocab_size}}}.dump());
 }
 
 }  // namespace
@@ -111,6 +116,7 @@ void add_logits(CLI::App& program) {
     add_number(command, "--t", 0, 1, [o = options.get()](double t) { o->t = t; },
                "mask probability, for models with a time embedding [share of [MASK] in a row]");
     add_text(command, "--out", options->out, "NumPy file for float32 [batch, positions, vocab_size]");
+    command.add_flag("--json", options->as_json, "what was written as JSON");
     add_device_options(command, options->device);
     command.callback([options] { options->execute(); });
 }

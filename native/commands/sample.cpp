@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -95,7 +96,6 @@ SamplingRequest SampleCommand::request(const ModelFile& model) const {
         request.given.resize(static_cast<std::size_t>(options.length), -1);
     }
     const auto length = static_cast<int>(request.given.size());
-    request.options.length = length;
     for (const std::string& text : edits) {
         auto edit = parse_edit(text, length, [&](char32_t character) -> Result<int> {
             const int id = vocabulary.id(character);
@@ -167,7 +167,9 @@ void SampleCommand::execute() const {
             look(frame);
         }
         if (animate) animation.finish();
-        const std::string text = model.vocabulary.decode(frame.id);
+        const std::string decoded = model.vocabulary.decode(frame.id);
+        // A file tells bytes apart, a terminal obeys them.
+        const std::string text = ::isatty(STDOUT_FILENO) == 1 ? tame(decoded) : decoded;
         if (as_json) {
             results.push_back({{"text", text},
                                {"sample", i},

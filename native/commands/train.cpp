@@ -36,9 +36,19 @@ private:
     fs::path folder() const;
     Checkpoint fresh(const Text& text, const fs::path& folder) const;
     Checkpoint resumed(const Text& text, const fs::path& folder) const;
+    void report(RunEnd end, const RunPosition& at, const fs::path& folder) const;
 };
 
 fs::path checkpoint_in(const fs::path& folder) { return folder / "checkpoint.safetensors"; }
+
+/// A word of a command line for a shell.
+std::string shell_word(const std::string& word) {
+    constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-";
+    if (word.find_first_not_of(plain) == word.npos) return word;
+    std::string quoted = "'";
+    for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    return tame(quoted + "'");
+}
 
 void set_sizes(json& settings, const Size& size) {
     settings["n-layer"] = size.n_layer;
@@ -68,9 +78,10 @@ json spell_out_sizes(json given) {
 }
 
 Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
-    if (fs::exists(checkpoint_in(folder)) || fs::exists(folder / "metrics.jsonl")) {
+    std::error_code unknown;
+    if (fs::exists(checkpoint_in(folder), unknown) || fs::exists(folder / "metrics.jsonl", unknown)) {
         wrong_usage(fmt::format("{} holds a run already; go on with it by --resume or choose another folder with --out",
-                                quote(folder.string())));
+                                quote_path(folder)));
     }
     const json wanted = spell_out_sizes(given);
     Checkpoint start;
@@ -87,7 +98,7 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
                                {"seq-len", config.seq_len}});
         for (const char* size : {"n-layer", "d-model", "n-head"}) {
             if (wanted.contains(size) && wanted[size] != start.settings[size]) {
-                wrong_usage(fmt::format("{} has --{} {}, not {}; leave the option out", quote(init), size,
+                wrong_usage(fmt::format("{} has --{} {}, not {}; leave the option out", quote_path(init), size,
                                         start.settings[size].dump(), wanted[size].dump()));
             }
         }
@@ -113,8 +124,8 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
 
 Checkpoint TrainCommand::resumed(const Text& text, const fs::path& folder) const {
     if (!init.empty()) wrong_usage("--init begins a new run and --resume goes on with one; leave one of them out");
-    if (!fs::exists(checkpoint_in(folder))) {
-        stop(fmt::format("{} holds no checkpoint to resume from; name the run's folder with --out", quote(folder.string())));
+    if (std::error_code unknown; !fs::exists(checkpoint_in(folder), unknown)) {
+        stop(fmt::format("{} holds no checkpoint to resume from; name the run's folder with --out", quote_path(folder)));
     }
     Checkpoint start = read_checkpoint(checkpoint_in(folder));
     if (start.text_checksum != text.checksum) {
@@ -124,15 +135,17 @@ Checkpoint TrainCommand::resumed(const Text& text, const fs::path& folder) const
     for (const auto& [name, value] : wanted.items()) {
         // A new total of steps is how a run is prolonged, and how often to look is free; all else would make another run.
         const bool free = name == "steps" || name == "patience" || name.ends_with("-every");
+        // Whoever prolongs a run that stopped early means it.
+        if (name == "steps" || name == "patience") start.position.validations_since_best = 0;
         if (!free && start.settings.value(name, json()) != value) {
             wrong_usage(fmt::format("the run in {} was begun with --{} {}; leave the option out or start another run",
-                                    quote(folder.string()), name,
+                                    quote_path(folder), name,
                                     start.settings.value(name, json()).dump()));
         }
         start.settings[name] = value;
     }
     if (start.settings["steps"].get<int>() < start.position.step) {
-        wrong_usage(fmt::format("the run in {} has done {} steps already; --steps is the total", quote(folder.string()),
+        wrong_usage(fmt::format("the run in {} has done {} steps already; --steps is the total", quote_path(folder),
                                 start.position.step));
     }
     return start;
@@ -152,63 +165,8 @@ fs::path TrainCommand::folder() const {
     return fs::path("runs") / ("masked-" + size);
 }
 
-void TrainCommand::execute() {
-    if (given.value("preset", "masked") != "masked") {
-        wrong_usage("this version trains masked models only; use --preset masked");
-    }
-    const fs::path folder = this->folder();
-    const std::string shown = quote(folder.string());
-    if (resume && !fs::is_directory(folder)) {
-        stop(fmt::format("there is no folder {} to resume from; name the run's folder with --out", shown));
-    }
-    std::optional<FolderLock> lock;
-    if (resume) lock.emplace(folder);
-    const Text text = load_text(data);
-    Checkpoint start = resume ? resumed(text, folder) : fresh(text, folder);
-
-    if (resume && device.precision == "auto") device.precision = start.settings["precision"];
-    Device computer(device, true);
-    const std::string precision = computer.precision() == Precision::bf16 ? "bf16" : "f32";
-    if (resume && start.settings["precision"] != precision) {
-        wrong_usage(fmt::format("the run in {} was begun with --precision {}; leave the option out or start another run",
-                                shown, start.settings["precision"].get<std::string>()));
-    }
-    start.settings["precision"] = precision;
-    if (resume && start.kernels != computer.kernels().name) {
-        notice(fmt::format("The run was begun on {} kernels; on {} its numbers differ in the last digits.",
-                   start.kernels, computer.kernels().name));
-    }
-    start.kernels = computer.kernels().name;
-
-    const TextData characters = encode_text(text, start.model.vocabulary);
-    const auto needed = static_cast<std::size_t>(start.model.config.seq_len) + 1;
-    if (characters.train().size() < needed || characters.validation().size() < needed) {
-        stop(fmt::format("the text is too short: training and validation need {} characters each, but it has {} and {}; "
-                         "give a longer text or a shorter --seq-len",
-                         needed, characters.train().size(), characters.validation().size()));
-    }
-    const int steps = start.settings["steps"];
-    if (start.position.step == steps) {
-        notice(fmt::format("The run has all its {} steps already; prolong it with --steps.", steps));
-        return;
-    }
-    if (!resume) {
-        make_folder(folder);
-        lock.emplace(folder);
-    }
-    notice(fmt::format("Training {} parameters in {}: {}.", parameter_count(start.model.config),
-               shown, computer.describe()));
-    TrainingRun training(computer, characters, std::move(start), folder);
-    const RunEnd end = training.run();
-    const RunPosition& at = training.position();
-    if (end == RunEnd::interrupted) {
-        notice(fmt::format("Stopped after step {}; go on with: folio train --resume --out {}{}", at.step,
-                   shown, data.empty() ? "" : " --data " + quote(data)));
-        throw Failure{130, ""};
-    }
-    if (end == RunEnd::stopped_early) {
-        notice(fmt::format("Stopped early: no better validation since step {}.", at.best_step));
-    }
+/// The outcome on stdout.
+void TrainCommand::report(RunEnd end, const RunPosition& at, const fs::path& folder) const {
     if (as_json) {
         const auto best = [&]() -> json {
             if (at.best_step == 0) return nullptr;
@@ -223,8 +181,71 @@ void TrainCommand::execute() {
     } else {
         fmt::print("{} steps in {}; best validation {:.4f} nats/character after step {}: {}\n", at.step,
                    duration(at.elapsed_s), at.best_nll, at.best_step,
-                   quote((folder / "best.safetensors").string()));
+                   quote_path(folder / "best.safetensors"));
     }
+}
+
+void TrainCommand::execute() {
+    if (given.value("preset", "masked") != "masked") {
+        wrong_usage("this version trains masked models only; use --preset masked");
+    }
+    const fs::path folder = this->folder();
+    const std::string shown = quote_path(folder);
+    if (std::error_code unknown; resume && !fs::is_directory(folder, unknown)) {
+        stop(fmt::format("there is no folder {} to resume from; name the run's folder with --out", shown));
+    }
+    std::optional<FolderLock> lock;
+    if (resume) lock.emplace(folder);
+    const Text text = load_text(data);
+    Checkpoint start = resume ? resumed(text, folder) : fresh(text, folder);
+
+    const bool precise = device.precision != "auto";
+    if (resume && !precise) device.precision = start.settings["precision"];
+    if (resume && !precise && device.precision == "bf16" && !Device::has_bf16()) {
+        wrong_usage(fmt::format("the run in {} was begun with bf16 products, which this machine does not have; go on with "
+                                "--precision f32",
+                                shown));
+    }
+    Device computer(device, true);
+    const std::string precision = computer.precision() == Precision::bf16 ? "bf16" : "f32";
+    if (resume && (start.kernels != computer.kernels().name || start.settings["precision"] != precision)) {
+        notice(fmt::format("The run was begun with {} products on {} kernels; with {} on {} its numbers differ.",
+                           start.settings["precision"].get<std::string>(), start.kernels, precision, computer.kernels().name));
+    }
+    start.settings["precision"] = precision;
+    start.kernels = computer.kernels().name;
+
+    const TextData characters = encode_text(text, start.model.vocabulary);
+    const auto needed = static_cast<std::size_t>(start.model.config.seq_len) + 1;
+    if (characters.train().size() < needed || characters.validation().size() < needed) {
+        stop(fmt::format("the text is too short: training and validation need {} characters each, but it has {} and {}; "
+                         "give a longer text or a shorter --seq-len",
+                         needed, characters.train().size(), characters.validation().size()));
+    }
+    const int steps = start.settings["steps"];
+    if (start.position.step == steps) {
+        notice(fmt::format("The run has all its {} steps already; prolong it with --steps.", steps));
+        report(RunEnd::done, start.position, folder);
+        return;
+    }
+    if (!resume) {
+        make_folder(folder);
+        lock.emplace(folder);
+    }
+    notice(fmt::format("Training {} parameters in {}: {}.", parameter_count(start.model.config),
+               shown, computer.describe()));
+    TrainingRun training(computer, characters, std::move(start), folder);
+    const RunEnd end = training.run();
+    const RunPosition& at = training.position();
+    if (end == RunEnd::interrupted) {
+        notice(fmt::format("Stopped after step {}; go on with: folio train --resume --out {}{}", at.step,
+                           shell_word(folder.string()), data.empty() ? "" : " --data " + shell_word(data)));
+        throw Failure{130, ""};
+    }
+    if (end == RunEnd::stopped_early) {
+        notice(fmt::format("Stopped early: no better validation since step {}.", at.best_step));
+    }
+    report(end, at, folder);
 }
 
 }  // namespace
@@ -268,6 +289,7 @@ void add_train(CLI::App& program) {
     choice("loss", {"mean", "nelbo"}, "what a hidden place counts: all alike, or as the NELBO weighs it [mean]");
     number("nelbo-share", 0, 1, help("last share of the steps that uses --loss nelbo", "nelbo-share"));
     number("short-windows", 0, 1, help("share of the steps on shorter windows", "short-windows"));
+    integer("rows-per-pass", 1, 1 << 24, help("places that go through at once: memory", "rows-per-pass"));
     add_seed(command, "--seed", [&given](std::uint64_t value) { given["seed"] = value; }, help("seed", "seed"));
     integer("checkpoint-every", 1, most_steps, help("steps between checkpoints", "checkpoint-every"));
     integer("eval-every", 1, most_steps, help("steps between validations", "eval-every"));

@@ -53,7 +53,7 @@ void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
 
 Checkpoint read_checkpoint(const fs::path& path) {
     const auto refuse = [&](const std::string& why) {
-        stop(fmt::format("the checkpoint {} cannot be used: {}", quote(path.string()), why));
+        stop(fmt::format("the checkpoint {} cannot be used: {}", quote_path(path), why));
     };
     const std::string bytes = read_file(path, "the checkpoint", std::size_t{16} << 30);
     const SafetensorsFile file = unwrap(read_safetensors(std::as_bytes(std::span(bytes))), "the checkpoint");

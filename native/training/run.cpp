@@ -35,7 +35,7 @@ std::string rate(double per_second) {
 
 /// Drops the lines that tell of steps after `step`, and one that was cut short.
 void truncate_metrics(const fs::path& path, int step) {
-    if (!fs::exists(path)) return;
+    if (std::error_code unknown; !fs::exists(path, unknown)) return;
     const std::string content = read_file(path, "the metrics file");
     std::string kept;
     for (std::size_t begin = 0; begin < content.size();) {
@@ -81,10 +81,17 @@ RunEnd TrainingRun::run() {
     RunEnd end = RunEnd::done;
     const int patience = checkpoint_.settings.at("patience");
     const auto due = [&](const char* what) { return every(what) > 0 && at_.step % every(what) == 0; };
-    while (at_.step < recipe_.steps) {
+    while (at_.step < recipe_.steps || at_.step != saved_step_) {
+        if (at_.step == recipe_.steps) {
+            save_checkpoint();  // or a step back, from where it goes on
+            continue;
+        }
         if (ctrl_c.asked()) end = RunEnd::interrupted;
         if (patience > 0 && at_.validations_since_best >= patience) end = RunEnd::stopped_early;
-        if (end != RunEnd::done) break;
+        if (end != RunEnd::done) {
+            if (at_.step != saved_step_) save_checkpoint();
+            break;
+        }
 
         const Clock::time_point step_begin = Clock::now();
         const StepReport report = unwrap(trainer_->run(at_.step));
@@ -117,7 +124,6 @@ RunEnd TrainingRun::run() {
         }
         if (due("checkpoint-every")) save_checkpoint();
     }
-    if (at_.step != saved_step_) save_checkpoint();
     return end;
 }
 
@@ -182,7 +188,7 @@ std::string TrainingRun::sample() {
     MaskedSampler sampler = unwrap(MaskedSampler::create(masked_model(denoiser, checkpoint_.model.process), request));
     while (!sampler.done()) unwrap(sampler.step());
     const std::string text = checkpoint_.model.vocabulary.decode(sampler.frame().id);
-    progress_.say(fmt::format("--- a sample after {} steps\n{}\n---", at_.step, text));
+    progress_.say(fmt::format("--- a sample after {} steps\n{}\n---", at_.step, tame(text)));
     return text;
 }
 
@@ -199,13 +205,22 @@ void TrainingRun::log(bool validated, const std::optional<std::string>& sample) 
     const fs::path path = folder_ / "metrics.jsonl";
     std::ofstream file(path, std::ios::app);
     file << entry.dump() << '\n' << std::flush;
-    if (!file) stop(fmt::format("{} cannot be written; make room and go on with --resume", quote(path.string())));
+    if (!file) stop(fmt::format("{} cannot be written; make room and go on with --resume", quote_path(path)));
     at_.loss_sum = 0;
     at_.loss_count = 0;
     if (validated) progress_.say(fmt::format("step {}  validation {:.4f} nats/character", at_.step, *val_nll_));
 }
 
+bool TrainingRun::sound() {
+    Denoiser denoiser = make_denoiser(device_.ops(), checkpoint_.model.config, state().parameters);
+    const Windows windows = unwrap(Windows::of(data_.validation(), checkpoint_.model.config.seq_len, 1));
+    EvaluationOptions options;
+    options.draws = 1;
+    return masked_bound(masked_model(denoiser, checkpoint_.model.process), windows, options).has_value();
+}
+
 void TrainingRun::save_checkpoint() {
+    if (!sound()) return roll_back();
     at_.elapsed_s = elapsed();
     checkpoint_.position = at_;
     state();

@@ -30,7 +30,7 @@ public:
 
 private:
     void start_trainer(const Trainer::State& state);
-    /// Back to the last checkpoint with a lower learning rate, as a loss or gradient was not finite.
+    /// Back to the last checkpoint with a lower learning rate, as numbers were not finite.
     void roll_back();
     /// The trainer's state at this step, fetched once.
     const Trainer::State& state();
@@ -42,6 +42,10 @@ private:
     void show_progress();
     /// A setting in steps.
     int every(const char* what) const { return checkpoint_.settings.at(what); }
+    /// Whether a pass with these parameters gives numbers: an update too large shows only in the next pass, and a
+    /// checkpoint must not hold it.
+    bool sound();
+    /// Rolls back instead where the state is not sound.
     void save_checkpoint();
     void save_model(const char* name);
     double elapsed() const;

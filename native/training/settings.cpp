@@ -25,6 +25,7 @@ json default_settings() {
             {"ema", number(recipe.ema)},
             {"dropout", number(recipe.dropout)},
             {"short-windows", number(recipe.short_windows)},
+            {"rows-per-pass", recipe.rows_per_pass},
             {"seed", recipe.seed},
             {"log-every", 10},
             {"eval-every", 250},
@@ -50,6 +51,7 @@ Recipe to_recipe(const json& settings) {
     recipe.ema = number("ema");
     recipe.dropout = number("dropout");
     recipe.short_windows = number("short-windows");
+    recipe.rows_per_pass = settings.at("rows-per-pass");
     recipe.seed = settings.at("seed");
     return recipe;
 }

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <array>
+#include <span>
+
+namespace folio {
+
+/// softmax of one row of logits at temperature 1 with id `excluded` ([MASK]; -1: none) left out, that is 0. One fixed
+/// order and our own exp, so that every target gets the same bits. False where a logit is not finite.
+bool softmax(std::span<const float> logits, int excluded, std::span<double> probability);
+
+/// What one pass says about one place, all at temperature 1.
+struct Opinion {
+    static constexpr int runners = 4;
+
+    double confidence = 0;  // probability of the likeliest character
+    double margin = 0;      // its lead over the second
+    double entropy = 0;     // nats
+    std::array<int, runners> top_id{-1, -1, -1, -1};  // the likeliest, -1 where the vocabulary is smaller
+    std::array<float, runners> top_probability{};
+};
+
+/// Ties go to the lowest id.
+Opinion opinion(std::span<const double> probability, int excluded);
+
+/// A score on a grid of 2^-16, by which orders of revealing compare: what lies closer together differs by rounding alone.
+/// In a text without any character every place truly ties, and the order of a machine's sums must not decide there.
+double grade(double score);
+
+}  // namespace folio
