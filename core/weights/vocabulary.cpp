@@ -75,14 +75,23 @@ int Vocabulary::id(char32_t character) const {
     return found != ids_.end() && found->first == character ? found->second : -1;
 }
 
+Result<int> Vocabulary::encode(char32_t character) const {
+    const int found = id(character);
+    if (found < 0) return fail("the model's vocabulary has no " + named(character));
+    return found;
+}
+
 Result<std::vector<int>> Vocabulary::encode(std::string_view text) const {
     std::vector<int> ids;
     ids.reserve(text.size());
     const auto read = for_each_character(text, "the text", [&](char32_t code, std::size_t position) -> Result<void> {
-        ids.push_back(id(code));
-        if (ids.back() >= 0) return {};
-        return fail("the model's vocabulary has no " + named(code) + ", which the text holds at position " +
-                    std::to_string(position) + " (counted from 0); leave it out or write it otherwise");
+        const auto id = encode(code);
+        if (!id) {
+            return fail(id.error().sentence + ", which the text holds at position " + std::to_string(position) +
+                        " (counted from 0); leave it out or write it otherwise");
+        }
+        ids.push_back(*id);
+        return {};
     });
     if (!read) return tl::unexpected(read.error());
     return ids;

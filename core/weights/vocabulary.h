@@ -29,6 +29,8 @@ public:
     /// The id of a character; -1 if no id has it.
     int id(char32_t character) const;
 
+    /// The same, or the sentence that refuses it.
+    Result<int> encode(char32_t character) const;
     /// The ids of a text. Fails on text that is not UTF-8 and names the first character that no id has.
     Result<std::vector<int>> encode(std::string_view text) const;
     std::string decode(std::span<const int> ids) const;

@@ -8,6 +8,7 @@
 
 #include "core/base/text.h"
 #include "core/sampling/masked_sampler.h"
+#include "core/sampling/request.h"
 #include "native/animation.h"
 #include "native/commands/commands.h"
 #include "native/failure.h"
@@ -40,72 +41,18 @@ private:
     SamplingRequest request(const ModelFile& model) const;
 };
 
-/// The ids of what stands on the command line; a character that the model does not know is wrong usage.
-std::vector<int> encode(const Vocabulary& vocabulary, const std::string& text, const char* option) {
-    auto ids = vocabulary.encode(text);
-    if (!ids) wrong_usage(fmt::format("{}: {}", option, ids.error().sentence));
-    return std::move(*ids);
-}
-
-/// The text's ids, -1 for each mark.
-std::vector<int> encode_with_gaps(const Vocabulary& vocabulary, const std::string& text, const std::string& mark) {
-    std::vector<int> ids;
-    for (std::size_t begin = 0;;) {
-        const std::size_t end = text.find(mark, begin);
-        const std::vector<int> known = encode(vocabulary, text.substr(begin, end - begin), "--text");
-        ids.insert(ids.end(), known.begin(), known.end());
-        if (end == text.npos) return ids;
-        ids.push_back(-1);
-        begin = end + mark.size();
-    }
-}
-
-/// Whether a text is one code point of UTF-8.
-bool is_one_character(const std::string& text) {
-    std::size_t end = 0;
-    char32_t code;
-    return !text.empty() && decode_utf8(text, end, code) && end == text.size();
-}
-
 SamplingRequest SampleCommand::request(const ModelFile& model) const {
-    SamplingRequest request;
-    request.options = options;
-    const Vocabulary& vocabulary = model.vocabulary;
-    if (infill) {
-        if (!is_one_character(mark)) wrong_usage("--mark takes one character");
-        request.given = encode_with_gaps(vocabulary, text, mark);
-        if (request.given.empty()) wrong_usage("--text is empty; write a text with gaps, such as \"To be, or ____ to be\"");
-    }
+    RequestWords words{prompt, {}, mark, {}, edits};
+    if (infill) words.text = text;
     if (noised) {
-        request.text = encode(vocabulary, from_text, "--from-text");
-        if (request.text.empty()) wrong_usage("--from-text is empty; write the text that is to go into noise");
         if (!infill && (sized || !prompt.empty())) {
             wrong_usage("--from-text brings its own text; leave --prompt and --length out");
         }
-        if (infill && request.text.size() != request.given.size()) {
-            wrong_usage(fmt::format("--from-text has {} characters and --text {}; they must be as many",
-                                    request.text.size(), request.given.size()));
-        }
-        if (!infill) request.given.assign(request.text.size(), -1);
-    } else if (!infill) {
-        request.given = encode(vocabulary, prompt, "--prompt");
-        if (static_cast<int>(request.given.size()) > options.length) {
-            wrong_usage(fmt::format("--prompt has {} characters, more than --length {}; ask for a longer text",
-                                    request.given.size(), options.length));
-        }
-        request.given.resize(static_cast<std::size_t>(options.length), -1);
+        words.from_text = from_text;
     }
-    const auto length = static_cast<int>(request.given.size());
-    for (const std::string& text : edits) {
-        auto edit = parse_edit(text, length, [&](char32_t character) -> Result<int> {
-            const int id = vocabulary.id(character);
-            if (id < 0) return fail(fmt::format("the model's vocabulary has no {}", named(character)));
-            return id;
-        });
-        if (!edit) wrong_usage(edit.error().sentence);
-        request.edits.push_back(*edit);
-    }
-    return request;
+    auto request = read_request(words, options, [&](char32_t character) { return model.vocabulary.encode(character); });
+    if (!request) wrong_usage(request.error().sentence);
+    return std::move(*request);
 }
 
 /// A step as a line of JSON, the same that the page saves.

@@ -15,6 +15,7 @@
 #include "core/model/parameters.h"
 #include "core/ops/cpu_ops.h"
 #include "core/sampling/masked_sampler.h"
+#include "core/sampling/request.h"
 #include "core/weights/json.h"
 #include "core/weights/model_file.h"
 #include "web/wasm/parallel.h"
@@ -139,43 +140,23 @@ Result<std::uint64_t> read_seed(const json& value) {
     return fail("The seed must be a whole number from 0 to 18446744073709551615.");
 }
 
-/// The text that `key` holds; empty where it is missing.
-Result<std::string> read_text(const json& request, const char* key) {
+/// The text that `key` holds; `otherwise` where it is missing.
+Result<std::string> read_text(const json& request, const char* key, const char* otherwise = "") {
     const auto found = request.find(key);
-    if (found == request.end()) return std::string();
+    if (found == request.end()) return std::string(otherwise);
     if (const auto* text = found->get_ptr<const std::string*>()) return *text;
     return fail(std::string("The option ") + key + " must be a text.");
 }
 
-Result<int> encode(char32_t character) {
-    const int id = model->file.vocabulary.id(character);
-    if (id < 0) return fail("The model's vocabulary has no " + named(character) + "; leave it out or write it otherwise.");
-    return id;
-}
-
-/// Ids of a text whose gaps, written `mark`, are open.
-Result<std::vector<int>> read_gaps(std::string_view text, std::string_view mark) {
-    std::size_t end = 0;
-    char32_t gap = 0, character = 0;
-    if (mark.empty() || !decode_utf8(mark, end, gap) || end != mark.size()) return fail("The mark must be one character.");
-    std::vector<int> ids;
-    for (std::size_t position = 0; position < text.size();) {
-        if (!decode_utf8(text, position, character)) return fail("The text is not UTF-8.");
-        const auto id = character == gap ? Result<int>(-1) : encode(character);
-        if (!id) return tl::unexpected(id.error());
-        ids.push_back(*id);
-    }
-    return ids;
-}
+Result<int> encode(char32_t character) { return model->file.vocabulary.encode(character); }
 
 /// A request under the option names of `folio sample` and `folio infill`; unknown keys are ignored.
-Result<SamplingRequest> read_request(std::string_view text) {
+Result<SamplingRequest> request_of(std::string_view text) {
     const auto parsed = parse_json(text, "the request");
     if (!parsed) return tl::unexpected(parsed.error());
     if (!parsed->is_object()) return fail("The request must be a JSON object.");
 
-    SamplingRequest request;
-    SamplingOptions& options = request.options;
+    SamplingOptions options;
     for (const SamplingOption& option : sampling_options) {
         const auto found = parsed->find(option.name);
         if (found == parsed->end()) continue;
@@ -194,39 +175,25 @@ Result<SamplingRequest> read_request(std::string_view text) {
         options.sampler = *kind;
     }
 
+    RequestWords words;
+    const auto prompt = read_text(*parsed, "prompt"), mark = read_text(*parsed, "mark", "_");
+    if (!prompt || !mark) return tl::unexpected(prompt ? mark.error() : prompt.error());
+    words.prompt = *prompt;
+    words.mark = *mark;
     if (parsed->contains("text")) {
-        const auto fixed = read_text(*parsed, "text");
-        const auto mark = parsed->contains("mark") ? read_text(*parsed, "mark") : std::string("_");
-        if (!fixed || !mark) return tl::unexpected(fixed ? mark.error() : fixed.error());
-        auto given = read_gaps(*fixed, *mark);
-        if (!given) return tl::unexpected(given.error());
-        request.given = std::move(*given);
-    } else {
-        const auto prompt = read_text(*parsed, "prompt");
-        if (!prompt) return tl::unexpected(prompt.error());
-        auto given = model->file.vocabulary.encode(*prompt);
-        if (!given) return tl::unexpected(given.error());
-        if (given->size() > static_cast<std::size_t>(options.length)) {
-            return fail("The prompt has more characters than the text; choose a length of at least " +
-                        std::to_string(given->size()) + ".");
-        }
-        request.given = std::move(*given);
-        request.given.resize(options.length, -1);
+        const auto gaps = read_text(*parsed, "text");
+        if (!gaps) return tl::unexpected(gaps.error());
+        words.text = *gaps;
     }
-
-    options.length = static_cast<int>(request.given.size());
-
     if (const auto edits = parsed->find("edit"); edits != parsed->end()) {
         if (!edits->is_array()) return fail("The option edit must be a list of texts.");
-        for (const json& item : *edits) {
-            const auto* written = item.get_ptr<const std::string*>();
+        for (const json& edit : *edits) {
+            const auto* written = edit.get_ptr<const std::string*>();
             if (!written) return fail("The option edit must be a list of texts.");
-            const auto edit = parse_edit(*written, options.length, encode);
-            if (!edit) return tl::unexpected(edit.error());
-            request.edits.push_back(*edit);
+            words.edits.push_back(*written);
         }
     }
-    return request;
+    return read_request(words, options, encode);
 }
 
 json describe_defaults() {
@@ -294,7 +261,7 @@ EXPORT(folio_describe) const char* folio_describe() {
 /// Begins a sample as the JSON request says. 0, or 1 after a failure; the sample before is then still there.
 EXPORT(folio_start) int folio_start(const char* request) {
     if (!model) return failed({"There is no model yet."});
-    auto wanted = read_request(request);
+    auto wanted = request_of(request);
     if (!wanted) return failed(wanted.error());
     auto made = MaskedSampler::create(masked_model(*model->denoiser, model->file.process), std::move(*wanted));
     if (!made) return failed(made.error());
