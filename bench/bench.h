@@ -18,28 +18,7 @@
 /// What the benches share. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best set first.
 namespace folio::bench {
 
-/// One way to compute: a set of kernels and what its products multiply.
-struct Way {
-    const Microkernels* kernels;
-    Precision precision;
-
-    std::string name() const {
-        return std::string(kernels->name) + (precision == Precision::bf16 ? "/bf16" : "/f32");
-    }
-};
-
-/// All that this machine has, or those of the set that FOLIO_KERNELS forces. A set with bf16 products is not repeated with
-/// its f32 ones, which are those of the set below it.
-inline std::vector<Way> ways() {
-    std::vector<Way> result;
-    const Microkernels* forced = forced_kernels();
-    for (const Microkernels* set : available_microkernels()) {
-        if (forced && set != forced) continue;
-        if (set->bf16) result.push_back({set, Precision::bf16});
-        if (!set->bf16 || forced) result.push_back({set, Precision::f32});
-    }
-    return result;
-}
+inline std::string name_of(const Way& way) { return std::string(way.kernels->name) + "/" + way.products(); }
 
 /// Thread counts: one, and one per physical core.
 inline std::set<int> widths() { return {1, physical_cores()}; }

@@ -19,7 +19,7 @@ double pass_flops(const ModelConfig& config) {
 
 void add_model(const Size& size, const Way& way, int width) {
     const ModelConfig& config = size.config;
-    const std::string suffix = std::string("/") + size.name + "/" + way.name() + "/" + std::to_string(width);
+    const std::string suffix = std::string("/") + size.name + "/" + name_of(way) + "/" + std::to_string(width);
     const auto random_denoiser = [config](Ops& ops) {
         return make_denoiser(ops, config, random_values(parameter_count(config), 0.1));
     };

@@ -15,7 +15,7 @@ void add_step(const Size& size, bool muon, const Way& way, int width) {
     recipe.seq_len = length;
     recipe.short_windows = 0;
     if (!muon) recipe.muon_lr = 0;
-    const std::string name = std::string("step/") + size.name + (muon ? "/muon/" : "/adamw/") + way.name() + "/" + std::to_string(width);
+    const std::string name = std::string("step/") + size.name + (muon ? "/muon/" : "/adamw/") + name_of(way) + "/" + std::to_string(width);
     add(name, [=](benchmark::State& state) {
         OpenMpParallel parallel(width);
         CpuTrainingOps ops(parallel, *way.kernels, way.precision);

@@ -8,7 +8,9 @@
 #include "native/failure.h"
 
 namespace folio {
+namespace {
 
+/// The set of kernels that FOLIO_KERNELS names, null where it names none.
 const Microkernels* forced_kernels() {
     const char* name = std::getenv("FOLIO_KERNELS");
     if (!name || !*name) return nullptr;
@@ -20,6 +22,19 @@ const Microkernels* forced_kernels() {
 const Microkernels* chosen_kernels() {
     const Microkernels* forced = forced_kernels();
     return forced ? forced : available_microkernels().front();
+}
+
+}  // namespace
+
+std::vector<Way> ways() {
+    std::vector<Way> result;
+    const Microkernels* forced = forced_kernels();
+    for (const Microkernels* set : available_microkernels()) {
+        if (forced && set != forced) continue;
+        if (set->bf16) result.push_back({set, Precision::bf16});
+        if (!set->bf16 || forced) result.push_back({set, Precision::f32});
+    }
+    return result;
 }
 
 bool Device::has_bf16() { return chosen_kernels()->bf16 != nullptr; }

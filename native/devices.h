@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/ops/cpu_training_ops.h"
 #include "native/openmp_parallel.h"
@@ -15,8 +16,17 @@ struct DeviceOptions {
     std::string precision = "auto";  // auto, f32, bf16
 };
 
-/// The set of kernels that FOLIO_KERNELS names, null where it names none; an unknown or unsupported name ends the command.
-const Microkernels* forced_kernels();
+/// One way to compute: a set of kernels and what its products multiply.
+struct Way {
+    const Microkernels* kernels;
+    Precision precision;
+
+    const char* products() const { return precision == Precision::bf16 ? "bf16" : "f32"; }
+};
+
+/// All ways of this machine, or those of the set that FOLIO_KERNELS forces; an unknown or unsupported name ends the command.
+/// A set with bf16 products is not repeated with its f32 ones, which are those of the set below it.
+std::vector<Way> ways();
 
 /// A device ready to compute.
 class Device {

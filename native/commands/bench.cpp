@@ -39,26 +39,6 @@ struct BenchCommand {
     void execute() const;
 };
 
-/// One way to compute: a set of kernels and what its products multiply.
-struct Way {
-    const Microkernels* kernels;
-    Precision precision;
-
-    const char* products() const { return precision == Precision::bf16 ? "bf16" : "f32"; }
-};
-
-/// All that this machine has, or those of the set that FOLIO_KERNELS forces.
-std::vector<Way> ways() {
-    std::vector<Way> result;
-    const Microkernels* forced = forced_kernels();
-    for (const Microkernels* set : available_microkernels()) {
-        if (forced && set != forced) continue;
-        if (set->bf16) result.push_back({set, Precision::bf16});
-        result.push_back({set, Precision::f32});
-    }
-    return result;
-}
-
 /// The model to time where no weights are given: `base`, with no tensor left at zero.
 ModelFile random_model() {
     ModelFile model;
