@@ -169,7 +169,8 @@ TEST_CASE("a set of kernels is forced by name") {
     const std::vector<std::string> arguments{"bench", "--weights", model, "--seconds", "0", "--json"};
     const Outcome portable = folio::test::folio(arguments, {"FOLIO_KERNELS=portable"});
     REQUIRE(portable.code == 0);
-    for (const json& result : json::parse(portable.out).at("results")) {
+    const json report = json::parse(portable.out);
+    for (const json& result : report.at("results")) {
         if (result.contains("kernels")) CHECK(result.at("kernels") == "portable");
     }
     expect_failure(folio::test::folio(arguments, {"FOLIO_KERNELS=abacus"}), 2);
