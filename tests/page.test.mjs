@@ -69,6 +69,22 @@ async function hurry(page) {
   await role(page, "combobox", "Speed").selectOption("as it comes");
 }
 
+/** Keeps every state, step and source that is shown from now on; `seen` gives them. In the page, or as its first script. */
+function watch() {
+  window.seen = [];
+  new MutationObserver(() => {
+    const { state, step, source } = document.querySelector("#stage")?.dataset ?? {};
+    if (state) window.seen.push({ state, step: Number(step), source });
+  }).observe(document, { subtree: true, childList: true, attributeFilter: ["data-state", "data-step", "data-source"] });
+}
+/** Weights that are slow to come. */
+async function late(route) {
+  await new Promise((wait) => setTimeout(wait, 1500));
+  await route.continue().catch(() => {});
+}
+
+const seen = (page) => page.evaluate(() => window.seen);
+
 /** Chooses places with the keyboard, as a reader without a mouse would. */
 async function choose(page, from, to) {
   const text = role(page, "textbox", "Text");
@@ -76,23 +92,62 @@ async function choose(page, from, to) {
   await page.keyboard.press("Control+Home");
   for (let row = 0; row < Math.floor(from / 32); ++row) await page.keyboard.press("ArrowDown");
   for (let column = 0; column < from % 32; ++column) await page.keyboard.press("ArrowRight");
-  for (let place = from; place <= to; ++place) await page.keyboard.press("Shift+ArrowRight");
+  // A row's end is a position of its own.
+  const rowEnds = Math.floor(Math.max(from, to) / 32) - Math.floor(from / 32);
+  for (let press = from; press <= to + rowEnds; ++press) await page.keyboard.press("Shift+ArrowRight");
   if (to >= from) await page.waitForSelector("#toolbar:not([hidden])");
 }
 
 test("a record plays first, and the live sample takes its place without a jump", async () => {
   const { page } = await visit("", {
-    // Weights that are slow to come.
-    prepare: (page) => page.route("**/*.safetensors*", async (route) => {
-      await new Promise((wait) => setTimeout(wait, 1500));
-      await route.continue();
-    }),
+    prepare: async (page) => {
+      await page.addInitScript(watch);
+      await page.route("**/*.safetensors*", late);
+    },
   });
   await until(page, { state: "recorded", source: "recorded" });
   await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) >= 2);
   assert.ok(await role(page, "progressbar", "Weights").isVisible());
   await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
   assert.equal(await role(page, "progressbar", "Weights").isVisible(), false);
+  await done(page);
+  const steps = (await seen(page)).map(({ step }) => step);
+  assert.deepEqual(steps, [...steps].sort((a, b) => a - b));
+});
+
+test("a sample asked for before the weights are here comes with them, also on a link's page", async () => {
+  const { page } = await visit(quick, { prepare: (page) => page.route("**/*.safetensors*", late) });
+  await until(page, { source: "recorded" });
+  await page.waitForSelector("#play-sign[d^=M]");
+  await role(page, "textbox", "Prompt").fill("JULIET:");
+  await role(page, "button", "Sample").click();
+  await until(page, { state: "loading" });
+  await done(page);
+  assert.ok((await verse(page)).startsWith("JULIET:"));
+});
+
+test("of two models that were chosen the last one comes", async () => {
+  const [shelf] = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8"));
+  const shelves = [shelf, { ...shelf, name: "other", version: "other" }];
+  const { page } = await visit(quick, {
+    prepare: async (page) => {
+      await page.route("**/weights/index.json", (route) => route.fulfill({ json: shelves }));
+      await page.route("**/*.safetensors?other", late);
+    },
+  });
+  await done(page);
+  await role(page, "button", "More settings").click();
+  const model = role(page, "combobox", "Model");
+  await role(page, "option", "other").waitFor({ state: "attached" });
+  const [asked] = await Promise.all([page.waitForRequest(/other/), model.selectOption("other")]);
+  await model.selectOption(shelf.name);
+  await page.waitForFunction(() => document.querySelector("#progress").hidden);
+  // The other one's time comes, and it keeps away.
+  await page.waitForTimeout(2500);
+  assert.ok(asked.failure());
+  await done(page);
+  assert.equal(await model.inputValue(), shelf.name);
+  assert.equal((await page.locator("#colophon").textContent()).split(":")[0], shelf.name);
 });
 
 test("without a script there is still a poem", async () => {
@@ -111,19 +166,64 @@ test("samples: the prompt is kept, the same seed gives the same text, another se
   const first = await verse(page);
   assert.equal([...first].length, 64);
   assert.ok(first.startsWith("ROMEO:"));
+  await page.evaluate(watch);
   await role(page, "button", "Sample").click();
   await done(page);
+  assert.ok((await seen(page)).some(({ state, step }) => state === "running" && step === 0));
   assert.equal(await verse(page), first);
   await role(page, "button", "More settings").click();
   await role(page, "textbox", "Seed").fill("8");
+  await role(page, "button", "Sample").click();
+  await done(page);
+  const other = await verse(page);
+  assert.ok(other.startsWith("ROMEO:"));
+  assert.notEqual(other, first);
   await role(page, "textbox", "Prompt").fill("JULIET:");
   await role(page, "button", "Sample").click();
-  await page.waitForFunction(() => document.querySelector("#verse").textContent.startsWith("JULIET:"));
   await done(page);
-  assert.notEqual((await verse(page)).slice(7), first.slice(7));
+  assert.ok((await verse(page)).startsWith("JULIET:"));
   assert.match(page.url(), /prompt=JULIET%3A.*seed=8/);
   await page.goBack();
+  await page.waitForFunction((text) => document.querySelector("#verse").textContent === text, other);
+  await page.goBack();
   await page.waitForFunction((text) => document.querySelector("#verse").textContent === text, first);
+});
+
+test("of samples that overtake one another the last one counts, and plays", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  const text = await verse(page);
+  for (const seed of [8, 9]) {
+    await page.evaluate((hash) => (location.hash = hash), quick.replace("seed=7", `seed=${seed}`));
+    await page.waitForFunction((name) => document.querySelector("#signature").textContent === name, `Seed ${seed}`);
+    await done(page);
+  }
+  await page.evaluate(() => {
+    for (const repeat of [false, false, true])
+      document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "s", repeat, bubbles: true, cancelable: true }));
+  });
+  await done(page);
+  assert.equal(await stage(page).getAttribute("data-step"), "8");
+  assert.equal(await page.locator("#signature").textContent(), "Seed 9");
+  // The one sample that came has one address.
+  for (let back = 0; back < 3; ++back) await page.evaluate(() => history.back());
+  await page.waitForFunction((name) => document.querySelector("#signature").textContent === name, "Seed 7");
+  await done(page);
+  assert.equal(await verse(page), text);
+});
+
+test("a sample that was stopped goes on, and every step is computed", async () => {
+  const { page } = await visit("#v=1&length=256&steps=256&sampler=confidence&step=1");
+  await until(page, { state: "paused", step: "1" });
+  await role(page, "combobox", "Speed").selectOption("4 a sec.");
+  await role(page, "button", "Play").click();
+  await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) >= 2);
+  await role(page, "button", "Stop").click();
+  await until(page, { state: "paused" });
+  await hurry(page);
+  await role(page, "button", "Play").click();
+  await until(page, { state: "done", step: "256" });
 });
 
 test("the same text with threads and without", async () => {
@@ -262,6 +362,19 @@ test("typing fixes letters, and a sample fills what lies between", async () => {
   assert.match(await page.locator("#command").textContent(), /^folio infill .*--text 'ROMEO:_{26}To be, or_{23}' --seed 7/);
 });
 
+test("a lane forks off behind an edit that was planned for later than the end", async () => {
+  const { page } = await visit(`${quick}&edit=100:noise:20-29`);
+  await done(page);
+  const text = await verse(page);
+  const step = await stage(page).getAttribute("data-step");
+  await page.keyboard.press("f");
+  await page.waitForFunction(() => document.querySelectorAll("#lane input").length === 2);
+  await until(page, { state: "done", step });
+  assert.equal(await page.getByRole("alert").count(), 0);
+  assert.equal(await verse(page), text);
+  assert.match(await page.locator("#command").textContent(), /--edit 8:noise:20-29$/);
+});
+
 test("keeps and releases letters, and opens places", async () => {
   const { page } = await visit(quick);
   await done(page);
@@ -316,15 +429,52 @@ test("the keyboard alone is enough", async () => {
   await page.keyboard.press("?");
   assert.ok(await page.locator("#shortcut-list").isVisible());
   // Every stop of the tabulator is visible and named.
-  await page.evaluate(() => document.body.focus());
-  for (let stop = 0; stop < 30; ++stop) {
+  const stops = new Set();
+  for (let stop = 0; stop < 60; ++stop) {
     await page.keyboard.press("Tab");
-    const named = await page.evaluate(() => {
+    const { name, visible } = await page.evaluate(() => {
       const { activeElement: element } = document;
-      return element === document.body || Boolean(element.getAttribute("aria-label") || element.textContent.trim() || element.labels?.length);
+      const label = element.labels?.[0]?.textContent;
+      const { width, height } = element.getBoundingClientRect();
+      return {
+        name: element === document.body ? "the end" : (element.getAttribute("aria-label") || label || element.textContent).trim(),
+        visible: element.checkVisibility({ visibilityProperty: true }) && width > 0 && height > 0,
+      };
     });
-    assert.ok(named);
+    assert.ok(name && visible, `${name} after ${[...stops].join(", ")}`);
+    stops.add(name);
   }
+  assert.ok(stops.size > 30, [...stops].join(", "));
+});
+
+test("what goes does not take the focus with it", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  const focused = () => page.evaluate(() => document.activeElement.id);
+  await choose(page, 20, 25);
+  await page.focus("#noise");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#toolbar", { state: "hidden" });
+  assert.equal(await focused(), "text");
+  await done(page);
+  await choose(page, 20, 25);
+  await page.focus("#keep");
+  await page.keyboard.press("Escape");
+  assert.equal(await focused(), "text");
+});
+
+test("an address that says nothing leaves the sample alone", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  await role(page, "textbox", "Prompt").fill("JULIET:");
+  await role(page, "button", "Sample").click();
+  await done(page);
+  await role(page, "link", "Folio").click();
+  await page.evaluate(() => (location.hash = ""));
+  await page.waitForTimeout(500);
+  await done(page);
+  assert.ok((await verse(page)).startsWith("JULIET:"));
 });
 
 test("the status region tells the end, with the verse", async () => {
@@ -400,8 +550,48 @@ test("an unknown character in the prompt is named, and the sheet stays", async (
   await role(page, "textbox", "Prompt").fill("Rom\u00e9o");
   await role(page, "button", "Sample").click();
   await page.waitForFunction(() => document.querySelector("[role=alert]").textContent.length > 10);
+  assert.match(await page.getByRole("alert").textContent(), /\u00e9/);
   await done(page);
   assert.equal(await verse(page), text);
+});
+
+test("a refused sample leaves the lanes and the address alone", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await page.keyboard.press("f");
+  await page.waitForFunction(() => document.querySelectorAll("#lane input").length === 2);
+  await page.waitForTimeout(400);
+  const address = page.url();
+  await role(page, "textbox", "Prompt").fill("Rom\u00e9o");
+  await role(page, "button", "Sample").click();
+  await page.getByRole("alert").waitFor();
+  await done(page);
+  assert.equal(await page.locator("#lane input").count(), 2);
+  assert.equal(page.url(), address);
+});
+
+test("a click lets the choice go", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await choose(page, 10, 14);
+  // As slow as a hand: the browser tells of the new selection before the button is up.
+  await page.locator("#text").click({ position: { x: 60, y: 40 }, delay: 200 });
+  await page.waitForSelector("#toolbar[hidden]", { state: "attached" });
+  await role(page, "region", "Biography").getByText(/row 2, column 3/).waitFor();
+});
+
+test("copies and cuts the sample's own letters", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  const text = await verse(page);
+  await choose(page, 28, 35);
+  await page.keyboard.press("Control+C");
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), text.slice(28, 36));
+  await page.keyboard.press("Control+X");
+  await page.waitForFunction(() => document.querySelector("#text").value.slice(28, 37) === "____\n____");
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), text.slice(28, 36));
+  await page.keyboard.press("Control+C");
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "________");
 });
 
 test("saves text, trace and picture", async () => {
@@ -421,10 +611,12 @@ test("saves text, trace and picture", async () => {
 });
 
 test("asked for stillness, nothing plays by itself", async () => {
-  const { page } = await visit("", { reducedMotion: "reduce" });
+  const { page } = await visit("", { reducedMotion: "reduce", prepare: (page) => page.addInitScript(watch) });
   await page.waitForSelector("#stage[data-source=live][data-state=done]", { timeout: 120000 });
   await page.waitForSelector(".settled");
   assert.equal(await role(page, "button", "Play").count(), 1);
+  const head = await stage(page).getAttribute("data-step");
+  assert.deepEqual((await seen(page)).filter(({ step }) => step > 0 && step < Number(head)), []);
 });
 
 test("a finished sample settles into verse that can be chosen from", async () => {

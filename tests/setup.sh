@@ -81,5 +81,6 @@ build() {
 
 # The WebAssembly modules and the page, into web/dist.
 build_page() {
-  install_npm_packages && build web all && quietly "Building the page" npm run --prefix web build
+  install_npm_packages && quietly "Checking the types of the page" npm run --prefix web check && build web all &&
+    quietly "Building the page" npm run --prefix web build
 }

@@ -12,7 +12,7 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 
 /** The sample that plays while the weights load. A rule fixes each place once, so that the record can be packed. */
-const recorded = { prompt: "ROMEO:", seed: "1623", sampler: "entropy" };
+const recorded = { prompt: "ROMEO:", seed: "2", sampler: "confidence", steps: 112, temperature: 0.5 };
 
 const { values } = parseArgs({ options: { wasm: { type: "string" }, weights: { type: "string" }, out: { type: "string" } } });
 const from = {
@@ -85,8 +85,8 @@ async function makeRecord({ file }) {
 
 /**
  * One string for each kind of figure, place by place and within a place step by step while it is open; a sign stands for a
- * whole number, "#" for 0, and "!" for the same as a step before. Probabilities are 63 times their root, entropies tenths of a
- * nat: finer than the eye, and a tenth of the bytes. src/record.ts reads it.
+ * whole number, "#" for 0, and "!" for the same as a step before, or a close neighbour of it where it is a measure. Probabilities
+ * are 63 times their root, entropies tenths of a nat: finer than the eye, and a tenth of the bytes. src/record.ts reads it.
  */
 function pack(frames, request, defaults, vocab) {
   const last = frames[frames.length - 1];
@@ -95,15 +95,16 @@ function pack(frames, request, defaults, vocab) {
   const fixedAt = Array.from(last.id, (_, place) => frames.findIndex((frame) => frame.id[place] >= 0));
   const sign = (number) => String.fromCharCode(35 + number);
   const root = (probability) => Math.min(63, Math.round(63 * Math.sqrt(probability)));
-  /** All places' series, each number of a series after the first either itself or "the same". */
-  const series = (at) => {
+  /** All places' series, each number of a series after the first either itself or "the same", which may be off by `slack`. */
+  const series = (at, slack = 0) => {
     let signs = "";
     for (let place = given; place < last.length; ++place) {
       let before;
       for (let step = 1; step <= fixedAt[place]; ++step) {
         const number = at(frames[step], place);
-        signs += number === before ? "!" : sign(number);
-        before = number;
+        const same = Math.abs(number - before) <= slack;
+        signs += same ? "!" : sign(number);
+        if (!same) before = number;
       }
     }
     return signs;
@@ -114,8 +115,8 @@ function pack(frames, request, defaults, vocab) {
     text: Array.from(last.id, (id) => characters[id]).join(""),
     probability: Array.from(last.probability, (probability) => sign(root(probability))).join(""),
     topIds: ranks.map((rank) => series((frame, place) => Math.max(0, frame.topId[4 * place + rank]))),
-    topProbabilities: ranks.map((rank) => series((frame, place) => root(frame.topProbability[4 * place + rank]))),
-    entropy: series((frame, place) => Math.min(90, Math.round(10 * frame.entropy[place]))),
+    topProbabilities: ranks.map((rank) => series((frame, place) => root(frame.topProbability[4 * place + rank]), 2)),
+    entropy: series((frame, place) => Math.min(90, Math.round(10 * frame.entropy[place])), 1),
   };
 }
 

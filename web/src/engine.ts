@@ -15,7 +15,7 @@ export interface Shelf {
 export interface Weights {
   /** As links name it; a visitor's own file has its checksum there once it is read. */
   name: string;
-  read(progress: (bytes: number) => void): Promise<ArrayBuffer>;
+  read(progress: (bytes: number) => void, signal?: AbortSignal): Promise<ArrayBuffer>;
 }
 
 export interface Order {
@@ -50,26 +50,37 @@ async function keep(cache: Cache, url: URL, bytes: ArrayBuffer): Promise<void> {
   }
 }
 
+/** The first digits of the SHA-256, which only secure contexts can tell. */
+async function digest(bytes: ArrayBuffer): Promise<string | undefined> {
+  const found = crypto.subtle && new Uint8Array(await crypto.subtle.digest("SHA-256", bytes), 0, 8);
+  return found && Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export function fromShelf(shelf: Shelf): Weights {
   return {
     name: shelf.name,
-    async read(progress) {
+    async read(progress, signal) {
       const url = new URL(`weights/${shelf.file}?${shelf.version}`, document.baseURI);
       const cache = await openCache();
       const cached = await cache?.match(url);
-      const response = cached ?? (await fetch(url));
+      const response = cached ?? (await fetch(url, { signal: signal ?? null }));
       if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
       const bytes = new Uint8Array(shelf.bytes);
       let filled = 0;
       for (const reader = response.body.getReader(); ; ) {
         const { done, value } = await reader.read();
-        if (done) break;
-        if (filled + value.length > bytes.length) throw new Error("longer than announced");
+        signal?.throwIfAborted();
+        if (done || filled + value.length > bytes.length) {
+          if (done && filled === bytes.length) break;
+          await cache?.delete(url);
+          throw new Error(done ? "cut short" : "longer than announced");
+        }
         bytes.set(value, filled);
         progress((filled += value.length));
       }
-      if (filled !== bytes.length) throw new Error("cut short");
-      if (cache && !cached) await keep(cache, url, bytes.buffer);
+      // What is kept under this address is kept for good, so it must be what the address says.
+      if (cache && !cached && [undefined, shelf.version].includes(await digest(bytes.buffer)))
+        await keep(cache, url, bytes.buffer);
       return bytes.buffer;
     },
   };
@@ -81,9 +92,7 @@ export function fromFile(file: File): Weights {
     name: stem,
     async read() {
       const bytes = await file.arrayBuffer();
-      // Only secure contexts can digest.
-      const digest = crypto.subtle && new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-      const hex = digest && Array.from(digest.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join("");
+      const hex = await digest(bytes);
       this.name = hex ? `${stem}@${hex}` : stem;
       return bytes;
     },
@@ -105,12 +114,14 @@ export class EngineHost {
   /** `onRestart` is told of a worker that trapped and has been replaced by one with the same weights. */
   constructor(private onRestart: (outOfMemory: boolean) => void) {}
 
-  /** Loads into a new worker, so that the old model serves on should the file be refused. */
-  async open(weights: Weights, threads: number, progress: (bytes: number) => void): Promise<Description> {
-    const file = await weights.read(progress);
+  /** Loads into a new worker, so that the old model serves on should the file be refused, or `signal` end the loading. */
+  async open(weights: Weights, threads: number, progress: (bytes: number) => void, signal?: AbortSignal): Promise<Description> {
+    const file = await weights.read(progress, signal);
+    signal?.throwIfAborted();
     const worker = new Worker(new URL("worker.js", document.baseURI), { type: "module" });
     try {
       const description = await new Promise<Description>((resolve, reject) => {
+        signal?.addEventListener("abort", () => reject(signal.reason));
         worker.onerror = () => reject(new EngineFailed("The engine did not arrive."));
         worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
           if (data.type === "loaded") resolve(data.description);
@@ -120,6 +131,7 @@ export class EngineHost {
         };
         worker.postMessage({ type: "load", file, threads } satisfies ToWorker, [file]);
       });
+      signal?.throwIfAborted();
       this.retire();
       this.worker = worker;
       this.weights = weights;

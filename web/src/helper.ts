@@ -3,8 +3,9 @@ import { importsOf, type HelperOrder } from "./wasm";
 
 self.onmessage = async ({ data }: MessageEvent<HelperOrder>) => {
   const { module, memory, stackTop, index } = data;
-  const { exports } = await WebAssembly.instantiate(module, importsOf(module, memory));
-  (exports.__stack_pointer as WebAssembly.Global).value = stackTop;
+  const instance = await WebAssembly.instantiate(module, importsOf(module, memory)).catch(() => undefined);
+  if (!instance) return self.postMessage("failed");
+  (instance.exports.__stack_pointer as WebAssembly.Global).value = stackTop;
   self.postMessage("ready");
-  (exports.folio_help as (index: number) => never)(index);
+  (instance.exports.folio_help as (index: number) => never)(index);
 };

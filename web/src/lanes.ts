@@ -104,9 +104,10 @@ export class Lane {
     this.states[frame.step] = state;
   }
 
-  text(step: number, open: string): string {
-    const frame = this.frames[step];
-    return Array.from(frame.id, (id) => (id < 0 ? open : this.vocabulary.character(id))).join("");
+  /** `open` stands for an open place; `among` takes a part, both its ends included. */
+  text(step: number, open: string, among = { from: 0, to: Infinity }): string {
+    const ids = this.frames[step].id.subarray(among.from, among.to + 1);
+    return Array.from(ids, (id) => (id < 0 ? open : this.vocabulary.character(id))).join("");
   }
 
   /** The step in which the letter that a place has at `step` was fixed; undefined where the place is open. */

@@ -41,6 +41,8 @@ class Page {
   private defaults: Request | undefined;
   private twin: Lane | undefined;
   private coming: Lane | undefined;
+  /** Whether the visitor asked for it here, not by an address: then it gets an address of its own. */
+  private comingAsked = false;
   private twinTimer = 0;
   private recordShown: Promise<void> | undefined;
   private touched = false;
@@ -53,6 +55,8 @@ class Page {
   private timer = 0;
   private lastTick = 0;
   private lastQuarter = 0;
+  /** The verse that has been read out last of this sample. */
+  private told = "";
   private beforeStory: { lane: Lane; step: number } | undefined;
   private addressTimer = 0;
   private refreshTimer = 0;
@@ -64,12 +68,12 @@ class Page {
     dropped: (name) => this.leaf.say(`Lane ${name} made room for the new one.`),
   });
 
-  private leaf = new Leaf();
+  private announcer = new Announcer();
+  private leaf = new Leaf(this.announcer);
   private library = new Library(this.engine, this.leaf, {
     loaded: (changed) => void this.loaded(changed),
     changed: () => this.refresh(),
   });
-  private announcer = new Announcer();
   private theme = new ThemeToggle(() => {
     this.sheet.resize();
     this.story.drawKey();
@@ -95,7 +99,11 @@ class Page {
   });
   private biography = new Biography({
     take: (place, step, character) => void this.take(place, step, character),
-    close: () => this.pin(-1),
+    close: (byKey) => {
+      // A tap shall not raise a keyboard.
+      if (byKey) this.sheet.focus();
+      this.pin(-1);
+    },
   });
   private controls = new Controls({
     sample: () => this.sample(),
@@ -143,7 +151,7 @@ class Page {
     this.readAddress();
     byId<HTMLButtonElement>("sample").disabled = !hasSimd();
     this.recordShown = this.showRecord();
-    await this.library.visit(this.asked?.weights);
+    await this.library.visit(this.asked);
   }
 
   private async showRecord(): Promise<void> {
@@ -153,7 +161,7 @@ class Page {
       this.defaults ??= recording.defaults;
       this.controls.setDefaults(this.defaults, [recording.lane.request.sampler]);
       this.controls.set({ ...(this.asked ? this.defaults : recording.lane.request), ...this.asked?.request });
-      this.session.playRecord(recording.lane);
+      this.session.show(recording.lane);
       this.lane = recording.lane;
       this.step = prefersStillness.matches ? recording.lane.head : 0;
       if (!prefersStillness.matches) this.play();
@@ -173,16 +181,21 @@ class Page {
     this.sheet.typable = true;
     const name = this.library.name!;
     const due = this.answeredBy === undefined || (this.asked?.weights === name && this.answeredBy !== name);
-    if (this.asked && due) this.answer(this.asked);
-    else if (this.queued) this.sample();
+    if (this.queued) {
+      // What the visitor asks for goes before what the address did.
+      this.answeredBy = name;
+      this.sample();
+    } else if (this.asked && due) this.answer(this.asked);
     else if (!this.record) this.begin(this.controls.request());
-    else if (this.lane?.live) {
+    else if (this.lane?.live && changed) {
       // What was on the sheet was another model's: the same request, by this one.
       const { edit: _, ...request } = this.lane.request;
-      if (changed) this.begin(request);
+      this.begin(request);
+    } else if (this.lane?.live) {
+      if (this.playing) this.session.goOn(this.lane);
     } else if (this.lane === this.record) {
       // The record's own sample, computed here: where it agrees it takes the record's place in mid-sentence.
-      this.twin = this.session.shadow(this.record.request, new Vocabulary(this.engine.description!.vocab));
+      this.twin = this.session.sample(this.record.request, new Vocabulary(this.engine.description!.vocab));
     }
   }
 
@@ -191,14 +204,15 @@ class Page {
     this.answeredBy = this.library.name;
     const vocabulary = new Vocabulary(this.engine.description!.vocab);
     const { request, unreadable } = requestOf(asked.request, this.defaults!, vocabulary);
-    if (unreadable.length) this.sayUnreadable([...asked.unreadable, ...unreadable]);
     this.controls.set(request);
     this.begin(request, asked);
+    if (unreadable.length) this.sayUnreadable([...asked.unreadable, ...unreadable]);
   }
 
   private restarted(outOfMemory: boolean): void {
     this.pause();
     this.library.restarted(outOfMemory);
+    if (this.queued && this.engine.description) this.sample();
     this.refresh();
   }
 
@@ -218,7 +232,8 @@ class Page {
       if (prefersStillness.matches && lane.finished && lane.computing) this.step = lane.head;
       this.schedule();
     }
-    if (!lane.computing && !lane.finished && this.step === lane.head) this.playing = false;
+    // While weights load, the new engine takes up what the old one left.
+    if (!lane.computing && !lane.finished && this.step === lane.head && !this.library.loading) this.playing = false;
     this.sayIfSlow();
     if (lane.computing && !lane.finished) this.refreshSoon();
     else this.refresh();
@@ -234,12 +249,13 @@ class Page {
     if (lane.head < 0 && lane.computing) return;
     this.coming = undefined;
     if (lane.head < 0) {
-      this.session.lanes = this.lane ? [this.lane] : [];
       this.playing = false;
       return this.refresh();
     }
+    this.session.show(lane);
     this.lane = lane;
     this.step = 0;
+    if (this.comingAsked) history.pushState(null, "", this.address(lane.request, lane.request.edit ?? [], undefined));
     this.lastTick = performance.now();
   }
 
@@ -272,23 +288,31 @@ class Page {
     }
   }
 
-  private begin(request: Request, address?: Address): void {
+  private begin(request: Request, address?: Address, asked = false): void {
     if (!this.engine.description) return;
+    this.queued = false;
     this.leaf.recover();
     if (this.slowSaid) this.leaf.hush();
     this.slowSaid = false;
     this.lastQuarter = 0;
+    this.told = "";
     this.twin = undefined;
     this.comparing = false;
+    if (this.chosen) this.sheet.select(undefined);
     this.choose(undefined);
     this.pinned = address?.char ?? -1;
     clearTimeout(this.timer);
-    this.goal = address?.step;
-    this.playing = true;
     this.announcer.hush();
     this.announcer.say("Sampling begins.");
+    // A run that still goes ends in this call, and its end must not be taken for one of the new sample.
+    this.coming = this.goal = undefined;
+    this.playing = false;
     // The old sheet stays until the first frame of the new one is there.
     this.coming = this.session.sample(request, new Vocabulary(this.engine.description.vocab));
+    this.comingAsked = asked;
+    this.goal = address?.step;
+    this.playing = true;
+    this.refresh();
   }
 
   private sample(): void {
@@ -301,10 +325,8 @@ class Page {
     if (!this.engine.description) {
       this.queued = true;
       this.leaf.say("Will start when the weights are here.");
-      this.announcer.say("Will start when the weights are here.");
       return this.refresh();
     }
-    this.queued = false;
     const request = this.controls.request();
     const kept = this.lane?.live ? this.lane.keptText(this.step) : undefined;
     if (kept !== undefined) {
@@ -316,8 +338,7 @@ class Page {
       request.text = places.join("");
       if (mark !== "_") request.mark = mark;
     }
-    this.begin(request);
-    history.pushState(null, "", this.address(request, request.edit ?? [], undefined));
+    this.begin(request, undefined, true);
   }
 
   private stop(): void {
@@ -331,7 +352,7 @@ class Page {
   private play(): void {
     this.playing = true;
     this.lastTick = performance.now();
-    if (this.lane && this.step >= this.lane.head && this.lane.live) this.session.goOn(this.lane);
+    if (this.lane?.live && !this.coming) this.session.goOn(this.lane);
     this.schedule();
     this.refresh();
   }
@@ -378,7 +399,11 @@ class Page {
     if (!lane) return;
     this.playing = false;
     this.refresh();
-    if (this.touched || lane.live) this.announcer.say(`Finished. ${lane.text(this.step, "_")}`, true);
+    if (this.touched || lane.live) {
+      const verse = lane.text(this.step, "_");
+      this.announcer.say(verse === this.told ? "Finished." : `Finished. ${verse}`, true);
+      this.told = verse;
+    }
     if (lane.live) this.replaceAddress();
     if (this.twin) this.compareTwin();
   }
@@ -501,12 +526,7 @@ class Page {
   private put(place: number, characters: string[]): void {
     const vocabulary = this.lane?.vocabulary;
     const strange = [...new Set(characters)].filter((character) => !vocabulary?.has(character));
-    if (strange.length) {
-      const sentence = `The model does not know ${strange.join(" ")}.`;
-      this.leaf.say(sentence);
-      this.announcer.say(sentence);
-      return;
-    }
+    if (strange.length) return this.leaf.say(`The model does not know ${strange.join(" ")}.`);
     void this.act(characters.map((character, index) => `put:${place + index}:${character}`), "in place unless finished", false);
   }
 
@@ -533,17 +553,15 @@ class Page {
 
   private copyChosen(): void {
     if (!this.chosen || !this.lane) return;
-    const text = [...this.lane.text(this.step, "_")].slice(this.chosen.from, this.chosen.to + 1).join("");
-    this.copy(text, "The chosen text is copied.");
+    this.copy(this.lane.text(this.step, "_", this.chosen), "The chosen text is copied.");
   }
 
   private async copy(text: string, done: string): Promise<void> {
     try {
       await navigator.clipboard.writeText(text);
       this.leaf.say(done);
-      this.announcer.say(done);
     } catch {
-      this.leaf.say(`This browser does not let the page copy; here it is: ${text}`);
+      this.leaf.say(`This browser does not let the page copy; here it is: ${text}`, undefined, true);
     }
   }
 
@@ -571,6 +589,7 @@ class Page {
 
   private readAddress(): void {
     const address = readAddress(location.hash);
+    this.asked = undefined;
     if (!address) return;
     if (address.theme) this.theme.wearOnce(address.theme);
     if (address.show) this.setShow(address.show);
@@ -583,9 +602,7 @@ class Page {
   }
 
   private sayUnreadable(keys: readonly string[]): void {
-    const sentence = `Part of this link could not be read: ${keys.join(", ")}.`;
-    this.leaf.say(sentence);
-    this.announcer.say(sentence);
+    this.leaf.say(`Part of this link could not be read: ${keys.join(", ")}.`);
   }
 
   /** Back, forward, or a link typed over the present one. */
@@ -593,7 +610,7 @@ class Page {
     this.readAddress();
     if (!this.asked || !this.engine.description) return;
     if (this.asked.weights === this.library.nameInLinks) this.answer(this.asked);
-    else void this.library.visit(this.asked.weights);
+    else void this.library.visit(this.asked);
   }
 
   private address(request: Request, edits: readonly string[], step: number | undefined): string {
@@ -627,7 +644,7 @@ class Page {
   }
 
   private setRoom(room: string): void {
-    for (const link of document.querySelectorAll<HTMLElement>("[data-room]"))
+    for (const link of document.querySelectorAll<HTMLElement>("nav [data-room]"))
       if (link.dataset.room === room) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
   }
@@ -725,7 +742,7 @@ class Page {
     const picture = this.picture();
     this.sheet.show(picture);
     this.leaf.show(lane, this.step, this.showing);
-    this.timeline.show(this.coming ? [lane] : this.session.lanes, lane, this.step, picture.compared);
+    this.timeline.show(this.session.lanes, lane, this.step, picture.compared);
     this.toolbar.show(lane, this.step, this.chosen);
     this.story.nameSteps(lane.steps);
     byId("command").textContent = this.command();

@@ -22,23 +22,14 @@ export class Session {
 
   constructor(private engine: EngineHost, private events: SessionEvents) {}
 
-  /** Shows a recorded lane; nothing is computed. */
-  playRecord(lane: Lane): void {
+  /** This lane, alone on the timeline. */
+  show(lane: Lane): void {
     this.lanes = [lane];
     this.opened = 1;
   }
 
-  /** A new sample, alone on the timeline. */
+  /** Computes a request beside the lanes on show: it may be refused, and then those stay. */
   sample(request: Request, vocabulary: Lane["vocabulary"]): Lane {
-    const lane = new Lane("A", request, vocabulary, true);
-    this.lanes = [lane];
-    this.opened = 1;
-    this.compute(lane, 0, [], true);
-    return lane;
-  }
-
-  /** Computes a request beside the lanes on show. */
-  shadow(request: Request, vocabulary: Lane["vocabulary"]): Lane {
     const lane = new Lane("A", request, vocabulary, true);
     this.compute(lane, 0, [], true);
     return lane;
@@ -52,7 +43,7 @@ export class Session {
   fork(lane: Lane, step: number): Lane {
     const keeps = (edit: string) => Number(edit.split(":")[0]) <= step;
     const { edit: planned, ...rest } = lane.request;
-    const request: Request = planned ? { ...rest, edit: planned.filter(keeps) } : rest;
+    const request: Request = planned ? { ...rest, edit: behind(planned, lane.states, step) } : rest;
     if (this.lanes.length >= mostLanes) {
       const oldest = this.lanes.find((other) => other !== lane)!;
       this.lanes = this.lanes.filter((other) => other !== oldest);
@@ -116,6 +107,22 @@ export class Session {
       lane.computing = true;
     });
   }
+}
+
+/**
+ * The planned edits that a lane has behind it at a step, each with the step at which it was made: those planned for later
+ * than the text was finished were made then.
+ */
+function behind(planned: readonly string[], states: Lane["states"], step: number): string[] {
+  const stepOf = (edit: string) => Number(edit.split(":")[0]);
+  const made = (state: Uint8Array | undefined) => (state ? editsMade(state) : 0);
+  return [...planned].sort((a, b) => stepOf(a) - stepOf(b)).slice(0, made(states[step])).map((edit, index) =>
+    edit.replace(/^\d+/, String(states.findIndex((state) => made(state) > index))));
+}
+
+/** The fourth number of a saved state, as core/sampling/masked_sampler.cpp writes it. */
+function editsMade(state: Uint8Array): number {
+  return new DataView(state.buffer, state.byteOffset).getInt32(12, true);
 }
 
 /** A restored sampler has forgotten what its last pass said; the page has not. */

@@ -73,8 +73,9 @@ function startHelper(url: URL, order: HelperOrder, helpers: Worker[]): Promise<v
   return new Promise((resolve, reject) => {
     const helper = new Worker(url, { type: "module" });
     helpers.push(helper);
-    helper.onmessage = () => resolve();
-    helper.onerror = () => reject(new Error("A helper thread could not be started."));
+    const fail = () => reject(new Error("A helper thread could not be started."));
+    helper.onmessage = ({ data }) => (data === "ready" ? resolve() : fail());
+    helper.onerror = fail;
     helper.postMessage(order);
   });
 }

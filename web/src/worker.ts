@@ -11,11 +11,14 @@ function post(message: FromWorker, transfer: Transferable[] = []): void {
   self.postMessage(message, { transfer });
 }
 
-/** A trap leaves the instance in no known state; a refusal by the engine is an ordinary Error with its sentence. */
+/**
+ * A trap leaves the instance in no known state; a refusal by the engine is an ordinary Error with its sentence. C++ that
+ * finds no memory aborts, which asks the host for proc_exit; memory that cannot be allocated here is a RangeError.
+ */
 function report(error: unknown, refusal: (sentence: string) => FromWorker): void {
   const sentence = error instanceof Error ? error.message : String(error);
   const trapped = error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
-  post(trapped ? { type: "trapped", outOfMemory: error instanceof RangeError || /memory/i.test(sentence) } : refusal(sentence));
+  post(trapped ? { type: "trapped", outOfMemory: error instanceof RangeError || /proc_exit/.test(sentence) } : refusal(sentence));
 }
 
 /** Lets waiting messages in, `stop` above all. A channel, since browsers slow timers down. */

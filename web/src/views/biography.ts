@@ -7,7 +7,7 @@ import { columns } from "./sheet";
 export interface BiographyEvents {
   /** Another letter at this place, decided at this step. */
   take(place: number, step: number, character: string): void;
-  close(): void;
+  close(byKey: boolean): void;
 }
 
 /** Of the letters fixed in the last four steps, the one that was least sure; it changes at most once in four steps. */
@@ -34,16 +34,24 @@ const margin = 34;
 export class Biography {
   private root = byId("biography");
   private shown = "";
+  /** The lane of an automatic biography. */
+  private lane: Lane | undefined;
 
   constructor(private events: BiographyEvents) {}
 
   show(lane: Lane, step: number, place: number, pinned: boolean, automatic: boolean, takable: boolean): void {
     this.root.classList.toggle("open", pinned);
     const state = [lane.name, lane.live, lane.frames.length, lane.edits.length, step, place, pinned, automatic, takable, innerWidth <= 600].join();
-    if (state === this.shown) return;
+    // What a keyboard has reached does not turn into another place's.
+    const held = automatic && lane === this.lane && this.root.querySelector(":focus-visible") !== null;
+    if (held || state === this.shown) return;
     // Announced only when pinned: otherwise it changes too often to be read out.
     this.shown = state;
+    this.lane = automatic ? lane : undefined;
+    const buttons = () => [...this.root.querySelectorAll("button")];
+    const focused = buttons().findIndex((button) => button === document.activeElement);
     this.root.replaceChildren(...(place < 0 ? this.empty() : this.life(lane, step, place, automatic, takable)));
+    if (focused >= 0) buttons()[Math.min(focused, buttons().length - 1)]?.focus({ preventScroll: true });
   }
 
   private empty(): Node[] {
@@ -58,7 +66,7 @@ export class Biography {
     const fixedAt = lane.fixedAt(place, step);
     const character = vocabulary.character(frame.id[place]);
     const where = `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`;
-    const close = html("button", { class: "close", click: () => this.events.close() }, "Close");
+    const close = html("button", { class: "close", click: (event) => this.events.close((event as MouseEvent).detail === 0) }, "Close");
     const title = html("h2", {}, automatic ? "Biography of the closest call" : "Biography");
     const number = (value: number) => html("span", { class: "num" }, rounded(value));
     const small = html("small");

@@ -47,7 +47,7 @@ export class Controls {
     this.prompt.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
-      events.sample();
+      if (!event.repeat) events.sample();
     });
     byId("new-seed").addEventListener("click", () => {
       this.newSeed();

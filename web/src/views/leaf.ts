@@ -3,6 +3,7 @@ import { isPhone } from "../features";
 import { JUST_FIXED } from "../protocol";
 import { summarise, type Lane } from "../lanes";
 import type { Show } from "../address";
+import type { Announcer } from "./announcer";
 import { byId, html } from "./dom";
 
 const scales: Record<Show, [string, string, number[]] | undefined> = {
@@ -24,7 +25,7 @@ export class Leaf {
   private noteTimer = 0;
   private apply: (() => void) | undefined;
 
-  constructor() {
+  constructor(private announcer: Announcer) {
     this.remedy.addEventListener("click", () => this.apply?.());
   }
 
@@ -59,15 +60,18 @@ export class Leaf {
   }
 
   /** A sentence that is no error; it goes after a while, unless something can be done about it. */
-  say(sentence: string, remedy?: Remedy): void {
+  say(sentence: string, remedy?: Remedy, stays = remedy !== undefined): void {
+    this.hush();
+    this.announcer.say(sentence);
     const button = remedy ? html("button", { click: () => (this.hush(), remedy.apply()) }, remedy.label) : "";
     this.note.replaceChildren(sentence, " ", button);
     this.note.hidden = false;
     clearTimeout(this.noteTimer);
-    if (!remedy) this.noteTimer = window.setTimeout(() => this.hush(), 6000);
+    if (!stays) this.noteTimer = window.setTimeout(() => this.hush(), 6000);
   }
 
   hush(): void {
+    leave(this.note);
     this.note.hidden = true;
   }
 
@@ -81,6 +85,7 @@ export class Leaf {
   }
 
   recover(): void {
+    leave(this.alert);
     this.alert.hidden = true;
     byId("alert-text").textContent = "";
   }
@@ -88,6 +93,11 @@ export class Leaf {
   get failing(): boolean {
     return !this.alert.hidden;
   }
+}
+
+/** The focus must not be lost with what is about to be hidden. */
+function leave(element: HTMLElement): void {
+  if (element.contains(document.activeElement)) byId("sample").focus({ preventScroll: true });
 }
 
 /** The letters to be fixed next, surest first: known where the next frame is, else the likeliest guesses. */

@@ -1,6 +1,6 @@
 /** Where the weights come from: the shelf beside the page, or a visitor's own file. It says what goes wrong with them. */
 import { EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, type Shelf, type Weights } from "../engine";
-import { readNumber } from "../address";
+import { readNumber, type Address } from "../address";
 import { hasSimd, mostThreads, prefersSmall } from "../features";
 import { byId, html } from "./dom";
 import type { Leaf } from "./leaf";
@@ -20,6 +20,7 @@ export class Library {
   private model = byId<HTMLSelectElement>("model");
   private threads = byId<HTMLInputElement>("threads");
   private width = mostThreads();
+  private turn = new AbortController();
   private file = byId<HTMLInputElement>("file");
 
   constructor(private engine: EngineHost, private leaf: Leaf, private events: LibraryEvents) {
@@ -29,7 +30,7 @@ export class Library {
       const width = readNumber(this.threads.value, { least: 1, most: mostThreads(), whole: true });
       if (width === undefined || width === this.width) return;
       this.width = width;
-      if (engine.weights) void this.load(engine.weights, 0);
+      if (engine.weights && !this.loading) void this.load(engine.weights, 0);
     });
     this.model.addEventListener("change", () => {
       const shelf = this.shelves.find(({ name }) => name === this.model.value);
@@ -67,23 +68,26 @@ export class Library {
     return `weights/${(shelf ?? this.shelves[0])?.file ?? "masked-base.safetensors"}`;
   }
 
-  /** Looks what there is and loads `wanted`, else what suits this visitor. */
-  async visit(wanted: string | undefined): Promise<void> {
+  /** Looks what there is and loads what an address means, else what suits this visitor. */
+  async visit(asked: Address | undefined): Promise<void> {
     if (!hasSimd()) return this.fail("This browser lacks WebAssembly SIMD; you see a recorded sample.");
+    const signal = this.overtake();
     this.loading = true;
     try {
-      const response = await fetch(new URL("weights/index.json", document.baseURI));
+      const response = await fetch(new URL("weights/index.json", document.baseURI), { signal });
       if (!response.ok) throw new Error(`status ${response.status}`);
       this.shelves = (await response.json()) as Shelf[];
       if (!this.shelves.length) throw new Error("nothing there");
     } catch {
-      return this.fail("The weights did not arrive.", "Try again", () => void this.visit(wanted));
+      if (signal.aborted) return;
+      return this.fail("The weights did not arrive.", "Try again", () => void this.visit(asked));
     }
+    const wanted = asked?.weights;
     const named = this.shelves.find(({ name }) => name === wanted);
     if (wanted && !named)
       this.leaf.say(`This link was made with other weights, ${wanted}: open that file to see the same text.`,
         { label: "Open weights", apply: () => this.file.click() });
-    const shelf = named ?? ((prefersSmall() && this.smallest) || this.shelves[0]);
+    const shelf = named ?? ((!asked && prefersSmall() && this.smallest) || this.shelves[0]);
     await this.load(fromShelf(shelf), shelf.bytes);
   }
 
@@ -100,26 +104,38 @@ export class Library {
 
   private async load(weights: Weights, bytes: number): Promise<void> {
     const before = this.name;
+    const signal = this.overtake();
+    const { width } = this;
     this.loading = true;
     this.failed = false;
     this.leaf.recover();
     this.leaf.progress(0, bytes);
     this.events.changed();
     try {
-      await this.engine.open(weights, this.width, (arrived) => this.leaf.progress(arrived, bytes));
+      await this.engine.open(weights, width, (arrived) => this.leaf.progress(arrived, bytes), signal);
       this.loading = false;
       this.describe();
       this.events.loaded(before !== this.name);
     } catch (error) {
+      if (signal.aborted) return;
       if (error instanceof RefusedFile) this.fail(`This file is not a model Folio can read: ${error.message}`);
       else if (error instanceof OutOfMemory) this.sayOutOfMemory();
       else if (error instanceof EngineFailed) this.fail(error.message, "Try again", () => void this.load(weights, bytes));
       else this.fail("The weights did not arrive.", "Try again", () => void this.load(weights, bytes));
-    } finally {
-      this.leaf.progress(0, 0);
-      this.offer();
-      this.events.changed();
     }
+    this.leaf.progress(0, 0);
+    this.offer();
+    this.events.changed();
+    // Threads were changed meanwhile.
+    if (width !== this.width && this.engine.weights === weights) await this.load(weights, 0);
+  }
+
+  /** Of two loads that overlap, the one begun last counts; the other ends without a word. */
+  private overtake(): AbortSignal {
+    this.turn.abort();
+    this.leaf.progress(0, 0);
+    this.turn = new AbortController();
+    return this.turn.signal;
   }
 
   private get smallest(): Shelf | undefined {

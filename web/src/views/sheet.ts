@@ -75,6 +75,7 @@ export class Sheet {
   private pointerInside = false;
   private dragFrom = -1;
   private dragged = false;
+  private byTouch = false;
 
   constructor(private events: SheetEvents) {
     this.verse.append(this.verseText);
@@ -148,7 +149,9 @@ export class Sheet {
     if (choice) this.text.setSelectionRange(this.offset(choice.from), this.offset(choice.to) + 1);
     else {
       this.text.setSelectionRange(this.text.selectionEnd, this.text.selectionEnd);
-      if (this.settled) getSelection()?.removeAllRanges();
+      // Elsewhere it may be the caret of the field that has the focus.
+      const selection = getSelection();
+      if (selection && this.verseText.contains(selection.anchorNode)) selection.removeAllRanges();
     }
   }
 
@@ -371,7 +374,9 @@ export class Sheet {
     const { selectionStart, selectionEnd } = this.text;
     if (selectionStart === selectionEnd) return undefined;
     const choice = { from: this.place(selectionStart), to: Math.min(this.looks.length, this.place(selectionEnd)) - 1 };
-    return choice.from <= choice.to ? choice : undefined;
+    if (choice.from > choice.to) return undefined;
+    // A finger drags the browser's own handles, letter by letter.
+    return this.byTouch ? this.widened(choice) : choice;
   }
 
   private readSelection(): void {
@@ -415,6 +420,15 @@ export class Sheet {
       else if (event.inputType.startsWith("insert")) type(event.data ?? event.dataTransfer?.getData("text/plain") ?? "");
       else if (event.inputType.startsWith("delete")) erase(event.inputType.endsWith("Backward"));
     });
+    // The textarea's own text has row ends and signs for line ends; what is taken away is the sample's.
+    for (const kind of ["copy", "cut"] as const)
+      text.addEventListener(kind, (event) => {
+        const choice = this.choice();
+        if (!choice || !this.picture) return;
+        event.preventDefault();
+        event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", choice));
+        if (kind === "cut") erase(false);
+      });
     let start = 0;
     text.addEventListener("compositionstart", () => {
       composing = true;
@@ -469,6 +483,7 @@ export class Sheet {
   private listenToPointer(): void {
     const { text } = this;
     text.addEventListener("pointerdown", (event) => {
+      this.byTouch = event.pointerType === "touch";
       if (event.pointerType !== "mouse" || event.button !== 0 || !this.picture) return;
       event.preventDefault();
       this.dragFrom = this.placeAt(event);
@@ -496,7 +511,10 @@ export class Sheet {
       const place = this.dragFrom;
       this.dragFrom = -1;
       if (this.dragged) this.events.choose(this.choice());
-      else this.events.pin(place);
+      else {
+        this.events.choose(this.choice());
+        this.events.pin(place);
+      }
     });
     text.addEventListener("pointercancel", () => (this.dragFrom = -1));
     text.addEventListener("click", (event) => {
@@ -543,7 +561,7 @@ export function lookOfAll(picture: Picture): Look[] {
       look.hatched = (flags & NOISED_AGAIN) !== 0;
     }
     if (show !== "ink") {
-      if (look.ink !== "edge") look.ink = "ink";
+      look.ink = "ink";
       look.wet = false;
       look.ground = (flags & GIVEN) !== 0 ? 0 : show === "doubt" ? groundOfDoubt(frame.entropy[place]) : groundOfOrder(lane, place, step);
     }

@@ -28,6 +28,6 @@ export function listenForShortcuts(act: (act: Act) => void): void {
     if (event.shiftKey && chosen === "on") chosen = "on ten";
     if (!chosen) return;
     event.preventDefault();
-    act(chosen);
+    if (!event.repeat || key.startsWith("Arrow")) act(chosen);
   });
 }

@@ -5,7 +5,7 @@ import { byId } from "./dom";
 import { columns, type Choice, type Sheet } from "./sheet";
 
 export interface ToolbarEvents {
-  noiseAgain(percent: number): void;
+  noiseAgain(): void;
   keep(): void;
   release(): void;
   copy(): void;
@@ -20,7 +20,7 @@ export class Toolbar {
   private releases = false;
 
   constructor(private sheet: Sheet, events: ToolbarEvents) {
-    byId("noise").addEventListener("click", () => events.noiseAgain(this.percent));
+    byId("noise").addEventListener("click", () => events.noiseAgain());
     this.keep.addEventListener("click", () => (this.releases ? events.release() : events.keep()));
     byId("copy").addEventListener("click", () => events.copy());
     this.far.addEventListener("input", () => this.gauge());
@@ -50,6 +50,8 @@ export class Toolbar {
   }
 
   show(lane: Lane, step: number, choice: Choice | undefined): void {
+    // The focus must not be lost with what is about to be hidden.
+    if (!choice && this.root.contains(document.activeElement)) this.sheet.focus();
     this.root.hidden = !choice;
     if (!choice) return;
     const { flags } = lane.frames[step];
