@@ -18,7 +18,7 @@
 /// What the benches share. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best set first.
 namespace folio::bench {
 
-inline std::string name_of(const Way& way) { return std::string(way.kernels->name) + "/" + way.products(); }
+inline std::string name_of(const Way& way) { return std::string(way.kernels->name) + "/" + folio::name_of(way.precision); }
 
 /// Thread counts: one, and one per physical core.
 inline std::set<int> widths() { return {1, physical_cores()}; }

@@ -1,7 +1,8 @@
 // A forward pass of 256 characters and a whole sample of them, under every set of kernels. Random weights.
 #include "bench/bench.h"
-#include "core/model/parameters.h"
+#include "core/model/trial.h"
 #include "core/sampling/masked_sampler.h"
+#include "core/weights/quantise.h"
 #include "native/models.h"
 
 namespace folio::bench {
@@ -20,13 +21,16 @@ double pass_flops(const ModelConfig& config) {
 void add_model(const Size& size, const Way& way, int width) {
     const ModelConfig& config = size.config;
     const std::string suffix = std::string("/") + size.name + "/" + name_of(way) + "/" + std::to_string(width);
-    const auto random_denoiser = [config](Ops& ops) {
-        return make_denoiser(ops, config, random_values(parameter_count(config), 0.1));
+    const auto random_denoiser = [config, way](Ops& ops) {
+        ModelFile model;
+        model.config = config;
+        model.parameters = random_values(parameter_count(config), 0.1);
+        return make_denoiser(ops, way.precision == Precision::int8 ? quantise(model) : model);
     };
     add("forward" + suffix, [=](benchmark::State& state) {
         OpenMpParallel parallel(width);
-        CpuOps ops(parallel, *way.kernels, way.precision);
-        Denoiser denoiser = random_denoiser(ops);
+        const auto ops = make_ops(parallel, *way.kernels, way.precision);
+        Denoiser denoiser = random_denoiser(*ops);
         std::vector<int> ids(length);
         for (int i = 0; i < length; ++i) ids[i] = 7 * i % config.vocab_size;
         std::vector<float> logits(static_cast<std::size_t>(length) * config.vocab_size);
@@ -34,8 +38,8 @@ void add_model(const Size& size, const Way& way, int width) {
     });
     add("sampling" + suffix, [=](benchmark::State& state) {
         OpenMpParallel parallel(width);
-        CpuOps ops(parallel, *way.kernels, way.precision);
-        Denoiser denoiser = random_denoiser(ops);
+        const auto ops = make_ops(parallel, *way.kernels, way.precision);
+        Denoiser denoiser = random_denoiser(*ops);
         const MaskedModel masked = masked_model(denoiser, {ProcessKind::masked, config.vocab_size - 1});
         SamplingRequest request;
         request.options.steps = sampling_steps;
@@ -51,7 +55,8 @@ void add_model(const Size& size, const Way& way, int width) {
 void add_all() {
     for (const Size& size : sizes()) {
         for (const int width : widths()) {
-            for (const Way& way : ways()) add_model(size, way, width);
+            for (const bool exact : {false, true})
+                for (const Way& way : ways(exact)) add_model(size, way, width);
         }
     }
 }

@@ -172,7 +172,7 @@ void add_others(const Way& way, int width, const std::string& suffix) {
 
 void add_all() {
     for (const int width : widths()) {
-        for (const Way& way : ways()) {
+        for (const Way& way : ways(false)) {
             const std::string suffix = "/" + name_of(way) + "/" + std::to_string(width);
             add_products(way, width, suffix);
             add_others(way, width, suffix);

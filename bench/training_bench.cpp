@@ -32,7 +32,7 @@ void add_step(const Size& size, bool muon, const Way& way, int width) {
 /// The best set of each kind of products: a step on the others would take minutes.
 std::vector<Way> best_ways() {
     std::vector<Way> result;
-    for (const Way& way : ways()) {
+    for (const Way& way : ways(false)) {
         const bool known = std::any_of(result.begin(), result.end(), [&](const Way& w) { return w.precision == way.precision; });
         if (!known) result.push_back(way);
     }

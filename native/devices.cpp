@@ -5,56 +5,95 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "core/model/trial.h"
 #include "native/failure.h"
 
 namespace folio {
 namespace {
 
 /// The set of kernels that FOLIO_KERNELS names, null where it names none.
-const Microkernels* forced_kernels() {
+const KernelSet* forced_kernels() {
     const char* name = std::getenv("FOLIO_KERNELS");
     if (!name || !*name) return nullptr;
-    const auto kernels = select_microkernels(name);
+    const auto kernels = kernels_named(name);
     if (!kernels) wrong_usage(kernels.error().sentence);
     return *kernels;
 }
 
-const Microkernels* chosen_kernels() {
-    const Microkernels* forced = forced_kernels();
-    return forced ? forced : available_microkernels().front();
+const KernelSet* chosen_kernels(Precision precision) {
+    const KernelSet* forced = forced_kernels();
+    if (!forced) return &best_kernels(precision);
+    if (!trustworthy(*forced, precision))
+        stop(fmt::format("the kernels {} compute wrongly on this machine; unset FOLIO_KERNELS", forced->name));
+    return forced;
+}
+
+Precision chosen_precision(const DeviceOptions& options, Precision preferred) {
+    if (options.precision == "auto") return preferred;
+    if (preferred == Precision::int8)
+        wrong_usage("the weights are integers, which decides what is multiplied; leave --precision out");
+    if (options.precision == "f32") return Precision::f32;
+    if (!Device::has_bf16()) {
+        const KernelSet* forced = forced_kernels();
+        wrong_usage(fmt::format("the kernels {} have no bf16 products; use --precision f32",
+                                (forced ? forced : available_kernels().front())->name));
+    }
+    return Precision::bf16;
 }
 
 }  // namespace
 
-std::vector<Way> ways() {
+const char* name_of(Precision precision) {
+    switch (precision) {
+        case Precision::f32: return "f32";
+        case Precision::bf16: return "bf16";
+        case Precision::int8: break;
+    }
+    return "int8";
+}
+
+std::vector<Way> ways(bool exact) {
     std::vector<Way> result;
-    const Microkernels* forced = forced_kernels();
-    for (const Microkernels* set : available_microkernels()) {
+    const KernelSet* forced = forced_kernels();
+    const auto sets = available_kernels();
+    for (std::size_t i = 0; i < sets.size(); ++i) {
+        const KernelSet* set = sets[i];
         if (forced && set != forced) continue;
+        if (exact) {
+            result.push_back({set, Precision::int8});
+            continue;
+        }
         if (set->bf16) result.push_back({set, Precision::bf16});
-        if (!set->bf16 || forced) result.push_back({set, Precision::f32});
+        const bool repeated = i + 1 < sets.size() && sets[i + 1]->f32 == set->f32;
+        if (!repeated || forced) result.push_back({set, Precision::f32});
     }
     return result;
 }
 
-bool Device::has_bf16() { return chosen_kernels()->bf16 != nullptr; }
+bool Device::has_bf16() {
+    const KernelSet* forced = forced_kernels();
+    return (forced ? forced : available_kernels().front())->bf16 != nullptr;
+}
 
-Device::Device(const DeviceOptions& options, bool prefer_bf16) : kernels_(chosen_kernels()) {
+Device::Device(const DeviceOptions& options, Precision preferred)
+    : precision_(chosen_precision(options, preferred)), kernels_(chosen_kernels(precision_)) {
     if (options.device == "cuda") {
         wrong_usage("this build has no CUDA; leave --device out to compute on the CPU");
     }
-    if (options.precision == "bf16" && !kernels_->bf16) {
-        wrong_usage(fmt::format("the kernels {} have no bf16 products; use --precision f32", kernels_->name));
-    }
-    const bool bf16 = kernels_->bf16 && (options.precision == "bf16" || (options.precision == "auto" && prefer_bf16));
-    precision_ = bf16 ? Precision::bf16 : Precision::f32;
     parallel_ = std::make_unique<OpenMpParallel>(options.threads > 0 ? options.threads : physical_cores());
+}
+
+Device::Device(const DeviceOptions& options) : Device(options, has_bf16() ? Precision::bf16 : Precision::f32) {
     ops_ = std::make_unique<CpuTrainingOps>(*parallel_, *kernels_, precision_);
 }
 
+Device::Device(const DeviceOptions& options, const ModelFile& model)
+    : Device(options, model.exact() ? Precision::int8 : Precision::f32) {
+    ops_ = make_ops(*parallel_, *kernels_, precision_);
+}
+
 std::string Device::describe() const {
-    return fmt::format("{} thread{}, {} kernels, {} products", threads(), threads() == 1 ? "" : "s", kernels_->name,
-                       precision_ == Precision::bf16 ? "bf16" : "f32");
+    return fmt::format("{} thread{}, {} kernels, {} products", threads(), threads() == 1 ? "" : "s", kernels_->name, name_of(precision_));
 }
 
 std::string processor_name() {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/ops/cpu_training_ops.h"
+#include "core/weights/model_file.h"
 #include "native/openmp_parallel.h"
 
 namespace folio {
@@ -16,27 +17,31 @@ struct DeviceOptions {
     std::string precision = "auto";  // auto, f32, bf16
 };
 
+/// The name of what products multiply: f32, bf16 or int8.
+const char* name_of(Precision precision);
+
 /// One way to compute: a set of kernels and what its products multiply.
 struct Way {
-    const Microkernels* kernels;
+    const KernelSet* kernels;
     Precision precision;
-
-    const char* products() const { return precision == Precision::bf16 ? "bf16" : "f32"; }
 };
 
-/// All ways of this machine, or those of the set that FOLIO_KERNELS forces; an unknown or unsupported name ends the command.
-/// A set with bf16 products is not repeated with its f32 ones, which are those of the set below it.
-std::vector<Way> ways();
+/// All ways of this machine to run a model, or those of the set that FOLIO_KERNELS forces; an unknown or unsupported name ends
+/// the command. An I8 model has one arithmetic; else a set whose f32 is that of a plainer one is left out, unless it is forced.
+std::vector<Way> ways(bool exact);
 
-/// A device ready to compute.
+/// A device ready to compute. What its options ask for in vain ends the command with a sentence.
 class Device {
 public:
-    /// `prefer_bf16`: what `auto` means for the precision where the kernels have bf16 products. Ends the command with a
-    /// sentence where the options ask for what this machine or build does not have.
-    Device(const DeviceOptions& options, bool prefer_bf16);
+    /// To train: f32, or bf16 where the kernels have it.
+    explicit Device(const DeviceOptions& options);
+    /// To run a model: an I8 one on the exact path, any other in f32 unless the options say bf16.
+    Device(const DeviceOptions& options, const ModelFile& model);
 
-    CpuTrainingOps& ops() { return *ops_; }
-    const Microkernels& kernels() const { return *kernels_; }
+    CpuOps& ops() { return *ops_; }
+    /// Only of a device to train.
+    CpuTrainingOps& training_ops() { return static_cast<CpuTrainingOps&>(*ops_); }
+    const KernelSet& kernels() const { return *kernels_; }
     Precision precision() const { return precision_; }
     int threads() const { return parallel_->width(); }
     /// "2 threads, amx kernels, bf16 products".
@@ -45,10 +50,12 @@ public:
     static bool has_bf16();
 
 private:
-    const Microkernels* kernels_;
+    Device(const DeviceOptions& options, Precision preferred);
+
     Precision precision_;
+    const KernelSet* kernels_;
     std::unique_ptr<OpenMpParallel> parallel_;
-    std::unique_ptr<CpuTrainingOps> ops_;
+    std::unique_ptr<CpuOps> ops_;
 };
 
 /// The processor's name as the system gives it.

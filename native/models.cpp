@@ -18,4 +18,9 @@ Denoiser make_denoiser(Ops& ops, const ModelConfig& config, std::span<const floa
     return unwrap(Denoiser::create(ops, config, storage.as<float>(), false));
 }
 
+Denoiser make_denoiser(Ops& ops, const ModelFile& model) {
+    if (model.exact()) return unwrap(Denoiser::create(ops, model.config, model.values(), false));
+    return make_denoiser(ops, model.config, model.parameters);
+}
+
 }  // namespace folio

@@ -14,7 +14,8 @@ ModelFile load_model(const std::string& path);
 /// The same from a file's bytes; `path` names it in the sentence.
 ModelFile parse_model(std::string_view bytes, const std::string& path);
 
-/// A denoiser for inference out of an arena of parameters in host memory.
+/// A denoiser for inference out of parameters in host memory.
 Denoiser make_denoiser(Ops& ops, const ModelConfig& config, std::span<const float> parameters);
+Denoiser make_denoiser(Ops& ops, const ModelFile& model);
 
 }  // namespace folio

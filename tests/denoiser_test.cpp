@@ -95,7 +95,7 @@ double distance(const T* actual, const std::vector<double>& expected) {
 /// Runs f(ops, precision) for every kernel set and precision, with one thread and with three.
 template <class F>
 void with_every_set(F f) {
-    for (const Microkernels* set : available_microkernels()) {
+    for (const KernelSet* set : test::float_kernels()) {
         for (const Precision precision : {Precision::f32, Precision::bf16}) {
             if (precision == Precision::bf16 && !set->bf16) continue;
             for (const int width : {1, 3}) {
@@ -209,7 +209,7 @@ TEST_CASE("denoiser: inference gives the same logits as training, and a pass lea
 TEST_CASE("denoiser: length has its bounds") {
     const GoldenModel model = golden_model("causal");
     Serial serial;
-    CpuTrainingOps ops(serial, *available_microkernels().front(), Precision::f32);
+    CpuTrainingOps ops(serial, *available_kernels().front(), Precision::f32);
     auto denoiser = Denoiser::create(ops, model.config, model.parameters.data(), false);
     REQUIRE(denoiser);
     const int most = model.config.max_length();

@@ -104,7 +104,7 @@ using Values = std::vector<float>;
 
 Weight packed(Ops& ops, Device& device, const Values& values, int out, int in, bool training) {
     Weight weight;
-    REQUIRE(ops.pack(weight, device.put(values), out, in, training));
+    REQUIRE(ops.pack(weight, {device.put(values)}, out, in, training));
     return weight;
 }
 
@@ -120,7 +120,7 @@ struct Tolerance {
 /// the tolerance of the largest number of their row (or the root mean square of all, where the row is small by chance).
 void compare(int cols, Tolerance tolerance, const std::function<std::vector<double>(Precision)>& expected,
              const std::function<Values(const Backend&, Device&)>& actual) {
-    for (const Microkernels* set : available_microkernels()) {
+    for (const KernelSet* set : test::float_kernels()) {
         for (const Precision precision : {Precision::f32, Precision::bf16}) {
             if (precision == Precision::bf16 && !set->bf16) continue;
             const std::string name = std::string(set->name) + (precision == Precision::bf16 ? " bf16" : "");
@@ -482,14 +482,14 @@ TEST_CASE("ops: attention_backward") {
 
 TEST_CASE("ops: the kernels' exponential") {
     // Seen from outside its error drowns in that of the products, so it is looked at by itself.
-    for (const Microkernels* set : available_microkernels()) {
+    for (const KernelSet* set : test::float_kernels()) {
         INFO("kernel set " << set->name);
         double worst = 0, largest_sum = 0;
         for (int part = 0; part < 1000; ++part) {
             Values x;
             for (int i = 0; i < 37; ++i) x.push_back(-87 + 171.f * static_cast<float>(37 * part + i) / 37000);
             Values e = x;
-            const double sum = set->exp_sum(e.data(), static_cast<int>(e.size()), 1, 0);
+            const double sum = set->f32->exp_sum(e.data(), static_cast<int>(e.size()), 1, 0);
             double should = 0;
             for (std::size_t i = 0; i < x.size(); ++i) {
                 const double exact = std::exp(static_cast<double>(x[i]));
@@ -501,10 +501,10 @@ TEST_CASE("ops: the kernels' exponential") {
         CHECK(worst < 3e-7);
         CHECK(largest_sum < 6e-7);
         Values special{0.f, -88.f, -INFINITY};
-        CHECK(set->exp_sum(special.data(), 3, 1, 0) == 1);
+        CHECK(set->f32->exp_sum(special.data(), 3, 1, 0) == 1);
         CHECK(special == Values{1, 0, 0});
         Values linear{1, 2, 3};
-        CHECK(set->exp_sum(linear.data(), 3, 0.5f, -1) == Approx(std::exp(-0.5) + 1 + std::exp(0.5)));
+        CHECK(set->f32->exp_sum(linear.data(), 3, 0.5f, -1) == Approx(std::exp(-0.5) + 1 + std::exp(0.5)));
     }
 }
 
@@ -640,7 +640,7 @@ TEST_CASE("ops: what is no number stays none") {
             auto x = random.normals<float>(area(R, C));
             x[area(5, C) + static_cast<std::size_t>(place)] = bad;
             const auto w = random.normals<float>(area(C, C));
-            for (const Microkernels* set : available_microkernels()) {
+            for (const KernelSet* set : test::float_kernels()) {
                 INFO("kernel set " << set->name);
                 Serial serial;
                 CpuTrainingOps ops(serial, *set, Precision::f32);

@@ -37,7 +37,7 @@ std::vector<int> cycle() {
 /// The losses of the first `steps` steps.
 std::vector<double> losses(const Recipe& recipe, int steps) {
     Serial serial;
-    CpuTrainingOps ops(serial, *available_microkernels().front(), Precision::f32);
+    CpuTrainingOps ops(serial, *available_kernels().front(), Precision::f32);
     const std::vector<int> text = cycle();
     auto trainer = Trainer::create(ops, ops, little(), {ProcessKind::masked, mask_id}, recipe, text);
     REQUIRE(trainer);

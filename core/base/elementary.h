@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <limits>
 
-/// exp and log made of + - * / alone, so that every compiler and machine that leaves IEEE doubles uncontracted gets the
+/// exp, log, sin and cos made of + - * / alone, so that every compiler and machine that leaves IEEE doubles uncontracted gets the
 /// same bits; the C library's differ between glibc and WebAssembly. Good to 5e-16 relative.
 namespace folio::elementary {
 
@@ -53,6 +53,27 @@ inline double log(double x) {
     double sum = 1.0 / 23.0;
     for (int odd = 21; odd >= 1; odd -= 2) sum = sum * s2 + 1.0 / odd;
     return k * 6.93147180369123816490e-01 + (2.0 * s * sum + k * 1.90821492927058770002e-10);
+}
+
+/// Both at once, for |x| up to 1e6.
+inline void sin_cos(double x, double& sine, double& cosine) {
+    // x = k pi / 2 + r, |r| <= pi / 4; pi / 2 in three parts, of which k times the first two is exact.
+    const auto k = static_cast<std::int64_t>(x * 0.63661977236758134 + (x < 0 ? -0.5 : 0.5));
+    const auto turns = static_cast<double>(k);
+    const double r = ((x - turns * 1.57079632673412561417e+00) - turns * 6.07710050630396597660e-11) - turns * 2.02226624879595063154e-21;
+    const double square = r * r;
+    double s = 0, c = 0;  // Taylor's series up to r^19 / 19! and r^18 / 18!
+    for (int n = 18; n >= 2; n -= 2) {
+        s = -(1.0 + s) * square / (n * (n + 1));
+        c = -(1.0 + c) * square / (n * (n - 1));
+    }
+    s = r * (1.0 + s);
+    c = 1.0 + c;
+    const bool odd = k & 1;
+    sine = odd ? c : s;
+    cosine = odd ? s : c;
+    if (k & 2) sine = -sine;
+    if ((k + 1) & 2) cosine = -cosine;
 }
 
 }  // namespace folio::elementary

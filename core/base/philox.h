@@ -22,6 +22,7 @@ enum class Purpose : std::uint32_t {
     window_length = 8, // a shorter training window
     evaluate = 9,      // mask places of the likelihood estimator
     noise_text = 10,   // the order in which a given text goes into noise
+    quantise = 11,     // signs of the turn of the residual stream
     dropout = 64,      // + 2 * layer + {0 attention, 1 mlp}
 };
 

@@ -5,6 +5,7 @@
 
 #include "core/model/activations.h"
 #include "core/model/config.h"
+#include "core/model/parameters.h"
 #include "core/ops/ops.h"
 
 namespace folio {
@@ -20,9 +21,9 @@ struct ForwardNoise {
 /// The Transformer that looks at a noisy text and answers with logits for every place (spec: trunk `modern`).
 class Denoiser {
 public:
-    /// `parameters` lie on the device in the order of for_each_tensor. For inference they need to live only during the
-    /// call; with `training` they are kept by address, `repack` follows every change, and `backward` works.
-    static Result<Denoiser> create(Ops& ops, const ModelConfig& config, const float* parameters, bool training);
+    /// For inference the parameters need to live only during the call; with `training` they are kept by address, `repack`
+    /// follows every change, and `backward` works.
+    static Result<Denoiser> create(Ops& ops, const ModelConfig& config, const Parameters& parameters, bool training);
 
     const ModelConfig& config() const { return config_; }
 
@@ -74,7 +75,7 @@ private:
     ForwardNoise noise_;
 
     const float* embedding() const { return training_ ? parameters_ : embeddings_.as<float>(); }
-    Result<void> pack(const float* parameters);
+    Result<void> pack(const Parameters& parameters);
     Heads heads() const;
     Dropout dropout(int layer, int branch) const;
 };

@@ -1,6 +1,6 @@
-#include <cmath>
 #include <cstring>
 
+#include "core/base/elementary.h"
 #include "core/model/denoiser.h"
 #include "core/model/parameters.h"
 
@@ -14,17 +14,19 @@ std::vector<float> rotation_table(int positions, int head_dim) {
     std::vector<float> table(static_cast<std::size_t>(positions) * head_dim);
     for (int position = 0; position < positions; ++position)
         for (int i = 0; i < half; ++i) {
-            const double angle = position * std::pow(10000.0, -2.0 * i / head_dim);
+            const double angle = position * elementary::exp(elementary::log(10000.0) * (-2.0 * i / head_dim));
+            double sine, cosine;
+            elementary::sin_cos(angle, sine, cosine);
             float* row = table.data() + static_cast<std::size_t>(position) * head_dim;
-            row[i] = static_cast<float>(std::cos(angle));
-            row[half + i] = static_cast<float>(std::sin(angle));
+            row[i] = static_cast<float>(cosine);
+            row[half + i] = static_cast<float>(sine);
         }
     return table;
 }
 
 }  // namespace
 
-Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const float* parameters, bool training) {
+Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const Parameters& parameters, bool training) {
     if (auto valid = validate(config); !valid) return tl::unexpected(valid.error());
     Denoiser denoiser;
     denoiser.ops_ = &ops;
@@ -39,19 +41,19 @@ Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const flo
     ops.upload(denoiser.rope_.as<void>(), table.data(), table.size() * sizeof(float));
 
     if (training) {
-        denoiser.parameters_ = parameters;
+        denoiser.parameters_ = parameters.f32;
     } else {
-        const std::size_t count = static_cast<std::size_t>(config.vocab_size + config.time_rows) * config.d_model;
+        const std::size_t count = embedding_count(config);
         auto embeddings = ops.allocate(count * sizeof(float));
         if (!embeddings) return tl::unexpected(embeddings.error());
         denoiser.embeddings_ = std::move(*embeddings);
-        ops.upload(denoiser.embeddings_.as<void>(), parameters, count * sizeof(float));
+        ops.upload(denoiser.embeddings_.as<void>(), parameters.f32, count * sizeof(float));
     }
     if (auto packed = denoiser.pack(parameters); !packed) return tl::unexpected(packed.error());
     return denoiser;
 }
 
-Result<void> Denoiser::pack(const float* parameters) {
+Result<void> Denoiser::pack(const Parameters& parameters) {
     // The layers in the order of the list of tensors; q, k and v are one weight, begun at q.
     std::vector<Layer*> layers;
     for (Block& block : blocks_) {
@@ -59,14 +61,20 @@ Result<void> Denoiser::pack(const float* parameters) {
     }
     layers.push_back(&head_);
     Result<void> status;
-    std::size_t n = 0;
+    std::size_t n = 0, channel = 0;
+    const std::size_t embeddings = embedding_count(config_);
     for_each_tensor(config_, [&](const TensorSpec& tensor) {
         if (!status || tensor.kind == TensorKind::embedding) return;
         Layer* layer = layers[n++];
+        const std::size_t first = channel;
+        channel += static_cast<std::size_t>(tensor.rows);
         if (!layer) return;
         const bool first_of_three = tensor.kind == TensorKind::matrix && !layers[n];
         layer->offset = tensor.offset;
-        status = ops_->pack(layer->weight, parameters + tensor.offset, (first_of_three ? 3 : 1) * tensor.rows, tensor.cols, training_);
+        WeightValues values;
+        if (parameters.s8) values = {nullptr, parameters.s8 + (tensor.offset - embeddings), parameters.scale + first};
+        else values.f32 = parameters.f32 + tensor.offset;
+        status = ops_->pack(layer->weight, values, (first_of_three ? 3 : 1) * tensor.rows, tensor.cols, training_);
     });
     return status;
 }
@@ -77,7 +85,7 @@ Result<void> Denoiser::reserve(int batch, int length) {
     return activations_.reserve(*ops_, config_, batch * length, training_);
 }
 
-Heads Denoiser::heads() const { return {length_, config_.n_head, config_.head_dim(), config_.causal}; }
+Heads Denoiser::heads() const { return {length_, config_.n_head, config_.head_dim(), config_.causal, config_.max_length()}; }
 
 Dropout Denoiser::dropout(int layer, int branch) const {
     return {noise_.dropout, noise_.seed, noise_.step, static_cast<std::uint32_t>(Purpose::dropout) + 2 * layer + branch,

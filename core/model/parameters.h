@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "core/model/config.h"
@@ -52,5 +53,29 @@ inline std::size_t parameter_count(const ModelConfig& config) {
     for_each_tensor(config, [&](const TensorSpec& tensor) { count += tensor.count(); });
     return count;
 }
+
+/// Of these, how many floats the embeddings take: the first ones.
+inline std::size_t embedding_count(const ModelConfig& config) {
+    return static_cast<std::size_t>(config.vocab_size + config.time_rows) * static_cast<std::size_t>(config.d_model);
+}
+
+/// Output channels of all matrices and the head together: the scales of an I8 model, in arena order.
+inline std::size_t channel_count(const ModelConfig& config) {
+    std::size_t count = 0;
+    for_each_tensor(config, [&](const TensorSpec& tensor) {
+        if (tensor.kind != TensorKind::embedding) count += static_cast<std::size_t>(tensor.rows);
+    });
+    return count;
+}
+
+/// The values of a model: the whole arena in f32, on the device; or in host memory the embeddings in f32, and of the rest s8
+/// numbers and the scale of each output channel.
+struct Parameters {
+    const float* f32 = nullptr;
+    const std::int8_t* s8 = nullptr;
+    const float* scale = nullptr;
+
+    Parameters(const float* f32, const std::int8_t* s8 = nullptr, const float* scale = nullptr) : f32(f32), s8(s8), scale(scale) {}
+};
 
 }  // namespace folio

@@ -6,10 +6,10 @@
 
 namespace folio {
 
-CpuOps::CpuOps(Parallel& parallel, const Microkernels& kernels, Precision precision)
+CpuOps::CpuOps(Parallel& parallel, const KernelSet& kernels, Precision precision)
     : parallel_(parallel),
-      kernels_(kernels),
-      product_(precision == Precision::bf16 ? *kernels.bf16 : kernels.f32),
+      kernels_(precision == Precision::int8 ? *kernels.uncontracted : *kernels.f32),
+      product_(precision == Precision::bf16 ? *kernels.bf16 : kernels_.product),
       workers_(static_cast<std::size_t>(parallel.width())) {}
 
 CpuOps::~CpuOps() {
@@ -60,7 +60,8 @@ bool CpuOps::grow_workers(std::size_t bytes) {
     return true;
 }
 
-Result<void> CpuOps::pack(Weight& weight, const float* values, int out, int in, bool training) {
+Result<void> CpuOps::pack(Weight& weight, const WeightValues& values, int out, int in, bool training) {
+    assert(values.f32);
     const auto pack_into = [&](Storage& storage, gemm::Operand b, int cols, int depth) -> Result<void> {
         const std::size_t bytes = gemm::packed_bytes(product_, cols, depth);
         if (storage.bytes() != bytes) {
@@ -75,8 +76,8 @@ Result<void> CpuOps::pack(Weight& weight, const float* values, int out, int in, 
     };
     weight.out = out;
     weight.in = in;
-    if (auto done = pack_into(weight.forward, {values, in, 1}, out, in); !done) return done;
-    return training ? pack_into(weight.backward, {values, 1, in}, in, out) : Result<void>{};
+    if (auto done = pack_into(weight.forward, {values.f32, in, 1}, out, in); !done) return done;
+    return training ? pack_into(weight.backward, {values.f32, 1, in}, in, out) : Result<void>{};
 }
 
 void CpuOps::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,

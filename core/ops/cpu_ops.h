@@ -16,7 +16,7 @@ namespace folio {
 class CpuOps : public Ops {
 public:
     /// `precision` bf16 needs a set that has bf16 products. Both references must outlive the object.
-    CpuOps(Parallel& parallel, const Microkernels& kernels, Precision precision);
+    CpuOps(Parallel& parallel, const KernelSet& kernels, Precision precision);
     ~CpuOps() override;
     CpuOps(const CpuOps&) = delete;
     CpuOps& operator=(const CpuOps&) = delete;
@@ -27,7 +27,7 @@ public:
     void download(void* host, const void* device, std::size_t bytes) override;
     Result<void> finish() override;
 
-    Result<void> pack(Weight& weight, const float* values, int out, int in, bool training) override;
+    Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
     void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
                int length) override;
     void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;

@@ -8,12 +8,12 @@
 #include "core/base/result.h"
 #include "core/ops/ops.h"
 
-/// The seam between instruction sets: one table of the few inner loops that decide the speed, filled once per set from one
-/// source (microkernels.inl). Everything above it is ordinary code.
+/// The seam between instruction sets: tables of the few inner loops that decide the speed, filled once per set from one
+/// source (kernels/f32.inl, kernels/integer.inl). Everything above it is ordinary code.
 namespace folio {
 
-/// What products multiply: f32, or operands rounded to bf16 with f32 sums.
-enum class Precision { f32, bf16 };
+/// What products multiply: f32; operands rounded to bf16, with f32 sums; or integers (I8 weights, see exact_ops.h).
+enum class Precision { f32, bf16, int8 };
 
 /// C [rows, cols] = A B for one register tile, on packed panels. A panel of B holds `cols` columns, a packed panel of A
 /// `rows` rows; both go depth first in steps of `depth_step`, zero-padded, `element_size` bytes an element, so that a
@@ -35,11 +35,9 @@ struct Product {
     void (*tile_in_place)(float* c, const float* a, std::ptrdiff_t row_stride, const void* b, int depth, bool accumulate);
 };
 
+/// The loops in f32. Sums over a row go in one order on every set (kernels/vectors.inl).
 struct Microkernels {
-    std::string_view name;
-    bool (*supported)();
-    Product f32;
-    const Product* bf16;  // null: this set has none
+    Product product;
 
     /// out = in / sqrt(mean(in^2) + eps).
     void (*norm)(float* out, const float* in, int n, float eps);
@@ -70,9 +68,65 @@ struct Microkernels {
                   const AdamW& options);
 };
 
-/// The sets that this machine can run, best first; `portable` is always the last.
-std::span<const Microkernels* const> available_microkernels();
-/// The best set, or the one forced by name; an unknown or unsupported name is one sentence.
-Result<const Microkernels*> select_microkernels(std::string_view forced_name);
+/// C [rows, cols] = A B in 32-bit integers for one register tile. A lies row after row in elements of `a_size` bytes, panels of
+/// B hold `cols` columns in elements of `b_size` bytes: [depth / group][cols][group]. Both are zero-padded to a multiple of
+/// depth_step.
+struct IntegerProduct {
+    int rows, cols;
+    int group, depth_step;
+    int a_size, b_size;
+    /// c [rows, cols]; row i of A begins at a + i * a_stride bytes.
+    void (*tile)(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::ptrdiff_t a_stride, const void* b, int depth);
+};
+
+/// What an integer product takes to become numbers again: out = ((sum - zero[row] weight_sum[col]) weight_scale[col]) scale[row],
+/// in this order, then as the epilogue's kind has it. Rows and columns of a tile.
+struct Dequantise {
+    const std::int32_t* weight_sum;
+    const float* weight_scale;
+    const std::int32_t* zero;
+    const float* scale;
+    Epilogue::Kind kind;
+    const float* residual;
+    std::ptrdiff_t residual_stride;
+};
+
+/// The loops of the exact path. Every set gives the same bits.
+struct IntegerKernels {
+    /// u7 (0 .. 127) times s8.
+    IntegerProduct u7s8;
+    /// i16 times i16, in groups of two.
+    IntegerProduct i16;
+
+    /// One row as u7 in elements of u7s8.a_size bytes: in ~ (out - zero) * scale, 0 among the numbers it can be, so a row without
+    /// negative ones loses no range. False where a number is not finite.
+    bool (*quantise)(void* out, float* scale, std::int32_t* zero, const float* in, int n);
+    /// out = in * factor, rounded. False where one lies outside of 16 bits.
+    bool (*to_i16)(std::int16_t* out, const float* in, int n, float factor);
+    /// out = in / scale within +-1023. False where a number is not finite, or near the end of f32.
+    bool (*quantise_value)(std::int16_t* out, float* scale, const float* in, int n);
+    /// p = softmax(scores * scale) * value_scale as 0 .. 2047; returns what a number of p is worth. `scratch`: n floats.
+    float (*softmax)(std::int16_t* p, float* scratch, const std::int32_t* scores, const float* value_scale, int n, float scale);
+    void (*dequantise)(float* out, std::ptrdiff_t stride, const std::int32_t* sums, int sum_stride, int rows, int cols,
+                       const Dequantise& how);
+    /// out = sums * factor[row].
+    void (*scale_rows)(float* out, std::ptrdiff_t stride, const std::int32_t* sums, int sum_stride, int rows, int cols,
+                       const float* factor);
+};
+
+/// An instruction set under the name that FOLIO_KERNELS takes.
+struct KernelSet {
+    std::string_view name;
+    bool (*supported)();
+    const Microkernels* f32;
+    const Product* bf16;              // null: this set has none
+    const Microkernels* uncontracted; // f32 without fused multiply-adds: what the exact path does in f32
+    const IntegerKernels* integer;
+};
+
+/// The sets that this machine can run, best first; the last one is the plainest.
+std::span<const KernelSet* const> available_kernels();
+/// The set of that name; an unknown or unsupported one is a sentence.
+Result<const KernelSet*> kernels_named(std::string_view name);
 
 }  // namespace folio

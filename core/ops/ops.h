@@ -59,6 +59,13 @@ struct Matrix {
     float* row(int i) const { return data + static_cast<std::ptrdiff_t>(i) * stride; }
 };
 
+/// The values of a matrix [out, in]: f32 on the device, or s8 in host memory, of which output channel i is worth scale[i].
+struct WeightValues {
+    const float* f32 = nullptr;
+    const std::int8_t* s8 = nullptr;
+    const float* scale = nullptr;
+};
+
 /// The matrix [out, in] of a linear layer, packed as the backend's products like it. Made by `Ops::pack`.
 struct Weight {
     int out = 0;
@@ -98,6 +105,7 @@ struct Heads {
     int n_head = 0;
     int head_dim = 0;
     bool causal = false;
+    int max_length = 0;  // of any pass of this model
 };
 
 /// Forward verbs.
@@ -113,8 +121,9 @@ public:
     /// Returns when all work given so far is done, or the first thing that went wrong since the last call.
     virtual Result<void> finish() = 0;
 
-    /// Packs `values` [out, in] for products; the second time into the same memory. `training` also packs for backward.
-    virtual Result<void> pack(Weight& weight, const float* values, int out, int in, bool training) = 0;
+    /// Packs `values` [out, in], of the kind that this arithmetic takes, for products; the second time into the same memory.
+    /// `training` also packs for backward.
+    virtual Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) = 0;
 
     /// out[r] = table[ids[r]] (+ time_table[time_row[r / length]] where time_table is not null). ids, time_row: int32.
     virtual void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,

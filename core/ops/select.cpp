@@ -1,59 +1,94 @@
 #include "core/ops/microkernels.h"
 
+#if defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace folio {
 
 #if defined(__wasm__)
+extern const Microkernels microkernels_wasm;
+extern const IntegerKernels integers_wasm;
 #if defined(__wasm_relaxed_simd__)
 extern const Microkernels microkernels_wasm_relaxed;
+extern const IntegerKernels integers_wasm_relaxed, integers_wasm_relaxed_i16;
 #endif
-extern const Microkernels microkernels_wasm;
 #else
+extern const Microkernels microkernels_portable, uncontracted_portable;
+extern const IntegerKernels integers_portable;
 #if defined(__x86_64__)
-extern const Microkernels microkernels_amx, microkernels_avx512, microkernels_avx2;
+extern const Microkernels microkernels_avx512, microkernels_avx2, uncontracted_avx512, uncontracted_avx2;
+extern const Product bf16_amx;
+extern const IntegerKernels integers_amx, integers_avx512vnni, integers_avx512, integers_avxvnni, integers_avx2;
 #endif
-extern const Microkernels microkernels_portable;
 #endif
 
 namespace {
 
-const Microkernels* const known[] = {
+bool always() { return true; }
+
+#if defined(__x86_64__)
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool has_avxvnni() { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
+bool has_avx512() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl");
+}
+bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+/// AMX state must be asked of the kernel (arch_prctl ARCH_REQ_XCOMP_PERM for tile data); CPUID alone does not tell.
+bool has_amx() {
+    if (!has_avx512vnni() || !__builtin_cpu_supports("avx512bf16")) return false;
+    unsigned eax = 7, ebx = 0, ecx = 0, edx = 0;
+    __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+    const bool bf16 = edx >> 22 & 1, tile = edx >> 24 & 1, int8 = edx >> 25 & 1;
+    constexpr long request_permission = 0x1023, tile_data = 18;
+    return bf16 && tile && int8 && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#endif
+
+// What products of integers gain from an instruction set and what f32 gains do not come together, so sets share tables.
+constexpr KernelSet known[] = {
 #if defined(__wasm__)
 #if defined(__wasm_relaxed_simd__)
-    &microkernels_wasm_relaxed,
+    {"wasm_relaxed", always, &microkernels_wasm_relaxed, nullptr, &microkernels_wasm, &integers_wasm_relaxed},
+    {"wasm_relaxed_i16", always, &microkernels_wasm_relaxed, nullptr, &microkernels_wasm, &integers_wasm_relaxed_i16},
 #endif
-    &microkernels_wasm,
+    {"wasm", always, &microkernels_wasm, nullptr, &microkernels_wasm, &integers_wasm},
 #else
 #if defined(__x86_64__)
-    &microkernels_amx,
-    &microkernels_avx512,
-    &microkernels_avx2,
+    {"amx", has_amx, &microkernels_avx512, &bf16_amx, &uncontracted_avx512, &integers_amx},
+    {"avx512vnni", has_avx512vnni, &microkernels_avx512, nullptr, &uncontracted_avx512, &integers_avx512vnni},
+    {"avx512", has_avx512, &microkernels_avx512, nullptr, &uncontracted_avx512, &integers_avx512},
+    {"avxvnni", has_avxvnni, &microkernels_avx2, nullptr, &uncontracted_avx2, &integers_avxvnni},
+    {"avx2", has_avx2, &microkernels_avx2, nullptr, &uncontracted_avx2, &integers_avx2},
 #endif
-    &microkernels_portable,
+    {"portable", always, &microkernels_portable, nullptr, &uncontracted_portable, &integers_portable},
 #endif
 };
+constexpr std::size_t count = sizeof known / sizeof known[0];
 
 }  // namespace
 
-std::span<const Microkernels* const> available_microkernels() {
-    static const Microkernels* usable[sizeof known / sizeof known[0]];
-    static const std::size_t count = [] {
+std::span<const KernelSet* const> available_kernels() {
+    static const KernelSet* usable[count];
+    static const std::size_t found = [] {
         std::size_t n = 0;
-        for (const Microkernels* set : known)
-            if (set->supported()) usable[n++] = set;
+        for (const KernelSet& set : known)
+            if (set.supported()) usable[n++] = &set;
         return n;
     }();
-    return {usable, count};
+    return {usable, found};
 }
 
-Result<const Microkernels*> select_microkernels(std::string_view forced_name) {
-    const auto usable = available_microkernels();
-    if (forced_name.empty()) return usable.front();
-    for (const Microkernels* set : usable)
-        if (set->name == forced_name) return set;
+Result<const KernelSet*> kernels_named(std::string_view name) {
+    const auto usable = available_kernels();
+    for (const KernelSet* set : usable)
+        if (set->name == name) return set;
     bool exists = false;
-    for (const Microkernels* set : known) exists = exists || set->name == forced_name;
+    for (const KernelSet& set : known) exists = exists || set.name == name;
     std::string names;
-    for (const Microkernels* set : usable) names += (names.empty() ? "" : ", ") + std::string(set->name);
+    for (const KernelSet* set : usable) names += (names.empty() ? "" : ", ") + std::string(set->name);
     return fail((exists ? "This machine cannot run that kernel set" : "There is no kernel set of that name") +
                 std::string("; choose one of: ") + names + ".");
 }

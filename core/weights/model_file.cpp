@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <optional>
 
 #include "core/base/text.h"
 #include "core/model/parameters.h"
 #include "core/weights/json.h"
+#include "core/weights/quantise.h"
 
 namespace folio {
 namespace {
@@ -178,19 +180,38 @@ std::string shape_text(std::span<const std::uint64_t> shape) {
     return "[" + text + "]";
 }
 
-/// One tensor of the file against what the configuration asks for.
-Result<void> check_tensor(const TensorSpec& wanted, const TensorView* tensor) {
-    if (tensor == nullptr) return fail("the weights file lacks the tensor " + wanted.name);
-    if (tensor->dtype == Dtype::i8) {
-        return fail("the weights file holds int8 weights; this version runs f32, f16 and bf16 only");
+using Shape = std::vector<std::uint64_t>;
+
+Shape shape_of(const TensorSpec& tensor) { return {static_cast<std::uint64_t>(tensor.rows), static_cast<std::uint64_t>(tensor.cols)}; }
+
+/// One tensor of the file against what the configuration asks for. `exact`: whether the matrices are I8.
+Result<void> check_tensor(const std::string& name, TensorKind kind, const Shape& shape, const TensorView* tensor, bool exact) {
+    if (tensor == nullptr) return fail("the weights file lacks the tensor " + name);
+    if (kind == TensorKind::embedding && tensor->dtype == Dtype::i8) {
+        return fail("the weights file's tensor " + name + " is of I8, but embeddings are not quantised");
     }
-    const std::uint64_t shape[] = {static_cast<std::uint64_t>(wanted.rows), static_cast<std::uint64_t>(wanted.cols)};
-    if (!std::equal(tensor->shape.begin(), tensor->shape.end(), std::begin(shape), std::end(shape))) {
-        return fail("the weights file's tensor " + wanted.name + " has the shape " + shape_text(tensor->shape) +
+    if (kind != TensorKind::embedding && (tensor->dtype == Dtype::i8) != exact) {
+        return fail("the weights file's tensor " + name + " is " + (exact ? "not " : "") + "of I8, but others are " +
+                    (exact ? "" : "not ") + "; matrices and head are of one kind");
+    }
+    if (tensor->shape != shape) {
+        return fail("the weights file's tensor " + name + " has the shape " + shape_text(tensor->shape) +
                     ", but its configuration asks for " + shape_text(shape));
     }
-    if (!all_finite(*tensor)) {
-        return fail("the weights file's tensor " + wanted.name + " holds values that are not finite");
+    if (!all_finite(*tensor)) return fail("the weights file's tensor " + name + " holds values that are not finite");
+    return {};
+}
+
+Result<void> check_scale(const std::string& name, const Shape& shape, const TensorView* tensor) {
+    if (tensor == nullptr) return fail("the weights file lacks the tensor " + name);
+    if (tensor->dtype != Dtype::f32 || tensor->shape != shape) {
+        return fail("the weights file's tensor " + name + " is " + std::string(name_of(tensor->dtype)) + " " +
+                    shape_text(tensor->shape) + ", but scales are F32 " + shape_text(shape));
+    }
+    std::vector<float> values(tensor->count());
+    to_floats(*tensor, values.data());
+    if (!std::all_of(values.begin(), values.end(), [](float value) { return value > 0 && value <= std::numeric_limits<float>::max(); })) {
+        return fail("the weights file's tensor " + name + " holds scales that are not positive and finite");
     }
     return {};
 }
@@ -246,7 +267,7 @@ Result<ModelFile> read_metadata(const Metadata& metadata) {
         if (!parsed) return tl::unexpected(parsed.error());
         training = printable(found->second);
     }
-    return ModelFile{*config, *process, std::move(*vocabulary), std::move(training), {}};
+    return ModelFile{*config, *process, std::move(*vocabulary), std::move(training), {}, {}, {}};
 }
 
 Result<ModelFile> read_model(std::span<const std::byte> bytes) {
@@ -258,14 +279,26 @@ Result<ModelFile> read_model(std::span<const std::byte> bytes) {
     // Sorted by name, so that the search costs nothing however many tensors a file claims.
     std::map<std::string_view, const TensorView*> tensors;
     for (const TensorView& tensor : file->tensors) tensors[tensor.name] = &tensor;
-    std::vector<const TensorView*> found;
+    const auto take = [&](const std::string& name) {
+        const auto entry = tensors.find(name);
+        const TensorView* tensor = entry == tensors.end() ? nullptr : entry->second;
+        if (tensor != nullptr) tensors.erase(entry);
+        return tensor;
+    };
+    const TensorView* head = file->find("output_head.weight");
+    const bool exact = head != nullptr && head->dtype == Dtype::i8;
+    struct Found {
+        const TensorView *values, *scale;
+    };
+    std::vector<Found> found;
     Result<void> fits;
     for_each_tensor(model->config, [&](const TensorSpec& wanted) {
         if (!fits) return;
-        const auto entry = tensors.find(wanted.name);
-        found.push_back(entry == tensors.end() ? nullptr : entry->second);
-        fits = check_tensor(wanted, found.back());
-        if (fits) tensors.erase(entry);
+        const bool scaled = exact && wanted.kind != TensorKind::embedding;
+        const Shape shape = shape_of(wanted);
+        found.push_back({take(wanted.name), scaled ? take(wanted.name + ".scale") : nullptr});
+        fits = check_tensor(wanted.name, wanted.kind, shape, found.back().values, exact);
+        if (fits && scaled) fits = check_scale(wanted.name + ".scale", {shape[0]}, found.back().scale);
     });
     if (!fits) return tl::unexpected(fits.error());
     if (!tensors.empty()) {
@@ -273,17 +306,63 @@ Result<ModelFile> read_model(std::span<const std::byte> bytes) {
                     ", which its configuration knows nothing of");
     }
 
-    model->parameters.resize(parameter_count(model->config));
-    float* out = model->parameters.data();
-    for (const TensorView* tensor : found) {
-        to_floats(*tensor, out);
-        out += tensor->count();
+    const std::size_t floats = exact ? embedding_count(model->config) : parameter_count(model->config);
+    model->parameters.resize(floats);
+    model->quantised.resize(parameter_count(model->config) - floats);
+    model->scales.resize(exact ? channel_count(model->config) : 0);
+    float *out = model->parameters.data(), *scale = model->scales.data();
+    std::int8_t* whole = model->quantised.data();
+    for (const auto& [values, its_scale] : found) {
+        if (its_scale == nullptr) {
+            to_floats(*values, out);
+            out += values->count();
+            continue;
+        }
+        std::memcpy(whole, values->data.data(), values->data.size());
+        whole += values->count();
+        to_floats(*its_scale, scale);
+        scale += its_scale->count();
     }
     return model;
 }
 
 Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& sink) {
-    assert(dtype == Dtype::f32 || dtype == Dtype::f16);
+    assert(dtype != Dtype::bf16);
+    if (dtype != Dtype::i8 && model.exact()) return write_model(dequantise(model), dtype, sink);
+    std::vector<TensorView> tensors;
+    Result<void> finite;
+    const auto put = [&](const std::string& name, Dtype kind, Shape shape, std::span<const std::byte> data) {
+        tensors.push_back({name, kind, std::move(shape), data});
+        if (finite && !all_finite(tensors.back())) {
+            finite = fail("the tensor " + name + " holds values that are not finite" +
+                          (kind == Dtype::f16 ? " or beyond the 65504 that f16 reaches; write f32 instead" : ""));
+        }
+    };
+    const auto in_floats = [&](const ModelFile& source, Dtype kind, std::span<const std::byte> data, bool embeddings_alone) {
+        for_each_tensor(source.config, [&](const TensorSpec& tensor) {
+            if (embeddings_alone && tensor.kind != TensorKind::embedding) return;
+            put(tensor.name, kind, shape_of(tensor), data.subspan(tensor.offset * size_of(kind), tensor.count() * size_of(kind)));
+        });
+    };
+
+    if (dtype == Dtype::i8) {
+        if (!model.exact()) {
+            in_floats(model, Dtype::f32, std::as_bytes(std::span(model.parameters)), false);
+            return finite ? write_model(quantise(model), dtype, sink) : finite;
+        }
+        in_floats(model, Dtype::f32, std::as_bytes(std::span(model.parameters)), true);
+        std::span<const std::byte> whole = std::as_bytes(std::span(model.quantised)), scales = std::as_bytes(std::span(model.scales));
+        for_each_tensor(model.config, [&](const TensorSpec& tensor) {
+            if (tensor.kind == TensorKind::embedding) return;
+            const auto rows = static_cast<std::uint64_t>(tensor.rows);
+            put(tensor.name, Dtype::i8, shape_of(tensor), whole.first(tensor.count()));
+            put(tensor.name + ".scale", Dtype::f32, {rows}, scales.first(rows * sizeof(float)));
+            whole = whole.subspan(tensor.count());
+            scales = scales.subspan(rows * sizeof(float));
+        });
+        return finite ? write_safetensors(write_metadata(model), tensors, sink) : finite;
+    }
+
     assert(model.parameters.size() == parameter_count(model.config));
     std::vector<std::uint16_t> halves;
     std::span<const std::byte> data = std::as_bytes(std::span(model.parameters));
@@ -292,20 +371,8 @@ Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& si
         for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = to_f16(model.parameters[i]);
         data = std::as_bytes(std::span(halves));
     }
-    std::vector<TensorView> tensors;
-    Result<void> finite;
-    for_each_tensor(model.config, [&](const TensorSpec& tensor) {
-        tensors.push_back({tensor.name,
-                           dtype,
-                           {static_cast<std::uint64_t>(tensor.rows), static_cast<std::uint64_t>(tensor.cols)},
-                           data.subspan(tensor.offset * size_of(dtype), tensor.count() * size_of(dtype))});
-        if (finite && !all_finite(tensors.back())) {
-            finite = fail("the tensor " + tensor.name + " holds values that are not finite" +
-                          (dtype == Dtype::f16 ? " or beyond the 65504 that f16 reaches; write f32 instead" : ""));
-        }
-    });
-    if (!finite) return finite;
-    return write_safetensors(write_metadata(model), tensors, sink);
+    in_floats(model, dtype, data, false);
+    return finite ? write_safetensors(write_metadata(model), tensors, sink) : finite;
 }
 
 }  // namespace folio

@@ -7,6 +7,7 @@
 
 #include "core/base/result.h"
 #include "core/model/config.h"
+#include "core/model/parameters.h"
 #include "core/process/process_config.h"
 #include "core/weights/safetensors.h"
 #include "core/weights/vocabulary.h"
@@ -20,9 +21,17 @@ struct ModelFile {
     Vocabulary vocabulary;
     /// How it was trained, as a JSON text in printable ASCII; empty where the file does not say.
     std::string training;
-    /// All tensors as for_each_tensor lays them out [parameter_count(config)].
+    /// All tensors as for_each_tensor lays them out [parameter_count(config)]; of an I8 model the embeddings alone.
     std::vector<float> parameters;
+    /// An I8 model's matrices and head in the same order, and a scale for each of their output channels; else empty.
+    std::vector<std::int8_t> quantised;
+    std::vector<float> scales;
+
+    /// Whether this is an I8 model, which runs on the exact path.
+    bool exact() const { return !scales.empty(); }
+    Parameters values() const { return {parameters.data(), exact() ? quantised.data() : nullptr, exact() ? scales.data() : nullptr}; }
 };
+
 
 /// The `folio.` metadata of a model: all of it but the parameters. Checkpoints carry the same.
 Metadata write_metadata(const ModelFile& model);
@@ -31,11 +40,13 @@ Metadata write_metadata(const ModelFile& model);
 /// absurd, or contradicts the rest, and the models that this version does not run.
 Result<ModelFile> read_metadata(const Metadata& metadata);
 
-/// Reads a weights file; dtypes F32, F16 and BF16. Beyond what read_safetensors and read_metadata refuse: tensors that are
-/// missing, unknown or of another shape than the configuration asks for, and values that are not finite.
+/// Reads a weights file; dtypes F32, F16 and BF16, or I8 with scales for the matrices and the head. Beyond what
+/// read_safetensors and read_metadata refuse: tensors that are missing, unknown or of another shape or dtype than the
+/// configuration asks for, values that are not finite, and scales that are not positive.
 Result<ModelFile> read_model(std::span<const std::byte> file);
 
-/// Writes a weights file of f32 or f16. Fails when a value is not finite, or too large for f16, and when the sink does.
+/// Writes a weights file of f32, f16 or i8, whatever the model is. Fails when a value is not finite, or too large for f16, and
+/// when the sink does.
 Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& sink);
 
 }  // namespace folio

@@ -10,8 +10,10 @@
 #include <set>
 
 #include "core/model/parameters.h"
+#include "core/model/trial.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/training/step.h"
+#include "core/weights/quantise.h"
 #include "native/commands/commands.h"
 #include "native/devices.h"
 #include "native/failure.h"
@@ -86,6 +88,8 @@ double quantile(const std::vector<double>& sorted, double share) {
 
 void BenchCommand::execute() const {
     const ModelFile model = weights.empty() ? random_model() : load_model(weights);
+    // An I8 file has one arithmetic; any other is timed as it is and as its I8 twin.
+    const ModelFile exact_model = model.exact() ? model : quantise(model);
     const ModelConfig& config = model.config;
     const int passed_length = std::min(length, config.max_length());
     std::vector<int> text(static_cast<std::size_t>(4 * std::max(length, config.seq_len)));
@@ -98,17 +102,27 @@ void BenchCommand::execute() const {
     std::vector<int> time_rows;
     if (config.time_rows > 0) time_rows.push_back(time_row(0.5, config.time_rows));
 
-    const std::vector<Way> all = ways();
+    std::vector<Way> all = ways(true);
+    if (!model.exact()) {
+        const std::vector<Way> others = ways(false);
+        all.insert(all.begin(), others.begin(), others.end());
+    }
+    const auto trains = [&](const Way& way) { return !model.exact() && way.precision != Precision::int8; };
+    const auto tasks = [&] {
+        std::size_t count = 0;
+        for (const Way& way : all) count += trains(way) ? 3 : 2;
+        return count;
+    }();
     const int most_threads = threads > 0 ? threads : physical_cores();
     const std::set<int> widths{1, most_threads};
 
     Progress progress;
     ordered_json results = ordered_json::array(), checks = ordered_json::array();
-    const std::size_t rows = 1 + all.size() * widths.size() * 3;
+    const std::size_t rows = 1 + tasks * widths.size();
     const auto record = [&](const char* task, const Way* way, int width, int characters, const std::vector<double>& times) {
         const double median = quantile(times, 0.5);
         ordered_json row{{"task", task}};
-        if (way) row.update({{"kernels", way->kernels->name}, {"products", way->products()}});
+        if (way) row.update({{"kernels", way->kernels->name}, {"products", name_of(way->precision)}});
         row.update({{"threads", width},
                     {"repetitions", times.size()},
                     {"median_ms", median},
@@ -127,14 +141,16 @@ void BenchCommand::execute() const {
            }));
 
     const auto logits_of = [&](const Way& way, Parallel& parallel) {
-        CpuTrainingOps ops(parallel, *way.kernels, way.precision);
-        Denoiser denoiser = make_denoiser(ops, config, model.parameters);
+        const auto ops = make_ops(parallel, *way.kernels, way.precision);
+        Denoiser denoiser = make_denoiser(*ops, way.precision == Precision::int8 ? exact_model : model);
         std::vector<float> logits(input.size() * static_cast<std::size_t>(config.vocab_size));
         unwrap(denoiser.predict(input, time_rows, 1, passed_length, logits));
         return logits;
     };
     Serial serial;
-    const std::vector<float> reference = logits_of({available_microkernels().back(), Precision::f32}, serial);
+    const KernelSet* plainest = available_kernels().back();
+    const std::vector<float> exact_reference = logits_of({plainest, Precision::int8}, serial);
+    const std::vector<float> reference = model.exact() ? exact_reference : logits_of({plainest, Precision::f32}, serial);
     float largest = 0;
     for (const float value : reference) largest = std::max(largest, std::fabs(value));
 
@@ -143,19 +159,22 @@ void BenchCommand::execute() const {
             OpenMpParallel parallel(width);
             if (width == most_threads) {
                 const std::vector<float> logits = logits_of(way, parallel);
+                const std::vector<float>& expected = way.precision == Precision::int8 ? exact_reference : reference;
                 double difference = 0;
                 for (std::size_t i = 0; i < logits.size(); ++i) {
-                    difference = std::max(difference, std::fabs(static_cast<double>(logits[i]) - reference[i]));
+                    difference = std::max(difference, std::fabs(static_cast<double>(logits[i]) - expected[i]));
                 }
-                const double allowed = (way.precision == Precision::bf16 ? 0.1 : 1e-3) * largest;
+                // Integers leave no room for rounding: every set gives the same bits.
+                const double allowed =
+                    way.precision == Precision::int8 ? 0 : (way.precision == Precision::bf16 ? 0.1 : 1e-3) * largest;
                 checks.push_back({{"kernels", way.kernels->name},
-                                  {"products", way.products()},
+                                  {"products", name_of(way.precision)},
                                   {"largest_difference", difference},
                                   {"passed", difference <= allowed}});
             }
-            CpuTrainingOps ops(parallel, *way.kernels, way.precision);
             {
-                Denoiser denoiser = make_denoiser(ops, config, model.parameters);
+                const auto ops = make_ops(parallel, *way.kernels, way.precision);
+                Denoiser denoiser = make_denoiser(*ops, way.precision == Precision::int8 ? exact_model : model);
                 std::vector<float> logits(reference.size());
                 record("forward", &way, width, passed_length, time(seconds, [&] {
                            unwrap(denoiser.predict(input, time_rows, 1, passed_length, logits));
@@ -169,6 +188,8 @@ void BenchCommand::execute() const {
                            while (!sampler.done()) unwrap(sampler.step());
                        }));
             }
+            if (!trains(way)) continue;
+            CpuTrainingOps ops(parallel, *way.kernels, way.precision);
             Recipe recipe;
             recipe.batch = training_batch;
             recipe.seq_len = config.seq_len;
@@ -181,7 +202,7 @@ void BenchCommand::execute() const {
     }
 
     std::vector<std::string_view> names;
-    for (const Microkernels* set : available_microkernels()) names.push_back(set->name);
+    for (const KernelSet* set : available_kernels()) names.push_back(set->name);
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     const bool passed = std::all_of(checks.begin(), checks.end(),
@@ -199,7 +220,7 @@ void BenchCommand::execute() const {
         {"training_batch", training_batch},
         {"results", results},
         {"memory_mib", usage.ru_maxrss >> 10},
-        {"self_check", {{"passed", passed}, {"against", available_microkernels().back()->name}, {"kernels", checks}}}};
+        {"self_check", {{"passed", passed}, {"against", plainest->name}, {"kernels", checks}}}};
     if (as_json) {
         fmt::print("{}\n", report.dump());
         return;
@@ -216,7 +237,7 @@ void BenchCommand::execute() const {
     }
     for (const auto& check : checks) {
         fmt::print("{} {} against {}: largest difference of a logit {:.2e}: {}\n", check["kernels"].get<std::string>(),
-                   check["products"].get<std::string>(), available_microkernels().back()->name,
+                   check["products"].get<std::string>(), plainest->name,
                    check["largest_difference"].get<double>(), check["passed"].get<bool>() ? "good" : "TOO LARGE");
     }
     fmt::print("memory {} MiB\n", usage.ru_maxrss >> 10);

@@ -44,11 +44,11 @@ std::string figure(double nats_per_char, double standard_error) {
 void EvalCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     for (const std::string& name : orders) order_named(name);
-    Device computer(device, false);
     const ModelFile model = load_model(weights);
+    Device computer(device, model);
     const TextData text = encode_text(load_text(data), model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
-    Denoiser denoiser = make_denoiser(computer.ops(), model.config, model.parameters);
+    Denoiser denoiser = make_denoiser(computer.ops(), model);
     const MaskedModel masked = masked_model(denoiser, model.process);
 
     Progress progress;

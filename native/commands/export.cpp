@@ -20,10 +20,9 @@ struct ExportCommand {
         if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
         if (dtype.empty()) wrong_usage("a dtype is missing; name it with --dtype");
         if (out.empty()) wrong_usage("a file to write is missing; name it with --out");
-        if (dtype == "int8") wrong_usage("this version does not write int8 yet; use --dtype f16 or f32");
         const ModelFile model = load_model(weights);
         write_file(out, [&](const ByteSink& sink) {
-            return write_model(model, dtype == "f16" ? Dtype::f16 : Dtype::f32, sink);
+            return write_model(model, dtype == "int8" ? Dtype::i8 : dtype == "f16" ? Dtype::f16 : Dtype::f32, sink);
         });
         if (as_json) {
             const std::string bytes = read_file(out, "the weights file");

@@ -68,8 +68,8 @@ void LogitsCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     if (out.empty()) wrong_usage("a file for the logits is missing; name it with --out");
     if (text.empty() == ids_file.empty()) wrong_usage("give the input either by --text or by --ids");
-    Device computer(device, false);
     const ModelFile model = load_model(weights);
+    Device computer(device, model);
     const ModelConfig& config = model.config;
     Rows rows;
     if (!ids_file.empty()) {
@@ -85,7 +85,7 @@ void LogitsCommand::execute() const {
     }
 
     // One row at a time: the same numbers, and the memory of one.
-    Denoiser denoiser = make_denoiser(computer.ops(), config, model.parameters);
+    Denoiser denoiser = make_denoiser(computer.ops(), model);
     const auto length = static_cast<std::size_t>(rows.length);
     std::vector<float> logits(length * static_cast<std::size_t>(config.vocab_size));
     const std::string header = npy_header(rows.batch, rows.length, config.vocab_size);

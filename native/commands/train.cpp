@@ -6,6 +6,7 @@
 
 #include "core/base/text.h"
 #include "core/model/parameters.h"
+#include "core/weights/quantise.h"
 #include "native/commands/commands.h"
 #include "native/failure.h"
 #include "native/models.h"
@@ -93,6 +94,7 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
         start.model.config.vocab_size = start.model.vocabulary.size() + 1;
     } else {
         start.model = load_model(init);
+        if (start.model.exact()) start.model = dequantise(start.model);
         const ModelConfig& config = start.model.config;
         start.settings.update({{"n-layer", config.n_layer}, {"d-model", config.d_model}, {"n-head", config.n_head},
                                {"seq-len", config.seq_len}});
@@ -206,7 +208,7 @@ void TrainCommand::execute() {
                                 "--precision f32",
                                 shown));
     }
-    Device computer(device, true);
+    Device computer(device);
     const std::string precision = computer.precision() == Precision::bf16 ? "bf16" : "f32";
     if (resume && (start.kernels != computer.kernels().name || start.settings["precision"] != precision)) {
         notice(fmt::format("The run was begun with {} products on {} kernels; with {} on {} its numbers differ.",

@@ -1,112 +1,15 @@
-// The one source of every micro-kernel set. An instruction set's file defines
-//   FOLIO_SET (namespace and name), FOLIO_LANES (floats per vector), FOLIO_TILE_ROWS, FOLIO_TILE_VECTORS (register tile),
-//   FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, and FOLIO_MADD(a, b, c) where a fused multiply-add has to be asked for,
-// and includes this. No std:: code is instantiated here: the linker might keep the copy made for the widest set.
+// The f32 kernels of a set. Beside what vectors.inl asks for, the set's file defines
+//   FOLIO_TILE_ROWS, FOLIO_TILE_VECTORS (register tile), FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK.
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-
-#include "core/ops/microkernels.h"
-
-#ifndef FOLIO_MADD
-#define FOLIO_MADD(a, b, c) ((a) * (b) + (c))
-#endif
-#if defined(__clang__)
-#define FOLIO_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define FOLIO_UNROLL _Pragma("GCC unroll 32")
-#endif
+#include "core/ops/kernels/vectors.inl"
 
 namespace folio {
 namespace FOLIO_SET {
 namespace {
 
-constexpr int lanes = FOLIO_LANES;
 constexpr int tile_rows = FOLIO_TILE_ROWS;
 constexpr int tile_vectors = FOLIO_TILE_VECTORS;
 constexpr int tile_cols = lanes * tile_vectors;
-
-typedef float Floats __attribute__((vector_size(FOLIO_LANES * 4)));
-typedef std::int32_t Ints __attribute__((vector_size(FOLIO_LANES * 4)));
-typedef float LooseFloats __attribute__((vector_size(FOLIO_LANES * 4), aligned(4), may_alias));
-
-inline Floats load(const float* p) { return *reinterpret_cast<const LooseFloats*>(p); }
-inline void store(float* p, Floats v) { *reinterpret_cast<LooseFloats*>(p) = v; }
-inline Floats splat(float x) { return x - Floats{}; }  // not 0 + x, which would have to turn -0 into 0
-
-inline float sum(Floats v) {
-    float total[lanes];
-    std::memcpy(total, &v, sizeof v);
-    for (int half = lanes / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; ++i) total[i] += total[i + half];
-    return total[0];
-}
-
-// A NaN in x stays: whatever it spoils must be seen by the trainer's guard.
-inline Floats at_least(Floats bound, Floats x) { return bound > x ? bound : x; }
-inline Floats at_most(Floats bound, Floats x) { return bound < x ? bound : x; }
-
-inline Floats square_root(Floats v) {
-    float x[lanes];
-    std::memcpy(x, &v, sizeof v);
-    for (int i = 0; i < lanes; ++i) x[i] = __builtin_sqrtf(x[i]);
-    std::memcpy(&v, x, sizeof v);
-    return v;
-}
-
-/// Loads n < lanes floats, zeros behind them.
-inline Floats load_part(const float* p, int n) {
-    float x[lanes] = {};
-    for (int i = 0; i < n; ++i) x[i] = p[i];
-    Floats v;
-    std::memcpy(&v, x, sizeof v);
-    return v;
-}
-
-inline void store_part(float* p, Floats v, int n) {
-    float x[lanes];
-    std::memcpy(x, &v, sizeof v);
-    for (int i = 0; i < n; ++i) p[i] = x[i];
-}
-
-/// out = f(in) over n elements, vector by vector.
-template <class F>
-inline void map(float* out, const float* in, int n, F f) {
-    int i = 0;
-    for (; i + lanes <= n; i += lanes) store(out + i, f(load(in + i)));
-    if (i < n) store_part(out + i, f(load_part(in + i, n - i)), n - i);
-}
-
-template <class F>
-inline void map(float* out, const float* a, const float* b, int n, F f) {
-    int i = 0;
-    for (; i + lanes <= n; i += lanes) store(out + i, f(load(a + i), load(b + i)));
-    if (i < n) store_part(out + i, f(load_part(a + i, n - i), load_part(b + i, n - i)), n - i);
-}
-
-/// exp by 2^n times a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2]; relative error about 1e-7, 0 below -87.
-inline Floats exponential(Floats x) {
-    const Floats clamped = at_most(splat(88.f), at_least(splat(-87.f), x));
-    const Floats magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
-    const Floats biased = FOLIO_MADD(clamped, splat(1.44269504088896341f), magic);
-    const Floats n = biased - magic;
-    Floats r = FOLIO_MADD(n, splat(-0.693359375f), clamped);
-    r = FOLIO_MADD(n, splat(2.12194440e-4f), r);
-    Floats p = splat(1.9875691500e-4f);
-    p = FOLIO_MADD(p, r, splat(1.3981999507e-3f));
-    p = FOLIO_MADD(p, r, splat(8.3334519073e-3f));
-    p = FOLIO_MADD(p, r, splat(4.1665795894e-2f));
-    p = FOLIO_MADD(p, r, splat(1.6666665459e-1f));
-    p = FOLIO_MADD(p, r, splat(5.0000001201e-1f));
-    p = FOLIO_MADD(p, r * r, r + 1.f);
-    Ints bits, exponent;
-    std::memcpy(&bits, &p, sizeof bits);
-    std::memcpy(&exponent, &biased, sizeof exponent);
-    bits += (exponent - 0x4B400000) << 23;
-    std::memcpy(&p, &bits, sizeof p);
-    return x < splat(-87.f) ? Floats{} : p + (clamped - clamped);
-}
 
 // ---- products ----
 
@@ -179,15 +82,7 @@ void pack(void* panel, const float* source, std::ptrdiff_t lane_stride, std::ptr
 // ---- rows ----
 
 float dot(const float* a, const float* b, int n) {
-    Floats total0{}, total1{};
-    int i = 0;
-    for (; i + 2 * lanes <= n; i += 2 * lanes) {
-        total0 = FOLIO_MADD(load(a + i), load(b + i), total0);
-        total1 = FOLIO_MADD(load(a + i + lanes), load(b + i + lanes), total1);
-    }
-    for (; i + lanes <= n; i += lanes) total0 = FOLIO_MADD(load(a + i), load(b + i), total0);
-    if (i < n) total1 = FOLIO_MADD(load_part(a + i, n - i), load_part(b + i, n - i), total1);
-    return sum(total0 + total1);
+    return reduce(n, [=](Floats sum, int i, int count) { return FOLIO_MADD(load(a + i, count), load(b + i, count), sum); });
 }
 
 void scale(float* y, const float* x, int n, float factor) {
@@ -247,23 +142,11 @@ void rope_norm_backward(float* dx, const float* x, const float* rope, int n, flo
 }
 
 float exp_sum(float* x, int n, float scale, float shift) {
-    Floats total{};
-    int i = 0;
-    for (; i + lanes <= n; i += lanes) {
-        const Floats e = exponential(load(x + i) * scale + shift);
-        store(x + i, e);
-        total += e;
-    }
-    float tail = 0.f;
-    if (i < n) {
-        float e[lanes];
-        store(e, exponential(load_part(x + i, n - i) * scale + shift));
-        for (int j = 0; i + j < n; ++j) {
-            x[i + j] = e[j];
-            tail += e[j];
-        }
-    }
-    return sum(total) + tail;
+    return reduce(n, [=](Floats sum, int i, int count) {
+        const Floats e = exponential(load(x + i, count) * scale + shift);
+        store(x + i, e, count);
+        return sum + (count == lanes ? e : load_part(x + i, count));
+    });
 }
 
 void softmax_backward(float* p, float* ds, int n, float scale, float log_sum_exp, float dot) {
@@ -351,26 +234,10 @@ void adamw(float* parameters, float* moment1, float* moment2, const float* gradi
     }
 }
 
-constexpr Microkernels table(std::string_view name, bool (*supported)(), const Product* bf16) {
-    return Microkernels{name,
-                        supported,
-                        Product{tile_rows, tile_cols, 1, FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, 4, pack<tile_rows>,
-                                pack<tile_cols>, tile, tile_in_place},
-                        bf16,
-                        norm,
-                        norm_backward,
-                        rope_norm,
-                        rope_norm_backward,
-                        exp_sum,
-                        softmax_backward,
-                        dot,
-                        scale,
-                        relu2,
-                        relu2_backward,
-                        add,
-                        dropout,
-                        adamw};
-}
+constexpr Microkernels table{
+    {tile_rows, tile_cols, 1, FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, 4, pack<tile_rows>, pack<tile_cols>, tile, tile_in_place},
+    norm, norm_backward, rope_norm, rope_norm_backward, exp_sum, softmax_backward, dot, scale, relu2, relu2_backward, add, dropout,
+    adamw};
 
 }  // namespace
 }  // namespace FOLIO_SET

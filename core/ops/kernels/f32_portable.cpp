@@ -4,11 +4,11 @@
 #define FOLIO_TILE_VECTORS 2
 #define FOLIO_DEPTH_BLOCK 256
 #define FOLIO_ROW_BLOCK 48
-#include "core/ops/microkernels.inl"
+#include "core/ops/kernels/f32.inl"
 
 namespace folio {
 
 extern const Microkernels microkernels_portable;
-const Microkernels microkernels_portable = portable::table("portable", [] { return true; }, nullptr);
+const Microkernels microkernels_portable = portable::table;
 
 }  // namespace folio

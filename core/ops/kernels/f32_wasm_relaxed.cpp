@@ -7,11 +7,11 @@
 #define FOLIO_DEPTH_BLOCK 256
 #define FOLIO_ROW_BLOCK 48
 #define FOLIO_MADD(a, b, c) __builtin_wasm_relaxed_madd_f32x4((a), (b), (c))
-#include "core/ops/microkernels.inl"
+#include "core/ops/kernels/f32.inl"
 
 namespace folio {
 
 extern const Microkernels microkernels_wasm_relaxed;
-const Microkernels microkernels_wasm_relaxed = wasm_relaxed::table("wasm_relaxed", [] { return true; }, nullptr);
+const Microkernels microkernels_wasm_relaxed = wasm_relaxed::table; }, nullptr);
 
 }  // namespace folio

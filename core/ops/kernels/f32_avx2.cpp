@@ -4,11 +4,11 @@
 #define FOLIO_TILE_VECTORS 2
 #define FOLIO_DEPTH_BLOCK 256
 #define FOLIO_ROW_BLOCK 258
-#include "core/ops/microkernels.inl"
+#include "core/ops/kernels/f32.inl"
 
 namespace folio {
 
 extern const Microkernels microkernels_avx2;
-const Microkernels microkernels_avx2 = avx2::table("avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, nullptr);
+const Microkernels microkernels_avx2 = avx2::table;
 
 }  // namespace folio

@@ -1,16 +1,12 @@
-// bf16 products on AMX tiles; everything else is the AVX-512 source compiled once more beside them.
+// bf16 products on AMX tiles.
 
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#define FOLIO_SET amx
-#define FOLIO_LANES 16
-#define FOLIO_TILE_ROWS 6
-#define FOLIO_TILE_VECTORS 4
-#define FOLIO_DEPTH_BLOCK 128
-#define FOLIO_ROW_BLOCK 258
-#include "core/ops/microkernels.inl"
+#include <cstddef>
+#include <cstdint>
+
+#include "core/ops/kernels/amx_tiles.h"
+#include "core/ops/microkernels.h"
 
 namespace folio {
 namespace amx {
@@ -98,29 +94,6 @@ void pack_bf16(void* panel, const float* source, std::ptrdiff_t lane_stride, std
     }
 }
 
-struct alignas(64) TileConfig {
-    std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-    std::uint16_t bytes_per_row[16] = {};
-    std::uint8_t rows[16] = {};
-};
-
-constexpr TileConfig eight_full_tiles() {
-    TileConfig config;
-    for (int i = 0; i < 8; ++i) {
-        config.bytes_per_row[i] = 64;
-        config.rows[i] = 16;
-    }
-    return config;
-}
-
-/// The tile shapes are a thread's state; a set that is already loaded costs nothing to keep.
-void configure() {
-    static constexpr TileConfig config = eight_full_tiles();  // in memory for good: GCC 12 believes that only 8 bytes are read
-    thread_local bool configured = false;
-    if (!configured) _tile_loadconfig(&config);
-    configured = true;
-}
-
 void tile_bf16(float* c, const void* a, const void* b, int depth, bool accumulate) {
     configure();
     const int bytes = side * 4;
@@ -152,25 +125,10 @@ void tile_bf16(float* c, const void* a, const void* b, int depth, bool accumulat
     _tile_stored(3, c + 16 * side + 16, bytes);
 }
 
-constexpr Product bf16{side, side, step, 512, 128, 2, pack_bf16<true>, pack_bf16<false>, tile_bf16, nullptr};
-
-/// AMX state must be asked of the kernel (arch_prctl ARCH_REQ_XCOMP_PERM for tile data); CPUID alone does not tell.
-bool supported() {
-    if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
-        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl")) {
-        return false;
-    }
-    unsigned eax = 7, ebx = 0, ecx = 0, edx = 0;
-    __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-    const bool amx_bf16 = edx >> 22 & 1, amx_tile = edx >> 24 & 1;
-    constexpr long request_permission = 0x1023, tile_data = 18;
-    return amx_bf16 && amx_tile && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-}
-
 }  // namespace
 }  // namespace amx
 
-extern const Microkernels microkernels_amx;
-const Microkernels microkernels_amx = amx::table("amx", amx::supported, &amx::bf16);
+extern const Product bf16_amx;
+const Product bf16_amx{amx::side, amx::side, amx::step, 512, 128, 2, amx::pack_bf16<true>, amx::pack_bf16<false>, amx::tile_bf16, nullptr};
 
 }  // namespace folio

@@ -1,0 +1,223 @@
+#include "core/ops/exact_ops.h"
+
+#include <cassert>
+#include <cmath>
+#include <cstring>
+
+namespace folio {
+namespace {
+
+/// Elements of B [cols, depth] as an integer product takes them: panels of [depth / group][cols][group], then, for weights,
+/// each column's scale and sum, padded like the panels.
+struct Packing {
+    const IntegerProduct& product;
+    int cols, depth;
+
+    int panels() const { return gemm::divide_up(cols, product.cols); }
+    int padded_depth() const { return gemm::round_up(depth, product.depth_step); }
+    std::size_t panel_bytes() const { return gemm::align(static_cast<std::size_t>(product.cols) * padded_depth() * product.b_size); }
+    std::size_t bytes() const { return panels() * panel_bytes(); }
+    std::size_t a_stride() const { return static_cast<std::size_t>(padded_depth()) * product.a_size; }
+
+    /// Lays column `col` out, whose element k is source[k * stride].
+    template <class T>
+    void put(void* packed, int col, const T* source, std::ptrdiff_t stride = 1) const {
+        T* to = reinterpret_cast<T*>(static_cast<char*>(packed) + col / product.cols * panel_bytes()) + col % product.cols * product.group;
+        const int jump = product.cols * product.group;
+        int k = 0;
+        if (stride == 1 && product.group == 2)
+            for (; k + 2 <= depth; k += 2, to += jump) std::memcpy(to, source + k, 2 * sizeof(T));
+        if (stride == 1 && product.group == 4)
+            for (; k + 4 <= depth; k += 4, to += jump) std::memcpy(to, source + k, 4 * sizeof(T));
+        for (; k < padded_depth(); k += product.group, to += jump)
+            for (int i = 0; i < product.group; ++i) to[i] = k + i < depth ? source[(k + i) * stride] : T{0};
+    }
+    /// Lays elements k and k + 1 of all columns out, in groups of two; `second` null: zeros.
+    void put_pair(void* packed, int k, const std::int16_t* first, const std::int16_t* second) const {
+        for (int panel = 0; panel < panels(); ++panel) {
+            auto* to = reinterpret_cast<std::int16_t*>(static_cast<char*>(packed) + panel * panel_bytes()) + k * product.cols;
+            const int col = panel * product.cols, here = std::min(product.cols, cols - col);
+            for (int i = 0; i < here; ++i) {
+                to[2 * i] = first[col + i];
+                to[2 * i + 1] = second ? second[col + i] : std::int16_t{0};
+            }
+        }
+    }
+    /// Zeros from the last column to the end of its panel.
+    template <class T>
+    void pad(void* packed) const {
+        static constexpr T zero{};
+        for (int col = cols; col < panels() * product.cols; ++col) put(packed, col, &zero, 0);
+    }
+};
+
+constexpr int row_block = 128;  // rows whose numbers stay in the second cache
+
+/// Calls f(sums, first_row, rows, first_col, cols) for every tile of A [rows, depth] times the panels of packed B; A's rows are
+/// there up to a multiple of the tile's.
+template <class F>
+void multiply(const Packing& packing, const void* a, int rows, const void* packed, int first_panel, int last_panel, std::int32_t* sums,
+              F&& f) {
+    const IntegerProduct& product = packing.product;
+    for (int panel = first_panel; panel < last_panel; ++panel) {
+        const char* b = static_cast<const char*>(packed) + panel * packing.panel_bytes();
+        const int col = panel * product.cols;
+        for (int row = 0; row < rows; row += product.rows) {
+            product.tile(sums, product.cols, static_cast<const char*>(a) + row * packing.a_stride(),
+                         static_cast<std::ptrdiff_t>(packing.a_stride()), b, packing.padded_depth());
+            f(sums, row, std::min(product.rows, rows - row), col, std::min(product.cols, packing.cols - col));
+        }
+    }
+}
+
+std::size_t tile_bytes(const IntegerProduct& product) { return sizeof(std::int32_t) * product.rows * product.cols; }
+
+/// The part of a row's panel that no element fills.
+void clear_tail(void* row, std::size_t used, std::size_t stride) { std::memset(static_cast<char*>(row) + used, 0, stride - used); }
+
+}  // namespace
+
+ExactOps::ExactOps(Parallel& parallel, const KernelSet& kernels)
+    : CpuOps(parallel, kernels, Precision::int8), integers_(*kernels.integer) {}
+
+Result<void> ExactOps::finish() {
+    if (overflow_.exchange(false)) return fail("The model's numbers grow beyond all bounds, so its weights are no good; fetch or train it again.");
+    return CpuOps::finish();
+}
+
+Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out, int in, bool training) {
+    assert(values.s8 && values.scale && !training && in <= most_inputs);
+    (void)training;
+    const Packing packing{integers_.u7s8, out, in};
+    const std::size_t columns = static_cast<std::size_t>(packing.panels()) * packing.product.cols;
+    const std::size_t bytes = packing.bytes() + columns * (sizeof(float) + sizeof(std::int32_t));
+    if (weight.forward.bytes() != bytes) {
+        auto fresh = allocate(bytes);
+        if (!fresh) return tl::unexpected(fresh.error());
+        weight.forward = std::move(*fresh);
+    }
+    weight.out = out;
+    weight.in = in;
+    char* packed = weight.forward.as<char>();
+    auto* scales = reinterpret_cast<float*>(packed + packing.bytes());
+    auto* sums = reinterpret_cast<std::int32_t*>(scales + columns);
+    std::memset(scales, 0, columns * (sizeof(float) + sizeof(std::int32_t)));
+    over_rows(out, [&](int first, int last, int) {
+        for (int col = first; col < last; ++col) {
+            const std::int8_t* row = values.s8 + static_cast<std::ptrdiff_t>(col) * in;
+            packing.put(packed, col, row);
+            std::int32_t sum = 0;
+            for (int k = 0; k < in; ++k) sum += row[k];
+            scales[col] = values.scale[col];
+            sums[col] = sum;
+        }
+    });
+    packing.pad<std::int8_t>(packed);
+    return {};
+}
+
+void ExactOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {
+    assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows && epilogue.dropout.rate == 0);
+    const Packing packing{integers_.u7s8, weight.out, weight.in};
+    const IntegerProduct& product = packing.product;
+    const char* packed = weight.forward.as<char>();
+    const auto* scales = reinterpret_cast<const float*>(packed + packing.bytes());
+    const auto* sums = reinterpret_cast<const std::int32_t*>(scales + static_cast<std::ptrdiff_t>(packing.panels()) * product.cols);
+
+    // Equal shares of whole tiles; few rows are shared out by panels as well, each share rounding its rows again.
+    const int tiles = gemm::divide_up(in.rows, product.rows), width = parallel_.width();
+    const int blocks = std::min(tiles, gemm::round_up(gemm::divide_up(tiles * product.rows, row_block), width));
+    const int groups = std::min(packing.panels(), gemm::divide_up(width, std::max(blocks, 1)));
+    const int most_rows = gemm::divide_up(tiles, std::max(blocks, 1)) * product.rows;
+    const std::size_t a_bytes = gemm::align(most_rows * packing.a_stride()), row_bytes = gemm::align(sizeof(float) * most_rows);
+    if (in.rows == 0 || !grow_workers(a_bytes + 2 * row_bytes + tile_bytes(product))) return;
+    parallel_.each(blocks * groups, [&](int index, int worker) {
+        const int block = index / groups, group = index % groups;
+        const int first = tiles * block / blocks * product.rows, last = std::min(in.rows, tiles * (block + 1) / blocks * product.rows);
+        gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
+        char* a = pieces.take<char>(a_bytes);
+        float* scale = pieces.take<float>(row_bytes);
+        std::int32_t* zero = pieces.take<std::int32_t>(row_bytes);
+        std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
+        for (int row = first; row < last; ++row) {
+            char* to = a + (row - first) * packing.a_stride();
+            if (!integers_.quantise(to, &scale[row - first], &zero[row - first], in.row(row), in.cols)) overflow_ = true;
+            clear_tail(to, static_cast<std::size_t>(in.cols) * product.a_size, packing.a_stride());
+        }
+        multiply(packing, a, last - first, packed, packing.panels() * group / groups, packing.panels() * (group + 1) / groups, tile,
+                 [&](const std::int32_t* numbers, int row, int rows, int col, int cols) {
+                     const Matrix& residual = epilogue.residual;
+                     const bool adds = epilogue.kind == Epilogue::Kind::residual;
+                     integers_.dequantise(out.row(first + row) + col, out.stride, numbers, product.cols, rows, cols,
+                                          {sums + col, scales + col, zero + row, scale + row, epilogue.kind,
+                                           adds ? residual.row(first + row) + col : nullptr, residual.stride});
+                 });
+    });
+}
+
+void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) {
+    if (log_sum_exp || heads.max_length > longest_integer_attention || heads.head_dim > widest_integer_head)
+        return CpuOps::attention(out, qkv, log_sum_exp, heads);
+    const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim, sequences = out.rows / length;
+    const IntegerProduct& product = integers_.i16;
+    const Packing keys{product, length, dim}, values{product, dim, length};
+    const float factor = static_cast<float>(std::floor(32760.0 / std::sqrt(static_cast<double>(dim))));
+    const float scale = static_cast<float>(1.0 / (static_cast<double>(factor) * factor * std::sqrt(static_cast<double>(dim))));
+    const int block = std::min(gemm::round_up(64, product.rows), gemm::round_up(length, product.rows));
+    const int padded_keys = keys.panels() * product.cols;
+
+    const std::size_t row_bytes = gemm::align(sizeof(float) * length), q_bytes = gemm::align(block * keys.a_stride());
+    const std::size_t v_bytes = gemm::align(sizeof(std::int16_t) * length * dim), p_bytes = gemm::align(block * values.a_stride());
+    const std::size_t score_bytes = gemm::align(sizeof(std::int32_t) * block * padded_keys);
+    if (!grow_workers(keys.bytes() + values.bytes() + 3 * row_bytes + q_bytes + v_bytes + p_bytes + score_bytes + tile_bytes(product))) return;
+    parallel_.each(sequences * heads.n_head, [&](int index, int worker) {
+        const int row = index / heads.n_head * length, h = index % heads.n_head;
+        gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
+        void* k_panels = pieces.take(keys.bytes());
+        void* v_panels = pieces.take(values.bytes());
+        float* value_scale = pieces.take<float>(row_bytes);
+        float* scratch = pieces.take<float>(row_bytes);
+        float* worth = pieces.take<float>(row_bytes);
+        char* q = pieces.take<char>(q_bytes);
+        std::int16_t* v = pieces.take<std::int16_t>(v_bytes);
+        char* p = pieces.take<char>(p_bytes);
+        std::int32_t* scores = pieces.take<std::int32_t>(score_bytes);
+        std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
+        const auto part = [&](int r, int which) { return qkv.row(row + r) + which * d_model + h * dim; };
+
+        for (int r = 0; r < length; ++r) {
+            if (!integers_.to_i16(v, part(r, 1), dim, factor)) overflow_ = true;
+            keys.put(k_panels, r, v);
+        }
+        keys.pad<std::int16_t>(k_panels);
+        for (int r = 0; r < length; ++r)
+            if (!integers_.quantise_value(v + r * dim, &value_scale[r], part(r, 2), dim)) overflow_ = true;
+        for (int r = 0; r < length; r += 2) values.put_pair(v_panels, r, v + r * dim, r + 1 < length ? v + (r + 1) * dim : nullptr);
+
+        for (int first = 0; first < length; first += block) {
+            const int rows = std::min(block, length - first);
+            for (int r = 0; r < rows; ++r) {
+                auto* to = reinterpret_cast<std::int16_t*>(q + r * keys.a_stride());
+                if (!integers_.to_i16(to, part(first + r, 0), dim, factor)) overflow_ = true;
+                clear_tail(to, sizeof(std::int16_t) * dim, keys.a_stride());
+            }
+            for (int panel = 0; panel < keys.panels(); ++panel)
+                for (int r = 0; r < rows; r += product.rows)
+                    product.tile(scores + static_cast<std::ptrdiff_t>(r) * padded_keys + panel * product.cols, padded_keys,
+                                 q + r * keys.a_stride(), static_cast<std::ptrdiff_t>(keys.a_stride()),
+                                 static_cast<const char*>(k_panels) + panel * keys.panel_bytes(), keys.padded_depth());
+            for (int r = 0; r < rows; ++r) {
+                const int seen = heads.causal ? first + r + 1 : length;
+                auto* to = reinterpret_cast<std::int16_t*>(p + r * values.a_stride());
+                worth[r] = integers_.softmax(to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys, value_scale, seen, scale);
+                clear_tail(to, sizeof(std::int16_t) * seen, values.a_stride());
+            }
+            multiply(values, p, rows, v_panels, 0, values.panels(), tile,
+                     [&](const std::int32_t* sums, int r, int count, int col, int cols) {
+                         integers_.scale_rows(out.row(row + first + r) + h * dim + col, out.stride, sums, product.cols, count, cols, worth + r);
+                     });
+        }
+    });
+}
+
+}  // namespace folio

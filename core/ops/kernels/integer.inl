@@ -1,0 +1,201 @@
+// The kernels of the exact path. Beside what vectors.inl asks for, the set's file defines, before including this,
+//   FOLIO_DOT_U7S8 and FOLIO_DOT_I16: types with
+//     group, a_size, b_size         as IntegerProduct has them
+//     rows, vectors                 the register tile
+//     Ints load(const char* b)      the groups of `lanes` columns
+//     Ints add(Ints sum, Ints a, Ints b)   sum + a * b over each lane's group; a: one group in every lane
+// Compiled without contraction: these loops give the same bits on every set.
+
+#include <type_traits>
+
+#include "core/ops/kernels/vectors.inl"
+
+namespace folio {
+namespace FOLIO_SET {
+namespace {
+
+typedef std::int32_t LooseInts __attribute__((vector_size(FOLIO_LANES * 4), aligned(4), may_alias));
+
+inline Ints load(const std::int32_t* p) { return *reinterpret_cast<const LooseInts*>(p); }
+inline void store(std::int32_t* p, Ints v) { *reinterpret_cast<LooseInts*>(p) = v; }
+
+inline Ints bits_of(Floats v) {
+    Ints bits;
+    std::memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+// 1.5 * 2^23: adding it to a number below 2^22 rounds that to an integer, ties to even, in the low bits.
+constexpr float magic = 12582912.f;
+constexpr std::int32_t magic_bits = 0x4B400000;
+
+inline std::int32_t to_int(float x) {
+    const float biased = x + magic;
+    std::int32_t bits;
+    std::memcpy(&bits, &biased, sizeof bits);
+    return bits - magic_bits;
+}
+
+/// Where the exponent's bits are all ones there is no number.
+constexpr std::int32_t not_finite = 0x7F800000;
+inline Ints greater(Ints a, Ints b) { return a > b ? a : b; }
+
+template <class Dot>
+void integer_tile(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::ptrdiff_t a_stride, const void* b, int depth) {
+    constexpr int row_count = Dot::rows, vectors = Dot::vectors, a_step = Dot::group * Dot::a_size;
+    constexpr int b_vector = lanes * Dot::group * Dot::b_size;
+    Ints sums[row_count][vectors];
+    FOLIO_UNROLL for (int i = 0; i < row_count; ++i) {
+        FOLIO_UNROLL for (int v = 0; v < vectors; ++v) sums[i][v] = Ints{};
+    }
+    const char *left = static_cast<const char*>(a), *right = static_cast<const char*>(b);
+    for (int k = 0; k < depth; k += Dot::group, left += a_step, right += vectors * b_vector) {
+        Ints columns[vectors];
+        FOLIO_UNROLL for (int v = 0; v < vectors; ++v) columns[v] = Dot::load(right + v * b_vector);
+        FOLIO_UNROLL for (int i = 0; i < row_count; ++i) {
+            std::int32_t group;
+            std::memcpy(&group, left + i * a_stride, sizeof group);
+            const Ints row = group - Ints{};
+            FOLIO_UNROLL for (int v = 0; v < vectors; ++v) sums[i][v] = Dot::add(sums[i][v], row, columns[v]);
+        }
+    }
+    FOLIO_UNROLL for (int i = 0; i < row_count; ++i) {
+        FOLIO_UNROLL for (int v = 0; v < vectors; ++v) store(c + i * c_stride + v * lanes, sums[i][v]);
+    }
+}
+
+template <class Dot>
+constexpr IntegerProduct integer_product{Dot::rows,  Dot::vectors * lanes, Dot::group,       Dot::group,
+                                         Dot::a_size, Dot::b_size,          integer_tile<Dot>};
+
+template <class Element>
+bool quantise_row(void* to, float* scale, std::int32_t* zero, const float* in, int n) {
+    Floats low{}, high{};
+    Ints largest{};
+    for (int i = 0; i < n; i += lanes) {
+        const Floats x = load(in + i, n - i < lanes ? n - i : lanes);
+        low = x < low ? x : low;
+        high = x > high ? x : high;
+        largest = greater(bits_of(x) & 0x7FFFFFFF, largest);
+    }
+    float least = 0, most = 0;
+    std::int32_t bits = 0;
+    for (int i = 0; i < lanes; ++i) {
+        least = low[i] < least ? low[i] : least;
+        most = high[i] > most ? high[i] : most;
+        bits = largest[i] > bits ? largest[i] : bits;
+    }
+    const float range = most - least;
+    if (bits >= not_finite || !(range < 3.4e38f)) return false;
+    // So small that 127 / range would overflow: nothing is lost by calling it 0.
+    const bool nothing = range < 1e-35f;
+    const float inverse = nothing ? 0.f : 127.f / range;
+    const std::int32_t offset = to_int(-least * inverse);
+    *scale = nothing ? 0.f : range / 127.f;
+    *zero = offset;
+    Element* out = static_cast<Element*>(to);
+    for (int i = 0; i < n; ++i) {
+        const std::int32_t number = to_int(in[i] * inverse) + offset;
+        out[i] = static_cast<Element>(number < 0 ? 0 : number > 127 ? 127 : number);
+    }
+    return true;
+}
+
+bool to_i16(std::int16_t* out, const float* in, int n, float factor) {
+    std::uint32_t beyond = 0;
+    for (int i = 0; i < n; ++i) {
+        const std::int32_t number = to_int(in[i] * factor);
+        out[i] = static_cast<std::int16_t>(number);
+        beyond |= static_cast<std::uint32_t>(number) + 0x8000u;
+    }
+    return beyond < 0x10000u;
+}
+
+bool quantise_value(std::int16_t* out, float* scale, const float* in, int n) {
+    Ints largest{};
+    for (int i = 0; i < n; i += lanes) largest = greater(bits_of(load(in + i, n - i < lanes ? n - i : lanes)) & 0x7FFFFFFF, largest);
+    std::int32_t bits = 0;
+    for (int i = 0; i < lanes; ++i) bits = largest[i] > bits ? largest[i] : bits;
+    float most;
+    std::memcpy(&most, &bits, sizeof most);
+    if (!(most < 1e30f)) return false;  // its products with probabilities have to stay in f32
+    const bool nothing = most < 1e-35f;
+    *scale = nothing ? 0.f : most / 1023.f;
+    to_i16(out, in, n, nothing ? 0.f : 1023.f / most);
+    return true;
+}
+
+float softmax(std::int16_t* p, float* scratch, const std::int32_t* scores, const float* value_scale, int n, float scale) {
+    Floats high{};
+    const float sum = reduce(n, [&](Floats total, int i, int count) {
+        Floats score;
+        if (count == lanes) {
+            score = __builtin_convertvector(load(scores + i), Floats);
+        } else {
+            float part[lanes] = {};
+            for (int j = 0; j < count; ++j) part[j] = static_cast<float>(scores[i + j]);
+            score = load(part);
+        }
+        Floats e = exponential(score * scale);
+        if (count < lanes) {
+            store_part(scratch + i, e, count);
+            e = load_part(scratch + i, count);
+        }
+        const Floats weighted = e * load(value_scale + i, count);
+        store(scratch + i, weighted, count);
+        high = weighted > high ? weighted : high;
+        return total + e;
+    });
+    float most = 0;
+    for (int i = 0; i < lanes; ++i) most = high[i] > most ? high[i] : most;
+    const bool nothing = most < 1e-33f;
+    const float factor = nothing ? 0.f : 2047.f / most;
+    to_i16(p, scratch, n, factor);
+    return nothing ? 0.f : most / (2047.f * sum);
+}
+
+inline Ints load(const std::int32_t* p, int count) {
+    if (count == lanes) return load(p);
+    std::int32_t part[lanes] = {};
+    for (int i = 0; i < count; ++i) part[i] = p[i];
+    return load(part);
+}
+
+void dequantise(float* out, std::ptrdiff_t stride, const std::int32_t* sums, int sum_stride, int rows, int cols,
+                const Dequantise& how) {
+    for (int i = 0; i < rows; ++i) {
+        const std::int32_t* row = sums + i * sum_stride;
+        const std::int32_t zero = how.zero[i];
+        const float scale = how.scale[i];
+        float* to = out + i * stride;
+        const float* residual = how.kind == Epilogue::Kind::residual ? how.residual + i * how.residual_stride : nullptr;
+        for (int j = 0; j < cols; j += lanes) {
+            const int count = cols - j < lanes ? cols - j : lanes;
+            const Ints number = load(row + j) - load(how.weight_sum + j) * zero;
+            Floats value = __builtin_convertvector(number, Floats) * load(how.weight_scale + j) * scale;
+            if (how.kind == Epilogue::Kind::relu2) {
+                value = at_least(Floats{}, value);
+                value = value * value;
+            } else if (residual) {
+                value = load(residual + j, count) + value;
+            }
+            store(to + j, value, count);
+        }
+    }
+}
+
+void scale_rows(float* out, std::ptrdiff_t stride, const std::int32_t* sums, int sum_stride, int rows, int cols,
+                const float* factor) {
+    for (int i = 0; i < rows; ++i)
+        for (int j = 0; j < cols; ++j) out[i * stride + j] = static_cast<float>(sums[i * sum_stride + j]) * factor[i];
+}
+
+template <class U7S8>
+using Quantised = std::conditional_t<U7S8::a_size == 1, std::uint8_t, std::int16_t>;
+
+constexpr IntegerKernels integers{integer_product<FOLIO_DOT_U7S8>, integer_product<FOLIO_DOT_I16>,
+                                  quantise_row<Quantised<FOLIO_DOT_U7S8>>, to_i16, quantise_value, softmax, dequantise, scale_rows};
+
+}  // namespace
+}  // namespace FOLIO_SET
+}  // namespace folio
