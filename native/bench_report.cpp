@@ -373,8 +373,8 @@ std::string BenchComparison::svg() const {
             body += fmt::format("<rect class=\"bar b{}\" x=\"{}\" y=\"{}\" width=\"{:.1f}\" height=\"12\"/>\n", i % 4, bar_left, y - 11,
                                 std::max(1.0, place(timing->median_ms) - bar_left));
             body += fmt::format("<path class=\"whisker\" d=\"M{0:.1f} {2}H{1:.1f}M{0:.1f} {3}v8M{1:.1f} {3}v8\"/>\n", low, high, y - 5, y - 9);
-            const auto times = ratio(row, i);
-            text(bar_left + bar_width + 12, "number", milliseconds(timing->median_ms) + (times ? fmt::format("   {:.3g}x", *times) : ""));
+            text(bar_left + bar_width + 12, "number", milliseconds(timing->median_ms));
+            if (const auto times = ratio(row, i)) text(bar_left + bar_width + 92, "number", fmt::format("{:.3g}x", *times));
         }
     }
     if (const std::string warned = warning(); !warned.empty()) {
@@ -386,15 +386,15 @@ std::string BenchComparison::svg() const {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\">\n"
         "<title>Reports of folio bench side by side</title>\n"
         "<style>\n"
-        "svg {{ --paper: #fbfaf6; --ink: #1b2433; --soft: #5a6170; --line: #d6d3c8; --red: #b2361a; }}\n"
+        "svg {{ --paper: #fbfaf6; --ink: #1b2433; --soft: #5a6170; --line: #d6d3c8; }}\n"
         "@media (prefers-color-scheme: dark) {{\n"
-        "  svg {{ --paper: #171c26; --ink: #ebe6da; --soft: #a3a8b2; --line: #2c3340; --red: #ff8f6b; }}\n"
+        "  svg {{ --paper: #171c26; --ink: #ebe6da; --soft: #a3a8b2; --line: #2c3340; }}\n"
         "}}\n"
         ".paper {{ fill: var(--paper); }}\n"
         "text {{ font: 14px Georgia, \"DejaVu Serif\", serif; font-variant-numeric: lining-nums tabular-nums; fill: var(--ink); }}\n"
         ".title, .soft {{ fill: var(--soft); }} .title, .task {{ font-style: italic; }} .task {{ font-size: 17px; }} .soft {{ font-size: 13px; }}\n"
-        ".bar {{ fill: var(--ink); }} .b0 {{ opacity: .75; }} .b1 {{ opacity: .45; }} .b2 {{ opacity: .6; }} .b3 {{ opacity: .3; }}\n"
-        ".whisker {{ fill: none; stroke: var(--red); stroke-width: 1.5; }} .rule {{ stroke: var(--line); }}\n"
+        ".bar {{ fill: var(--ink); }} .b0 {{ opacity: .5; }} .b1 {{ opacity: .25; }} .b2 {{ opacity: .38; }} .b3 {{ opacity: .15; }}\n"
+        ".whisker {{ fill: none; stroke: var(--ink); stroke-width: 1.5; }} .rule {{ stroke: var(--line); }}\n"
         "</style>\n"
         "<rect class=\"paper\" width=\"{0}\" height=\"{1}\"/>\n{2}</svg>\n",
         width, height, body);

@@ -253,7 +253,7 @@ void add_bench(CLI::App& program) {
     command
         .add_option("--compare", options->compared,
                     "measure nothing; lay these reports of --json, or of the page's Bench, side by side as a table")
-        ->type_name("FILE...")
+        ->type_name("FILE")
         ->expected(1, CLI::detail::expected_max_vector_size);
     add_text(command, "--svg", options->svg, "with --compare: also draw them into this file, which is replaced if it is there [no picture]");
     command.add_flag("--json", options->as_json, "the report, or with --compare the merged table, as JSON");
