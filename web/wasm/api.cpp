@@ -39,6 +39,7 @@ struct Model {
 WasmParallel parallel;
 std::unique_ptr<Model> model;
 std::optional<MaskedSampler> sampler;
+const Microkernels* wanted_kernels = nullptr;  // null: trusted_kernels() chooses
 std::string failure, answer;
 std::vector<std::uint8_t> frame_bytes;
 State state;
@@ -116,7 +117,7 @@ Result<const Microkernels*> trusted_kernels() {
 
 Result<std::unique_ptr<Model>> make_model(Result<ModelFile> file) {
     if (!file) return tl::unexpected(file.error());
-    auto kernels = trusted_kernels();
+    auto kernels = wanted_kernels ? wanted_kernels : trusted_kernels();
     if (!kernels) return tl::unexpected(kernels.error());
     auto made = std::make_unique<Model>();
     made->kernels = *kernels;
@@ -231,6 +232,14 @@ EXPORT(folio_help) void folio_help(int worker) { parallel.help(worker); }
 /// The sentence of the last failure.
 EXPORT(folio_error) const char* folio_error() { return failure.c_str(); }
 
+/// The kernel set that folio_load takes from now on; an empty name: the best that is right here. 0, or 1 after a failure.
+EXPORT(folio_use) int folio_use(const char* name) {
+    const auto set = select_microkernels(name);
+    if (!set) return failed(set.error());
+    wanted_kernels = *name ? *set : nullptr;
+    return 0;
+}
+
 /// Takes over a block of folio_allocate with a weights file and loads it. 0, or 1 after a failure.
 EXPORT(folio_load) int folio_load(std::uint8_t* file, std::size_t size) {
     sampler.reset();
@@ -246,14 +255,15 @@ EXPORT(folio_load) int folio_load(std::uint8_t* file, std::size_t size) {
 /// The loaded model as JSON: config, process, vocab and training as in its file, and how it runs here.
 EXPORT(folio_describe) const char* folio_describe() {
     if (!model) return "{}";
-    json samplers = json::array();
+    json samplers = json::array(), sets = json::array();
     for (const SamplerName& name : sampler_names) samplers.push_back(name.name);
+    for (const Microkernels* set : available_microkernels()) sets.push_back(set->name);
     answer = "{";
     for (const auto& [key, value] : write_metadata(model->file)) {
         answer += '"' + key.substr(key.find('.') + 1) + "\":" + value + ',';
     }
     answer += "\"parameters\":" + std::to_string(model->parameters) + ",\"kernels\":\"" + std::string(model->kernels->name) +
-              "\",\"threads\":" + std::to_string(parallel.width()) + ",\"samplers\":" + samplers.dump() +
+              "\",\"sets\":" + sets.dump() + ",\"threads\":" + std::to_string(parallel.width()) + ",\"samplers\":" + samplers.dump() +
               ",\"defaults\":" + describe_defaults().dump() + "}";
     return answer.c_str();
 }
