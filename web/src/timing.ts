@@ -3,7 +3,7 @@ import type { FromWorker, Timing } from "./protocol";
 import { instantiate } from "./wasm";
 
 /** Of all rows together, where the device is quick enough for three repetitions of each. */
-const budget = 18000;
+const budget = 15000;
 const mostRepetitions = 200;
 /** As native/commands/bench.cpp has them. */
 const longest = 256;

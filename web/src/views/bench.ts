@@ -13,8 +13,9 @@ interface Entry {
   origin: "measured here" | "shipped" | "opened";
 }
 
-/** Tasks that a browser times: of the shipped report no others are shown. */
-const ownTasks = ["forward", "sampling"];
+/** Of the shipped report what a browser can measure too, and only as fast as that machine goes. */
+const comparable = ({ results, threads }: Report): Timing[] =>
+  results.filter((row) => ["forward", "sampling"].includes(row.task) && row.threads === threads);
 
 export class Bench {
   private region = byId("bench");
@@ -49,8 +50,7 @@ export class Bench {
       const response = await fetch(new URL("native.json", document.baseURI));
       if (!response.ok) return;
       const report = readReport(await response.text());
-      report.results = report.results.filter(({ task }) => ownTasks.includes(task));
-      this.shipped = [{ report, origin: "shipped" }];
+      this.shipped = [{ report: { ...report, results: comparable(report) }, origin: "shipped" }];
       this.showResults();
     } catch {
       // The bench is whole without it.
@@ -78,7 +78,9 @@ export class Bench {
     for (const file of files) {
       try {
         if (file.size > largestReport) throw new Error("it is longer than 1 MiB");
-        this.opened.push({ report: readReport(await file.text()), origin: "opened" });
+        const report = readReport(await file.text());
+        const known = this.opened.some((other) => JSON.stringify(other.report) === JSON.stringify(report));
+        if (!known) this.opened.push({ report, origin: "opened" });
       } catch (error) {
         refused.push(`${file.name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?").slice(0, 60)} is no report Folio can read: ${(error as Error).message}`);
       }
@@ -185,12 +187,13 @@ export class Bench {
 
   private showResults(): void {
     const entries: Entry[] = [...(this.own ? [{ report: this.own, origin: "measured here" } as Entry] : []), ...this.shipped, ...this.opened];
+    const sameModel = new Set(entries.map(({ report }) => report.parameters)).size === 1;
     const tasks = [...new Set(entries.flatMap(({ report }) => report.results.map(({ task }) => task)))];
     const bodies = tasks.map((task) => {
       const rows = entries.flatMap((entry) => entry.report.results.filter((row) => row.task === task).map((row) => ({ entry, row })));
       rows.sort((a, b) => a.row.median_ms - b.row.median_ms);
       const longest = Math.max(...rows.map(({ row }) => row.upper_quartile_ms));
-      return html("tbody", {}, ...rows.map(({ entry, row }) => line(entry, row, longest)));
+      return html("tbody", {}, ...rows.map(({ entry, row }) => line(entry, row, longest, sameModel)));
     });
     this.results.hidden = !tasks.length;
     for (const body of [...this.results.tBodies]) body.remove();
@@ -199,10 +202,10 @@ export class Bench {
 }
 
 /** One row: what was done, by whom, and how long it took. Each task has a scale of its own. */
-function line({ report, origin }: Entry, row: Timing, longest: number): HTMLTableRowElement {
+function line({ report, origin }: Entry, row: Timing, longest: number, sameModel: boolean): HTMLTableRowElement {
   const { machine, date, parameters } = report;
-  const name = machine.processor || machine.browser || "an unnamed machine";
-  const particulars = [origin, origin === "measured here" ? "" : date?.split("T")[0], parameters ? inMillions(parameters) : ""];
+  const name = (machine.processor || machine.browser || "an unnamed machine").replace(/\((R|TM)\)/g, "");
+  const particulars = [origin, origin === "measured here" ? "" : date?.split("T")[0], parameters && !sameModel ? inMillions(parameters) : ""];
   const { median_ms, lower_quartile_ms, upper_quartile_ms } = row;
   const place = (ms: number) => (100 * ms) / longest;
   const [low, high] = [place(lower_quartile_ms), place(upper_quartile_ms)];
