@@ -66,9 +66,11 @@ export class Bench {
   /** True where there was something to stop. */
   stop(): boolean {
     if (!this.running && !this.queued) return false;
-    this.queued = false;
     this.engine.stopBench();
-    this.showState("");
+    if (this.queued) {
+      this.queued = false;
+      this.showState("");
+    }
     return true;
   }
 
