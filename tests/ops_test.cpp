@@ -252,7 +252,7 @@ TEST_CASE("ops: a weight packed again lies where it lay") {
             Weight weight = packed(backend.ops, device, old, N, K, true);
             const auto* forward = weight.forward.as<float>();
             const auto* backward = weight.backward.as<float>();
-            REQUIRE(backend.ops.pack(weight, device.put(w), N, K, true));
+            REQUIRE(backend.ops.pack(weight, {device.put(w)}, N, K, true));
             CHECK(weight.forward.as<float>() == forward);
             CHECK(weight.backward.as<float>() == backward);
             CHECK(weight.out == N);

@@ -493,6 +493,7 @@ test("without SIMD: the sentence, and the record to look at", async () => {
   const { text } = JSON.parse(await readFile(join(folder, "trace.json"), "utf8"));
   assert.equal(await verse(page), text);
   assert.deepEqual(requests.filter((url) => /safetensors|wasm/.test(url)), []);
+  assert.ok(await role(page, "button", "Run bench").isDisabled());
 });
 
 test("a broken file is refused in a sentence, and the old model stays", async () => {
@@ -634,6 +635,143 @@ test("a finished sample settles into verse that can be chosen from", async () =>
   await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Copy" }).click();
   await page.getByText("The chosen text is copied.").first().waitFor();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), box);
+});
+
+const bench = (page) => role(page, "region", "Bench");
+const rows = (page) => role(page, "table", "Results").locator("tbody tr");
+const benchSays = (page, words) => page.waitForFunction((text) => document.querySelector("#bench-state").textContent.startsWith(text), words, { timeout: 120000 });
+
+/** Drops files on the page as a hand would. */
+async function drop(page, files) {
+  const data = await page.evaluateHandle((files) => {
+    const transfer = new DataTransfer();
+    for (const [name, text] of files) transfer.items.add(new File([text], name));
+    return transfer;
+  }, files);
+  await page.dispatchEvent("body", "drop", { dataTransfer: data });
+}
+
+const timing = (task, kernels, threads, ms) => ({
+  task, kernels, products: "f32", threads, repetitions: 9, median_ms: ms, lower_quartile_ms: 0.9 * ms, upper_quartile_ms: 1.1 * ms, chars_per_s: 256e3 / ms,
+});
+const reportOf = (processor, results = [timing("forward", "sse9", 3, 12.34), timing("training", "sse9", 3, 5678)]) =>
+  ({ program: "folio", machine: { processor, cores: 3 }, date: "2026-01-02T03:04:05Z", parameters: 1000, length: 256, results });
+
+test("the bench times every kernel set on one thread and on all, and saves what folio bench --json writes", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await role(page, "link", "Bench").click();
+  await page.waitForSelector("nav [data-room=bench][aria-current=page]");
+  await bench(page).getByRole("button", { name: "Run bench", exact: true }).click();
+  assert.equal(await bench(page).getByRole("button", { name: "Stop", exact: true }).count(), 1);
+  assert.equal(await bench(page).getAttribute("aria-busy"), "true");
+  await benchSays(page, "Finished: a pass takes ");
+  assert.equal(await bench(page).getAttribute("aria-busy"), "false");
+  const [download] = await Promise.all([page.waitForEvent("download"), role(page, "button", "Save report").click()]);
+  const report = JSON.parse(await readFile(await download.path(), "utf8"));
+  assert.equal(report.program, "folio");
+  assert.match(report.machine.browser, /^Chrome \d+/);
+  assert.ok(report.machine.cores >= 1 && report.parameters > 1e5 && report.length === 256 && report.date.endsWith("Z"));
+  assert.equal(report.self_check.passed, true);
+  assert.ok(report.kernels.includes("wasm") && report.kernels.includes(report.self_check.against));
+  const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+  const expected = [...new Set([1, Math.min(16, cores)])].flatMap((threads) =>
+    report.kernels.flatMap((kernels) => ["forward", "sampling"].map((task) => `${task} ${kernels} ${threads}`)));
+  assert.deepEqual(report.results.map(({ task, kernels, threads }) => `${task} ${kernels} ${threads}`).sort(), expected.sort());
+  for (const row of report.results) {
+    assert.ok(0 < row.lower_quartile_ms && row.lower_quartile_ms <= row.median_ms && row.median_ms <= row.upper_quartile_ms);
+    assert.ok(row.repetitions >= 1);
+    assert.ok(Math.abs((row.chars_per_s * row.median_ms) / 1000 - 256) < 1e-6);
+  }
+  const passes = (task) => report.results.filter((row) => row.task === task && row.kernels === "wasm" && row.threads === 1)[0].median_ms;
+  // A sample is sixteen passes, whatever the noise of this machine.
+  assert.ok(passes("sampling") / passes("forward") > 5 && passes("sampling") / passes("forward") < 60);
+  assert.equal(await rows(page).filter({ hasText: "measured here" }).count(), expected.length);
+  assert.match(await bench(page).textContent(), /Self-test(wasm relaxed agrees with wasm|passed)/);
+});
+
+test("a bench can be stopped, and neither runs beside a sample", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  const run = bench(page).getByRole("button", { name: "Run bench", exact: true });
+  await run.click();
+  await benchSays(page, "1 of ");
+  await bench(page).getByRole("button", { name: "Stop", exact: true }).click();
+  await benchSays(page, "Stopped.");
+  await run.waitFor();
+  assert.equal(await rows(page).filter({ hasText: "measured here" }).count(), 1);
+  const workers = () => page.workers().length;
+  const atRest = workers();
+  await run.click();
+  await benchSays(page, "1 of ");
+  assert.ok(workers() > atRest);
+  await role(page, "button", "Sample").click();
+  await done(page);
+  await run.waitFor();
+  assert.equal(workers(), atRest);
+  // And a sample that runs is stopped by a bench.
+  await role(page, "button", "More settings").click();
+  await role(page, "spinbutton", "Steps").fill("64");
+  await role(page, "combobox", "Speed").selectOption("1 a sec.");
+  await role(page, "button", "Sample").click();
+  await until(page, { state: "running" });
+  await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) >= 1);
+  await run.click();
+  await until(page, { state: "paused" });
+  await page.keyboard.press("Escape");
+  await run.waitFor();
+});
+
+test("reports that are dropped or opened join the table; what is none is refused in one sentence", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  const name = await page.locator("#model").inputValue();
+  await rows(page).first().waitFor();
+  const shipped = await rows(page).count();
+  assert.equal(await rows(page).filter({ hasText: "shipped" }).count(), shipped);
+  const good = reportOf("Abacus <img src=x onerror=alert(1)> & sons");
+  await drop(page, [["good.json", JSON.stringify(good)]]);
+  await rows(page).filter({ hasText: "Abacus" }).first().waitFor();
+  assert.equal(await rows(page).count(), shipped + 2);
+  const row = rows(page).filter({ hasText: "Abacus" }).filter({ hasText: "forward" });
+  assert.match(await row.textContent(), /sse9, f32, 3 threads.*Abacus <img src=x onerror=alert\(1\)> & sons.*opened, 2026-01-02.*12\.3 ms.*11\.1 to 13\.6/);
+  assert.equal(await row.locator("svg[aria-hidden=true] rect").count(), 1);
+  const text = JSON.stringify(good);
+  const broken = [
+    "", "null", "[]", "{", "[".repeat(1e5), text.slice(0, 150), JSON.stringify({ ...good, program: "other" }), JSON.stringify(reportOf("x", [])),
+    JSON.stringify(reportOf("evil\u202ename")), JSON.stringify(reportOf("x".repeat(500))), JSON.stringify(reportOf(7)),
+    JSON.stringify(reportOf("x", [{ ...timing("forward", "a", 1, 5), median_ms: "5" }])),
+    JSON.stringify(reportOf("x", [{ ...timing("forward", "a", 1, 5), median_ms: 1e30 }])),
+    JSON.stringify(reportOf("x", [{ ...timing("forward", "a", 1, 5), threads: 1.5 }])),
+    JSON.stringify(reportOf("x", [timing("forward", "a", 1, 5), timing("forward", "a", 1, 6)])),
+    JSON.stringify({ ...good, machine: "this" }), " ".repeat(2 ** 20 + 1),
+  ];
+  for (const [index, content] of broken.entries()) {
+    await drop(page, [[`broken-${index}.json`, content]]);
+    await page.waitForFunction((begin) => document.querySelector("#bench-alert-text").textContent.startsWith(begin), `broken-${index}.json is no report Folio can read: `);
+    assert.match(await page.getByRole("alert").textContent(), /: [^\n]+\.$/);
+    assert.equal(await rows(page).count(), shipped + 2, content.slice(0, 100));
+  }
+  const chooser = page.waitForEvent("filechooser");
+  await role(page, "button", "Open reports").click();
+  await (await chooser).setFiles({ name: "other.json", mimeType: "application/json", buffer: Buffer.from(JSON.stringify(reportOf("Slide rule"))) });
+  await rows(page).filter({ hasText: "Slide rule" }).first().waitFor();
+  assert.equal(await page.getByRole("alert").count(), 0);
+  // The weights have stayed what they were.
+  assert.equal(await page.locator("#model").inputValue(), name);
+  assert.equal(await stage(page).getAttribute("data-state"), "done");
+});
+
+test("the bench says how this browser runs, isolated or not, at a phone's width too", async () => {
+  for (const server of [isolated, plain]) {
+    const { page } = await visit(`${quick}&room=bench`, { server, viewport: { width: 320, height: 700 } });
+    await done(page);
+    await rows(page).first().waitFor();
+    const facts = await page.locator("#bench-facts").textContent();
+    assert.match(facts, /Kernelswasm( relaxed)?: /);
+    assert.match(facts, server === isolated ? /Isolationisolated/ : /Isolationnot isolated.*Threads1 of/);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0);
+  }
 });
 
 test("a phone's width is enough", async () => {

@@ -37,6 +37,8 @@ for (const { name, file, card } of shelves) {
   // As plain text, which every browser shows.
   if (card) await cp(join(from.weights, `${name}.md`), join(out, "weights", card));
 }
+// A native machine's figures, for the page's bench to stand beside.
+await cp(join(here, "../bench/native.json"), join(out, "native.json"));
 await writeFile(join(out, "weights/index.json"), JSON.stringify(shelves));
 
 const record = await makeRecord(shelves[0]);

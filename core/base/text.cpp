@@ -46,9 +46,6 @@ void append_utf8(std::string& text, char32_t code) {
     }
 }
 
-namespace {
-
-/// Controls, separators, and the invisible marks that reorder, join or hide what stands around them.
 bool shows(char32_t code) {
     const auto within = [code](char32_t first, char32_t last) { return code >= first && code <= last; };
     return !(within(0, 0x1F) || within(0x7F, 0x9F) || code == 0xAD || code == 0x61C || within(0x180B, 0x180F) ||
@@ -56,6 +53,8 @@ bool shows(char32_t code) {
              within(0xFE00, 0xFE0F) || code == 0xFEFF || within(0xFFF0, 0xFFFB) || (code & 0xFFFE) == 0xFFFE ||
              within(0xE0000, 0x10FFFF));
 }
+
+namespace {
 
 std::string hexadecimal(const char* format, char32_t code) {
     char buffer[16];

@@ -77,8 +77,13 @@ void clear_tail(void* row, std::size_t used, std::size_t stride) { std::memset(s
 
 }  // namespace
 
+bool same_packing(const KernelSet& a, const KernelSet& b) {
+    const IntegerProduct &x = a.integer->u7s8, &y = b.integer->u7s8;
+    return x.cols == y.cols && x.group == y.group && x.depth_step == y.depth_step && x.b_size == y.b_size;
+}
+
 ExactOps::ExactOps(Parallel& parallel, const KernelSet& kernels)
-    : CpuOps(parallel, kernels, Precision::int8), integers_(*kernels.integer) {}
+    : CpuOps(parallel, kernels, Precision::int8), integers_(kernels.integer) {}
 
 Result<void> ExactOps::finish() {
     if (overflow_.exchange(false)) return fail("The model's numbers grow beyond all bounds, so its weights are no good; fetch or train it again.");
@@ -88,7 +93,7 @@ Result<void> ExactOps::finish() {
 Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out, int in, bool training) {
     assert(values.s8 && values.scale && !training && in <= most_inputs);
     (void)training;
-    const Packing packing{integers_.u7s8, out, in};
+    const Packing packing{integers_->u7s8, out, in};
     const std::size_t columns = static_cast<std::size_t>(packing.panels()) * packing.product.cols;
     const std::size_t bytes = packing.bytes() + columns * (sizeof(float) + sizeof(std::int32_t));
     if (weight.forward.bytes() != bytes) {
@@ -118,7 +123,7 @@ Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out,
 
 void ExactOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {
     assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows && epilogue.dropout.rate == 0);
-    const Packing packing{integers_.u7s8, weight.out, weight.in};
+    const Packing packing{integers_->u7s8, weight.out, weight.in};
     const IntegerProduct& product = packing.product;
     const char* packed = weight.forward.as<char>();
     const auto* scales = reinterpret_cast<const float*>(packed + packing.bytes());
@@ -141,14 +146,14 @@ void ExactOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogu
         std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
         for (int row = first; row < last; ++row) {
             char* to = a + (row - first) * packing.a_stride();
-            if (!integers_.quantise(to, &scale[row - first], &zero[row - first], in.row(row), in.cols)) overflow_ = true;
+            if (!integers_->quantise(to, &scale[row - first], &zero[row - first], in.row(row), in.cols)) overflow_ = true;
             clear_tail(to, static_cast<std::size_t>(in.cols) * product.a_size, packing.a_stride());
         }
         multiply(packing, a, last - first, packed, packing.panels() * group / groups, packing.panels() * (group + 1) / groups, tile,
                  [&](const std::int32_t* numbers, int row, int rows, int col, int cols) {
                      const Matrix& residual = epilogue.residual;
                      const bool adds = epilogue.kind == Epilogue::Kind::residual;
-                     integers_.dequantise(out.row(first + row) + col, out.stride, numbers, product.cols, rows, cols,
+                     integers_->dequantise(out.row(first + row) + col, out.stride, numbers, product.cols, rows, cols,
                                           {sums + col, scales + col, zero + row, scale + row, epilogue.kind,
                                            adds ? residual.row(first + row) + col : nullptr, residual.stride});
                  });
@@ -159,7 +164,7 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
     if (log_sum_exp || heads.max_length > longest_integer_attention || heads.head_dim > widest_integer_head)
         return CpuOps::attention(out, qkv, log_sum_exp, heads);
     const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim, sequences = out.rows / length;
-    const IntegerProduct& product = integers_.i16;
+    const IntegerProduct& product = integers_->i16;
     const Packing keys{product, length, dim}, values{product, dim, length};
     const float factor = static_cast<float>(std::floor(32760.0 / std::sqrt(static_cast<double>(dim))));
     const float scale = static_cast<float>(1.0 / (static_cast<double>(factor) * factor * std::sqrt(static_cast<double>(dim))));
@@ -186,19 +191,19 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
         const auto part = [&](int r, int which) { return qkv.row(row + r) + which * d_model + h * dim; };
 
         for (int r = 0; r < length; ++r) {
-            if (!integers_.to_i16(v, part(r, 1), dim, factor)) overflow_ = true;
+            if (!integers_->to_i16(v, part(r, 1), dim, factor)) overflow_ = true;
             keys.put(k_panels, r, v);
         }
         keys.pad<std::int16_t>(k_panels);
         for (int r = 0; r < length; ++r)
-            if (!integers_.quantise_value(v + r * dim, &value_scale[r], part(r, 2), dim)) overflow_ = true;
+            if (!integers_->quantise_value(v + r * dim, &value_scale[r], part(r, 2), dim)) overflow_ = true;
         for (int r = 0; r < length; r += 2) values.put_pair(v_panels, r, v + r * dim, r + 1 < length ? v + (r + 1) * dim : nullptr);
 
         for (int first = 0; first < length; first += block) {
             const int rows = std::min(block, length - first);
             for (int r = 0; r < rows; ++r) {
                 auto* to = reinterpret_cast<std::int16_t*>(q + r * keys.a_stride());
-                if (!integers_.to_i16(to, part(first + r, 0), dim, factor)) overflow_ = true;
+                if (!integers_->to_i16(to, part(first + r, 0), dim, factor)) overflow_ = true;
                 clear_tail(to, sizeof(std::int16_t) * dim, keys.a_stride());
             }
             for (int panel = 0; panel < keys.panels(); ++panel)
@@ -209,12 +214,12 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
             for (int r = 0; r < rows; ++r) {
                 const int seen = heads.causal ? first + r + 1 : length;
                 auto* to = reinterpret_cast<std::int16_t*>(p + r * values.a_stride());
-                worth[r] = integers_.softmax(to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys, value_scale, seen, scale);
+                worth[r] = integers_->softmax(to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys, value_scale, seen, scale);
                 clear_tail(to, sizeof(std::int16_t) * seen, values.a_stride());
             }
             multiply(values, p, rows, v_panels, 0, values.panels(), tile,
                      [&](const std::int32_t* sums, int r, int count, int col, int cols) {
-                         integers_.scale_rows(out.row(row + first + r) + h * dim + col, out.stride, sums, product.cols, count, cols, worth + r);
+                         integers_->scale_rows(out.row(row + first + r) + h * dim + col, out.stride, sums, product.cols, count, cols, worth + r);
                      });
         }
     });

@@ -20,6 +20,9 @@ public:
 
     ExactOps(Parallel& parallel, const KernelSet& kernels);
 
+    /// Goes on with other kernels of the same_packing.
+    void use(const KernelSet& kernels) { integers_ = kernels.integer; }
+
     /// Also fails where the model's numbers grew beyond f32 since the last call.
     Result<void> finish() override;
     Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
@@ -27,8 +30,11 @@ public:
     void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) override;
 
 private:
-    const IntegerKernels& integers_;
+    const IntegerKernels* integers_;
     std::atomic<bool> overflow_{false};
 };
+
+/// Whether two sets share packed weights, so that ExactOps may change between them at any time.
+bool same_packing(const KernelSet& a, const KernelSet& b);
 
 }  // namespace folio

@@ -1,3 +1,4 @@
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -5,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,9 +16,11 @@
 #include "core/sampling/masked_sampler.h"
 #include "core/training/step.h"
 #include "core/weights/quantise.h"
+#include "native/bench_report.h"
 #include "native/commands/commands.h"
 #include "native/devices.h"
 #include "native/failure.h"
+#include "native/files.h"
 #include "native/models.h"
 #include "native/options.h"
 #include "native/progress.h"
@@ -36,9 +40,12 @@ struct BenchCommand {
     std::string weights;
     double seconds = 1;
     int threads = 0;
+    std::vector<std::string> compared;
+    std::string svg;
     bool as_json = false;
 
     void execute() const;
+    void compare() const;
 };
 
 /// The model to time where no weights are given: `base`, with no tensor left at zero.
@@ -121,15 +128,13 @@ void BenchCommand::execute() const {
     const std::size_t rows = 1 + tasks * widths.size();
     const auto record = [&](const char* task, const Way* way, int width, int characters, const std::vector<double>& times) {
         const double median = quantile(times, 0.5);
-        ordered_json row{{"task", task}};
-        if (way) row.update({{"kernels", way->kernels->name}, {"products", name_of(way->precision)}});
-        row.update({{"threads", width},
-                    {"repetitions", times.size()},
-                    {"median_ms", median},
-                    {"lower_quartile_ms", quantile(times, 0.25)},
-                    {"upper_quartile_ms", quantile(times, 0.75)},
-                    {"chars_per_s", characters / median * 1000}});
-        results.push_back(row);
+        Timing timing{{task, "", "", width}, static_cast<std::int64_t>(times.size()), median, quantile(times, 0.25),
+                      quantile(times, 0.75), characters / median * 1000};
+        if (way) {
+            timing.work.kernels = way->kernels->name;
+            timing.work.products = name_of(way->precision);
+        }
+        results.push_back(to_json(timing));
         progress.show(static_cast<double>(results.size()) / static_cast<double>(rows),
                       fmt::format("{} of {} measured: {} {:.2f} ms", results.size(), rows, task, median));
     };
@@ -212,6 +217,7 @@ void BenchCommand::execute() const {
         {"machine", {{"processor", processor_name()},
                      {"cores", physical_cores()},
                      {"memory_mib", (sysconf(_SC_PHYS_PAGES) >> 10) * (sysconf(_SC_PAGE_SIZE) >> 10)}}},
+        {"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))},
         {"kernels", names},
         {"threads", most_threads},
         {"parameters", parameter_count(config)},
@@ -243,6 +249,19 @@ void BenchCommand::execute() const {
     fmt::print("memory {} MiB\n", usage.ru_maxrss >> 10);
 }
 
+void BenchCommand::compare() const {
+    std::vector<BenchReport> reports;
+    for (const std::string& file : compared) {
+        reports.push_back(read_bench_report(file));
+        std::error_code unknown;
+        if (!svg.empty() && fs::equivalent(file, svg, unknown)) stop("the picture would take the place of a report that it shows");
+    }
+    const BenchComparison comparison(std::move(reports));
+    if (!svg.empty()) write_file(svg, comparison.svg());
+    if (as_json) fmt::print("{}\n", comparison.json().dump());
+    else fmt::print("{}", comparison.table());
+}
+
 }  // namespace
 
 void add_bench(CLI::App& program) {
@@ -252,8 +271,24 @@ void add_bench(CLI::App& program) {
     add_number(command, "--seconds", 0, 3600, [o = options.get()](double seconds) { o->seconds = seconds; },
                "time per figure; at least three repetitions [1]");
     add_integer(command, "--threads", 1, 1024, options->threads, "most threads [one per physical core]");
-    command.add_flag("--json", options->as_json, "the report as JSON");
-    command.callback([options] { options->execute(); });
+    command
+        .add_option("--compare", options->compared,
+                    "measure nothing; lay these reports of --json, or of the page's Bench, side by side as a table")
+        ->type_name("FILE")
+        ->expected(1, CLI::detail::expected_max_vector_size);
+    add_text(command, "--svg", options->svg, "with --compare: also draw them into this file, which is replaced if it is there [no picture]");
+    command.add_flag("--json", options->as_json, "the report, or with --compare the merged table, as JSON");
+    command.callback([options, &command] {
+        const auto given = [&](const char* name) { return command.count(name) > 0; };
+        if (!given("--compare")) {
+            if (given("--svg")) wrong_usage("--svg draws what --compare names; give both");
+            return options->execute();
+        }
+        for (const char* name : {"--weights", "--seconds", "--threads"}) {
+            if (given(name)) wrong_usage(fmt::format("--compare measures nothing, so it does not take {}", name));
+        }
+        options->compare();
+    });
 }
 
 }  // namespace folio

@@ -97,7 +97,7 @@ export function readAddress(hash: string): Address | undefined {
   takeText("text", 1);
   take("mark", (value) => [...value].length === 1 && ((request.mark = value), true));
   take("weights", (value) => /^[\w.@-]{1,120}$/.test(value) && ((address.weights = value), true));
-  take("room", (value) => ["sheet", "story"].includes(value) && ((address.room = value), true));
+  take("room", (value) => ["sheet", "bench", "story"].includes(value) && ((address.room = value), true));
   take("show", (value) => shows.includes(value as Show) && ((address.show = value as Show), true));
   take("theme", (value) => (value === "light" || value === "dark") && ((address.theme = value), true));
   const edits = given.getAll("edit");

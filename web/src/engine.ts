@@ -1,5 +1,5 @@
 /** The page's end of the worker: fetches and keeps weights, starts and replaces workers, and orders runs. */
-import type { Description, Frame, FromWorker, Request, ToWorker } from "./protocol";
+import type { BenchSetting, Description, Frame, FromWorker, Request, Timing, ToWorker } from "./protocol";
 
 /** One line of weights/index.json, which the build writes. */
 export interface Shelf {
@@ -104,10 +104,38 @@ export class OutOfMemory extends Error {}
 /** Of the engine itself, whatever the weights; its message is for the visitor. */
 export class EngineFailed extends Error {}
 
+function startWorker(): Worker {
+  return new Worker(new URL("worker.js", document.baseURI), { type: "module" });
+}
+
+/** Sends a worker its first message and resolves with the first answer of which `take` makes something. */
+function ask<T>(worker: Worker, message: ToWorker & { file: ArrayBuffer }, signal: AbortSignal | undefined,
+  take: (answer: FromWorker) => T | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal?.addEventListener("abort", () => reject(signal.reason));
+    worker.onerror = () => reject(new EngineFailed("The engine did not arrive."));
+    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+      if (data.type === "refused") reject(new RefusedFile(data.sentence));
+      if (data.type === "absent") reject(new EngineFailed("The engine did not arrive."));
+      if (data.type === "trapped") reject(data.outOfMemory ? new OutOfMemory() : new EngineFailed("The engine stopped."));
+      const taken = take(data);
+      if (taken !== undefined) resolve(taken);
+    };
+    worker.postMessage(message, [message.file]);
+  });
+}
+
+/** Hears of a bench as it goes on. */
+export interface BenchListener {
+  begins(setting: BenchSetting, rows: number): void;
+  timed(row: Timing): void;
+}
+
 export class EngineHost {
   description: Description | undefined;
   weights: Weights | undefined;
   private worker: Worker | undefined;
+  private benching = new AbortController();
   private orders = new Map<number, Order>();
   private count = 0;
 
@@ -116,21 +144,13 @@ export class EngineHost {
 
   /** Loads into a new worker, so that the old model serves on should the file be refused, or `signal` end the loading. */
   async open(weights: Weights, threads: number, progress: (bytes: number) => void, signal?: AbortSignal): Promise<Description> {
+    this.stopBench();
     const file = await weights.read(progress, signal);
     signal?.throwIfAborted();
-    const worker = new Worker(new URL("worker.js", document.baseURI), { type: "module" });
+    const worker = startWorker();
     try {
-      const description = await new Promise<Description>((resolve, reject) => {
-        signal?.addEventListener("abort", () => reject(signal.reason));
-        worker.onerror = () => reject(new EngineFailed("The engine did not arrive."));
-        worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-          if (data.type === "loaded") resolve(data.description);
-          if (data.type === "refused") reject(new RefusedFile(data.sentence));
-          if (data.type === "absent") reject(new EngineFailed("The engine did not arrive."));
-          if (data.type === "trapped") reject(data.outOfMemory ? new OutOfMemory() : new EngineFailed("The engine stopped."));
-        };
-        worker.postMessage({ type: "load", file, threads } satisfies ToWorker, [file]);
-      });
+      const description = await ask(worker, { type: "load", file, threads }, signal,
+        (answer) => (answer.type === "loaded" ? answer.description : undefined));
       signal?.throwIfAborted();
       this.retire();
       this.worker = worker;
@@ -147,6 +167,7 @@ export class EngineHost {
 
   /** Whatever ran before ends first. */
   run(order: Order): void {
+    this.stopBench();
     this.endAll();
     const run = ++this.count;
     this.orders.set(run, order);
@@ -159,9 +180,39 @@ export class EngineHost {
     this.endAll();
   }
 
+  /**
+   * Times the weights in a worker of its own; resolves to whether it came to its end. What runs is stopped, and whatever
+   * runs next stops the bench: beside one another neither would be as fast as it is.
+   */
+  async bench(threads: number, listener: BenchListener): Promise<boolean> {
+    this.stop();
+    this.stopBench();
+    const { signal } = (this.benching = new AbortController());
+    let worker: Worker | undefined;
+    try {
+      const file = await this.weights!.read(() => {}, signal);
+      signal.throwIfAborted();
+      worker = startWorker();
+      return await ask(worker, { type: "bench", file, threads }, signal, (answer) => {
+        if (answer.type === "bench begins") listener.begins(answer.setting, answer.rows);
+        if (answer.type === "timed") listener.timed(answer.row);
+        return answer.type === "bench ends" || undefined;
+      });
+    } catch (error) {
+      if (signal.aborted) return false;
+      throw error;
+    } finally {
+      worker?.terminate();
+    }
+  }
+
+  stopBench(): void {
+    this.benching.abort();
+  }
+
   private receive(message: FromWorker, threads: number): void {
     if (message.type === "trapped") return void this.restart(threads, message.outOfMemory);
-    if (message.type === "loaded" || message.type === "refused" || message.type === "absent") return;
+    if (!("run" in message)) return;
     const order = this.orders.get(message.run);
     if (!order) return;
     if (message.type === "frame") order.onFrame(message.frame, message.state, message.milliseconds);

@@ -26,3 +26,24 @@ export function prefersSmall(): boolean {
   const slow = connection?.effectiveType === "2g" || connection?.effectiveType === "slow-2g" || connection?.effectiveType === "3g";
   return connection?.saveData === true || slow || (deviceMemory !== undefined && deviceMemory <= 1);
 }
+
+/** Browser, version and system, as far as the user agent tells them. */
+export function browserName(): string {
+  const { userAgent } = navigator;
+  const brands = [["Edg", "Edge"], ["OPR", "Opera"], ["Firefox", "Firefox"], ["Chrome", "Chrome"], ["Version", "Safari"]];
+  const systems = ["Android", "iPhone", "iPad", "Windows", "Mac OS X", "CrOS", "Linux"];
+  const [sign, brand] = brands.find(([sign]) => userAgent.includes(`${sign}/`)) ?? ["", "A browser"];
+  const version = new RegExp(`${sign}/(\\d+)`).exec(userAgent)?.[1] ?? "";
+  const system = systems.find((name) => userAgent.includes(name));
+  return [brand, version, system && `on ${system}`].filter(Boolean).join(" ");
+}
+
+/** Bytes that the page and its workers hold; undefined where the browser does not tell. It takes its time. */
+export async function memoryInUse(): Promise<number | undefined> {
+  try {
+    const measuring = performance as Performance & { measureUserAgentSpecificMemory?(): Promise<{ bytes: number }> };
+    return (await measuring.measureUserAgentSpecificMemory?.())?.bytes;
+  } catch {
+    return undefined;
+  }
+}

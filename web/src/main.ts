@@ -7,6 +7,7 @@ import type { Request } from "./protocol";
 import { fetchRecord } from "./record";
 import { Session } from "./session";
 import { Announcer } from "./views/announcer";
+import { Bench } from "./views/bench";
 import { Biography, closestCall } from "./views/biography";
 import { Controls } from "./views/controls";
 import { byId, Radios } from "./views/dom";
@@ -73,7 +74,12 @@ class Page {
   private library = new Library(this.engine, this.leaf, {
     loaded: (changed) => void this.loaded(changed),
     changed: () => this.refresh(),
+    reports: (files) => {
+      this.enterRoom("bench");
+      void this.bench.open(files);
+    },
   });
+  private bench = new Bench(this.engine, this.announcer, () => this.rest());
   private theme = new ThemeToggle(() => {
     this.sheet.resize();
     this.story.drawKey();
@@ -116,7 +122,6 @@ class Page {
     goBy: (steps) => this.visit(this.step + steps),
     show: (show) => this.setShow(show),
     copyCommand: () => this.copy(this.command(), "The command line is copied."),
-    enter: () => this.setRoom("story"),
     leave: () => this.leaveStory(),
   });
 
@@ -142,6 +147,7 @@ class Page {
         event.preventDefault();
         this.enterRoom(link.dataset.room!);
       });
+    this.watchRooms();
     addEventListener("popstate", () => this.followAddress());
     document.addEventListener("visibilitychange", () => !document.hidden && this.sheet.redraw());
     listenForShortcuts((act) => this.shortcut(act));
@@ -152,6 +158,7 @@ class Page {
     byId<HTMLButtonElement>("sample").disabled = !hasSimd();
     this.recordShown = this.showRecord();
     await this.library.visit(this.asked);
+    await this.bench.fetchShipped();
   }
 
   private async showRecord(): Promise<void> {
@@ -197,6 +204,8 @@ class Page {
       // The record's own sample, computed here: where it agrees it takes the record's place in mid-sentence.
       this.twin = this.session.sample(this.record.request, new Vocabulary(this.engine.description!.vocab));
     }
+    // A bench that was waited for goes before all of that.
+    this.bench.loaded();
   }
 
   /** Makes the sample that an address asks for. */
@@ -347,6 +356,13 @@ class Page {
     this.pause();
   }
 
+  /** Before a bench: nothing runs beside it, nor begins by itself. */
+  private rest(): void {
+    this.twin = undefined;
+    this.queued = false;
+    this.stop();
+  }
+
   // ---- playing
 
   private play(): void {
@@ -479,7 +495,7 @@ class Page {
       this.chosen = undefined;
       this.pinned = -1;
       this.refresh();
-    } else if (this.state === "running") this.stop();
+    } else if (!this.bench.stop() && this.state === "running") this.stop();
   }
 
   /** Edits at the step on show. */
@@ -637,10 +653,22 @@ class Page {
 
   private enterRoom(room: string): void {
     const still = prefersStillness.matches;
-    if (room === "story") {
-      byId("story").scrollIntoView({ behavior: still ? "auto" : "smooth" });
-      byId("story-start").focus({ preventScroll: true });
+    if (room !== "sheet") {
+      byId(room).scrollIntoView({ behavior: still ? "auto" : "smooth" });
+      byId(`${room}-start`).focus({ preventScroll: true });
     } else scrollTo({ top: 0, behavior: still ? "auto" : "smooth" });
+  }
+
+  /** The room below the sheet that the reader's eye is in, else the sheet itself, is the current one. */
+  private watchRooms(): void {
+    const seen = new Set<string>();
+    const middle = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries)
+        if (isIntersecting) seen.add(target.id);
+        else seen.delete(target.id);
+      this.setRoom(["story", "bench"].find((room) => seen.has(room)) ?? "sheet");
+    }, { rootMargin: "-60% 0px -15% 0px" });
+    for (const room of ["bench", "story"]) middle.observe(byId(room));
   }
 
   private setRoom(room: string): void {
@@ -657,7 +685,6 @@ class Page {
   }
 
   private leaveStory(): void {
-    this.setRoom("sheet");
     const before = this.beforeStory;
     this.beforeStory = undefined;
     if (before && before.lane === this.lane) this.scrub(before.step);

@@ -52,7 +52,11 @@ export interface Description {
   /** The i-th code point is the character of id i; U+FFFD where an id has none. */
   vocab: string;
   parameters: number;
+  /** The set in use; `sets` has all of this module, best first, and the plain one last. */
   kernels: string;
+  sets: string[];
+  /** What products multiply; f32 where it is not said. */
+  products?: string;
   threads: number;
   samplers: string[];
   defaults: Request;
@@ -72,6 +76,28 @@ export interface Engine {
   restore(state: Uint8Array): void;
 }
 
+/** A row of a bench report's results, by the keys of `folio bench --json`. */
+export interface Timing {
+  task: string;
+  kernels?: string;
+  products?: string;
+  threads: number;
+  repetitions: number;
+  median_ms: number;
+  lower_quartile_ms: number;
+  upper_quartile_ms: number;
+  chars_per_s: number;
+}
+
+/** What the worker tells of a bench before its first row. */
+export interface BenchSetting {
+  kernels: string[];
+  parameters: number;
+  length: number;
+  sampling_steps: number;
+  self_check: { passed: boolean; against: string; kernels: { kernels: string; passed: boolean }[] };
+}
+
 export type ToWorker =
   | { type: "load"; file: ArrayBuffer; threads: number }
   | {
@@ -86,7 +112,9 @@ export type ToWorker =
       /** False: go no further than the edits. */
       goOn: boolean;
     }
-  | { type: "stop" };
+  | { type: "stop" }
+  /** In a worker of its own, which ends with it. */
+  | { type: "bench"; file: ArrayBuffer; threads: number };
 
 export type FromWorker =
   | { type: "loaded"; description: Description }
@@ -97,5 +125,8 @@ export type FromWorker =
   | { type: "failed"; run: number; sentence: string }
   /** Nothing more comes from this run, whether it ended, failed or was overtaken. */
   | { type: "stopped"; run: number }
+  | { type: "bench begins"; setting: BenchSetting; rows: number }
+  | { type: "timed"; row: Timing }
+  | { type: "bench ends" }
   /** The instance cannot be trusted any more; the page ends this worker and starts another. */
   | { type: "trapped"; outOfMemory: boolean };

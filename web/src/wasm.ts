@@ -23,6 +23,7 @@ interface Exports {
   folio_allocate(size: number): number;
   folio_release(pointer: number): void;
   folio_threads(width: number): void;
+  folio_use(name: number): number;
   folio_load(file: number, size: number): number;
   folio_error(): number;
   folio_describe(): number;
@@ -86,6 +87,11 @@ class WasmEngine implements Engine {
     private readonly memory: WebAssembly.Memory,
     private readonly helpers: Worker[],
   ) {}
+
+  /** The kernel set of the models loaded from now on. */
+  use(name: string): void {
+    this.withText(name, (pointer) => this.exports.folio_use(pointer) === 0);
+  }
 
   load(file: ArrayBuffer): void {
     this.check(this.exports.folio_load(this.copyIn(new Uint8Array(file)), file.byteLength) === 0);

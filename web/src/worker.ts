@@ -1,4 +1,5 @@
 /** The model's side: loads one weights file, runs one sampler at a time, and posts a message for every step. */
+import { bench } from "./timing";
 import { instantiate } from "./wasm";
 import type { Engine, FromWorker, ToWorker } from "./protocol";
 
@@ -30,10 +31,12 @@ function breathe(): Promise<void> {
   });
 }
 
+const base = new URL(".", self.location.href).href;
+
 async function load(file: ArrayBuffer, threads: number): Promise<void> {
   let fresh: Engine;
   try {
-    fresh = await instantiate({ base: new URL(".", self.location.href).href, threads });
+    fresh = await instantiate({ base, threads });
   } catch (error) {
     return report(error, () => ({ type: "absent" }));
   }
@@ -82,6 +85,8 @@ let last: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.type === "load") last = load(data.file, data.threads);
   if (data.type === "stop") current = 0;
+  if (data.type === "bench")
+    bench(base, data.file, data.threads, post).catch((error) => report(error, (sentence) => ({ type: "refused", sentence })));
   if (data.type === "run") {
     current = data.run;
     last = last.then(() => (engine && current === data.run ? run(engine, data) : undefined));

@@ -9,6 +9,6 @@
 namespace folio {
 
 extern const Microkernels microkernels_wasm;
-const Microkernels microkernels_wasm = wasm::table; }, nullptr);
+const Microkernels microkernels_wasm = wasm::table;
 
 }  // namespace folio

@@ -12,6 +12,6 @@
 namespace folio {
 
 extern const Microkernels microkernels_wasm_relaxed;
-const Microkernels microkernels_wasm_relaxed = wasm_relaxed::table; }, nullptr);
+const Microkernels microkernels_wasm_relaxed = wasm_relaxed::table;
 
 }  // namespace folio

@@ -10,6 +10,8 @@ export interface LibraryEvents {
   loaded(changed: boolean): void;
   /** Something about `loading` or `failed` is new. */
   changed(): void;
+  /** Files were dropped that are no weights. */
+  reports(files: File[]): void;
 }
 
 export class Library {
@@ -47,7 +49,10 @@ export class Library {
     document.addEventListener("drop", (event) => {
       if (!event.dataTransfer?.files.length) return;
       event.preventDefault();
-      this.open(event.dataTransfer.files[0]);
+      const files = [...event.dataTransfer.files];
+      const reports = files.filter(({ name, type }) => type === "application/json" || /\.json$/i.test(name));
+      if (reports.length) events.reports(reports);
+      this.open(files.find((file) => !reports.includes(file)));
     });
   }
 

@@ -9,7 +9,6 @@ export interface StoryEvents {
   goBy(steps: number): void;
   show(show: Show): void;
   copyCommand(): void;
-  enter(): void;
   leave(): void;
 }
 
@@ -38,7 +37,9 @@ export class Story {
       if (chosen) events.show(chosen);
     });
     const middle = { rootMargin: "-60% 0px -15% 0px" };
-    new IntersectionObserver(([entry]) => (entry.isIntersecting ? events.enter() : events.leave()), middle).observe(story);
+    new IntersectionObserver(([entry]) => {
+      if (!entry.isIntersecting) events.leave();
+    }, middle).observe(story);
     for (const [, words] of marks) this.key.append(html("li", {}, html("canvas", { "aria-hidden": "true" }), words));
     this.drawKey();
   }

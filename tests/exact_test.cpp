@@ -1,0 +1,286 @@
+#include <catch2/catch.hpp>
+
+#include <cstring>
+#include <limits>
+#include <tuple>
+
+#include "core/model/denoiser.h"
+#include "core/model/trial.h"
+#include "core/ops/exact_ops.h"
+#include "core/ops/plain_exact.h"
+#include "core/sampling/masked_sampler.h"
+#include "core/weights/model_file.h"
+#include "tests/test_support.h"
+
+// The promise of I8 models: the same bits from every set of kernels, on any number of threads, as from the plain twins; and
+// the same as ever, tests/golden/exact.json, which WebAssembly is held against too (same_text.test.mjs).
+
+namespace folio {
+namespace {
+
+using test::Random;
+
+std::size_t area(int rows, int cols) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols); }
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+/// Runs f(ops) under every set of this machine, on one, two and three threads.
+template <class F>
+void with_every_set(F f) {
+    for (const KernelSet* set : available_kernels()) {
+        for (const int width : {1, 2, 3}) {
+            INFO("kernel set " << set->name << ", threads " << width);
+            test::Threads threads(width);
+            ExactOps ops(threads, *set);
+            f(ops);
+        }
+    }
+}
+
+struct Layer {
+    int out, in;
+    std::vector<std::int8_t> values;
+    std::vector<float> scales;
+
+    Layer(Random& random, int out, int in) : out(out), in(in) {
+        for (std::size_t i = 0; i < area(out, in); ++i) values.push_back(static_cast<std::int8_t>(random.below(256) - 128));
+        for (int i = 0; i < out; ++i) scales.push_back(static_cast<float>((1 + random.below(1000)) * 1e-5));
+    }
+    Weight packed(Ops& ops) const {
+        Weight weight;
+        REQUIRE(ops.pack(weight, {nullptr, values.data(), scales.data()}, out, in, false));
+        return weight;
+    }
+};
+
+/// A matrix in the middle of memory of which nothing else may change.
+struct Framed {
+    int rows, cols, stride;
+    std::vector<float> all;
+
+    Framed(int rows, int cols, int margin) : rows(rows), cols(cols), stride(cols + margin), all(area(rows + 2, stride), 12345.f) {}
+    Matrix view() { return {all.data() + stride, rows, cols, stride}; }
+    std::vector<float> values() {
+        std::vector<float> result;
+        for (int r = 0; r < rows; ++r) result.insert(result.end(), view().row(r), view().row(r) + cols);
+        for (int r = 0; r < rows + 2; ++r)
+            for (int c = 0; c < stride; ++c)
+                if (r == 0 || r > rows || c >= cols) REQUIRE(all[area(r, stride) + static_cast<std::size_t>(c)] == 12345.f);
+        return result;
+    }
+};
+
+TEST_CASE("exact: linear") {
+    Random random(40);
+    for (int round = 0; round < 60; ++round) {
+        const int R = 1 + random.below(round < 50 ? 70 : 300), K = 1 + random.below(round < 50 ? 140 : 900), N = 1 + random.below(140);
+        const auto kind = static_cast<Epilogue::Kind>(round % 3);
+        auto x = random.normals<float>(area(R, K)), residual = random.normals<float>(area(R, N));
+        if (round % 4 == 0)
+            for (float& value : x) value = std::max(0.f, value) * value;  // as relu2 leaves them
+        std::fill_n(x.begin(), K, 0.f);
+        const Layer layer(random, N, K);
+        CAPTURE(R, K, N, round % 3);
+        const Epilogue epilogue{kind, {residual.data(), R, N}, {}};
+        std::vector<float> expected(area(R, N));
+        plain::exact::linear({expected.data(), R, N}, {x.data(), R, K}, layer.values.data(), layer.scales.data(), epilogue);
+        with_every_set([&](ExactOps& ops) {
+            Framed out(R, N, round % 5);
+            ops.linear(out.view(), {x.data(), R, K}, layer.packed(ops), epilogue);
+            REQUIRE(ops.finish());
+            REQUIRE(same_bits(out.values(), expected));
+        });
+    }
+}
+
+TEST_CASE("exact: attention") {
+    Random random(41);
+    // Head widths beside 64; lengths odd and even; the last model may see more positions than integers have room for.
+    struct Case {
+        int length, n_head, head_dim, max_length;
+        bool causal;
+    };
+    const Case cases[] = {{1, 1, 64, 1024, false},  {17, 2, 64, 1024, false}, {64, 1, 32, 1024, false}, {37, 3, 32, 256, true},
+                          {65, 1, 128, 1024, false}, {12, 2, 6, 64, true},    {130, 2, 64, 1024, false}, {33, 2, 64, 1028, false},
+                          {19, 1, 128, 4096, true},  {256, 1, 64, 1024, false}, {1024, 1, 64, 1024, false}};
+    for (const Case& c : cases) {
+        for (const int sequences : {1, 2}) {
+            CAPTURE(c.length, c.n_head, c.head_dim, c.max_length, c.causal, sequences);
+            const int R = sequences * c.length, D = c.n_head * c.head_dim;
+            const Heads heads{c.length, c.n_head, c.head_dim, c.causal, c.max_length};
+            auto qkv = random.normals<float>(area(R, 3 * D));
+            const auto rope = random.normals<float>(area(c.length, c.head_dim));
+            auto turned = qkv;
+            plain::exact::rope_norm({turned.data(), R, 3 * D}, rope.data(), heads, 1e-7f);
+            std::vector<float> expected(area(R, D));
+            plain::exact::attention({expected.data(), R, D}, {turned.data(), R, 3 * D}, heads);
+            with_every_set([&](ExactOps& ops) {
+                Framed x(R, 3 * D, sequences), out(R, D, sequences);
+                for (int r = 0; r < R; ++r) std::copy_n(qkv.begin() + static_cast<std::ptrdiff_t>(area(r, 3 * D)), 3 * D, x.view().row(r));
+                ops.rope_norm(x.view(), rope.data(), nullptr, heads, 1e-7f);
+                REQUIRE(same_bits(x.values(), turned));
+                ops.attention(out.view(), x.view(), nullptr, heads);
+                REQUIRE(ops.finish());
+                REQUIRE(same_bits(out.values(), expected));
+            });
+        }
+    }
+}
+
+TEST_CASE("exact: norm") {
+    Random random(42);
+    for (const int n : {1, 3, 15, 16, 17, 64, 100, 384}) {
+        const auto x = random.normals<float>(area(5, n));
+        std::vector<float> expected(x.size());
+        for (int r = 0; r < 5; ++r) plain::exact::norm(&expected[area(r, n)], &x[area(r, n)], n, 1e-7f);
+        with_every_set([&](ExactOps& ops) {
+            std::vector<float> in = x, out(x.size());
+            ops.norm({out.data(), 5, n}, {in.data(), 5, n}, 1e-7f);
+            REQUIRE(same_bits(out, expected));
+        });
+    }
+}
+
+TEST_CASE("exact: numbers at their bounds") {
+    // The largest sums that can be: nothing wraps or saturates.
+    const int K = ExactOps::most_inputs, N = 3;
+    std::vector<float> x(static_cast<std::size_t>(K), 1.f);
+    Random random(43);
+    Layer layer(random, N, K);
+    std::fill_n(layer.values.begin(), K, std::int8_t{-128});
+    std::fill_n(layer.values.begin() + K, K, std::int8_t{127});
+    layer.scales = {1, 1, 1};
+    std::vector<float> expected(N);
+    plain::exact::linear({expected.data(), 1, N}, {x.data(), 1, K}, layer.values.data(), layer.scales.data(), {});
+    REQUIRE(expected[0] == Approx(-128.0 * K));
+    // Attention of places that are all alike, as sure as they can be, over as many as integers have room for.
+    const int length = ExactOps::longest_integer_attention, d = 64;
+    std::vector<float> qkv(area(length, 3 * d), 1.f);
+    with_every_set([&](ExactOps& ops) {
+        std::vector<float> out(N), attended(area(length, d));
+        ops.linear({out.data(), 1, N}, {x.data(), 1, K}, layer.packed(ops), {});
+        REQUIRE(same_bits(out, expected));
+        ops.attention({attended.data(), length, d}, {qkv.data(), length, 3 * d}, nullptr, {length, 1, d, false, length});
+        REQUIRE(ops.finish());
+        CHECK(attended.front() == Approx(1).epsilon(1e-3));
+        CHECK(attended.back() == attended.front());
+    });
+}
+
+TEST_CASE("exact: what is not finite is found in every place that reads it") {
+    Random random(44);
+    const int R = 5, K = 37, N = 21;
+    const Layer layer(random, N, K);
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::quiet_NaN(),
+                            std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+        for (const int place : {0, 20, 36}) {
+            auto x = random.normals<float>(area(R, K));
+            x[area(3, K) + static_cast<std::size_t>(place)] = bad;
+            for (const int part : {0, 1, 2}) {
+                auto qkv = random.normals<float>(area(R, 3 * 32));
+                qkv[area(2, 3 * 32) + static_cast<std::size_t>(part * 32 + place % 32)] = bad;
+                with_every_set([&](ExactOps& ops) {
+                    std::vector<float> out(area(R, N)), attended(area(R, 32));
+                    ops.linear({out.data(), R, N}, {x.data(), R, K}, layer.packed(ops), {});
+                    REQUIRE_FALSE(ops.finish());
+                    REQUIRE(ops.finish());  // said once
+                    ops.attention({attended.data(), R, 32}, {qkv.data(), R, 96}, nullptr, {R, 1, 32, false, 64});
+                    REQUIRE_FALSE(ops.finish());
+                });
+            }
+        }
+    }
+}
+
+/// FNV-1a, 64 bits.
+struct Hash {
+    std::uint64_t value = 0xcbf29ce484222325u;
+
+    template <class T>
+    void add(const std::vector<T>& values) {
+        const auto* bytes = reinterpret_cast<const unsigned char*>(values.data());
+        for (std::size_t i = 0; i < values.size() * sizeof(T); ++i) value = (value ^ bytes[i]) * 0x100000001b3u;
+    }
+    std::string hex() const {
+        char text[17];
+        std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+        return text;
+    }
+};
+
+ModelFile golden_model(const nlohmann::json& variant) {
+    const std::string bytes = test::golden_bytes("exact.safetensors");
+    ModelFile model = read_model(std::as_bytes(std::span(bytes))).value();
+    model.config.n_head = variant.at("n_head");
+    model.config.seq_len = variant.at("seq_len");
+    return model;
+}
+
+/// The text of a request, and the hash of the logits of all its passes.
+std::pair<std::string, std::string> sample(const ModelFile& model, const KernelSet& set, int width, const nlohmann::json& request) {
+    test::Threads threads(width);
+    ExactOps ops(threads, set);
+    Denoiser denoiser = Denoiser::create(ops, model.config, model.values(), false).value();
+    MaskedModel masked = masked_model(denoiser, model.process);
+    Hash hash;
+    masked.predict = [&, predict = masked.predict](auto ids, auto time, int batch, int length, std::span<float> logits) {
+        auto done = predict(ids, time, batch, length, logits);
+        hash.add(std::vector<float>(logits.begin(), logits.end()));
+        return done;
+    };
+    SamplingRequest wanted;
+    wanted.options.sampler = sampler_named(request.at("sampler").get<std::string>()).value();
+    wanted.options.steps = request.at("steps");
+    wanted.options.seed = std::stoull(request.at("seed").get<std::string>());
+    wanted.options.temperature = request.at("temperature");
+    wanted.given.assign(request.at("length").get<std::size_t>(), -1);
+    const auto prompt = model.vocabulary.encode(request.at("prompt").get<std::string>()).value();
+    std::copy(prompt.begin(), prompt.end(), wanted.given.begin());
+    MaskedSampler sampler = MaskedSampler::create(masked, wanted).value();
+    while (!sampler.done()) REQUIRE(sampler.step());
+    return {model.vocabulary.decode(sampler.frame().id), hash.hex()};
+}
+
+TEST_CASE("exact: the texts and logits of tests/golden/exact.json") {
+    const nlohmann::json golden = test::golden_json("exact.json");
+    for (const auto& variant : golden.at("variants")) {
+        const ModelFile model = golden_model(variant);
+        for (const auto& request : variant.at("requests")) {
+            CAPTURE(variant.at("n_head").get<int>(), variant.at("seq_len").get<int>(), request.dump());
+            for (const KernelSet* set : available_kernels()) {
+                for (const int width : {1, 2, 3}) {
+                    INFO("kernel set " << set->name << ", threads " << width);
+                    const auto [text, logits] = sample(model, *set, width, request);
+                    CHECK(text == request.at("text").get<std::string>());
+                    CHECK(logits == request.at("logits").get<std::string>());
+                }
+            }
+        }
+    }
+}
+
+/// Writes tests/golden/exact.json anew, by the plainest set: for when the arithmetic was changed on purpose.
+TEST_CASE("exact: write the golden texts", "[.write]") {
+    auto golden = nlohmann::ordered_json::parse(test::golden_bytes("exact.json"));
+    for (auto& variant : golden["variants"]) {
+        const ModelFile model = golden_model(variant);
+        for (auto& request : variant["requests"]) std::tie(request["text"], request["logits"]) = sample(model, *available_kernels().back(), 1, request);
+    }
+    std::ofstream(test::golden_path("exact.json")) << golden.dump(1) << "\n";
+}
+
+TEST_CASE("exact: a set is trusted where it gives the plain set's bits, and not otherwise") {
+    for (const KernelSet* set : available_kernels()) CHECK(trustworthy(*set, Precision::int8));
+    KernelSet broken = *available_kernels().front();
+    IntegerKernels integer = *broken.integer;
+    integer.u7s8.tile = [](std::int32_t* c, std::ptrdiff_t, const void* a, std::ptrdiff_t, const void*, int) {
+        c[0] = static_cast<const unsigned char*>(a)[0];
+    };
+    broken.integer = &integer;
+    if (available_kernels().size() > 1) CHECK_FALSE(trustworthy(broken, Precision::int8));
+}
+
+}  // namespace
+}  // namespace folio

@@ -1,0 +1,84 @@
+/** The bench, in the worker: passes and samples of one model under every kernel set, on one thread and on all. */
+import type { FromWorker, Timing } from "./protocol";
+import { instantiate } from "./wasm";
+
+/** Of all rows together, where the device is quick enough for three repetitions of each. */
+const budget = 15000;
+const mostRepetitions = 200;
+/** As native/commands/bench.cpp has them. */
+const longest = 256;
+const samplingSteps = 16;
+
+/** Milliseconds of each repetition, shortest first: as many as fit into `share`, and three even where that takes thrice as long. */
+function time(share: number, body: () => void): number[] {
+  const times: number[] = [];
+  let sum = 0;
+  const once = () => {
+    const before = performance.now();
+    body();
+    times.push(performance.now() - before);
+    sum += times[times.length - 1];
+  };
+  once(); // warms caches and threads, so it counts only where there is no time for another
+  if (sum < share) {
+    times.length = sum = 0;
+    do once();
+    while (times.length < mostRepetitions && sum < (times.length < 3 ? 3 : 1) * share);
+  }
+  return times.sort((a, b) => a - b);
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  const place = share * (sorted.length - 1);
+  const below = Math.floor(place);
+  return sorted[below] + (place - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
+}
+
+export async function bench(base: string, file: ArrayBuffer, most: number, tell: (message: FromWorker) => void): Promise<void> {
+  const widths = most > 1 ? [most, 1] : [1];
+  for (const threads of widths) {
+    const engine = await instantiate({ base, threads });
+    try {
+      engine.load(file);
+      const { sets, config, parameters, products = "f32", threads: width } = engine.describe();
+      const length = Math.min(longest, config.seq_len);
+      if (threads === most) {
+        const checks = engine.timeKernels().map(({ name, correct }) => ({ kernels: name, passed: correct }));
+        const self_check = { passed: checks.every(({ passed }) => passed), against: sets[sets.length - 1], kernels: checks };
+        const setting = { kernels: sets, parameters, length, sampling_steps: samplingSteps, self_check };
+        tell({ type: "bench begins", setting, rows: 2 * sets.length * widths.length });
+      }
+      const share = budget / (2 * sets.length * widths.length);
+      for (const kernels of sets) {
+        engine.use(kernels);
+        engine.load(file);
+        const record = (task: string, body: () => void) => {
+          const times = time(share, body);
+          // Clocks of some browsers are too coarse to see a small model's pass.
+          const [lower, median, upper] = [0.25, 0.5, 0.75].map((part) => Math.max(quantile(times, part), 1e-3));
+          const row: Timing = {
+            task, kernels, products, threads: width, repetitions: times.length, median_ms: median, lower_quartile_ms: lower,
+            upper_quartile_ms: upper, chars_per_s: (length / median) * 1000,
+          };
+          tell({ type: "timed", row });
+        };
+        const request = { prompt: "", seed: "1", length };
+        // One place is fixed at a time, so a step is a pass and next to nothing else.
+        let left = false;
+        record("forward", () => {
+          if (!left) engine.start({ ...request, steps: length });
+          left = engine.step();
+        });
+        record("sampling", () => {
+          engine.start({ ...request, steps: samplingSteps });
+          while (engine.step());
+        });
+      }
+      // Helpers could not be started, so this was the one thread already.
+      if (width === 1) break;
+    } finally {
+      engine.end();
+    }
+  }
+  tell({ type: "bench ends" });
+}
