@@ -1,6 +1,8 @@
 // The model that all peers run: `base` with 128 ids and random weights, nothing left at zero.
 //   node bench/peers/model.mjs FILE     writes it
+import { execFileSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { argv } from "node:process";
 import { pathToFileURL } from "node:url";
 
@@ -53,6 +55,18 @@ export function randomModel() {
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(json.length));
   return Buffer.concat([length, json, Buffer.from(values.buffer)]);
+}
+
+/** Has the programs in the folder `build` write the f32 `file` in int8 as `out`; false where they do not know how. */
+export function writeInt8(build, file, out) {
+  try {
+    execFileSync(join(build, "folio"), ["export", "--weights", file, "--dtype", "int8", "--out", out], { stdio: ["ignore", "ignore", "inherit"] });
+    return true;
+  } catch (error) {
+    if (typeof error.status !== "number") throw error;
+    console.error("So the rows of Folio in int8 are left out.");
+    return false;
+  }
 }
 
 /** A row of ids, about half of them [MASK]. */

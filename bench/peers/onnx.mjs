@@ -1,5 +1,5 @@
 // The `modern` trunk of a safetensors file as an ONNX graph for a pass of 1 x `length`, out of the most fused operators
-// that onnxruntime's CPU backend has: skip + RMSNorm, rotation, attention.
+// that onnxruntime's CPU backend has: skip + RMSNorm, rotation, attention, products of quantised matrices.
 
 // Protocol buffers: a field is its number and wire type, then a varint, four bytes, or a length and bytes.
 function varint(value) {
@@ -22,7 +22,7 @@ function bytes(field, value) {
 const message = (field, ...parts) => bytes(field, Buffer.concat(parts));
 
 // onnx.proto's numbers.
-const types = { float: 1, int32: 6, int64: 7 };
+const types = { float: 1, int8: 3, int32: 6, int64: 7 };
 
 function attribute([name, value]) {
   if (Array.isArray(value)) return message(5, bytes(1, name), ...value.map((item) => integer(8, item)), integer(20, 7));
@@ -58,8 +58,11 @@ class Graph {
   }
 }
 
-/** The bytes of the ONNX file: ids int32 [1, length] -> logits [1, length, vocab_size]. */
-export function toOnnx(file, length) {
+/**
+ * The bytes of the ONNX file: ids int32 [1, length] -> logits [1, length, vocab_size], its only output. With `products` "int8" the matrices
+ * of the layers are rounded to eight bits, a scale for each output, and their inputs as they come, a scale for all.
+ */
+export function toOnnx(file, length, products = "f32") {
   const headerLength = Number(file.readBigUInt64LE(0));
   const header = JSON.parse(file.toString("utf8", 8, 8 + headerLength));
   const config = JSON.parse(header.__metadata__["folio.config"]);
@@ -73,17 +76,21 @@ export function toOnnx(file, length) {
     const data = new Float32Array(new Uint8Array(file.subarray(8 + headerLength + begin, 8 + headerLength + end)).buffer);
     return { shape, data };
   }
-  /** [in, sum of out]: the layers side by side, transposed as MatMul has it. */
-  function matrix(...names) {
-    const layers = names.map(tensor);
-    const rows = layers[0].shape[1], columns = layers.reduce((sum, { shape }) => sum + shape[0], 0);
-    const data = new Float32Array(rows * columns);
-    let first = 0;
-    for (const { shape: [out], data: source } of layers) {
-      for (let o = 0; o < out; ++o) for (let i = 0; i < rows; ++i) data[i * columns + first + o] = source[o * rows + i];
-      first += out;
-    }
-    return graph.constant("float", [rows, columns], data);
+  /** [in, out], as MatMul has it, of a row for each output. */
+  function matrix(type, rows) {
+    const [inputs, outputs] = [rows[0].length, rows.length];
+    const data = new (type === "int8" ? Int8Array : Float32Array)(inputs * outputs);
+    for (const [o, row] of rows.entries()) for (let i = 0; i < inputs; ++i) data[i * outputs + o] = row[i];
+    return graph.constant(type, [inputs, outputs], data);
+  }
+  /** The product with the named layers, side by side. */
+  function linear(x, ...names) {
+    const rows = names.map(tensor).flatMap(({ shape: [outputs, inputs], data }) =>
+      Array.from({ length: outputs }, (_, o) => data.subarray(o * inputs, (o + 1) * inputs)));
+    if (products === "f32") return graph.node("MatMul", [x, matrix("float", rows)]);
+    const scales = Float32Array.from(rows, (row) => row.reduce((most, weight) => Math.max(most, Math.abs(weight)), 0) / 127);
+    const rounded = rows.map((row, o) => row.map((weight) => Math.round(weight / scales[o])));
+    return graph.node("DynamicQuantizeMatMul", [x, matrix("int8", rounded), graph.constant("float", [rows.length], scales)], microsoft);
   }
   const rotation = (f) => graph.constant("float", [length, half], Float32Array.from({ length: length * half },
     (_, i) => f(Math.floor(i / half) * 10000 ** (-(i % half) / half))));
@@ -100,7 +107,6 @@ export function toOnnx(file, length) {
   const norm = (x, scale = gain) => graph.node("SimplifiedLayerNormalization", [x, scale], { axis: -1, epsilon });
   const addAndNorm = (x, skip) => graph.node("SkipSimplifiedLayerNormalization", [x, skip, gain],
     { ...microsoft, epsilon, outputs: ["normed", "", "", "sum"] });
-  const matmul = (x, weight) => graph.node("MatMul", [x, weight]);
   function rotateAndNorm(x) {
     const rotated = graph.node("RotaryEmbedding", [x, positions, cos, sin], { ...microsoft, interleaved: 0 });
     return graph.node("Reshape", [norm(graph.node("Reshape", [rotated, byHead]), headGain), flat]);
@@ -111,16 +117,16 @@ export function toOnnx(file, length) {
   let normed = norm(stream);
   for (let layer = 0; layer < n_layer; ++layer) {
     const [attn, mlp] = [`blocks.${layer}.attn`, `blocks.${layer}.mlp`];
-    const qkv = matmul(normed, matrix(`${attn}.c_q.weight`, `${attn}.c_k.weight`, `${attn}.c_v.weight`));
+    const qkv = linear(normed, `${attn}.c_q.weight`, `${attn}.c_k.weight`, `${attn}.c_v.weight`);
     const [q, k, v] = graph.node("Split", [qkv, thirds], { axis: -1, outputs: 3 });
     const attended = graph.node("MultiHeadAttention", [rotateAndNorm(q), rotateAndNorm(k), v], { ...microsoft, num_heads: heads });
-    [normed, , , stream] = addAndNorm(matmul(attended, matrix(`${attn}.c_proj.weight`)), stream);
-    const hidden = graph.node("Relu", [matmul(normed, matrix(`${mlp}.c_fc.weight`))]);
-    [normed, , , stream] = addAndNorm(matmul(graph.node("Mul", [hidden, hidden]), matrix(`${mlp}.c_proj.weight`)), stream);
+    [normed, , , stream] = addAndNorm(linear(attended, `${attn}.c_proj.weight`), stream);
+    const hidden = graph.node("Relu", [linear(normed, `${mlp}.c_fc.weight`)]);
+    [normed, , , stream] = addAndNorm(linear(graph.node("Mul", [hidden, hidden]), `${mlp}.c_proj.weight`), stream);
   }
-  graph.parts.push(message(1, bytes(1, normed), bytes(1, matrix("output_head.weight")), bytes(2, "logits"), bytes(4, "MatMul")));
+  const logits = linear(normed, "output_head.weight");
 
   return Buffer.concat([integer(1, 8), bytes(2, "folio"),
-    message(7, ...graph.parts, bytes(2, "folio"), value(11, "ids", "int32", [1, length]), value(12, "logits", "float", [1, length, vocab_size])),
+    message(7, ...graph.parts, bytes(2, "folio"), value(11, "ids", "int32", [1, length]), value(12, logits, "float", [1, length, vocab_size])),
     message(8, integer(2, 17)), message(8, bytes(1, "com.microsoft"), integer(2, 1))]);
 }

@@ -14,10 +14,19 @@ export async function takeTurns(contenders, rounds) {
   return times;
 }
 
-export const tableHead = "| work | threads | Folio | ms | peer | ms | peer / Folio |\n|---|---|---|---|---|---|---|";
+export const tableHead = "| work | threads | Folio | ms | peer | ms | peer / Folio | of the best |\n|---|---|---|---|---|---|---|---|";
 
-/** A row of the table: medians, and the median of the ratios of neighbours. */
-export function tableRow({ work, threads, folio, peer }) {
+/** A row of the table: medians, the median of the ratios of neighbours, and the ratio of the shortest times. */
+function tableRow({ work, threads, folio, peer }) {
   const ratio = median(peer.times.map((time, i) => time / folio.times[i]));
-  return `| ${work} | ${threads} | ${folio.name} | ${median(folio.times).toFixed(1)} | ${peer.name} | ${median(peer.times).toFixed(1)} | ${ratio.toFixed(2)} |`;
+  const best = Math.min(...peer.times) / Math.min(...folio.times);
+  const cells = [work, threads, `${folio.name} ${folio.products}`, median(folio.times).toFixed(1), `${peer.name} ${peer.products}`,
+    median(peer.times).toFixed(1), ratio.toFixed(2), best.toFixed(2)];
+  return `| ${cells.join(" | ")} |`;
+}
+
+/** The rows of each of `folio` beside `peers` (all of them { name, products, times }) in f32, and where it is int8 beside both kinds. */
+export function tableRows({ work, threads, folio, peers }) {
+  const pairs = folio.flatMap((ours) => peers.map((peer) => ({ work, threads, folio: ours, peer })));
+  return pairs.filter(({ folio: ours, peer }) => ours.products === "int8" || peer.products === "f32").map(tableRow);
 }
