@@ -75,7 +75,7 @@ void add_products(const Way& way, int width, const std::string& suffix) {
                 Bench bench(way, width);
                 const Values in(bench.ops, rows, layer.in), out(bench.ops, rows, layer.out), w(bench.ops, layer.out, layer.in);
                 Weight weight;
-                unwrap(bench.ops.pack(weight, w.matrix.data, layer.out, layer.in, false));
+                unwrap(bench.ops.pack(weight, {w.matrix.data}, layer.out, layer.in, false));
                 bench.product(state, flops(rows), [&] { bench.ops.linear(out.matrix, in.matrix, weight, {}); });
             });
         }
@@ -84,7 +84,7 @@ void add_products(const Way& way, int width, const std::string& suffix) {
             const Values dx(bench.ops, update_rows, layer.in), dy(bench.ops, update_rows, layer.out);
             const Values w(bench.ops, layer.out, layer.in);
             Weight weight;
-            unwrap(bench.ops.pack(weight, w.matrix.data, layer.out, layer.in, true));
+            unwrap(bench.ops.pack(weight, {w.matrix.data}, layer.out, layer.in, true));
             bench.product(state, flops(update_rows),
                           [&] { bench.ops.linear_backward_input(dx.matrix, dy.matrix, weight, nullptr); });
         });

@@ -78,13 +78,59 @@ function finish(engine) {
   while (engine.step());
   return textOf(engine.frame());
 }
-const textOf = ({ id }) => Array.from(id, (place) => characters[place] ?? "\ufffd").join("");
+const textOf = ({ id }, known = characters) => Array.from(id, (place) => known[place] ?? "\ufffd").join("");
 
 function native(request) {
   const { text, ...options } = request;
   const given = text === undefined ? ["sample"] : ["infill", "--text", text];
   for (const [name, value] of Object.entries(options)) for (const item of [value].flat()) given.push(`--${name}`, String(item));
   return execFileSync(program, [...given, "--weights", weights, "--threads", "1"], { encoding: "utf8" }).slice(0, -1);
+}
+
+// The exact path leaves nothing to rounding.
+const golden = JSON.parse(readFileSync(join(top, "tests/golden/exact.json"), "utf8"));
+const goldenWeights = readFileSync(join(top, "tests/golden/exact.safetensors"));
+
+/** The golden file with another shape of the same tensors. */
+function variantOf({ n_head, seq_len }) {
+  const bytes = Uint8Array.from(goldenWeights);
+  const header = Buffer.from(bytes.buffer, 8, Number(goldenWeights.readBigUInt64LE(0)));
+  for (const [key, old, value] of [["n_head", 2, n_head], ["seq_len", 128, seq_len]]) {
+    const at = header.indexOf(`"${key}\\":${old}`.replace('"', '\\"'));
+    assert.ok(at > 0, key);
+    header.write(`${value}`, at + key.length + 5);
+  }
+  return bytes.buffer;
+}
+
+/** FNV-1a, 64 bits, over the logits of every pass. */
+function hashOf(engine) {
+  const mask = 0xffffffffffffffffn;
+  let hash = 0xcbf29ce484222325n;
+  let left = true;
+  while (left) {
+    left = engine.step();
+    for (const byte of new Uint8Array(engine.logits().buffer)) hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & mask;
+  }
+  return hash.toString(16).padStart(16, "0");
+}
+
+for (const threads of engines.keys()) {
+  for (const { n_head, seq_len, requests } of golden.variants) {
+    test(`${threads} threads, ${n_head} heads, ${seq_len} places: the texts and logits of every target`, async () => {
+      const engine = await instantiate({ base, threads });
+      try {
+        engine.load(variantOf({ n_head, seq_len }));
+        for (const { text, logits, ...request } of requests) {
+          engine.start(request);
+          assert.equal(hashOf(engine), logits, JSON.stringify(request));
+          assert.equal(textOf(engine.frame(), [...engine.describe().vocab]), text);
+        }
+      } finally {
+        engine.end();
+      }
+    });
+  }
 }
 
 /** The share of places at which two texts agree. */

@@ -31,6 +31,7 @@ interface Exports {
   folio_step(): number;
   folio_frame(): number;
   folio_frame_size(): number;
+  folio_logits(count: number): number;
   folio_edit(edit: number): number;
   folio_save(size: number): number;
   folio_restore(state: number, size: number): number;
@@ -125,6 +126,15 @@ class WasmEngine implements Engine {
       id: take(Int32Array), flags: take(Uint8Array), probability: take(Float32Array), entropy: take(Float32Array),
       topId: take(Int32Array, 4), topProbability: take(Float32Array, 4),
     };
+  }
+
+  /** Of the last pass, for all places of its window. */
+  logits(): Float32Array {
+    const count = this.copyIn(new Uint8Array(4));
+    const pointer = this.exports.folio_logits(count);
+    const bytes = this.copyOut(pointer, 4 * new DataView(this.memory.buffer).getUint32(count, true));
+    this.exports.folio_release(count);
+    return new Float32Array(bytes.buffer);
   }
 
   edit(edit: string): void {

@@ -68,6 +68,7 @@ WasmParallel parallel;
 std::unique_ptr<Model> model;
 std::optional<MaskedSampler> sampler;
 const KernelSet* wanted_kernels = nullptr;  // null: the best that is right here
+std::span<const float> last_logits;  // of the last pass; the sampler keeps them
 std::string failure, answer;
 std::vector<std::uint8_t> frame_bytes;
 State state;
@@ -108,13 +109,15 @@ Result<std::unique_ptr<Model>> make_model(Result<ModelFile> file) {
 /// The loaded model as the sampler sees it.
 MaskedModel timed_model() {
     MaskedModel masked = masked_model(*model->denoiser, model->file.process);
-    if (!model->fastest) return masked;
-    masked.predict = [predict = masked.predict](auto... arguments) {
-        model->kernels = &model->fastest->next();
-        static_cast<ExactOps&>(*model->ops).use(*model->kernels);
+    masked.predict = [predict = masked.predict](auto ids, auto time_row, int batch, int length, std::span<float> logits) {
+        if (model->fastest) {
+            model->kernels = &model->fastest->next();
+            static_cast<ExactOps&>(*model->ops).use(*model->kernels);
+        }
         const auto begin = std::chrono::steady_clock::now();
-        auto done = predict(arguments...);
-        model->fastest->took(milliseconds_since(begin));
+        auto done = predict(ids, time_row, batch, length, logits);
+        if (model->fastest) model->fastest->took(milliseconds_since(begin));
+        last_logits = logits;
         return done;
     };
     return masked;
@@ -233,6 +236,7 @@ EXPORT(folio_use) int folio_use(const char* name) {
 
 /// Takes over a block of folio_allocate with a weights file and loads it. 0, or 1 after a failure.
 EXPORT(folio_load) int folio_load(std::uint8_t* file, std::size_t size) {
+    last_logits = {};
     sampler.reset();
     model.reset();
     auto read = read_model(std::as_bytes(std::span(file, size)));
@@ -266,6 +270,7 @@ EXPORT(folio_start) int folio_start(const char* request) {
     if (!wanted) return failed(wanted.error());
     auto made = MaskedSampler::create(timed_model(), std::move(*wanted));
     if (!made) return failed(made.error());
+    last_logits = {};
     sampler.emplace(std::move(*made));
     return 0;
 }
@@ -296,6 +301,12 @@ EXPORT(folio_frame) const std::uint8_t* folio_frame() {
     return frame_bytes.data();
 }
 EXPORT(folio_frame_size) std::size_t folio_frame_size() { return frame_bytes.size(); }
+
+/// The logits [places of the window, vocab_size] of the last pass, until the next call of folio_step; 0 before the first.
+EXPORT(folio_logits) const float* folio_logits(std::size_t* count) {
+    *count = last_logits.size();
+    return last_logits.data();
+}
 
 /// Applies an edit (`noise:135-156:60`, ...) at the present step. 0, or 1 after a failure.
 EXPORT(folio_edit) int folio_edit(const char* text) {
