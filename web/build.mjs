@@ -45,9 +45,10 @@ const record = await makeRecord(shelves[0]);
 await writeFile(join(out, "trace.json"), JSON.stringify(record));
 await writeFile(join(out, "index.html"), await fillPage(record));
 
-/** The masked models, the best one that a phone can bear first: the page takes the first unless told otherwise. */
+/** The masked models, the largest first, which the page takes unless told otherwise; no f16 file of what is there as I8. */
 async function findWeights() {
-  const files = (await readdir(from.weights)).filter((name) => /^masked-.*\.safetensors$/.test(name));
+  const all = (await readdir(from.weights)).filter((name) => /^masked-.*\.safetensors$/.test(name));
+  const files = all.filter((name) => !(name.includes("-f16.") && all.includes(name.replace("-f16.", "."))));
   if (!files.length) throw new Error(`There are no masked-*.safetensors in ${from.weights}.`);
   const rank = (name) => (name.includes("base") ? 0 : name.includes("small") ? 2 : 4) + (name.includes("-f16") ? 1 : 0);
   files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
