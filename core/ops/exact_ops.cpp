@@ -51,7 +51,8 @@ struct Packing {
     }
 };
 
-constexpr int row_block = 128;  // rows whose numbers stay in the second cache
+constexpr double log2_e = 1.4426950408889634;
+constexpr int row_block = 256;  // rows whose numbers stay in the second cache
 
 /// Calls f(sums, first_row, rows, first_col, cols) for every tile of A [rows, depth] times the panels of packed B; A's rows are
 /// there up to a multiple of the tile's.
@@ -62,7 +63,12 @@ void multiply(const Packing& packing, const void* a, int rows, const void* packe
     for (int panel = first_panel; panel < last_panel; ++panel) {
         const char* b = static_cast<const char*>(packed) + panel * packing.panel_bytes();
         const int col = panel * product.cols;
+        const std::size_t next_bytes = panel + 1 < last_panel ? packing.panel_bytes() : 0;
+        std::size_t fetched = 0;
         for (int row = 0; row < rows; row += product.rows) {
+            // Each tile fetches its share of the next panel, so that weights arrive while others multiply.
+            for (const std::size_t end = next_bytes * (row + product.rows) / rows; fetched < end; fetched += 64)
+                __builtin_prefetch(b + packing.panel_bytes() + fetched, 0, 2);
             product.tile(sums, product.cols, static_cast<const char*>(a) + row * packing.a_stride(),
                          static_cast<std::ptrdiff_t>(packing.a_stride()), b, packing.padded_depth());
             f(sums, row, std::min(product.rows, rows - row), col, std::min(product.cols, packing.cols - col));
@@ -167,7 +173,7 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
     const IntegerProduct& product = integers_->i16;
     const Packing keys{product, length, dim}, values{product, dim, length};
     const float factor = static_cast<float>(std::floor(32760.0 / std::sqrt(static_cast<double>(dim))));
-    const float scale = static_cast<float>(1.0 / (static_cast<double>(factor) * factor * std::sqrt(static_cast<double>(dim))));
+    const float scale = static_cast<float>(log2_e / (static_cast<double>(factor) * factor * std::sqrt(static_cast<double>(dim))));
     const int block = std::min(gemm::round_up(64, product.rows), gemm::round_up(length, product.rows));
     const int padded_keys = keys.panels() * product.cols;
 

@@ -24,6 +24,13 @@ float sum(int n, F term) {
     return lane[0];
 }
 
+/// 2^x for |x| <= 100: integer attention's own.
+inline float exp2(float x) {
+    const float n = std::nearbyintf(x), f = x - n;
+    const float p = (((9.570101276e-3f * f + 5.591785908e-2f) * f + 0.2402474433f) * f + 0.6931217909f) * f + 0.9999992847f;
+    return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) + (static_cast<std::int32_t>(n) << 23));
+}
+
 /// e^x for |x| <= 87, by Cephes' polynomial.
 inline float exp(float x) {
     const float n = std::nearbyintf(x * 1.44269504088896341f);
@@ -96,7 +103,7 @@ inline void attention(Matrix out, Matrix qkv, const Heads& heads) {
     const bool integers = heads.max_length <= 1024 && d <= 1024;
     const float factor = std::floor(32760.f / std::sqrt(static_cast<float>(d)));
     const double root = std::sqrt(static_cast<double>(d));
-    const float scale = static_cast<float>(integers ? 1 / (static_cast<double>(factor) * factor * root) : 1 / root);
+    const float scale = static_cast<float>(integers ? 1.4426950408889634 / (static_cast<double>(factor) * factor * root) : 1 / root);
     for (int r = 0; r < qkv.rows; ++r) {
         const int first = r - r % heads.length, seen = heads.causal ? r - first + 1 : heads.length;
         for (int h = 0; h < heads.n_head; ++h) {
@@ -112,7 +119,7 @@ inline void attention(Matrix out, Matrix qkv, const Heads& heads) {
                     dot += q[c] * k[c];
                     largest = std::max(largest, std::abs(v[c]));
                 }
-                e.push_back(exp((integers ? static_cast<float>(whole) : dot) * scale));
+                e.push_back(integers ? exp2(static_cast<float>(whole) * scale) : exp(dot * scale));
                 value_scale.push_back(largest / 1023.f);
                 weighted.push_back(e.back() * value_scale.back());
                 values.emplace_back();

@@ -17,7 +17,7 @@ inline Ints as_ints(__m512i v) { return reinterpret_cast<Ints>(v); }
 inline Ints load_bytes(const char* p) { return as_ints(_mm512_loadu_si512(p)); }
 
 struct DotU7S8 {
-    static constexpr int group = 4, a_size = 1, b_size = 1, rows = 12, vectors = 2;
+    static constexpr int group = 4, a_size = 1, b_size = 1, rows = 8, vectors = 3;
     static Ints load(const char* b) { return load_bytes(b); }
     static Ints add(Ints sum, Ints a, Ints b) { return as_ints(_mm512_dpbusd_epi32(as_bits(sum), as_bits(a), as_bits(b))); }
 };
