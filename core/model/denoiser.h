@@ -18,6 +18,12 @@ struct ForwardNoise {
     std::uint64_t first_row = 0;  // the number of row 0 within the whole batch
 };
 
+/// Some rows of a pass, by number; none stands for all.
+struct Rows {
+    const int* row = nullptr;
+    int count = 0;
+};
+
 /// The Transformer that looks at a noisy text and answers with logits for every place (spec: trunk `modern`).
 class Denoiser {
 public:
@@ -32,17 +38,20 @@ public:
     /// Packs the parameters again after an update (training only).
     Result<void> repack();
 
-    /// Logits [batch * length, vocab_size] on the device, valid until the next pass. ids [batch, length] and, where the
-    /// model has a time embedding, time_row [batch] are int32 on the device. Fails where length exceeds max_length().
-    Result<Matrix> forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise = {});
+    /// Logits [batch * length, vocab_size] on the device, valid until the next pass; only of the rows in `wanted`, one behind
+    /// another, where it names any. ids [batch, length], wanted and, where the model has a time embedding, time_row [batch] are
+    /// int32 on the device. Fails where length exceeds max_length().
+    Result<Matrix> forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise = {},
+                           Rows wanted = {});
     /// Adds every parameter's gradient to `gradients` (an arena like the parameters) for the last forward pass, given the
     /// gradient of its logits.
     void backward(TrainingOps& training, float* gradients, Matrix dlogits);
 
     /// One pass from host memory to host memory: ids [batch, length], logits [batch, length, vocab_size]. time_row is
-    /// empty where the model has no time embedding, else [batch].
+    /// empty where the model has no time embedding, else [batch]. Where `wanted` names rows, the logits of no others are
+    /// computed or written.
     Result<void> predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
-                         std::span<float> logits);
+                         std::span<float> logits, std::span<const int> wanted = {});
 
 private:
     Denoiser() = default;
@@ -67,7 +76,10 @@ private:
     std::vector<Block> blocks_;
     Layer head_;
     Activations activations_;
-    Storage input_;  // ids | time_row of predict
+    Storage input_;  // ids | time_row | wanted rows of predict
+    // Inference only, where there is no time: what the first block meets and makes of it depends on the id alone.
+    Storage first_;
+    Matrix first_input_, first_qkv_;  // [vocab_size, d_model], [vocab_size, 3 d_model], q and k not yet rotated
     // What backward needs to know of the last forward pass.
     const int* ids_ = nullptr;
     const int* time_row_ = nullptr;
@@ -76,6 +88,7 @@ private:
 
     const float* embedding() const { return training_ ? parameters_ : embeddings_.as<float>(); }
     Result<void> pack(const Parameters& parameters);
+    Result<void> tabulate_first_block();
     Heads heads() const;
     Dropout dropout(int layer, int branch) const;
 };

@@ -50,6 +50,7 @@ Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const Par
         ops.upload(denoiser.embeddings_.as<void>(), parameters.f32, count * sizeof(float));
     }
     if (auto packed = denoiser.pack(parameters); !packed) return tl::unexpected(packed.error());
+    if (auto done = denoiser.tabulate_first_block(); !done) return tl::unexpected(done.error());
     return denoiser;
 }
 
@@ -79,6 +80,23 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
     return status;
 }
 
+Result<void> Denoiser::tabulate_first_block() {
+    const int ids = config_.vocab_size, d = config_.d_model;
+    if (training_ || config_.time_rows > 0 || ids > config_.max_length()) return {};
+    const std::size_t count = static_cast<std::size_t>(ids) * d;
+    auto table = ops_->allocate(4 * count * sizeof(float));
+    if (!table) return tl::unexpected(table.error());
+    first_ = std::move(*table);
+    first_input_ = {first_.as<float>(), ids, d};
+    first_qkv_ = {first_.as<float>() + count, ids, 3 * d};
+    if (auto room = activations_.reserve(*ops_, config_, ids, false); !room) return room;
+    const Matrix normed(activations_.normed.data, ids, d);
+    ops_->norm(first_input_, {embeddings_.as<float>(), ids, d}, config_.norm_eps);
+    ops_->norm(normed, first_input_, config_.norm_eps);
+    ops_->linear(first_qkv_, normed, blocks_[0].qkv.weight, {});
+    return ops_->finish();
+}
+
 Result<void> Denoiser::repack() { return pack(parameters_); }
 
 Result<void> Denoiser::reserve(int batch, int length) {
@@ -92,7 +110,8 @@ Dropout Denoiser::dropout(int layer, int branch) const {
             noise_.first_row};
 }
 
-Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise) {
+Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise,
+                                 Rows wanted) {
     if (length < 1 || length > config_.max_length()) {
         return fail("A pass of " + std::to_string(length) + " places is outside this model's range of 1 to " +
                     std::to_string(config_.max_length()) + "; choose another length.");
@@ -110,17 +129,35 @@ Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch,
     const float* time_table =
         config_.time_rows > 0 ? embedding() + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
 
-    ops_->embed(a.embedded, ids, embedding(), time_table, time_row, length);
-    ops_->norm(a.blocks[0].input, a.embedded, eps);
+    const bool tabulated = first_qkv_.rows > 0;
+    if (tabulated) {
+        ops_->embed(a.blocks[0].input, ids, first_input_.data, nullptr, nullptr, length);
+        ops_->embed(a.blocks[0].qkv, ids, first_qkv_.data, nullptr, nullptr, length);
+    } else {
+        ops_->embed(a.embedded, ids, embedding(), time_table, time_row, length);
+        ops_->norm(a.blocks[0].input, a.embedded, eps);
+    }
     for (int layer = 0; layer < config_.n_layer; ++layer) {
         const Block& weights = blocks_[layer];
-        Activations::Block& block = a.blocks[layer];
+        Activations::Block block = a.blocks[layer];
         const Matrix& next = layer + 1 < config_.n_layer ? a.blocks[layer + 1].input : a.output;
 
-        ops_->norm(a.normed, block.input, eps);
-        ops_->linear(block.qkv, a.normed, weights.qkv.weight, {});
+        if (layer > 0 || !tabulated) {
+            ops_->norm(a.normed, block.input, eps);
+            ops_->linear(block.qkv, a.normed, weights.qkv.weight, {});
+        }
         ops_->rope_norm(block.qkv, rope_.as<float>(), block.inverse_rms, heads(), eps);
         ops_->attention(block.attended, block.qkv, block.log_sum_exp, heads());
+        if (wanted.count > 0 && layer + 1 == config_.n_layer) {
+            // Nobody reads the other rows any more. An embedding is a choice of rows; qkv is free by now.
+            const Matrix attended(block.qkv.data, wanted.count, d), input(attended.row(wanted.count), wanted.count, d);
+            ops_->embed(attended, wanted.row, block.attended.data, nullptr, nullptr, length);
+            ops_->embed(input, wanted.row, block.input.data, nullptr, nullptr, length);
+            a.resize(wanted.count);
+            block.attended = attended;
+            block.input = input;
+            block.middle.rows = block.hidden.rows = wanted.count;
+        }
         ops_->linear(block.middle, block.attended, weights.attention_out.weight,
                      {Epilogue::Kind::residual, block.input, dropout(layer, 0)});
 
@@ -134,8 +171,8 @@ Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch,
 }
 
 Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
-                               std::span<float> logits) {
-    const std::size_t bytes = (ids.size() + time_row.size()) * sizeof(int);
+                               std::span<float> logits, std::span<const int> wanted) {
+    const std::size_t bytes = (ids.size() + time_row.size() + wanted.size()) * sizeof(int);
     if (input_.bytes() < bytes) {
         auto input = ops_->allocate(bytes);
         if (!input) return tl::unexpected(input.error());
@@ -144,10 +181,18 @@ Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> ti
     int* device = input_.as<int>();
     ops_->upload(device, ids.data(), ids.size_bytes());
     ops_->upload(device + ids.size(), time_row.data(), time_row.size_bytes());
-    auto out = forward(device, device + ids.size(), batch, length);
+    int* rows = device + ids.size() + time_row.size();
+    ops_->upload(rows, wanted.data(), wanted.size_bytes());
+    auto out = forward(device, device + ids.size(), batch, length, {}, {rows, static_cast<int>(wanted.size())});
     if (!out) return tl::unexpected(out.error());
     if (auto done = ops_->finish(); !done) return done;
-    ops_->download(logits.data(), out->data, logits.size_bytes());
+    if (wanted.empty()) {
+        ops_->download(logits.data(), out->data, logits.size_bytes());
+        return {};
+    }
+    const auto vocab_size = static_cast<std::size_t>(config_.vocab_size);
+    for (std::size_t i = 0; i < wanted.size(); ++i)
+        ops_->download(&logits[static_cast<std::size_t>(wanted[i]) * vocab_size], out->row(static_cast<int>(i)), vocab_size * sizeof(float));
     return {};
 }
 

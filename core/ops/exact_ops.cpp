@@ -19,18 +19,20 @@ struct Packing {
     std::size_t bytes() const { return panels() * panel_bytes(); }
     std::size_t a_stride() const { return static_cast<std::size_t>(padded_depth()) * product.a_size; }
 
-    /// Lays column `col` out, whose element k is source[k * stride].
-    template <class T>
-    void put(void* packed, int col, const T* source, std::ptrdiff_t stride = 1) const {
+    /// Lays column `col` out, as numbers of type T; `source` null: zeros.
+    template <class T, class S>
+    void put(void* packed, int col, const S* source) const {
+        assert(sizeof(T) == static_cast<std::size_t>(product.b_size));
         T* to = reinterpret_cast<T*>(static_cast<char*>(packed) + col / product.cols * panel_bytes()) + col % product.cols * product.group;
         const int jump = product.cols * product.group;
         int k = 0;
-        if (stride == 1 && product.group == 2)
-            for (; k + 2 <= depth; k += 2, to += jump) std::memcpy(to, source + k, 2 * sizeof(T));
-        if (stride == 1 && product.group == 4)
-            for (; k + 4 <= depth; k += 4, to += jump) std::memcpy(to, source + k, 4 * sizeof(T));
+        if (product.group == 2 && source)
+            for (; k + 2 <= depth; k += 2, to += jump) to[0] = source[k], to[1] = source[k + 1];
+        if (product.group == 4 && source)
+            for (; k + 4 <= depth; k += 4, to += jump)
+                for (int i = 0; i < 4; ++i) to[i] = source[k + i];
         for (; k < padded_depth(); k += product.group, to += jump)
-            for (int i = 0; i < product.group; ++i) to[i] = k + i < depth ? source[(k + i) * stride] : T{0};
+            for (int i = 0; i < product.group; ++i) to[i] = source && k + i < depth ? static_cast<T>(source[k + i]) : T{0};
     }
     /// Lays elements k and k + 1 of all columns out, in groups of two; `second` null: zeros.
     void put_pair(void* packed, int k, const std::int16_t* first, const std::int16_t* second) const {
@@ -46,8 +48,7 @@ struct Packing {
     /// Zeros from the last column to the end of its panel.
     template <class T>
     void pad(void* packed) const {
-        static constexpr T zero{};
-        for (int col = cols; col < panels() * product.cols; ++col) put(packed, col, &zero, 0);
+        for (int col = cols; col < panels() * product.cols; ++col) put<T>(packed, col, static_cast<const T*>(nullptr));
     }
 };
 
@@ -116,14 +117,16 @@ Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out,
     over_rows(out, [&](int first, int last, int) {
         for (int col = first; col < last; ++col) {
             const std::int8_t* row = values.s8 + static_cast<std::ptrdiff_t>(col) * in;
-            packing.put(packed, col, row);
+            if (packing.product.b_size == 1) packing.put<std::int8_t>(packed, col, row);
+            else packing.put<std::int16_t>(packed, col, row);
             std::int32_t sum = 0;
             for (int k = 0; k < in; ++k) sum += row[k];
             scales[col] = values.scale[col];
             sums[col] = sum;
         }
     });
-    packing.pad<std::int8_t>(packed);
+    if (packing.product.b_size == 1) packing.pad<std::int8_t>(packed);
+    else packing.pad<std::int16_t>(packed);
     return {};
 }
 
@@ -198,7 +201,7 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
 
         for (int r = 0; r < length; ++r) {
             if (!integers_->to_i16(v, part(r, 1), dim, factor)) overflow_ = true;
-            keys.put(k_panels, r, v);
+            keys.put<std::int16_t>(k_panels, r, v);
         }
         keys.pad<std::int16_t>(k_panels);
         for (int r = 0; r < length; ++r)

@@ -13,7 +13,7 @@ namespace folio {
 /// A masked model as samplers and bounds see it: ids go in, logits come out.
 struct MaskedModel {
     /// What Denoiser::predict does: ids [batch, length], time_row [batch] (empty where the model has no time embedding)
-    /// -> logits [batch, length, config.vocab_size].
+    /// -> logits [batch, length, config.vocab_size], of places that hold [MASK]; those of others may be left as they were.
     using Predict = std::function<Result<void>(std::span<const int> ids, std::span<const int> time_row, int batch,
                                                int length, std::span<float> logits)>;
 

@@ -8,26 +8,20 @@ namespace folio {
 namespace exact_wasm {
 namespace {
 
-/// s8 in pairs, widened on the way; A is i16 already. The products of bytes that SIMD128 has are slower.
-struct DotU7S8 {
-    static constexpr int group = 2, a_size = 2, b_size = 1, rows = 4, vectors = 2;
-    static Ints load(const char* b) { return reinterpret_cast<Ints>(wasm_i16x8_load8x8(b)); }
-    static Ints add(Ints sum, Ints a, Ints b) {
-        return sum + reinterpret_cast<Ints>(wasm_i32x4_dot_i16x8(reinterpret_cast<v128_t>(a), reinterpret_cast<v128_t>(b)));
-    }
-};
-
+/// SIMD128 multiplies bytes slowly and pairs of i16 well, so both sides are widened beforehand.
 struct DotI16 {
     static constexpr int group = 2, a_size = 2, b_size = 2, rows = 4, vectors = 2;
     static Ints load(const char* b) { return reinterpret_cast<Ints>(wasm_v128_load(b)); }
-    static Ints add(Ints sum, Ints a, Ints b) { return DotU7S8::add(sum, a, b); }
+    static Ints add(Ints sum, Ints a, Ints b) {
+        return sum + reinterpret_cast<Ints>(wasm_i32x4_dot_i16x8(reinterpret_cast<v128_t>(a), reinterpret_cast<v128_t>(b)));
+    }
 };
 
 }  // namespace
 }  // namespace exact_wasm
 }  // namespace folio
 
-#define FOLIO_DOT_U7S8 DotU7S8
+#define FOLIO_DOT_U7S8 DotI16
 #define FOLIO_DOT_I16 DotI16
 #include "core/ops/kernels/integer.inl"
 
