@@ -15,6 +15,7 @@ using nlohmann::json;
 namespace {
 
 const std::string model = golden_path("masked.safetensors").string();
+const std::string exact_model = golden_path("exact.safetensors").string();
 const std::string timed_model = golden_path("masked-time.safetensors").string();
 
 std::vector<std::string> sample(std::vector<std::string> more) {
@@ -109,7 +110,7 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         {"logits", "--weights", model, "--text", "a", "--t", "1.5", "--out", "x.npy"},
         {"export", "--weights", model, "--out", "x"},
         {"export", "--weights", model, "--dtype", "f64", "--out", "x"},
-        {"export", "--weights", model, "--dtype", "int8", "--out", "x"},
+        {"eval", "--weights", exact_model, "--precision", "f32"},
         {"info"},
         {"train", "--preset", "poetry"},
         {"train", "--preset", "gaussian"},
@@ -363,6 +364,35 @@ TEST_CASE("export and info tell the same model") {
     for (std::size_t i = 0; i < read->parameters.size(); ++i) {
         REQUIRE(read->parameters[i] == folio::from_f16(folio::to_f16(first->parameters[i])));
     }
+}
+
+TEST_CASE("an I8 file gives one text under every set of kernels and on any number of threads") {
+    const TemporaryFolder folder;
+    const auto at = [&](const char* name) { return (folder / name).string(); };
+    const std::vector<std::string> request{"sample", "--weights", exact_model, "--prompt", "ROMEO:", "--length", "90", "--steps", "20", "--count", "2"};
+    const Outcome first = folio::test::folio(request, {{"FOLIO_KERNELS", "portable"}});
+    REQUIRE(first.code == 0);
+    for (const folio::KernelSet* set : folio::available_kernels()) {
+        for (const char* threads : {"1", "2"}) {
+            auto more = request;
+            more.insert(more.end(), {"--threads", threads});
+            const Outcome outcome = folio::test::folio(more, {{"FOLIO_KERNELS", std::string(set->name)}});
+            CHECK(outcome.out == first.out);
+        }
+    }
+    // Rounding once is enough, and back to floats it is an ordinary model.
+    REQUIRE(folio::test::folio({"export", "--weights", exact_model, "--dtype", "int8", "--out", at("again")}).code == 0);
+    CHECK(content_of(folder / "again") == content_of(exact_model));
+    REQUIRE(folio::test::folio({"export", "--weights", exact_model, "--dtype", "f32", "--out", at("floats")}).code == 0);
+    REQUIRE(folio::test::folio({"export", "--weights", model, "--dtype", "int8", "--out", at("rounded")}).code == 0);
+    CHECK(folio::test::folio({"info", at("rounded")}).out.find("I8") != std::string::npos);
+    REQUIRE(folio::test::folio({"logits", "--weights", exact_model, "--text", "To be", "--out", at("exact.npy")}).code == 0);
+    REQUIRE(folio::test::folio({"logits", "--weights", at("floats"), "--text", "To be", "--out", at("floats.npy")}).code == 0);
+    const auto a = read_npy(folder / "exact.npy").values, b = read_npy(folder / "floats.npy").values;
+    double error = 0, size = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) error += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
+    CHECK(error > 0);
+    CHECK(error < 0.01 * size);
 }
 
 TEST_CASE("eval reports every figure of the specification") {

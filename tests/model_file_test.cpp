@@ -1,8 +1,12 @@
 #include "core/weights/model_file.h"
 
 #include <catch2/catch.hpp>
+#include <algorithm>
 #include <cmath>
 
+#include "core/model/trial.h"
+#include "core/weights/quantise.h"
+#include "tests/test_support.h"
 #include "tests/weights_bytes.h"
 
 using namespace folio;
@@ -228,12 +232,107 @@ TEST_CASE("model file: tensors that are refused", "[weights]") {
                    tensors[1].dtype = Dtype::i8;
                    tensors[1].data = tensors[1].data.first(16);
                })),
-               Contains("int8"));
+               Contains("c_q.weight is I8 and its head is not"));
     CHECK_THAT(refusal(written(tiny_model()) + "x"), Contains("1 bytes behind"));
 
     // A large configuration is refused by what the file holds, not by running out of memory.
     std::string large = written(tiny_model());
     CHECK_THAT(refusal(large.replace(large.find(R"(\"d_ff\":6)"), 10, R"(\"d_ff\":7)")), Contains("asks for [7, 4]"));
+}
+
+TEST_CASE("model file: I8", "[weights]") {
+    const ModelFile exact = quantise(tiny_model());
+    const std::string text = written(tiny_model(), Dtype::i8);
+    const auto read = read_model(bytes(text));
+    REQUIRE(read);
+    CHECK(read->exact());
+    CHECK(same(*read, exact));
+    CHECK(written(*read) == text);  // rounded once for all
+    CHECK(read->quantised.size() + read->parameters.size() == parameter_count(exact.config));
+    CHECK(same(*read_model(bytes(written(*read, Dtype::f32))), dequantise(exact)));
+
+    const auto altered = [&](auto change) {
+        auto file = *read_safetensors(bytes(text));
+        change(file.tensors);
+        std::string result;
+        REQUIRE(write_safetensors(file.metadata, file.tensors, into(result)));
+        return refusal(result);
+    };
+    const auto at = [](std::vector<TensorView>& tensors, std::string_view name) {
+        return std::find_if(tensors.begin(), tensors.end(), [&](const TensorView& tensor) { return tensor.name == name; });
+    };
+    for (const float bad : {0.f, -0.f, -1.f, INFINITY, -INFINITY, NAN}) {
+        const std::vector<float> scales{1, bad, 1, 1};
+        CHECK_THAT(altered([&](auto& tensors) { at(tensors, "blocks.0.attn.c_k.weight.scale")->data = std::as_bytes(std::span(scales)); }),
+                   Contains("blocks.0.attn.c_k.weight.scale holds scales that are not positive and finite"));
+    }
+    CHECK_THAT(altered([&](auto& tensors) { tensors.erase(at(tensors, "output_head.weight.scale")); }), Contains("lacks the tensor output_head.weight.scale"));
+    CHECK_THAT(altered([&](auto& tensors) { at(tensors, "output_head.weight.scale")->shape = {4, 1}; }), Contains("F32 [4, 1]") && Contains("F32 [4]"));
+    CHECK_THAT(altered([&](auto& tensors) {
+                   auto tensor = at(tensors, "blocks.0.attn.c_v.weight.scale");
+                   tensor->dtype = Dtype::f16;
+                   tensor->data = tensor->data.first(8);
+               }),
+               Contains("F16 [4], but scales are F32 [4]"));
+    CHECK_THAT(altered([&](auto& tensors) {
+                   auto tensor = at(tensors, "token_emb.weight");
+                   tensor->dtype = Dtype::i8;
+                   tensor->data = tensor->data.first(16);
+               }),
+               Contains("embeddings are not quantised"));
+    const std::vector<float> floats(24, 0.5f);
+    CHECK_THAT(altered([&](auto& tensors) {
+                   auto tensor = at(tensors, "blocks.0.mlp.c_fc.weight");
+                   tensor->dtype = Dtype::f32;
+                   tensor->data = std::as_bytes(std::span(floats));
+               }),
+               Contains("c_fc.weight is F32 and its head is I8"));
+    CHECK_THAT(altered([&](auto& tensors) { tensors.push_back({"token_emb.weight.scale", Dtype::f32, {4}, std::as_bytes(std::span(floats)).first(16)}); }),
+               Contains("knows nothing of"));
+}
+
+TEST_CASE("quantise: what is rounded is the same function", "[weights]") {
+    ModelFile model = tiny_model();
+    model.config.d_model = GENERATE(64, 96, 36);
+    model.config.d_ff = 40;
+    model.config.n_head = 2;
+    model.config.time_rows = 3;
+    test::Random random(7);
+    model.parameters = random.normals<float>(parameter_count(model.config), 0.3);
+    const auto first_row_of_up = [&](ModelFile& file) -> float* {
+        float* row = nullptr;
+        for_each_tensor(file.config, [&](const TensorSpec& tensor) {
+            if (tensor.name.ends_with("c_fc.weight")) row = file.parameters.data() + tensor.offset;
+        });
+        return row;
+    };
+    std::fill_n(first_row_of_up(model), model.config.d_model, 0.f);
+    const ModelFile exact = quantise(model);
+    CHECK(exact.scales.size() == channel_count(model.config));
+    CHECK(std::all_of(exact.scales.begin(), exact.scales.end(), [](float scale) { return scale > 0 && std::isfinite(scale); }));
+    CHECK(std::count(exact.scales.begin(), exact.scales.end(), 1.f) == 1);  // the row of zeros
+    CHECK(std::none_of(exact.quantised.begin(), exact.quantised.end(), [](std::int8_t value) { return value == -128; }));
+
+    Serial serial;
+    const auto logits = [&](const ModelFile& file, Precision precision) {
+        const auto ops = make_ops(serial, *available_kernels().back(), precision);
+        Denoiser denoiser = Denoiser::create(*ops, file.config, file.values(), false).value();
+        const std::vector<int> ids{0, 1, 2, 3, 3, 1, 0}, time{1};
+        std::vector<float> result(ids.size() * 4);
+        REQUIRE(denoiser.predict(ids, time, 1, static_cast<int>(ids.size()), result));
+        return result;
+    };
+    const auto distance = [](const std::vector<float>& a, const std::vector<float>& b) {
+        double error = 0, size = 0;
+        for (std::size_t i = 0; i < a.size(); ++i) {
+            error += (a[i] - b[i]) * (a[i] - b[i]);
+            size += b[i] * b[i];
+        }
+        return std::sqrt(error / size);
+    };
+    const auto truth = logits(model, Precision::f32), rounded = logits(dequantise(exact), Precision::f32);
+    CHECK(distance(rounded, truth) < 0.03);
+    CHECK(distance(logits(exact, Precision::int8), rounded) < 0.06);
 }
 
 TEST_CASE("model file: values that are not finite", "[weights]") {

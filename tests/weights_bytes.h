@@ -39,10 +39,12 @@ inline ModelFile tiny_model() {
     return model;
 }
 
-inline std::string written(const ModelFile& model, Dtype dtype = Dtype::f32) {
+inline std::string written(const ModelFile& model, Dtype dtype) {
     std::string text;
     return write_model(model, dtype, into(text)) ? text : "";
 }
+/// As it is, without rounding.
+inline std::string written(const ModelFile& model) { return written(model, model.exact() ? Dtype::i8 : Dtype::f32); }
 
 inline bool same(const ModelFile& a, const ModelFile& b) {
     const ModelConfig &x = a.config, &y = b.config;
@@ -50,7 +52,7 @@ inline bool same(const ModelFile& a, const ModelFile& b) {
            x.n_layer == y.n_layer && x.n_head == y.n_head && x.d_ff == y.d_ff && x.norm_eps == y.norm_eps &&
            x.causal == y.causal && x.time_rows == y.time_rows && a.process.kind == b.process.kind &&
            a.process.mask_id == b.process.mask_id && a.vocabulary == b.vocabulary && a.training == b.training &&
-           a.parameters.size() == b.parameters.size() &&
+           a.quantised == b.quantised && a.scales == b.scales && a.parameters.size() == b.parameters.size() &&
            std::memcmp(a.parameters.data(), b.parameters.data(), a.parameters.size() * sizeof(float)) == 0;
 }
 

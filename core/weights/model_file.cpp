@@ -191,8 +191,8 @@ Result<void> check_tensor(const std::string& name, TensorKind kind, const Shape&
         return fail("the weights file's tensor " + name + " is of I8, but embeddings are not quantised");
     }
     if (kind != TensorKind::embedding && (tensor->dtype == Dtype::i8) != exact) {
-        return fail("the weights file's tensor " + name + " is " + (exact ? "not " : "") + "of I8, but others are " +
-                    (exact ? "" : "not ") + "; matrices and head are of one kind");
+        return fail("the weights file's tensor " + name + " is " + std::string(name_of(tensor->dtype)) + " and its head is " +
+                    (exact ? "" : "not ") + "I8; either all matrices and the head are I8 or none; export it again");
     }
     if (tensor->shape != shape) {
         return fail("the weights file's tensor " + name + " has the shape " + shape_text(tensor->shape) +
