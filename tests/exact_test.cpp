@@ -88,7 +88,8 @@ TEST_CASE("exact: linear") {
         plain::exact::linear({expected.data(), R, N}, {x.data(), R, K}, layer.values.data(), layer.scales.data(), epilogue);
         with_every_set([&](ExactOps& ops) {
             Framed out(R, N, round % 5);
-            ops.linear(out.view(), {x.data(), R, K}, layer.packed(ops), epilogue);
+            const Weight weight = layer.packed(ops);
+            ops.linear(out.view(), {x.data(), R, K}, weight, epilogue);
             REQUIRE(ops.finish());
             REQUIRE(same_bits(out.values(), expected));
         });
@@ -120,6 +121,7 @@ TEST_CASE("exact: attention") {
                 Framed x(R, 3 * D, sequences), out(R, D, sequences);
                 for (int r = 0; r < R; ++r) std::copy_n(qkv.begin() + static_cast<std::ptrdiff_t>(area(r, 3 * D)), 3 * D, x.view().row(r));
                 ops.rope_norm(x.view(), rope.data(), nullptr, heads, 1e-7f);
+                REQUIRE(ops.finish());
                 REQUIRE(same_bits(x.values(), turned));
                 ops.attention(out.view(), x.view(), nullptr, heads);
                 REQUIRE(ops.finish());
@@ -138,6 +140,7 @@ TEST_CASE("exact: norm") {
         with_every_set([&](ExactOps& ops) {
             std::vector<float> in = x, out(x.size());
             ops.norm({out.data(), 5, n}, {in.data(), 5, n}, 1e-7f);
+            REQUIRE(ops.finish());
             REQUIRE(same_bits(out, expected));
         });
     }
@@ -160,7 +163,9 @@ TEST_CASE("exact: numbers at their bounds") {
     std::vector<float> qkv(area(length, 3 * d), 1.f);
     with_every_set([&](ExactOps& ops) {
         std::vector<float> out(N), attended(area(length, d));
-        ops.linear({out.data(), 1, N}, {x.data(), 1, K}, layer.packed(ops), {});
+        const Weight weight = layer.packed(ops);
+        ops.linear({out.data(), 1, N}, {x.data(), 1, K}, weight, {});
+        REQUIRE(ops.finish());
         REQUIRE(same_bits(out, expected));
         ops.attention({attended.data(), length, d}, {qkv.data(), length, 3 * d}, nullptr, {length, 1, d, false, length});
         REQUIRE(ops.finish());
@@ -183,7 +188,8 @@ TEST_CASE("exact: what is not finite is found in every place that reads it") {
                 qkv[area(2, 3 * 32) + static_cast<std::size_t>(part * 32 + place % 32)] = bad;
                 with_every_set([&](ExactOps& ops) {
                     std::vector<float> out(area(R, N)), attended(area(R, 32));
-                    ops.linear({out.data(), R, N}, {x.data(), R, K}, layer.packed(ops), {});
+                    const Weight weight = layer.packed(ops);
+                    ops.linear({out.data(), R, N}, {x.data(), R, K}, weight, {});
                     REQUIRE_FALSE(ops.finish());
                     REQUIRE(ops.finish());  // said once
                     ops.attention({attended.data(), R, 32}, {qkv.data(), R, 96}, nullptr, {R, 1, 32, false, 64});

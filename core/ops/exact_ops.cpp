@@ -92,7 +92,13 @@ bool same_packing(const KernelSet& a, const KernelSet& b) {
 ExactOps::ExactOps(Parallel& parallel, const KernelSet& kernels)
     : CpuOps(parallel, kernels, Precision::int8), integers_(kernels.integer) {}
 
+void ExactOps::use(const KernelSet& kernels) {
+    catch_up();
+    integers_ = kernels.integer;
+}
+
 Result<void> ExactOps::finish() {
+    catch_up();
     if (overflow_.exchange(false)) return fail("The model's numbers grow beyond all bounds, so its weights are no good; fetch or train it again.");
     return CpuOps::finish();
 }
@@ -130,46 +136,117 @@ Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out,
     return {};
 }
 
+void ExactOps::upload(void* device, const void* host, std::size_t bytes) {
+    catch_up();
+    CpuOps::upload(device, host, bytes);
+}
+
+void ExactOps::download(void* host, const void* device, std::size_t bytes) {
+    catch_up();
+    CpuOps::download(host, device, bytes);
+}
+
+void ExactOps::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row, int length) {
+    catch_up();
+    CpuOps::embed(out, ids, table, time_table, time_row, length);
+}
+
 void ExactOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {
     assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows && epilogue.dropout.rate == 0);
-    const Packing packing{integers_->u7s8, weight.out, weight.in};
+    later({RowWork::Kind::linear, out, in, &weight, epilogue, 0, nullptr, {}});
+}
+
+void ExactOps::norm(Matrix out, Matrix in, float eps) { later({RowWork::Kind::norm, out, in, nullptr, {}, eps, nullptr, {}}); }
+
+void ExactOps::rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) {
+    assert(!inverse_rms);
+    (void)inverse_rms;
+    later({RowWork::Kind::rope_norm, qkv, qkv, nullptr, {}, eps, rope, heads});
+}
+
+void ExactOps::later(const RowWork& work) {
+    if (!waiting_.empty() && waiting_.front().out.rows != work.out.rows) catch_up();
+    waiting_.push_back(work);
+}
+
+void ExactOps::catch_up() {
+    if (waiting_.empty()) return;
+    const IntegerProduct& product = integers_->u7s8;
+    const int rows = waiting_.front().out.rows, width = parallel_.width();
+    const int tiles = gemm::divide_up(rows, product.rows);
+    // Equal shares of whole tiles. Where there are fewer tiles than threads, products are shared out by panels, one by one.
+    const bool together = tiles >= width;
+    const int shares = together ? gemm::round_up(gemm::divide_up(tiles * product.rows, row_block), width) : tiles;
+    const int blocks = std::min(tiles, shares), groups = together || blocks == 0 ? 1 : gemm::divide_up(width, blocks);
+    const int most_rows = blocks == 0 ? 0 : gemm::divide_up(tiles, blocks) * product.rows;
+    std::size_t bytes = 0;
+    for (const RowWork& work : waiting_) {
+        if (work.kind != RowWork::Kind::linear) continue;
+        const Packing packing{product, work.weight->out, work.weight->in};
+        bytes = std::max(bytes, gemm::align(most_rows * packing.a_stride()) + 2 * gemm::align(sizeof(float) * most_rows) + tile_bytes(product));
+    }
+    if (rows > 0 && grow_workers(bytes)) {
+        const auto first = [&](int block) { return tiles * block / blocks * product.rows; };
+        const auto last = [&](int block) { return std::min(rows, first(block + 1)); };
+        if (together) {
+            parallel_.each(blocks, [&](int block, int worker) {
+                for (const RowWork& work : waiting_) work_on(work, first(block), last(block), 0, 1, worker);
+            });
+        } else {
+            for (const RowWork& work : waiting_) {
+                const int parts = work.kind == RowWork::Kind::linear ? groups : 1;
+                parallel_.each(blocks * parts, [&](int index, int worker) {
+                    work_on(work, first(index / parts), last(index / parts), index % parts, parts, worker);
+                });
+            }
+        }
+    }
+    waiting_.clear();
+}
+
+void ExactOps::work_on(const RowWork& work, int first, int last, int group, int groups, int worker) {
+    const Matrix &in = work.in, &out = work.out;
+    switch (work.kind) {
+        case RowWork::Kind::norm:
+            for (int r = first; r < last; ++r) kernels_.norm(out.row(r), in.row(r), in.cols, work.eps);
+            return;
+        case RowWork::Kind::rope_norm:
+            for (int r = first; r < last; ++r) {
+                const float* turn = work.rope + static_cast<std::ptrdiff_t>(r % work.heads.length) * work.heads.head_dim;
+                for (int h = 0; h < 2 * work.heads.n_head; ++h)
+                    kernels_.rope_norm(out.row(r) + h * work.heads.head_dim, turn, work.heads.head_dim, work.eps);
+            }
+            return;
+        case RowWork::Kind::linear: break;
+    }
+    const Packing packing{integers_->u7s8, work.weight->out, work.weight->in};
     const IntegerProduct& product = packing.product;
-    const char* packed = weight.forward.as<char>();
+    const char* packed = work.weight->forward.as<char>();
     const auto* scales = reinterpret_cast<const float*>(packed + packing.bytes());
     const auto* sums = reinterpret_cast<const std::int32_t*>(scales + static_cast<std::ptrdiff_t>(packing.panels()) * product.cols);
-
-    // Equal shares of whole tiles; few rows are shared out by panels as well, each share rounding its rows again.
-    const int tiles = gemm::divide_up(in.rows, product.rows), width = parallel_.width();
-    const int blocks = std::min(tiles, gemm::round_up(gemm::divide_up(tiles * product.rows, row_block), width));
-    const int groups = std::min(packing.panels(), gemm::divide_up(width, std::max(blocks, 1)));
-    const int most_rows = gemm::divide_up(tiles, std::max(blocks, 1)) * product.rows;
-    const std::size_t a_bytes = gemm::align(most_rows * packing.a_stride()), row_bytes = gemm::align(sizeof(float) * most_rows);
-    if (in.rows == 0 || !grow_workers(a_bytes + 2 * row_bytes + tile_bytes(product))) return;
-    parallel_.each(blocks * groups, [&](int index, int worker) {
-        const int block = index / groups, group = index % groups;
-        const int first = tiles * block / blocks * product.rows, last = std::min(in.rows, tiles * (block + 1) / blocks * product.rows);
-        gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
-        char* a = pieces.take<char>(a_bytes);
-        float* scale = pieces.take<float>(row_bytes);
-        std::int32_t* zero = pieces.take<std::int32_t>(row_bytes);
-        std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
-        for (int row = first; row < last; ++row) {
-            char* to = a + (row - first) * packing.a_stride();
-            if (!integers_->quantise(to, &scale[row - first], &zero[row - first], in.row(row), in.cols)) overflow_ = true;
-            clear_tail(to, static_cast<std::size_t>(in.cols) * product.a_size, packing.a_stride());
-        }
-        multiply(packing, a, last - first, packed, packing.panels() * group / groups, packing.panels() * (group + 1) / groups, tile,
-                 [&](const std::int32_t* numbers, int row, int rows, int col, int cols) {
-                     const Matrix& residual = epilogue.residual;
-                     const bool adds = epilogue.kind == Epilogue::Kind::residual;
-                     integers_->dequantise(out.row(first + row) + col, out.stride, numbers, product.cols, rows, cols,
-                                          {sums + col, scales + col, zero + row, scale + row, epilogue.kind,
-                                           adds ? residual.row(first + row) + col : nullptr, residual.stride});
-                 });
-    });
+    const int padded_rows = gemm::round_up(last - first, product.rows);
+    gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
+    char* a = pieces.take<char>(padded_rows * packing.a_stride());
+    float* scale = pieces.take<float>(sizeof(float) * padded_rows);
+    std::int32_t* zero = pieces.take<std::int32_t>(sizeof(std::int32_t) * padded_rows);
+    std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
+    for (int row = first; row < last; ++row) {
+        char* to = a + (row - first) * packing.a_stride();
+        if (!integers_->quantise(to, &scale[row - first], &zero[row - first], in.row(row), in.cols)) overflow_ = true;
+        clear_tail(to, static_cast<std::size_t>(in.cols) * product.a_size, packing.a_stride());
+    }
+    multiply(packing, a, last - first, packed, packing.panels() * group / groups, packing.panels() * (group + 1) / groups, tile,
+             [&](const std::int32_t* numbers, int row, int rows, int col, int cols) {
+                 const Matrix& residual = work.epilogue.residual;
+                 const bool adds = work.epilogue.kind == Epilogue::Kind::residual;
+                 integers_->dequantise(out.row(first + row) + col, out.stride, numbers, product.cols, rows, cols,
+                                       {sums + col, scales + col, zero + row, scale + row, work.epilogue.kind,
+                                        adds ? residual.row(first + row) + col : nullptr, residual.stride});
+             });
 }
 
 void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) {
+    catch_up();
     if (log_sum_exp || heads.max_length > longest_integer_attention || heads.head_dim > widest_integer_head)
         return CpuOps::attention(out, qkv, log_sum_exp, heads);
     const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim, sequences = out.rows / length;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <vector>
 
 #include "core/ops/cpu_ops.h"
 
@@ -12,6 +13,9 @@ namespace folio {
 ///
 /// Bounds, so that no sum leaves 32 bits: 127 * 128 * inputs; |q . k| by Cauchy-Schwarz, as both have norm sqrt(head_dim) at
 /// most; 2047 * 1023 * positions. A model that could see more than `longest_integer_attention` positions attends in f32.
+///
+/// What works on each row by itself (linear, norm, rope_norm) waits until something needs all rows; then every thread takes
+/// its rows through all of it, so that threads meet twice a layer and a row's numbers stay near.
 class ExactOps final : public CpuOps {
 public:
     static constexpr int most_inputs = 1 << 17;
@@ -21,15 +25,38 @@ public:
     ExactOps(Parallel& parallel, const KernelSet& kernels);
 
     /// Goes on with other kernels of the same_packing.
-    void use(const KernelSet& kernels) { integers_ = kernels.integer; }
+    void use(const KernelSet& kernels);
 
     /// Also fails where the model's numbers grew beyond f32 since the last call.
     Result<void> finish() override;
+    void upload(void* device, const void* host, std::size_t bytes) override;
+    void download(void* host, const void* device, std::size_t bytes) override;
     Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
+    void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
+               int length) override;
     void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;
+    void norm(Matrix out, Matrix in, float eps) override;
+    void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) override;
     void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) override;
 
 private:
+    struct RowWork {
+        enum class Kind { linear, norm, rope_norm } kind;
+        Matrix out, in;
+        const Weight* weight = nullptr;
+        Epilogue epilogue;
+        float eps = 0;
+        const float* rope = nullptr;
+        Heads heads;
+    };
+
+    void later(const RowWork& work);
+    /// Does what waits.
+    void catch_up();
+    /// The share [first, last) of the rows of a piece of work; of a linear one only the panels of part `group` of `groups`.
+    void work_on(const RowWork& work, int first, int last, int group, int groups, int worker);
+
+    std::vector<RowWork> waiting_;
     const IntegerKernels* integers_;
     std::atomic<bool> overflow_{false};
 };

@@ -108,7 +108,7 @@ struct Heads {
     int max_length = 0;  // of any pass of this model
 };
 
-/// Forward verbs.
+/// Forward verbs. Work may be put off until finish, download or a verb that needs it: what a verb was given must live till then.
 class Ops {
 public:
     virtual ~Ops() = default;

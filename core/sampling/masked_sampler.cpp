@@ -186,32 +186,32 @@ Result<void> MaskedSampler::unmask() {
         return std::span<const float>(logits_).subspan(static_cast<std::size_t>(place - first) * vocab_size, vocab_size);
     };
 
-    std::vector<int> ids(window);
+    ids_.resize(window);
     int hidden = 0, hideable = 0;
     for (int i = 0; i < window; ++i) {
         const bool open = is_open(now_.flags[first + i]);
-        ids[i] = open ? mask_id : now_.id[first + i];
+        ids_[i] = open ? mask_id : now_.id[first + i];
         hidden += open;
         hideable += in_block(first + i);
     }
-    std::vector<int> times;
+    times_.clear();
     if (model_.config.time_rows > 0) {
-        times.push_back(time_row(static_cast<double>(hidden) / hideable, model_.config.time_rows));
+        times_.push_back(time_row(static_cast<double>(hidden) / hideable, model_.config.time_rows));
     }
-    if (auto ok = model_.predict(ids, times, 1, window, logits_); !ok) return ok;
+    if (auto ok = model_.predict(ids_, times_, 1, window, logits_); !ok) return ok;
 
-    std::vector<Candidate> candidates;
-    std::vector<double> probability(vocab_size);
+    candidates_.clear();
+    probability_.resize(vocab_size);
     for (int place = first; place < first + window; ++place) {
         if (!is_open(now_.flags[place])) continue;
-        if (!softmax(row(place), mask_id, probability)) {
+        if (!softmax(row(place), mask_id, probability_)) {
             return fail("The model answers with numbers that are not finite; its weights are damaged.");
         }
-        const Opinion& seen = opinions_[place] = opinion(probability, mask_id);
-        candidates.push_back({place, seen.confidence, seen.margin, seen.entropy, word(place, Purpose::reveal, 0)});
+        const Opinion& seen = opinions_[place] = opinion(probability_, mask_id);
+        candidates_.push_back({place, seen.confidence, seen.margin, seen.entropy, word(place, Purpose::reveal, 0)});
     }
     const Pace pace{now_.block_end - now_.block_begin, now_.block_end - now_.step + 1};
-    const int chosen = choose(candidates, options, pace);
+    const int chosen = choose(candidates_, options, pace);
 
     if (const double sigma = remask_probability(options, pace); sigma > 0) {
         for (int place = first; place < first + window; ++place) {
@@ -220,10 +220,10 @@ Result<void> MaskedSampler::unmask() {
         }
     }
     for (int i = 0; i < chosen; ++i) {
-        const int place = candidates[i].place;
+        const int place = candidates_[i].place;
         const int id = draw(row(place), mask_id, options, word(place, Purpose::draw, 0));
-        softmax(row(place), mask_id, probability);
-        fix(place, id, static_cast<float>(probability[id]));
+        softmax(row(place), mask_id, probability_);
+        fix(place, id, static_cast<float>(probability_[id]));
     }
     return {};
 }

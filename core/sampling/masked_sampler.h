@@ -80,6 +80,10 @@ private:
     Progress now_;
     std::vector<Opinion> opinions_;  // [length] of the last pass that saw the place open
     std::vector<float> logits_;      // [window, vocab_size]
+    // Of a pass, kept so that the next one allocates nothing.
+    std::vector<int> ids_, times_;
+    std::vector<Candidate> candidates_;
+    std::vector<double> probability_;
 };
 
 }  // namespace folio
