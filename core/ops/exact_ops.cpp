@@ -79,8 +79,8 @@ void multiply(const Packing& packing, const void* a, int rows, const void* packe
 
 std::size_t tile_bytes(const IntegerProduct& product) { return sizeof(std::int32_t) * product.rows * product.cols; }
 
-/// The part of a row's panel that no element fills.
-void clear_tail(void* row, std::size_t used, std::size_t stride) { std::memset(static_cast<char*>(row) + used, 0, stride - used); }
+/// Zeros from the end of what is used: of a row, or of the rows of a tile.
+void clear_tail(void* begin, std::size_t used, std::size_t all) { std::memset(static_cast<char*>(begin) + used, 0, all - used); }
 
 }  // namespace
 
@@ -232,9 +232,11 @@ void ExactOps::work_on(const RowWork& work, int first, int last, int group, int 
     std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
     for (int row = first; row < last; ++row) {
         char* to = a + (row - first) * packing.a_stride();
-        if (!integers_->quantise(to, &scale[row - first], &zero[row - first], in.row(row), in.cols)) overflow_ = true;
-        clear_tail(to, static_cast<std::size_t>(in.cols) * product.a_size, packing.a_stride());
+        const bool sound = integers_->quantise(to, &scale[row - first], &zero[row - first], in.row(row), in.cols);
+        if (!sound) overflow_ = true;
+        clear_tail(to, sound ? static_cast<std::size_t>(in.cols) * product.a_size : 0, packing.a_stride());
     }
+    clear_tail(a, (last - first) * packing.a_stride(), padded_rows * packing.a_stride());
     multiply(packing, a, last - first, packed, packing.panels() * group / groups, packing.panels() * (group + 1) / groups, tile,
              [&](const std::int32_t* numbers, int row, int rows, int col, int cols) {
                  const Matrix& residual = work.epilogue.residual;
@@ -274,24 +276,32 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
         char* p = pieces.take<char>(p_bytes);
         std::int32_t* scores = pieces.take<std::int32_t>(score_bytes);
         std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
+        // finish() will say so; until then it is as if nothing stood there, and no sum leaves its bounds.
+        const auto spoilt = [&](std::int16_t* numbers) {
+            overflow_ = true;
+            clear_tail(numbers, 0, sizeof(std::int16_t) * dim);
+        };
         const auto part = [&](int r, int which) { return qkv.row(row + r) + which * d_model + h * dim; };
 
         for (int r = 0; r < length; ++r) {
-            if (!integers_->to_i16(v, part(r, 1), dim, factor)) overflow_ = true;
+            if (!integers_->to_i16(v, part(r, 1), dim, factor)) spoilt(v);
             keys.put<std::int16_t>(k_panels, r, v);
         }
         keys.pad<std::int16_t>(k_panels);
         for (int r = 0; r < length; ++r)
-            if (!integers_->quantise_value(v + r * dim, &value_scale[r], part(r, 2), dim)) overflow_ = true;
+            if (!integers_->quantise_value(v + r * dim, &value_scale[r], part(r, 2), dim)) spoilt(v + r * dim);
         for (int r = 0; r < length; r += 2) values.put_pair(v_panels, r, v + r * dim, r + 1 < length ? v + (r + 1) * dim : nullptr);
 
         for (int first = 0; first < length; first += block) {
             const int rows = std::min(block, length - first);
             for (int r = 0; r < rows; ++r) {
                 auto* to = reinterpret_cast<std::int16_t*>(q + r * keys.a_stride());
-                if (!integers_->to_i16(to, part(first + r, 0), dim, factor)) overflow_ = true;
+                if (!integers_->to_i16(to, part(first + r, 0), dim, factor)) spoilt(to);
                 clear_tail(to, sizeof(std::int16_t) * dim, keys.a_stride());
             }
+            const int padded_rows = gemm::round_up(rows, product.rows);
+            clear_tail(q, rows * keys.a_stride(), padded_rows * keys.a_stride());
+            clear_tail(p, rows * values.a_stride(), padded_rows * values.a_stride());
             for (int panel = 0; panel < keys.panels(); ++panel)
                 for (int r = 0; r < rows; r += product.rows)
                     product.tile(scores + static_cast<std::ptrdiff_t>(r) * padded_keys + panel * product.cols, padded_keys,

@@ -31,9 +31,9 @@ constexpr std::int32_t magic_bits = 0x4B400000;
 
 inline std::int32_t to_int(float x) {
     const float biased = x + magic;
-    std::int32_t bits;
+    std::uint32_t bits;
     std::memcpy(&bits, &biased, sizeof bits);
-    return bits - magic_bits;
+    return static_cast<std::int32_t>(bits - static_cast<std::uint32_t>(magic_bits));
 }
 
 /// Where the exponent's bits are all ones there is no number.
@@ -116,6 +116,8 @@ template <class Element>
 bool quantise_row(void* to, float* scale, std::int32_t* zero, const float* in, int n) {
     const Extent extent(in, n);
     const float range = extent.high - extent.low;
+    *scale = 0;
+    *zero = 0;
     if (extent.bits >= not_finite || !(range < 3.4e38f)) return false;
     // So small that 127 / range would overflow: nothing is lost by calling it 0.
     const bool nothing = range < 1e-35f;
@@ -145,6 +147,7 @@ bool quantise_value(std::int16_t* out, float* scale, const float* in, int n) {
     const Extent extent(in, n);
     float most;
     std::memcpy(&most, &extent.bits, sizeof most);
+    *scale = 0;
     if (!(most < 1e30f)) return false;  // its products with probabilities have to stay in f32
     const bool nothing = most < 1e-35f;
     *scale = nothing ? 0.f : most / 1023.f;
