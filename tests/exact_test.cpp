@@ -13,7 +13,8 @@
 #include "tests/test_support.h"
 
 // The promise of I8 models: the same bits from every set of kernels, on any number of threads, as from the plain twins; and
-// the same as ever, tests/golden/exact.json, which WebAssembly is held against too (same_text.test.mjs).
+// the same as ever, tests/golden/exact.json, which WebAssembly is held against too (same_text.test.mjs
+// in Node, browsers.test.mjs).
 
 namespace folio {
 namespace {
