@@ -24,6 +24,8 @@ export class Bench {
   private results = byId<HTMLTableElement>("results");
   private input = byId<HTMLInputElement>("reports");
   private own: Report | undefined;
+  /** Of the recorded sample, computed again at this visit. */
+  private selfTest = "";
   private shipped: Entry[] = [];
   private opened: Entry[] = [];
   private running = false;
@@ -61,6 +63,12 @@ export class Bench {
   loaded(): void {
     this.showFacts();
     if (this.queued) void this.run();
+  }
+
+  /** How the self-test of this visit ended. */
+  tell(selfTest: string): void {
+    this.selfTest = selfTest;
+    this.showFacts();
   }
 
   /** True where there was something to stop. */
@@ -182,7 +190,7 @@ export class Bench {
       ["Threads", `${mostThreads()} of ${navigator.hardwareConcurrency || 1} cores`],
       ["Memory", typeof this.memory === "number" ? `${Math.round(this.memory / 2 ** 20)} MiB in this page`
         : { "not asked": "measured after a bench", asked: "being measured", unknown: "this browser does not tell" }[this.memory]],
-      ["Self-test", verdict(this.own)],
+      ["Self-test", [this.selfTest, verdict(this.own)].filter(Boolean).join("; ") || "part of the bench"],
     ];
     byId("bench-facts").replaceChildren(...facts.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, value)]));
   }
@@ -245,7 +253,7 @@ function why({ kernels, sets }: { kernels: string; sets: string[] }): string {
 
 function verdict(report: Report | undefined): string {
   const check = report?.self_check;
-  if (!check) return "part of the bench";
+  if (!check) return "";
   const others = check.kernels.filter(({ kernels }) => kernels !== check.against);
   if (!others.length) return `passed: ${plain(check.against)} is the plain set, and the only one`;
   return others.map(({ kernels, passed }) => `${plain(kernels)} ${passed ? "agrees" : "DOES NOT AGREE"} with ${plain(check.against)}`).join("; ");
