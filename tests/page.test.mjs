@@ -5,11 +5,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { brotliCompressSync } from "node:zlib";
 import { serve } from "../web/serve.mjs";
 
 const web = resolve(dirname(fileURLToPath(import.meta.url)), "../web");
@@ -273,6 +274,20 @@ test("without a script there is still a poem", async () => {
   assert.equal(await page.locator("noscript article").textContent(), text);
   assert.doesNotMatch(html, /<!-- (still|verse) -->/);
   assert.doesNotMatch(html, / style=| on[a-z]+=/);
+});
+
+test("what is sent stays small", async () => {
+  const names = await readdir(folder);
+  const sent = async (...patterns) => {
+    const files = names.filter((name) => patterns.some((pattern) => pattern.test(name)));
+    assert.ok(files.length);
+    return Promise.all(files.map(async (name) => brotliCompressSync(await readFile(join(folder, name))).length));
+  };
+  const sum = (sizes) => sizes.reduce((a, b) => a + b);
+  assert.ok(sum(await sent(/\.js$/)) <= 45e3);
+  assert.ok(sum(await sent(/\.html$/, /\.css$/)) <= 14e3);
+  assert.ok(sum(await sent(/^trace\.json$/)) <= 12e3);
+  assert.ok(Math.max(...(await sent(/\.wasm$/))) <= 120e3);
 });
 
 test("samples: the prompt is kept, the same seed gives the same text, another seed another", async () => {
@@ -841,6 +856,13 @@ test("the bench times every kernel set on one thread and on all, and saves what 
 test("a bench can be stopped, and neither runs beside a sample", async () => {
   const { page } = await visit(quick);
   await done(page);
+  const workers = () => page.workers().length;
+  const atRest = workers();
+  // A worker in the middle of a pass takes a while to end.
+  const rest = async () => {
+    for (let wait = 0; wait < 100 && workers() > atRest; ++wait) await page.waitForTimeout(100);
+    assert.equal(workers(), atRest);
+  };
   const run = bench(page).getByRole("button", { name: "Run bench", exact: true });
   await run.click();
   await benchSays(page, "1 of ");
@@ -848,15 +870,14 @@ test("a bench can be stopped, and neither runs beside a sample", async () => {
   await benchSays(page, "Stopped.");
   await run.waitFor();
   assert.equal(await rows(page).filter({ hasText: "measured here" }).count(), 1);
-  const workers = () => page.workers().length;
-  const atRest = workers();
+  await rest();
   await run.click();
   await benchSays(page, "1 of ");
   assert.ok(workers() > atRest);
   await role(page, "button", "Sample").click();
   await done(page);
   await run.waitFor();
-  assert.equal(workers(), atRest);
+  await rest();
   // And a sample that runs is stopped by a bench.
   await role(page, "button", "More settings").click();
   await role(page, "spinbutton", "Steps").fill("64");
@@ -920,6 +941,32 @@ test("the bench says how this browser runs, isolated or not, at a phone's width 
     assert.match(facts, server === isolated ? /Isolationisolated/ : /Isolationnot isolated.*Threads1 of/);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0);
   }
+});
+
+test("all cores can be had where the server does not isolate the page: when asked for, and with the sample kept", async () => {
+  const { page } = await visit(quick, { server: plain });
+  await done(page);
+  const text = await verse(page);
+  await role(page, "slider", "Step").fill("5");
+  const sheet = await role(page, "textbox", "Text").inputValue();
+  assert.equal(await page.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length), 0);
+  await Promise.all([page.waitForEvent("load"), role(page, "button", "Use all cores").click()]);
+  await until(page, { state: "paused", source: "live", step: "5" });
+  assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+  assert.match(await page.locator("#bench-facts").textContent(), /Isolationisolated/);
+  assert.equal(await role(page, "button", "Use all cores").count(), 0);
+  const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+  assert.equal(await page.locator("#threads").inputValue(), String(Math.min(16, cores)));
+  assert.equal(await role(page, "textbox", "Text").inputValue(), sheet);
+  await hurry(page);
+  await role(page, "button", "Play").click();
+  await done(page);
+  assert.equal(await verse(page), text);
+  // It stays so, also for a visitor who comes again.
+  await page.goto(plain.address);
+  assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+  const { page: served } = await visit(quick, { server: isolated });
+  assert.equal(await role(served, "button", "Use all cores").count(), 0);
 });
 
 test("a phone's width is enough", async () => {

@@ -25,7 +25,7 @@ const shelves = await findWeights();
 await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "weights"), { recursive: true });
 await build({
-  entryPoints: ["main", "worker", "helper"].map((name) => join(here, `src/${name}.ts`)),
+  entryPoints: ["main", "worker", "helper", "sw"].map((name) => join(here, `src/${name}.ts`)),
   bundle: true, format: "esm", target: "es2022", minify: true, outdir: out, logLevel: "warning",
 });
 await build({ entryPoints: [join(here, "style.css")], minify: true, outdir: out, logLevel: "warning", target: "chrome120" });

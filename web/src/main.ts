@@ -79,7 +79,7 @@ class Page {
       void this.bench.open(files);
     },
   });
-  private bench = new Bench(this.engine, this.announcer, () => this.rest());
+  private bench = new Bench(this.engine, this.announcer, { begins: () => this.rest(), reloads: () => this.keepForReload() });
   private theme = new ThemeToggle(() => {
     this.sheet.resize();
     this.story.drawKey();
@@ -650,6 +650,12 @@ class Page {
     this.addressTimer = window.setTimeout(() => {
       if (this.lane?.live && this.state !== "running") history.replaceState(null, "", this.currentAddress());
     }, 300);
+  }
+
+  /** The same weights make the same of an address, so this is all that has to be kept. */
+  private keepForReload(): void {
+    clearTimeout(this.addressTimer);
+    history.replaceState(null, "", `${this.currentAddress() || "#"}&room=bench`);
   }
 
   // ---- rooms

@@ -1,6 +1,6 @@
 /** The bench: what this browser makes of the model, and reports of other machines laid beside it. */
 import type { EngineHost } from "../engine";
-import { browserName, hasSimd, memoryInUse, mostThreads } from "../features";
+import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } from "../features";
 import type { Timing } from "../protocol";
 import { largestReport, readReport, type Report } from "../report";
 import type { Announcer } from "./announcer";
@@ -16,6 +16,13 @@ interface Entry {
 /** Of the shipped report what a browser can measure too, and only as fast as that machine goes. */
 const comparable = ({ results, threads }: Report): Timing[] =>
   results.filter((row) => ["forward", "sampling"].includes(row.task) && row.threads === threads);
+
+export interface BenchEvents {
+  /** What plays should stop now. */
+  begins(): void;
+  /** The page is about to be loaded again. */
+  reloads(): void;
+}
 
 export class Bench {
   private region = byId("bench");
@@ -33,8 +40,10 @@ export class Bench {
   /** In bytes; before that, how far the question has come. */
   private memory: number | "not asked" | "asked" | "unknown" = "not asked";
 
-  /** `onBegin`: what plays should stop now. */
-  constructor(private engine: EngineHost, private announcer: Announcer, private onBegin: () => void) {
+  constructor(private engine: EngineHost, private announcer: Announcer, private events: BenchEvents) {
+    const cores = byId("use-all-cores");
+    cores.hidden = !canIsolate();
+    cores.addEventListener("click", () => void this.useAllCores());
     this.button.disabled = !hasSimd();
     this.button.addEventListener("click", () => (this.running || this.queued ? this.stop() : this.ask()));
     this.saveButton.addEventListener("click", () => this.save());
@@ -110,7 +119,7 @@ export class Bench {
   private async run(): Promise<void> {
     this.queued = false;
     this.running = true;
-    this.onBegin();
+    this.events.begins();
     this.announcer.say("The bench begins.");
     const before = this.own;
     let fresh: Report | undefined;
@@ -154,6 +163,16 @@ export class Bench {
     this.running = false;
     this.showState(words);
     if (words) this.announcer.say(words);
+  }
+
+  private async useAllCores(): Promise<void> {
+    try {
+      await isolate();
+    } catch {
+      return this.complain("This browser does not let the page use more cores.");
+    }
+    this.events.reloads();
+    location.reload();
   }
 
   private async measureMemory(report: Report): Promise<void> {
