@@ -3,11 +3,14 @@
 //   FOLIO_SCREENSHOTS  where to leave the screenshots   (none)
 //   FOLIO_CHROMIUM     the browser                      (/usr/bin/chromium)
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { brotliCompressSync } from "node:zlib";
 import { serve } from "../web/serve.mjs";
 
 const web = resolve(dirname(fileURLToPath(import.meta.url)), "../web");
@@ -98,10 +101,35 @@ async function choose(page, from, to) {
   if (to >= from) await page.waitForSelector("#toolbar:not([hidden])");
 }
 
-test("a record plays first, and the live sample takes its place without a jump", async () => {
+/** What the sheet must show at each step of the recorded sample. */
+async function recordedSheets() {
+  const { text, fixedAt } = JSON.parse(await readFile(join(folder, "trace.json"), "utf8"));
+  const sheet = (step) => [...text].map((letter, place) => (fixedAt[place] > step ? "_" : letter === "\n" ? "\u21b5" : letter)).join("").match(/.{1,32}/gu).join("\n");
+  return Array.from({ length: Math.max(...fixedAt) + 1 }, (_, step) => sheet(step));
+}
+const selfTest = (page) => page.locator("#bench-facts").textContent();
+
+/** As the first script: keeps every step that is drawn with its source and letters, and counts the passes that were made. */
+function watchSheet() {
+  window.sheets = [];
+  window.passes = 0;
+  window.Worker = class extends Worker {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", ({ data }) => data.type === "frame" && data.milliseconds && ++window.passes);
+    }
+  };
+  new MutationObserver(() => {
+    const { step, source } = document.querySelector("#stage")?.dataset ?? {};
+    const value = document.querySelector("#text")?.value;
+    if (value) window.sheets.push({ step: Number(step), source, value });
+  }).observe(document, { subtree: true, childList: true, attributeFilter: ["data-step", "data-source"] });
+}
+
+test("a record plays first, and the engine goes on from the step on show without a jump", async () => {
   const { page } = await visit("", {
     prepare: async (page) => {
-      await page.addInitScript(watch);
+      await page.addInitScript(watchSheet);
       await page.route("**/*.safetensors*", late);
     },
   });
@@ -110,9 +138,98 @@ test("a record plays first, and the live sample takes its place without a jump",
   assert.ok(await role(page, "progressbar", "Weights").isVisible());
   await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
   assert.equal(await role(page, "progressbar", "Weights").isVisible(), false);
+  assert.equal(await page.locator("#source").textContent(), "Live");
+  await hurry(page);
   await done(page);
-  const steps = (await seen(page)).map(({ step }) => step);
+  const expected = await recordedSheets();
+  const shown = await page.evaluate(() => window.sheets);
+  const steps = shown.map(({ step }) => step);
   assert.deepEqual(steps, [...steps].sort((a, b) => a - b));
+  for (const { step, value } of shown.filter(({ step }, at) => step === shown[at + 1]?.step)) assert.equal(value, expected[step], `step ${step}`);
+  const first = shown.find(({ source }) => source === "live").step;
+  assert.ok(first > 2 && shown.slice(shown.findIndex(({ source }) => source === "live")).every(({ source }) => source === "live"));
+  // The steps before were not computed again, all those behind it were, and all agree.
+  const passes = await page.evaluate(() => window.passes);
+  assert.ok(passes >= expected.length - 1 - first && passes <= expected.length + 1 - first, `${passes} passes from step ${first}`);
+  assert.match(await selfTest(page), new RegExp(`Self-testpassed: ${passes} steps of the recorded sample came out the same here, bit for bit`));
+  assert.equal(await verse(page), JSON.parse(await readFile(join(folder, "trace.json"), "utf8")).text);
+});
+
+test("a record that has ended goes live where it stands, and can be taken up at any step", async () => {
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const { page } = await visit("", {
+    prepare: async (page) => {
+      await page.addInitScript(watchSheet);
+      await page.route("**/*.safetensors*", async (route) => (await held, route.continue()));
+    },
+  });
+  await until(page, { source: "recorded" });
+  await page.waitForSelector("#play-sign[d^=M]");
+  await hurry(page);
+  const expected = await recordedSheets();
+  await until(page, { state: "recorded", step: String(expected.length - 1) });
+  await page.waitForSelector(".settled");
+  const text = await verse(page);
+  release();
+  await until(page, { state: "done", source: "live", step: String(expected.length - 1) });
+  assert.ok(await page.locator(".settled").count(), "the verse stays as it is");
+  assert.equal(await verse(page), text);
+  assert.match(await selfTest(page), /Self-testpassed: 8 steps/);
+  await role(page, "slider", "Step").fill("40");
+  await until(page, { state: "paused", step: "40" });
+  assert.equal(await role(page, "textbox", "Text").inputValue(), expected[40]);
+  // Letters that the record has at this step are noised again; what follows is what the same link computes from the start.
+  const place = [...expected[40].replaceAll("\n", "")].findIndex((letter, at) => at > 40 && letter !== "_");
+  await choose(page, place, place);
+  await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Noise again" }).click();
+  await page.waitForSelector("#stage[data-state=running]");
+  await done(page);
+  assert.equal(await role(page, "radio", "B").isChecked(), true);
+  const forked = await verse(page);
+  await role(page, "button", "Copy link").click();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  assert.match(link, new RegExp(`edit=40%3Anoise%3A${place}-${place}`));
+  const { page: other } = await visit(new URL(link).hash);
+  await done(other);
+  assert.equal(await verse(other), forked);
+});
+
+test("other weights than the record's begin anew, and are not tested by it", async () => {
+  const trace = JSON.parse(await readFile(join(folder, "trace.json"), "utf8"));
+  const { page } = await visit("", {
+    prepare: async (page) => {
+      await page.addInitScript(watchSheet);
+      await page.route("**/trace.json", (route) => route.fulfill({ json: { ...trace, weights: "0123456789abcdef" } }));
+    },
+  });
+  await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
+  await hurry(page);
+  await done(page);
+  assert.equal(await page.evaluate(() => window.passes), Math.max(...trace.fixedAt));
+  assert.match(await selfTest(page), /Self-testpart of the bench/);
+});
+
+test("an engine that says something else than the record fails the self-test, and shows its own text from the beginning", async () => {
+  const trace = JSON.parse(await readFile(join(folder, "trace.json"), "utf8"));
+  const early = trace.fixedAt.findIndex((step) => step === 1);
+  const text = [...trace.text].map((letter, place) => (place === early ? (letter === "e" ? "a" : "e") : letter)).join("");
+  const { page } = await visit("", {
+    prepare: async (page) => {
+      await page.route("**/trace.json", (route) => route.fulfill({ json: { ...trace, text } }));
+      await page.route("**/*.safetensors*", late);
+    },
+  });
+  await until(page, { source: "recorded" });
+  await page.waitForSelector("#play-sign[d^=M]");
+  await role(page, "combobox", "Speed").selectOption("16 a sec.");
+  await page.waitForFunction(() => /Self-testFAILED: step \d+ of the recorded sample comes out otherwise here/.test(document.querySelector("#bench-facts").textContent), null, { timeout: 60000 });
+  await until(page, { state: "recorded", step: String(Math.max(...trace.fixedAt)) });
+  assert.equal(await verse(page), text);
+  await page.waitForSelector("#stage[data-source=live]", { timeout: 60000 });
+  await hurry(page);
+  await done(page);
+  assert.equal(await verse(page), trace.text);
 });
 
 test("a sample asked for before the weights are here comes with them, also on a link's page", async () => {
@@ -139,12 +256,12 @@ test("of two models that were chosen the last one comes", async () => {
   await role(page, "button", "More settings").click();
   const model = role(page, "combobox", "Model");
   await role(page, "option", "other").waitFor({ state: "attached" });
-  const [asked] = await Promise.all([page.waitForRequest(/other/), model.selectOption("other")]);
+  await Promise.all([page.waitForRequest(/other/), model.selectOption("other")]);
   await model.selectOption(shelf.name);
   await page.waitForFunction(() => document.querySelector("#progress").hidden);
-  // The other one's time comes, and it keeps away.
+  // The other one's time comes, and it keeps away: nobody waits for it any more.
   await page.waitForTimeout(2500);
-  assert.ok(asked.failure());
+  assert.equal(page.workers().filter((worker) => worker.url().endsWith("/worker.js")).length, 1);
   await done(page);
   assert.equal(await model.inputValue(), shelf.name);
   assert.equal((await page.locator("#colophon").textContent()).split(":")[0], shelf.name);
@@ -157,6 +274,20 @@ test("without a script there is still a poem", async () => {
   assert.equal(await page.locator("noscript article").textContent(), text);
   assert.doesNotMatch(html, /<!-- (still|verse) -->/);
   assert.doesNotMatch(html, / style=| on[a-z]+=/);
+});
+
+test("what is sent stays small", async () => {
+  const names = await readdir(folder);
+  const sent = async (...patterns) => {
+    const files = names.filter((name) => patterns.some((pattern) => pattern.test(name)));
+    assert.ok(files.length);
+    return Promise.all(files.map(async (name) => brotliCompressSync(await readFile(join(folder, name))).length));
+  };
+  const sum = (sizes) => sizes.reduce((a, b) => a + b);
+  assert.ok(sum(await sent(/\.js$/)) <= 45e3);
+  assert.ok(sum(await sent(/\.html$/, /\.css$/)) <= 14e3);
+  assert.ok(sum(await sent(/^trace\.json$/)) <= 12e3);
+  assert.ok(Math.max(...(await sent(/\.wasm$/))) <= 120e3);
 });
 
 test("samples: the prompt is kept, the same seed gives the same text, another seed another", async () => {
@@ -284,6 +415,37 @@ test("noises chosen letters again in a lane of their own; a link and a command t
   await role(page, "radio", "B").check({ force: true });
   await role(page, "button", "Compare with A").click();
   assert.equal(await role(page, "button", "Compare with A").getAttribute("aria-pressed"), "true");
+});
+
+const top = join(web, "..");
+const program = resolve(process.env.FOLIO_PROGRAM ?? join(top, "build/release/folio"));
+const links = [
+  "prompt=ROMEO%3A%0AO%2C%20what's%20%26%20so&length=96&steps=12&temperature=0.7",
+  "prompt=--%20but%20soft&length=48&steps=6&top-k=12&top-p=0.9",
+  "text=To%20be%2C%20or%20____%20to%20be%3A%0A___%20is%20the%20________%0A%0AIt's%20______&steps=9",
+  "prompt=JULIET%3A&length=64&steps=8&edit=3%3Anoise%3A10-40%3A60&edit=8%3Aopen%3A20-25&edit=9%3Aput%3A30%3A'&edit=9%3Aput%3A31%3A%0A&edit=4%3Akeep%3A7-12",
+  ...["ancestral", "margin", "threshold", "entropy", "remask"].map((sampler) => `prompt=The%20&length=64&steps=12&sampler=${sampler}&temperature=0.9`),
+  "prompt=KING%3A%0A&length=600&steps=5",
+];
+test("a link and the command it gives write the same text, byte for byte", { skip: !existsSync(program) && "the program is not built" }, async () => {
+  for (const server of [isolated, plain]) {
+    const { page } = await visit(`#v=1&seed=9&length=16&steps=1`, { server });
+    for (const [seed, link] of links.entries()) {
+      await page.evaluate((hash) => (location.hash = hash), `#v=1&seed=${1000 + seed}&${link}`);
+      await page.waitForFunction((name) => document.querySelector("#signature").textContent === name, `Seed ${1000 + seed}`);
+      await hurry(page);
+      await done(page);
+      assert.doesNotMatch(await page.locator("#note").textContent(), /could not be read/, link);
+      const text = await verse(page);
+      await role(page, "button", "Copy command line").click();
+      const command = await page.evaluate(() => navigator.clipboard.readText());
+      for (const threads of server === isolated ? [1, 2] : [1]) {
+        const env = { ...process.env, PATH: `${dirname(program)}:${process.env.PATH}` };
+        const written = execFileSync("/bin/sh", ["-c", `${command} --threads ${threads}`], { cwd: top, env, encoding: "utf8" });
+        assert.equal(written, `${text}\n`, command);
+      }
+    }
+  }
 });
 
 test("a link restores step, show and letter, and says what it could not read", async () => {
@@ -525,6 +687,7 @@ test("weights that do not arrive can be asked for again; kept ones are not fetch
   failing = false;
   await role(page, "button", "Try again").click();
   await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
+  await page.waitForFunction(async () => (await (await caches.open("folio-weights")).keys()).length);
   requests.length = 0;
   await page.reload();
   await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
@@ -693,6 +856,13 @@ test("the bench times every kernel set on one thread and on all, and saves what 
 test("a bench can be stopped, and neither runs beside a sample", async () => {
   const { page } = await visit(quick);
   await done(page);
+  const workers = () => page.workers().length;
+  const atRest = workers();
+  // A worker in the middle of a pass takes a while to end.
+  const rest = async () => {
+    for (let wait = 0; wait < 100 && workers() > atRest; ++wait) await page.waitForTimeout(100);
+    assert.equal(workers(), atRest);
+  };
   const run = bench(page).getByRole("button", { name: "Run bench", exact: true });
   await run.click();
   await benchSays(page, "1 of ");
@@ -700,15 +870,14 @@ test("a bench can be stopped, and neither runs beside a sample", async () => {
   await benchSays(page, "Stopped.");
   await run.waitFor();
   assert.equal(await rows(page).filter({ hasText: "measured here" }).count(), 1);
-  const workers = () => page.workers().length;
-  const atRest = workers();
+  await rest();
   await run.click();
   await benchSays(page, "1 of ");
   assert.ok(workers() > atRest);
   await role(page, "button", "Sample").click();
   await done(page);
   await run.waitFor();
-  assert.equal(workers(), atRest);
+  await rest();
   // And a sample that runs is stopped by a bench.
   await role(page, "button", "More settings").click();
   await role(page, "spinbutton", "Steps").fill("64");
@@ -772,6 +941,32 @@ test("the bench says how this browser runs, isolated or not, at a phone's width 
     assert.match(facts, server === isolated ? /Isolationisolated/ : /Isolationnot isolated.*Threads1 of/);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0);
   }
+});
+
+test("all cores can be had where the server does not isolate the page: when asked for, and with the sample kept", async () => {
+  const { page } = await visit(quick, { server: plain });
+  await done(page);
+  const text = await verse(page);
+  await role(page, "slider", "Step").fill("5");
+  const sheet = await role(page, "textbox", "Text").inputValue();
+  assert.equal(await page.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length), 0);
+  await Promise.all([page.waitForEvent("load"), role(page, "button", "Use all cores").click()]);
+  await until(page, { state: "paused", source: "live", step: "5" });
+  assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+  assert.match(await page.locator("#bench-facts").textContent(), /Isolationisolated/);
+  assert.equal(await role(page, "button", "Use all cores").count(), 0);
+  const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+  assert.equal(await page.locator("#threads").inputValue(), String(Math.min(16, cores)));
+  assert.equal(await role(page, "textbox", "Text").inputValue(), sheet);
+  await hurry(page);
+  await role(page, "button", "Play").click();
+  await done(page);
+  assert.equal(await verse(page), text);
+  // It stays so, also for a visitor who comes again.
+  await page.goto(plain.address);
+  assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+  const { page: served } = await visit(quick, { server: isolated });
+  assert.equal(await role(served, "button", "Use all cores").count(), 0);
 });
 
 test("a phone's width is enough", async () => {

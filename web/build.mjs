@@ -25,7 +25,7 @@ const shelves = await findWeights();
 await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "weights"), { recursive: true });
 await build({
-  entryPoints: ["main", "worker", "helper"].map((name) => join(here, `src/${name}.ts`)),
+  entryPoints: ["main", "worker", "helper", "sw"].map((name) => join(here, `src/${name}.ts`)),
   bundle: true, format: "esm", target: "es2022", minify: true, outdir: out, logLevel: "warning",
 });
 await build({ entryPoints: [join(here, "style.css")], minify: true, outdir: out, logLevel: "warning", target: "chrome120" });
@@ -61,37 +61,47 @@ async function findWeights() {
 }
 
 /** Runs the page's own engine here. Node has no fetch for files, and its relaxed SIMD is not to be trusted. */
-async function makeRecord({ file }) {
-  const bundle = join(out, ".engine.mjs");
-  await build({ entryPoints: [join(here, "src/wasm.ts")], bundle: true, format: "esm", outfile: bundle, logLevel: "warning" });
+async function makeRecord({ file, version }) {
+  const folder = join(out, ".engine");
+  await build({ entryPoints: ["wasm", "record"].map((name) => join(here, `src/${name}.ts`)), bundle: true, format: "esm",
+    outdir: folder, outExtension: { ".js": ".mjs" }, logLevel: "warning" });
+  const load = (name) => import(pathToFileURL(join(folder, `${name}.mjs`)).href);
   const { fetch } = globalThis;
   globalThis.fetch = async (url) => new Response(await readFile(url), { headers: { "content-type": "application/wasm" } });
   try {
-    const { instantiate } = await import(pathToFileURL(bundle).href);
+    const { instantiate } = await load("wasm");
     const engine = await instantiate({ base: pathToFileURL(out + "/").href, threads: 1 });
     const bytes = await readFile(join(from.weights, file));
     engine.load(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
-    const { defaults, vocab } = engine.describe();
+    const { defaults, vocab, products } = engine.describe();
     const request = { ...defaults, ...recorded };
     engine.start(request);
-    const frames = [engine.frame()];
+    const [frames, states] = [[engine.frame()], [engine.save()]];
     while (!frames[frames.length - 1].done) {
       engine.step();
       frames.push(engine.frame());
+      states.push(engine.save());
     }
-    return pack(frames, request, defaults, vocab);
+    const { unpack, statesOf, isSame, rootSlack } = await load("record");
+    const packed = { ...(products === "int8" ? { weights: version } : {}), ...pack(frames, request, defaults, vocab, rootSlack) };
+        const lane = unpack(packed);
+    const told = statesOf(lane).every((state, step) => Buffer.from(state).equals(states[step]));
+    if (!told || !frames.every((frame, step) => isSame(frame, lane.frames[step], true)))
+      throw new Error("The record does not unpack to what was recorded.");
+    return packed;
   } finally {
     globalThis.fetch = fetch;
-    await rm(bundle, { force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
 /**
  * One string for each kind of figure, place by place and within a place step by step while it is open; a sign stands for a
  * whole number, "#" for 0, and "!" for the same as a step before, or a close neighbour of it where it is a measure. Probabilities
- * are 63 times their root, entropies tenths of a nat: finer than the eye, and a tenth of the bytes. src/record.ts reads it.
+ * are 63 times their root, entropies tenths of a nat: finer than the eye, and a tenth of the bytes. Only the probabilities of
+ * the letters that were fixed are exact, being part of the sampler's state. src/record.ts reads it.
  */
-function pack(frames, request, defaults, vocab) {
+function pack(frames, request, defaults, vocab, rootSlack) {
   const last = frames[frames.length - 1];
   const characters = [...vocab];
   const given = [...request.prompt].length;
@@ -113,12 +123,27 @@ function pack(frames, request, defaults, vocab) {
     return signs;
   };
   const ranks = [0, 1, 2, 3];
+  /** Letters that are as good as equally likely keep the ranks that they had at the step before. */
+  const rankings = frames.map(() => []);
+  for (let place = given; place < last.length; ++place) {
+    let before = [];
+    for (let step = 1; step <= fixedAt[place]; ++step) {
+      const { topId, topProbability } = frames[step];
+      const ids = ranks.map((rank) => Math.max(0, topId[4 * place + rank]));
+      const roots = ranks.map((rank) => root(topProbability[4 * place + rank]));
+      const fits = (id, rank) => ids.includes(id) && Math.abs(roots[ids.indexOf(id)] - roots[rank]) <= rootSlack;
+      const kept = ranks.map((rank) => (fits(before[rank], rank) ? before[rank] : undefined));
+      const others = ids.filter((id) => !kept.includes(id));
+      const ranking = kept.map((id) => id ?? others.shift());
+      rankings[step][place] = before = ranking.every(fits) ? ranking : ids;
+    }
+  }
   return {
     request, defaults, vocab, given, fixedAt,
     text: Array.from(last.id, (id) => characters[id]).join(""),
-    probability: Array.from(last.probability, (probability) => sign(root(probability))).join(""),
-    topIds: ranks.map((rank) => series((frame, place) => Math.max(0, frame.topId[4 * place + rank]))),
-    topProbabilities: ranks.map((rank) => series((frame, place) => root(frame.topProbability[4 * place + rank]), 2)),
+    probability: Buffer.from(Float32Array.from(last.probability).buffer).toString("base64"),
+    topIds: ranks.map((rank) => series((frame, place) => rankings[frame.step][place][rank])),
+    topProbabilities: ranks.map((rank) => series((frame, place) => root(frame.topProbability[4 * place + rank]), rootSlack)),
     entropy: series((frame, place) => Math.min(90, Math.round(10 * frame.entropy[place])), 1),
   };
 }

@@ -166,10 +166,9 @@ export function writeAddress(request: Request, edits: readonly string[], default
   return "#" + pairs.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
 }
 
+/** As every POSIX shell reads it: between single quotes all stands for itself, line ends too. */
 function quote(word: string): string {
-  if (/^[\w.,:/@%+-]+$/.test(word)) return word;
-  if (!/[\n\t]/.test(word)) return `'${word.replace(/'/g, `'\\''`)}'`;
-  return `$'${word.replace(/\\/g, "\\\\").replace(/'/g, "\\'").replace(/\n/g, "\\n").replace(/\t/g, "\\t")}'`;
+  return /^[\w.,:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 export function commandLine(request: Request, edits: readonly string[], defaults: Request, file: string): string {

@@ -1,5 +1,6 @@
-/** The page's end of the worker: fetches and keeps weights, starts and replaces workers, and orders runs. */
-import type { BenchSetting, Description, Frame, FromWorker, Request, Timing, ToWorker } from "./protocol";
+/** The page's end of the worker: starts and replaces workers, tells them which weights to load, and orders runs. */
+import { hasSimd, mostThreads } from "./features";
+import type { BenchSetting, Description, Frame, FromWorker, Request, Source, Timing, ToWorker } from "./protocol";
 
 /** One line of weights/index.json, which the build writes. */
 export interface Shelf {
@@ -12,10 +13,14 @@ export interface Shelf {
   version: string;
 }
 
-export interface Weights {
-  /** As links name it; a visitor's own file has its checksum there once it is read. */
-  name: string;
-  read(progress: (bytes: number) => void, signal?: AbortSignal): Promise<ArrayBuffer>;
+/** A model's weights; which version a visitor's own file is turns out when it is read. */
+export class Weights {
+  constructor(private stem: string, readonly source: Source, public version?: string) {}
+
+  /** As links name it. */
+  get name(): string {
+    return this.source instanceof File && this.version ? `${this.stem}@${this.version}` : this.stem;
+  }
 }
 
 export interface Order {
@@ -29,74 +34,12 @@ export interface Order {
   onEnd(): void;
 }
 
-const cacheName = "folio-weights";
-
-/** Cache Storage exists in secure contexts only, and may be refused; the page then downloads each time. */
-async function openCache(): Promise<Cache | undefined> {
-  try {
-    return await caches.open(cacheName);
-  } catch {
-    return undefined;
-  }
-}
-
-async function keep(cache: Cache, url: URL, bytes: ArrayBuffer): Promise<void> {
-  try {
-    for (const old of await cache.keys())
-      if (new URL(old.url).pathname === url.pathname) await cache.delete(old);
-    await cache.put(url, new Response(bytes));
-  } catch {
-    // No room left, say: the weights work all the same.
-  }
-}
-
-/** The first digits of the SHA-256, which only secure contexts can tell. */
-async function digest(bytes: ArrayBuffer): Promise<string | undefined> {
-  const found = crypto.subtle && new Uint8Array(await crypto.subtle.digest("SHA-256", bytes), 0, 8);
-  return found && Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-export function fromShelf(shelf: Shelf): Weights {
-  return {
-    name: shelf.name,
-    async read(progress, signal) {
-      const url = new URL(`weights/${shelf.file}?${shelf.version}`, document.baseURI);
-      const cache = await openCache();
-      const cached = await cache?.match(url);
-      const response = cached ?? (await fetch(url, { signal: signal ?? null }));
-      if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
-      const bytes = new Uint8Array(shelf.bytes);
-      let filled = 0;
-      for (const reader = response.body.getReader(); ; ) {
-        const { done, value } = await reader.read();
-        signal?.throwIfAborted();
-        if (done || filled + value.length > bytes.length) {
-          if (done && filled === bytes.length) break;
-          await cache?.delete(url);
-          throw new Error(done ? "cut short" : "longer than announced");
-        }
-        bytes.set(value, filled);
-        progress((filled += value.length));
-      }
-      // What is kept under this address is kept for good, so it must be what the address says.
-      if (cache && !cached && [undefined, shelf.version].includes(await digest(bytes.buffer)))
-        await keep(cache, url, bytes.buffer);
-      return bytes.buffer;
-    },
-  };
+export function fromShelf({ name, file, bytes, version }: Shelf): Weights {
+  return new Weights(name, { url: new URL(`weights/${file}?${version}`, document.baseURI).href, bytes, version }, version);
 }
 
 export function fromFile(file: File): Weights {
-  const stem = file.name.replace(/\.safetensors$/, "").replace(/[^\w.-]+/g, "-").slice(0, 80);
-  return {
-    name: stem,
-    async read() {
-      const bytes = await file.arrayBuffer();
-      const hex = await digest(bytes);
-      this.name = hex ? `${stem}@${hex}` : stem;
-      return bytes;
-    },
-  };
+  return new Weights(file.name.replace(/\.safetensors$/, "").replace(/[^\w.-]+/g, "-").slice(0, 80), file);
 }
 
 export class RefusedFile extends Error {}
@@ -108,20 +51,21 @@ function startWorker(): Worker {
   return new Worker(new URL("worker.js", document.baseURI), { type: "module" });
 }
 
-/** Sends a worker its first message and resolves with the first answer of which `take` makes something. */
-function ask<T>(worker: Worker, message: ToWorker & { file: ArrayBuffer }, signal: AbortSignal | undefined,
+/** Sends a worker a message and resolves with the first answer of which `take` makes something. */
+function ask<T>(worker: Worker, message: ToWorker, signal: AbortSignal | undefined,
   take: (answer: FromWorker) => T | undefined): Promise<T> {
   return new Promise((resolve, reject) => {
     signal?.addEventListener("abort", () => reject(signal.reason));
     worker.onerror = () => reject(new EngineFailed("The engine did not arrive."));
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.type === "refused") reject(new RefusedFile(data.sentence));
+      if (data.type === "missing") reject(new Error("The weights did not arrive."));
       if (data.type === "absent") reject(new EngineFailed("The engine did not arrive."));
       if (data.type === "trapped") reject(data.outOfMemory ? new OutOfMemory() : new EngineFailed("The engine stopped."));
       const taken = take(data);
       if (taken !== undefined) resolve(taken);
     };
-    worker.postMessage(message, [message.file]);
+    worker.postMessage(message);
   });
 }
 
@@ -135,26 +79,35 @@ export class EngineHost {
   description: Description | undefined;
   weights: Weights | undefined;
   private worker: Worker | undefined;
+  /** Begun before anyone knows which weights are wanted: it fetches and compiles the engine meanwhile. */
+  private spare: Worker | undefined;
   private benching = new AbortController();
   private orders = new Map<number, Order>();
   private count = 0;
 
   /** `onRestart` is told of a worker that trapped and has been replaced by one with the same weights. */
-  constructor(private onRestart: (outOfMemory: boolean) => void) {}
+  constructor(private onRestart: (outOfMemory: boolean) => void) {
+    if (!hasSimd()) return;
+    this.spare = startWorker();
+    this.spare.onerror = () => (this.spare = undefined);
+    this.spare.postMessage({ type: "prepare", threads: mostThreads() } satisfies ToWorker);
+  }
 
   /** Loads into a new worker, so that the old model serves on should the file be refused, or `signal` end the loading. */
   async open(weights: Weights, threads: number, progress: (bytes: number) => void, signal?: AbortSignal): Promise<Description> {
     this.stopBench();
-    const file = await weights.read(progress, signal);
-    signal?.throwIfAborted();
-    const worker = startWorker();
+    const worker = (threads === mostThreads() && this.spare) || startWorker();
+    if (worker === this.spare) this.spare = undefined;
     try {
-      const description = await ask(worker, { type: "load", file, threads }, signal,
-        (answer) => (answer.type === "loaded" ? answer.description : undefined));
+      const { description, version } = await ask(worker, { type: "load", source: weights.source, threads }, signal, (answer) => {
+        if (answer.type === "arrived") progress(answer.bytes);
+        return answer.type === "loaded" ? answer : undefined;
+      });
       signal?.throwIfAborted();
       this.retire();
       this.worker = worker;
       this.weights = weights;
+      this.weights.version = version;
       this.description = description;
       worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data, threads);
       worker.onerror = () => this.restart(threads, false);
@@ -190,10 +143,8 @@ export class EngineHost {
     const { signal } = (this.benching = new AbortController());
     let worker: Worker | undefined;
     try {
-      const file = await this.weights!.read(() => {}, signal);
-      signal.throwIfAborted();
       worker = startWorker();
-      return await ask(worker, { type: "bench", file, threads }, signal, (answer) => {
+      return await ask(worker, { type: "bench", source: this.weights!.source, threads }, signal, (answer) => {
         if (answer.type === "bench begins") listener.begins(answer.setting, answer.rows);
         if (answer.type === "timed") listener.timed(answer.row);
         return answer.type === "bench ends" || undefined;

@@ -13,6 +13,17 @@ export function mostThreads(): number {
   return self.crossOriginIsolated ? Math.max(1, Math.min(16, navigator.hardwareConcurrency || 1)) : 1;
 }
 
+/** Whether a service worker could isolate the page where its host does not: not if there is one already, and in vain. */
+export function canIsolate(): boolean {
+  return !self.crossOriginIsolated && isSecureContext && navigator.hardwareConcurrency > 1 && navigator.serviceWorker?.controller === null;
+}
+
+/** From the next load of the page on. */
+export async function isolate(): Promise<void> {
+  await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
+  await navigator.serviceWorker.ready;
+}
+
 export const prefersStillness = matchMedia("(prefers-reduced-motion: reduce)");
 export const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 export const isPhone = matchMedia("(max-width: 600px)");

@@ -5,6 +5,7 @@ import { hasSimd, isPhone, prefersStillness } from "./features";
 import { summarise, Vocabulary, type Lane } from "./lanes";
 import type { Request } from "./protocol";
 import { fetchRecord } from "./record";
+import { Relay } from "./relay";
 import { Session } from "./session";
 import { Announcer } from "./views/announcer";
 import { Bench } from "./views/bench";
@@ -38,13 +39,12 @@ class Page {
   private hovered = -1;
   private comparing = false;
   // What is waited for.
-  private record: Lane | undefined;
+  private relay: Relay | undefined;
   private defaults: Request | undefined;
-  private twin: Lane | undefined;
   private coming: Lane | undefined;
   /** Whether the visitor asked for it here, not by an address: then it gets an address of its own. */
   private comingAsked = false;
-  private twinTimer = 0;
+  private relayTimer = 0;
   private recordShown: Promise<void> | undefined;
   private touched = false;
   private queued = false;
@@ -79,7 +79,7 @@ class Page {
       void this.bench.open(files);
     },
   });
-  private bench = new Bench(this.engine, this.announcer, () => this.rest());
+  private bench = new Bench(this.engine, this.announcer, { begins: () => this.rest(), reloads: () => this.keepForReload() });
   private theme = new ThemeToggle(() => {
     this.sheet.resize();
     this.story.drawKey();
@@ -156,15 +156,17 @@ class Page {
   async start(): Promise<void> {
     this.readAddress();
     byId<HTMLButtonElement>("sample").disabled = !hasSimd();
+    // The weights have the longer way.
+    const visiting = this.library.visit(this.asked);
     this.recordShown = this.showRecord();
-    await this.library.visit(this.asked);
+    await visiting;
     await this.bench.fetchShipped();
   }
 
   private async showRecord(): Promise<void> {
     const recording = await fetchRecord().catch(() => undefined);
     if (recording) {
-      this.record = recording.lane;
+      this.relay = new Relay(this.session, recording, (verdict) => this.bench.tell(verdict));
       this.defaults ??= recording.defaults;
       this.controls.setDefaults(this.defaults, [recording.lane.request.sampler]);
       this.controls.set({ ...(this.asked ? this.defaults : recording.lane.request), ...this.asked?.request });
@@ -193,17 +195,14 @@ class Page {
       this.answeredBy = name;
       this.sample();
     } else if (this.asked && due) this.answer(this.asked);
-    else if (!this.record) this.begin(this.controls.request());
+    else if (!this.relay) this.begin(this.controls.request());
     else if (this.lane?.live && changed) {
       // What was on the sheet was another model's: the same request, by this one.
       const { edit: _, ...request } = this.lane.request;
       this.begin(request);
     } else if (this.lane?.live) {
       if (this.playing) this.session.goOn(this.lane);
-    } else if (this.lane === this.record) {
-      // The record's own sample, computed here: where it agrees it takes the record's place in mid-sentence.
-      this.twin = this.session.sample(this.record.request, new Vocabulary(this.engine.description!.vocab));
-    }
+    } else if (this.lane === this.relay.record) this.beginRelay();
     // A bench that was waited for goes before all of that.
     this.bench.loaded();
   }
@@ -228,7 +227,8 @@ class Page {
   // ---- lanes and frames
 
   private laneChanged(lane: Lane): void {
-    if (lane === this.twin) this.compareTwin();
+    this.relay?.heard(lane);
+    this.passOn();
     if (lane === this.coming) this.receive(lane);
     if (lane !== this.lane) return;
     if (this.goal !== undefined) {
@@ -268,33 +268,34 @@ class Page {
     this.lastTick = performance.now();
   }
 
-  /** The twin takes over while every step so far is the same; should one differ, it waits for the record to end. */
-  private compareTwin(): void {
-    const { twin, record } = this;
-    if (!twin || !record) return;
-    const same = (step: number) => {
-      const [a, b] = [twin.frames[step]?.id, record.frames[step]?.id];
-      return a !== undefined && b !== undefined && a.every((id, place) => id === b[place]);
+  private beginRelay(): void {
+    this.relay?.begin(this.engine.weights!.version, new Vocabulary(this.engine.description!.vocab), this.step);
+    // A step that was due has to wait for its live one.
+    this.schedule();
+  }
+
+  /** The record hands over to the live sample; to one that says something else, only when the record has been read. */
+  private passOn(): void {
+    const { relay } = this;
+    if (!relay?.waiting) return;
+    if (this.lane !== relay.record) return relay.drop();
+    const show = (live: Lane) => {
+      relay.drop();
+      this.session.replace(relay.record, live);
+      this.lane = live;
     };
-    const agrees = twin.frames.every((_, step) => same(step));
-    if (this.lane !== record) this.twin = undefined;
-    else if (agrees && twin.head >= this.step && (this.step < twin.head || twin.finished)) {
-      this.twin = undefined;
-      this.session.replace(record, twin);
-      this.lane = twin;
+    const live = relay.takeOver(this.step);
+    if (live) {
+      show(live);
       this.refresh();
-      if (this.playing) this.schedule();
-    } else if (!agrees && !this.touched && this.step === record.head && !this.playing && !prefersStillness.matches) {
-      // Time to read the verse first.
-      this.twinTimer ||= window.setTimeout(() => {
-        if (this.lane !== record || this.touched || this.twin !== twin) return;
-        this.twin = undefined;
-        this.session.replace(record, twin);
-        this.lane = twin;
+    } else if (relay.other && !this.touched && this.step === relay.record.head && !this.playing && !prefersStillness.matches)
+      this.relayTimer ||= window.setTimeout(() => {
+        if (this.lane !== relay.record || this.touched || !relay.other) return;
+        show(relay.other);
         this.step = 0;
         this.play();
       }, readingTime);
-    }
+    this.schedule();
   }
 
   private begin(request: Request, address?: Address, asked = false): void {
@@ -305,7 +306,7 @@ class Page {
     this.slowSaid = false;
     this.lastQuarter = 0;
     this.told = "";
-    this.twin = undefined;
+    this.relay?.drop();
     this.comparing = false;
     if (this.chosen) this.sheet.select(undefined);
     this.choose(undefined);
@@ -358,7 +359,7 @@ class Page {
 
   /** Before a bench: nothing runs beside it, nor begins by itself. */
   private rest(): void {
-    this.twin = undefined;
+    this.relay?.drop();
     this.queued = false;
     this.stop();
   }
@@ -369,6 +370,7 @@ class Page {
     this.playing = true;
     this.lastTick = performance.now();
     if (this.lane?.live && !this.coming) this.session.goOn(this.lane);
+    else if (this.engine.description && this.lane === this.relay?.record && !this.relay?.waiting) this.beginRelay();
     this.schedule();
     this.refresh();
   }
@@ -397,6 +399,7 @@ class Page {
       if (lane.finished) this.end();
       return;
     }
+    if (lane === this.relay?.record && this.relay.holds(this.step)) return;
     // Asked for stillness, a sample is shown when it is finished; a replay goes in slow cuts.
     if (prefersStillness.matches && lane.computing) return;
     const rate = prefersStillness.matches ? 1 : this.perSecond;
@@ -421,7 +424,7 @@ class Page {
       this.told = verse;
     }
     if (lane.live) this.replaceAddress();
-    if (this.twin) this.compareTwin();
+    this.passOn();
   }
 
   private scrub(step: number): void {
@@ -647,6 +650,12 @@ class Page {
     this.addressTimer = window.setTimeout(() => {
       if (this.lane?.live && this.state !== "running") history.replaceState(null, "", this.currentAddress());
     }, 300);
+  }
+
+  /** The same weights make the same of an address, so this is all that has to be kept. */
+  private keepForReload(): void {
+    clearTimeout(this.addressTimer);
+    history.replaceState(null, "", `${this.currentAddress() || "#"}&room=bench`);
   }
 
   // ---- rooms

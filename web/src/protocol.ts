@@ -98,8 +98,13 @@ export interface BenchSetting {
   self_check: { passed: boolean; against: string; kernels: { kernels: string; passed: boolean }[] };
 }
 
+/** Where weights are: beside the page, or in a file of the visitor's. */
+export type Source = { url: string; bytes: number; version: string } | File;
+
 export type ToWorker =
-  | { type: "load"; file: ArrayBuffer; threads: number }
+  /** Weights are about to be named: the engine can be fetched and compiled before. */
+  | { type: "prepare"; threads: number }
+  | { type: "load"; source: Source; threads: number }
   | {
       type: "run";
       run: number;
@@ -114,11 +119,15 @@ export type ToWorker =
     }
   | { type: "stop" }
   /** In a worker of its own, which ends with it. */
-  | { type: "bench"; file: ArrayBuffer; threads: number };
+  | { type: "bench"; source: Source; threads: number };
 
 export type FromWorker =
-  | { type: "loaded"; description: Description }
+  /** Bytes of the weights so far; not for every one of them. */
+  | { type: "arrived"; bytes: number }
+  | { type: "loaded"; description: Description; version: string | undefined }
   | { type: "refused"; sentence: string }
+  /** The weights could not be fetched or read. */
+  | { type: "missing" }
   /** The module could not be fetched or compiled. */
   | { type: "absent" }
   | { type: "frame"; run: number; frame: Frame; state: Uint8Array; milliseconds: number }

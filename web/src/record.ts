@@ -2,18 +2,24 @@
 import { FIXED, GIVEN, JUST_FIXED, type Frame, type Request } from "./protocol";
 import { Lane, Vocabulary } from "./lanes";
 
-interface Packed {
+export interface Packed {
+  /** The version of the weights that made it, where any engine makes the very same of them. */
+  weights?: string;
   request: Request;
   defaults: Request;
   vocab: string;
   text: string;
   given: number;
   fixedAt: number[];
+  /** Float32 in base64: with these a state can be told exactly. */
   probability: string;
   topIds: string[];
   topProbabilities: string[];
   entropy: string;
 }
+
+/** By how much 63 times the root of a probability may be off where the record repeats it. */
+export const rootSlack = 2;
 
 /** Signs stand for whole numbers from 0; "!" repeats the number that the same place had a step before. */
 class Signs {
@@ -29,16 +35,51 @@ class Signs {
 export interface Recording {
   lane: Lane;
   defaults: Request;
+  /** The version of the weights that made it; unknown where other machines may make something else of them. */
+  weights: string | undefined;
 }
 
 export async function fetchRecord(): Promise<Recording | undefined> {
   const response = await fetch(new URL("trace.json", document.baseURI));
   if (!response.ok) return undefined;
   const packed = (await response.json()) as Packed;
-  return { lane: unpack(packed), defaults: packed.defaults };
+  return { lane: unpack(packed), defaults: packed.defaults, weights: packed.weights };
 }
 
-function unpack(packed: Packed): Lane {
+/** Whether a frame computed here is the recorded one, as far as the record tells; not `exact`: to within rounding. */
+export function isSame(live: Frame, recorded: Frame | undefined, exact: boolean): boolean {
+  if (live.length !== recorded?.length) return false;
+  const near = (a: number, b: number, slack: number) => Math.abs(a - b) <= slack;
+  return live.id.every((id, place) => {
+    if (id !== recorded.id[place] || !near(live.probability[place], recorded.probability[place], exact ? 0 : 0.02)) return false;
+    // No pass has an opinion of a place that was fixed before it.
+    if (id >= 0 && !(recorded.flags[place] & JUST_FIXED)) return true;
+    return [0, 1, 2, 3].every((rank) => near(63 * Math.sqrt(live.topProbability[4 * place + rank]),
+      63 * Math.sqrt(recorded.topProbability[4 * place + rank]), rootSlack + 0.51));
+  });
+}
+
+/**
+ * The sampler's state at every step, as core/sampling/masked_sampler.cpp saves it: seven numbers, then id, step of fixing,
+ * probability and flags of all places. Only for a recorded lane, whose places are fixed once each and in one block; build.mjs
+ * has seen that these are the engine's own.
+ */
+export function statesOf({ frames }: Lane): Uint8Array[] {
+  const fixedAt = new Int32Array(frames[0].length);
+  return frames.map(({ step, steps, length, id, probability, flags }) => {
+    fixedAt.forEach((_, place) => flags[place] & JUST_FIXED && (fixedAt[place] = step));
+    const head = Int32Array.of(0x314d5346, length, step, 0, 0, 0, step && steps);
+    const state = new Uint8Array(head.byteLength + 13 * length);
+    let at = 0;
+    for (const part of [head, id, fixedAt, probability, flags.map((flag) => flag & ~JUST_FIXED)]) {
+      state.set(new Uint8Array(part.buffer), at);
+      at += part.byteLength;
+    }
+    return state;
+  });
+}
+
+export function unpack(packed: Packed): Lane {
   const vocabulary = new Vocabulary(packed.vocab);
   const lane = new Lane("A", packed.request, vocabulary, false);
   const ids = [...packed.text].map((character) => vocabulary.characters.indexOf(character));
@@ -55,9 +96,8 @@ function unpack(packed: Packed): Lane {
   const topIds = packed.topIds.map((signs) => new Signs(signs));
   const topProbabilities = packed.topProbabilities.map((signs) => new Signs(signs));
   const entropies = new Signs(packed.entropy);
-  const probabilities = new Signs(packed.probability);
+  const probabilities = new Float32Array(Uint8Array.from(atob(packed.probability), (sign) => sign.charCodeAt(0)).buffer);
   for (let place = 0; place < length; ++place) {
-    const probability = (probabilities.next(0) / 63) ** 2;
     const id = [0, 0, 0, 0];
     const root = [0, 0, 0, 0];
     let entropy = 0;
@@ -77,7 +117,7 @@ function unpack(packed: Packed): Lane {
       frame.entropy[place] = entropy / 10;
       if (step >= packed.fixedAt[place]) {
         frame.id[place] = ids[place];
-        frame.probability[place] = probability;
+        frame.probability[place] = probabilities[place];
         frame.flags[place] = FIXED | (place < packed.given ? GIVEN : 0) |
           (step === packed.fixedAt[place] && place >= packed.given ? JUST_FIXED : 0);
       }

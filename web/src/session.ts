@@ -35,6 +35,15 @@ export class Session {
     return lane;
   }
 
+  /** Computes beside the lanes on show how a lane goes on from a step of which it has the state. */
+  follow(lane: Lane, step: number): Lane {
+    const live = new Lane(lane.name, lane.request, lane.vocabulary, true);
+    live.frames = lane.frames.slice(0, step + 1);
+    live.states = lane.states.slice(0, step + 1);
+    this.compute(live, step, [], true);
+    return live;
+  }
+
   replace(old: Lane, by: Lane): void {
     this.lanes = this.lanes.map((lane) => (lane === old ? by : lane));
   }
@@ -84,14 +93,14 @@ export class Session {
   /** Resolves when the first frame is there, or when the run ends without one. */
   private compute(lane: Lane, from: number, edits: string[], goOn: boolean): Promise<void> {
     return new Promise((resolve) => {
-      const { frames, states, request } = lane;
-      const before = frames[from];
+      const { states, request } = lane;
       this.engine.run({
         request, from, edits, goOn,
         state: states[from] ?? null,
         onFrame: (frame, state, milliseconds) => {
           if (milliseconds) this.milliseconds = milliseconds;
-          if (frame.step === from && before) recall(frame, before);
+          const before = lane.frames[Math.max(from, frame.step - 1)];
+          if (before) recall(frame, before);
           if (frame.step === from) lane.edits.push(...edits.splice(0).map((edit) => `${from}:${edit}`));
           lane.add(frame, state);
           this.events.changed(lane);
@@ -125,7 +134,7 @@ function editsMade(state: Uint8Array): number {
   return new DataView(state.buffer, state.byteOffset).getInt32(12, true);
 }
 
-/** A restored sampler has forgotten what its last pass said; the page has not. */
+/** A restored sampler has forgotten what passes before have said; the page has not. */
 function recall(frame: Frame, before: Frame): void {
   for (let place = 0; place < frame.length; ++place) {
     if (frame.topProbability[4 * place] > 0) continue;

@@ -1,6 +1,7 @@
 /** The bench, in the worker: passes and samples of one model under every kernel set, on one thread and on all. */
-import type { FromWorker, Timing } from "./protocol";
+import type { FromWorker, Source, Timing } from "./protocol";
 import { instantiate } from "./wasm";
+import { read } from "./weights";
 
 /** Of all rows together, where the device is quick enough for three repetitions of each. */
 const budget = 15000;
@@ -34,7 +35,8 @@ function quantile(sorted: readonly number[], share: number): number {
   return sorted[below] + (place - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
 }
 
-export async function bench(base: string, file: ArrayBuffer, most: number, tell: (message: FromWorker) => void): Promise<void> {
+export async function bench(base: string, source: Source, most: number, tell: (message: FromWorker) => void): Promise<void> {
+  const { file } = await read(source, () => {});
   const widths = most > 1 ? [most, 1] : [1];
   for (const threads of widths) {
     const engine = await instantiate({ base, threads });

@@ -23,6 +23,7 @@ interface Exports {
   folio_allocate(size: number): number;
   folio_release(pointer: number): void;
   folio_threads(width: number): void;
+  folio_try_kernels(): void;
   folio_use(name: number): number;
   folio_load(file: number, size: number): number;
   folio_error(): number;
@@ -88,6 +89,11 @@ class WasmEngine implements Engine {
     private readonly memory: WebAssembly.Memory,
     private readonly helpers: Worker[],
   ) {}
+
+  /** Work of `load` that can be done before there is a file. */
+  tryKernels(): void {
+    this.exports.folio_try_kernels();
+  }
 
   /** The kernel set of the models loaded from now on. */
   use(name: string): void {

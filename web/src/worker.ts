@@ -1,7 +1,8 @@
 /** The model's side: loads one weights file, runs one sampler at a time, and posts a message for every step. */
 import { bench } from "./timing";
 import { instantiate } from "./wasm";
-import type { Engine, FromWorker, ToWorker } from "./protocol";
+import { read } from "./weights";
+import type { Engine, FromWorker, Source, ToWorker } from "./protocol";
 
 type Run = Extract<ToWorker, { type: "run" }>;
 
@@ -33,17 +34,28 @@ function breathe(): Promise<void> {
 
 const base = new URL(".", self.location.href).href;
 
-async function load(file: ArrayBuffer, threads: number): Promise<void> {
-  let fresh: Engine;
+/** A worker has one engine; it is on its way from the first message on. */
+let preparing: ReturnType<typeof instantiate> | undefined;
+function prepare(threads: number): ReturnType<typeof instantiate> {
+  preparing ??= instantiate({ base, threads });
+  // Who needs the engine hears of its failure; nobody might, yet.
+  preparing.catch(() => undefined);
+  return preparing;
+}
+
+/** The engine and the weights come side by side. */
+async function load(source: Source, threads: number): Promise<void> {
+  const reading = read(source, (bytes) => post({ type: "arrived", bytes }));
+  reading.catch(() => undefined);
+  const fresh = await prepare(threads).catch((error) => report(error, () => ({ type: "absent" })));
+  if (!fresh) return;
+  fresh.tryKernels();
+  const arrival = await reading.catch((error) => report(error, () => ({ type: "missing" })));
+  if (!arrival) return;
   try {
-    fresh = await instantiate({ base, threads });
-  } catch (error) {
-    return report(error, () => ({ type: "absent" }));
-  }
-  try {
-    fresh.load(file);
+    fresh.load(arrival.file);
     engine = fresh;
-    post({ type: "loaded", description: fresh.describe() });
+    post({ type: "loaded", description: fresh.describe(), version: arrival.version });
   } catch (error) {
     report(error, (sentence) => ({ type: "refused", sentence }));
   }
@@ -83,10 +95,11 @@ async function run(model: Engine, { run, request, from, state, edits, goOn }: Ru
 // A run that is overtaken notices at its next breath; its successor must not touch the engine before that.
 let last: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
-  if (data.type === "load") last = load(data.file, data.threads);
+  if (data.type === "prepare") void prepare(data.threads);
+  if (data.type === "load") last = load(data.source, data.threads);
   if (data.type === "stop") current = 0;
   if (data.type === "bench")
-    bench(base, data.file, data.threads, post).catch((error) => report(error, (sentence) => ({ type: "refused", sentence })));
+    bench(base, data.source, data.threads, post).catch((error) => report(error, (sentence) => ({ type: "refused", sentence })));
   if (data.type === "run") {
     current = data.run;
     last = last.then(() => (engine && current === data.run ? run(engine, data) : undefined));

@@ -85,12 +85,32 @@ double milliseconds_since(std::chrono::steady_clock::time_point begin) {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 
+/// Remembers the answer: the trial is a good part of a small model's loading.
+bool trusted(const KernelSet& set, Precision precision) {
+    struct Known {
+        const KernelSet* set;
+        Precision precision;
+        bool trusted;
+    };
+    static std::vector<Known> all;
+    for (const Known& known : all)
+        if (known.set == &set && known.precision == precision) return known.trusted;
+    all.push_back({&set, precision, trustworthy(set, precision)});
+    return all.back().trusted;
+}
+
+const KernelSet& best_trusted(Precision precision) {
+    for (const KernelSet* set : available_kernels())
+        if (trusted(*set, precision)) return *set;
+    return *available_kernels().back();
+}
+
 Result<std::unique_ptr<Model>> make_model(Result<ModelFile> file) {
     if (!file) return tl::unexpected(file.error());
     auto made = std::make_unique<Model>();
     made->file = std::move(*file);
     const Precision precision = made->precision();
-    made->kernels = wanted_kernels ? wanted_kernels : &best_kernels(precision);
+    made->kernels = wanted_kernels ? wanted_kernels : &best_trusted(precision);
     made->ops = make_ops(parallel, *made->kernels, precision);
     auto denoiser = Denoiser::create(*made->ops, made->file.config, made->file.values(), false);
     if (!denoiser) return tl::unexpected(denoiser.error());
@@ -100,7 +120,7 @@ Result<std::unique_ptr<Model>> make_model(Result<ModelFile> file) {
     if (precision == Precision::int8 && !wanted_kernels) {
         std::vector<const KernelSet*> sets;
         for (const KernelSet* set : available_kernels())
-            if (same_packing(*set, *made->kernels) && trustworthy(*set, precision)) sets.push_back(set);
+            if (same_packing(*set, *made->kernels) && trusted(*set, precision)) sets.push_back(set);
         if (sets.size() > 1) made->fastest.emplace(std::move(sets));
     }
     return made;
@@ -220,6 +240,11 @@ EXPORT(folio_release) void folio_release(void* block) { std::free(block); }
 EXPORT(folio_threads) void folio_threads(int width) { parallel.set_width(width); }
 /// The life of helper number `worker`, from 1 on.
 EXPORT(folio_help) void folio_help(int worker) { parallel.help(worker); }
+
+/// Tries the kernel sets that an int8 model would run on, so that folio_load need not: a model's bytes may yet be on their way.
+EXPORT(folio_try_kernels) void folio_try_kernels() {
+    for (const KernelSet* set : available_kernels()) trusted(*set, Precision::int8);
+}
 
 /// The sentence of the last failure.
 EXPORT(folio_error) const char* folio_error() { return failure.c_str(); }

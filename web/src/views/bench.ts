@@ -1,6 +1,6 @@
 /** The bench: what this browser makes of the model, and reports of other machines laid beside it. */
 import type { EngineHost } from "../engine";
-import { browserName, hasSimd, memoryInUse, mostThreads } from "../features";
+import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } from "../features";
 import type { Timing } from "../protocol";
 import { largestReport, readReport, type Report } from "../report";
 import type { Announcer } from "./announcer";
@@ -17,6 +17,13 @@ interface Entry {
 const comparable = ({ results, threads }: Report): Timing[] =>
   results.filter((row) => ["forward", "sampling"].includes(row.task) && row.threads === threads);
 
+export interface BenchEvents {
+  /** What plays should stop now. */
+  begins(): void;
+  /** The page is about to be loaded again. */
+  reloads(): void;
+}
+
 export class Bench {
   private region = byId("bench");
   private button = byId<HTMLButtonElement>("run-bench");
@@ -24,6 +31,8 @@ export class Bench {
   private results = byId<HTMLTableElement>("results");
   private input = byId<HTMLInputElement>("reports");
   private own: Report | undefined;
+  /** Of the recorded sample, computed again at this visit. */
+  private selfTest = "";
   private shipped: Entry[] = [];
   private opened: Entry[] = [];
   private running = false;
@@ -31,8 +40,10 @@ export class Bench {
   /** In bytes; before that, how far the question has come. */
   private memory: number | "not asked" | "asked" | "unknown" = "not asked";
 
-  /** `onBegin`: what plays should stop now. */
-  constructor(private engine: EngineHost, private announcer: Announcer, private onBegin: () => void) {
+  constructor(private engine: EngineHost, private announcer: Announcer, private events: BenchEvents) {
+    const cores = byId("use-all-cores");
+    cores.hidden = !canIsolate();
+    cores.addEventListener("click", () => void this.useAllCores());
     this.button.disabled = !hasSimd();
     this.button.addEventListener("click", () => (this.running || this.queued ? this.stop() : this.ask()));
     this.saveButton.addEventListener("click", () => this.save());
@@ -61,6 +72,12 @@ export class Bench {
   loaded(): void {
     this.showFacts();
     if (this.queued) void this.run();
+  }
+
+  /** How the self-test of this visit ended. */
+  tell(selfTest: string): void {
+    this.selfTest = selfTest;
+    this.showFacts();
   }
 
   /** True where there was something to stop. */
@@ -102,7 +119,7 @@ export class Bench {
   private async run(): Promise<void> {
     this.queued = false;
     this.running = true;
-    this.onBegin();
+    this.events.begins();
     this.announcer.say("The bench begins.");
     const before = this.own;
     let fresh: Report | undefined;
@@ -148,6 +165,16 @@ export class Bench {
     if (words) this.announcer.say(words);
   }
 
+  private async useAllCores(): Promise<void> {
+    try {
+      await isolate();
+    } catch {
+      return this.complain("This browser does not let the page use more cores.");
+    }
+    this.events.reloads();
+    location.reload();
+  }
+
   private async measureMemory(report: Report): Promise<void> {
     this.memory = "asked";
     this.showFacts();
@@ -182,7 +209,7 @@ export class Bench {
       ["Threads", `${mostThreads()} of ${navigator.hardwareConcurrency || 1} cores`],
       ["Memory", typeof this.memory === "number" ? `${Math.round(this.memory / 2 ** 20)} MiB in this page`
         : { "not asked": "measured after a bench", asked: "being measured", unknown: "this browser does not tell" }[this.memory]],
-      ["Self-test", verdict(this.own)],
+      ["Self-test", [this.selfTest, verdict(this.own)].filter(Boolean).join("; ") || "part of the bench"],
     ];
     byId("bench-facts").replaceChildren(...facts.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, value)]));
   }
@@ -245,7 +272,7 @@ function why({ kernels, sets }: { kernels: string; sets: string[] }): string {
 
 function verdict(report: Report | undefined): string {
   const check = report?.self_check;
-  if (!check) return "part of the bench";
+  if (!check) return "";
   const others = check.kernels.filter(({ kernels }) => kernels !== check.against);
   if (!others.length) return `passed: ${plain(check.against)} is the plain set, and the only one`;
   return others.map(({ kernels, passed }) => `${plain(kernels)} ${passed ? "agrees" : "DOES NOT AGREE"} with ${plain(check.against)}`).join("; ");

@@ -75,7 +75,6 @@ export class Library {
 
   /** Looks what there is and loads what an address means, else what suits this visitor. */
   async visit(asked: Address | undefined): Promise<void> {
-    if (!hasSimd()) return this.fail("This browser lacks WebAssembly SIMD; you see a recorded sample.");
     const signal = this.overtake();
     this.loading = true;
     try {
@@ -87,6 +86,7 @@ export class Library {
       if (signal.aborted) return;
       return this.fail("The weights did not arrive.", "Try again", () => void this.visit(asked));
     }
+    if (!hasSimd()) return this.fail("This browser lacks WebAssembly SIMD; you see a recorded sample.");
     const wanted = asked?.weights;
     const named = this.shelves.find(({ name }) => name === wanted);
     if (wanted && !named)
