@@ -375,7 +375,8 @@ TEST_CASE("an I8 file gives one text under every set of kernels and on any numbe
     for (const folio::KernelSet* set : folio::available_kernels()) {
         for (const char* threads : {"1", "2"}) {
             auto more = request;
-            more.insert(more.end(), {"--threads", threads});
+            more.push_back("--threads");
+            more.push_back(threads);
             const Outcome outcome = folio::test::folio(more, {{"FOLIO_KERNELS", std::string(set->name)}});
             CHECK(outcome.out == first.out);
         }

@@ -12,23 +12,17 @@ namespace folio {
 namespace exact_avx2 {
 namespace {
 
-inline __m256i as_bits(Ints v) { return reinterpret_cast<__m256i>(v); }
-inline Ints as_ints(__m256i v) { return reinterpret_cast<Ints>(v); }
-inline Ints load_bytes(const char* p) { return as_ints(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-
 struct DotU7S8 {
     static constexpr int group = 4, a_size = 1, b_size = 1, rows = 4, vectors = 2;
-    static Ints load(const char* b) { return load_bytes(b); }
     static Ints add(Ints sum, Ints a, Ints b) {
         // Two products of 127 * 128 at most: nothing saturates.
-        return sum + as_ints(_mm256_madd_epi16(_mm256_maddubs_epi16(as_bits(a), as_bits(b)), _mm256_set1_epi16(1)));
+        return sum + (Ints)_mm256_madd_epi16(_mm256_maddubs_epi16((__m256i)a, (__m256i)b), _mm256_set1_epi16(1));
     }
 };
 
 struct DotI16 {
     static constexpr int group = 2, a_size = 2, b_size = 2, rows = 6, vectors = 2;
-    static Ints load(const char* b) { return load_bytes(b); }
-    static Ints add(Ints sum, Ints a, Ints b) { return sum + as_ints(_mm256_madd_epi16(as_bits(a), as_bits(b))); }
+    static Ints add(Ints sum, Ints a, Ints b) { return sum + (Ints)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
 };
 
 }  // namespace

@@ -12,23 +12,17 @@ namespace folio {
 namespace exact_avx512 {
 namespace {
 
-inline __m512i as_bits(Ints v) { return reinterpret_cast<__m512i>(v); }
-inline Ints as_ints(__m512i v) { return reinterpret_cast<Ints>(v); }
-inline Ints load_bytes(const char* p) { return as_ints(_mm512_loadu_si512(p)); }
-
 struct DotU7S8 {
     static constexpr int group = 4, a_size = 1, b_size = 1, rows = 8, vectors = 2;
-    static Ints load(const char* b) { return load_bytes(b); }
     static Ints add(Ints sum, Ints a, Ints b) {
         // Two products of 127 * 128 at most: nothing saturates.
-        return sum + as_ints(_mm512_madd_epi16(_mm512_maddubs_epi16(as_bits(a), as_bits(b)), _mm512_set1_epi16(1)));
+        return sum + (Ints)_mm512_madd_epi16(_mm512_maddubs_epi16((__m512i)a, (__m512i)b), _mm512_set1_epi16(1));
     }
 };
 
 struct DotI16 {
     static constexpr int group = 2, a_size = 2, b_size = 2, rows = 8, vectors = 2;
-    static Ints load(const char* b) { return load_bytes(b); }
-    static Ints add(Ints sum, Ints a, Ints b) { return sum + as_ints(_mm512_madd_epi16(as_bits(a), as_bits(b))); }
+    static Ints add(Ints sum, Ints a, Ints b) { return sum + (Ints)_mm512_madd_epi16((__m512i)a, (__m512i)b); }
 };
 
 }  // namespace

@@ -12,20 +12,14 @@ namespace folio {
 namespace exact_avx512vnni {
 namespace {
 
-inline __m512i as_bits(Ints v) { return reinterpret_cast<__m512i>(v); }
-inline Ints as_ints(__m512i v) { return reinterpret_cast<Ints>(v); }
-inline Ints load_bytes(const char* p) { return as_ints(_mm512_loadu_si512(p)); }
-
 struct DotU7S8 {
     static constexpr int group = 4, a_size = 1, b_size = 1, rows = 8, vectors = 3;
-    static Ints load(const char* b) { return load_bytes(b); }
-    static Ints add(Ints sum, Ints a, Ints b) { return as_ints(_mm512_dpbusd_epi32(as_bits(sum), as_bits(a), as_bits(b))); }
+    static Ints add(Ints sum, Ints a, Ints b) { return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
 };
 
 struct DotI16 {
     static constexpr int group = 2, a_size = 2, b_size = 2, rows = 12, vectors = 2;
-    static Ints load(const char* b) { return load_bytes(b); }
-    static Ints add(Ints sum, Ints a, Ints b) { return as_ints(_mm512_dpwssd_epi32(as_bits(sum), as_bits(a), as_bits(b))); }
+    static Ints add(Ints sum, Ints a, Ints b) { return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
 };
 
 }  // namespace

@@ -8,20 +8,14 @@ namespace folio {
 namespace exact_avxvnni {
 namespace {
 
-inline __m256i as_bits(Ints v) { return reinterpret_cast<__m256i>(v); }
-inline Ints as_ints(__m256i v) { return reinterpret_cast<Ints>(v); }
-inline Ints load_bytes(const char* p) { return as_ints(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-
 struct DotU7S8 {
     static constexpr int group = 4, a_size = 1, b_size = 1, rows = 6, vectors = 2;
-    static Ints load(const char* b) { return load_bytes(b); }
-    static Ints add(Ints sum, Ints a, Ints b) { return as_ints(_mm256_dpbusd_avx_epi32(as_bits(sum), as_bits(a), as_bits(b))); }
+    static Ints add(Ints sum, Ints a, Ints b) { return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)b); }
 };
 
 struct DotI16 {
     static constexpr int group = 2, a_size = 2, b_size = 2, rows = 6, vectors = 2;
-    static Ints load(const char* b) { return load_bytes(b); }
-    static Ints add(Ints sum, Ints a, Ints b) { return as_ints(_mm256_dpwssd_avx_epi32(as_bits(sum), as_bits(a), as_bits(b))); }
+    static Ints add(Ints sum, Ints a, Ints b) { return (Ints)_mm256_dpwssd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)b); }
 };
 
 }  // namespace

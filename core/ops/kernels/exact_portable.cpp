@@ -13,31 +13,23 @@ namespace exact_portable {
 namespace {
 
 typedef std::int16_t Shorts __attribute__((vector_size(16)));
-typedef char LooseBytes __attribute__((vector_size(16), aligned(1), may_alias));
-
-inline Ints load_bytes(const char* p) { return reinterpret_cast<Ints>(*reinterpret_cast<const LooseBytes*>(p)); }
-
-/// Both halves of every word, sign-extended, multiplied and added.
-inline Ints add_pairs(Ints sum, Ints a, Ints b) {
-    return sum + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
-}
 
 struct DotU7S8 {
     static constexpr int group = 4, a_size = 1, b_size = 1, rows = 4, vectors = 2;
-    static Ints load(const char* b) { return load_bytes(b); }
     static Ints add(Ints sum, Ints a, Ints b) {
-        const Shorts left = reinterpret_cast<Shorts>(a), right = reinterpret_cast<Shorts>(b);
+        const Shorts left = (Shorts)a, right = (Shorts)b;
         // Two products of 127 * 128 at most: their sum stays within 16 bits.
-        const Shorts pairs = (left & 0xFF) * (static_cast<Shorts>(right << 8) >> 8) + (left >> 8) * (right >> 8);
-        const Ints words = reinterpret_cast<Ints>(pairs);
+        const Shorts pairs = (left & 0xFF) * ((right << 8) >> 8) + (left >> 8) * (right >> 8);
+        const Ints words = (Ints)pairs;
         return sum + ((words << 16) >> 16) + (words >> 16);
     }
 };
 
 struct DotI16 {
     static constexpr int group = 2, a_size = 2, b_size = 2, rows = 4, vectors = 2;
-    static Ints load(const char* b) { return load_bytes(b); }
-    static Ints add(Ints sum, Ints a, Ints b) { return add_pairs(sum, a, b); }
+    static Ints add(Ints sum, Ints a, Ints b) {
+        return sum + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);  // the halves of every word
+    }
 };
 
 }  // namespace

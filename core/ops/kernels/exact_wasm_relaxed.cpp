@@ -11,29 +11,24 @@ namespace folio {
 namespace exact_wasm_relaxed {
 namespace {
 
-inline v128_t as_bits(Ints v) { return reinterpret_cast<v128_t>(v); }
-inline Ints as_ints(v128_t v) { return reinterpret_cast<Ints>(v); }
-
 struct DotU7S8 {
     static constexpr int group = 4, a_size = 1, b_size = 1, rows = 6, vectors = 2;
-    static Ints load(const char* b) { return as_ints(wasm_v128_load(b)); }
     static Ints add(Ints sum, Ints a, Ints b) {
-        return as_ints(wasm_i32x4_relaxed_dot_i8x16_i7x16_add(as_bits(b), as_bits(a), as_bits(sum)));
+        return (Ints)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)b, (v128_t)a, (v128_t)sum);
     }
 };
 
 struct DotU7S8InPairs : DotU7S8 {
     static constexpr int rows = 4;
     static Ints add(Ints sum, Ints a, Ints b) {
-        const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(as_bits(b), as_bits(a));
-        return sum + as_ints(wasm_i32x4_dot_i16x8(pairs, wasm_i16x8_const_splat(1)));
+        const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16((v128_t)b, (v128_t)a);
+        return sum + (Ints)wasm_i32x4_dot_i16x8(pairs, wasm_i16x8_const_splat(1));
     }
 };
 
 struct DotI16 {
     static constexpr int group = 2, a_size = 2, b_size = 2, rows = 4, vectors = 2;
-    static Ints load(const char* b) { return as_ints(wasm_v128_load(b)); }
-    static Ints add(Ints sum, Ints a, Ints b) { return sum + as_ints(wasm_i32x4_dot_i16x8(as_bits(a), as_bits(b))); }
+    static Ints add(Ints sum, Ints a, Ints b) { return sum + (Ints)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b); }
 };
 
 }  // namespace

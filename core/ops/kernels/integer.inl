@@ -2,7 +2,6 @@
 //   FOLIO_DOT_U7S8 and FOLIO_DOT_I16: types with
 //     group, a_size, b_size         as IntegerProduct has them
 //     rows, vectors                 the register tile
-//     Ints load(const char* b)      the groups of `lanes` columns
 //     Ints add(Ints sum, Ints a, Ints b)   sum + a * b over each lane's group; a: one group in every lane
 // Compiled without contraction: these loops give the same bits on every set.
 
@@ -95,7 +94,7 @@ void integer_tile(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::
     const char *left = static_cast<const char*>(a), *right = static_cast<const char*>(b);
     for (int k = 0; k < depth; k += Dot::group, left += a_step, right += vectors * b_vector) {
         Ints columns[vectors];
-        FOLIO_UNROLL for (int v = 0; v < vectors; ++v) columns[v] = Dot::load(right + v * b_vector);
+        FOLIO_UNROLL for (int v = 0; v < vectors; ++v) columns[v] = load(reinterpret_cast<const std::int32_t*>(right + v * b_vector));
         FOLIO_UNROLL for (int i = 0; i < row_count; ++i) {
             std::int32_t group;
             std::memcpy(&group, left + i * a_stride, sizeof group);
