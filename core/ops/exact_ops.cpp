@@ -68,7 +68,7 @@ void multiply(const Packing& packing, const void* a, int rows, const void* packe
         std::size_t fetched = 0;
         for (int row = 0; row < rows; row += product.rows) {
             // Each tile fetches its share of the next panel, so that weights arrive while others multiply.
-            for (const std::size_t end = next_bytes * (row + product.rows) / rows; fetched < end; fetched += 64)
+            for (const std::size_t end = next_bytes * std::min(rows, row + product.rows) / rows; fetched < end; fetched += 64)
                 __builtin_prefetch(b + packing.panel_bytes() + fetched, 0, 2);
             product.tile(sums, product.cols, static_cast<const char*>(a) + row * packing.a_stride(),
                          static_cast<std::ptrdiff_t>(packing.a_stride()), b, packing.padded_depth());
