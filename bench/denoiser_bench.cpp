@@ -29,7 +29,7 @@ void add_model(const Size& size, const Way& way, int width) {
     };
     add("forward" + suffix, [=](benchmark::State& state) {
         OpenMpParallel parallel(width);
-        const auto ops = make_ops(parallel, *way.kernels, way.precision);
+        const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
         Denoiser denoiser = random_denoiser(*ops);
         std::vector<int> ids(length);
         for (int i = 0; i < length; ++i) ids[i] = 7 * i % config.vocab_size;
@@ -38,7 +38,7 @@ void add_model(const Size& size, const Way& way, int width) {
     });
     add("sampling" + suffix, [=](benchmark::State& state) {
         OpenMpParallel parallel(width);
-        const auto ops = make_ops(parallel, *way.kernels, way.precision);
+        const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
         Denoiser denoiser = random_denoiser(*ops);
         const MaskedModel masked = masked_model(denoiser, {ProcessKind::masked, config.vocab_size - 1});
         SamplingRequest request;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "core/base/text.h"
 #include "core/model/trial.h"
 #include "native/failure.h"
 
@@ -16,16 +17,17 @@ const KernelSet* forced_kernels() {
     const char* name = std::getenv("FOLIO_KERNELS");
     if (!name || !*name) return nullptr;
     const auto kernels = kernels_named(name);
-    if (!kernels) wrong_usage(kernels.error().sentence);
+    if (!kernels) wrong_usage(fmt::format("FOLIO_KERNELS={}: {}", quote(name), kernels.error().sentence));
     return *kernels;
 }
 
-const KernelSet* chosen_kernels(Precision precision) {
-    const KernelSet* forced = forced_kernels();
-    if (!forced) return &best_kernels(precision);
-    if (!trustworthy(*forced, precision))
+std::vector<const KernelSet*> chosen_kernels(Precision precision) {
+    if (const KernelSet* forced = forced_kernels()) {
+        if (trustworthy(*forced, precision)) return {forced};
         stop(fmt::format("the kernels {} compute wrongly on this machine; unset FOLIO_KERNELS", forced->name));
-    return forced;
+    }
+    const auto best = best_kernels(precision);
+    return {best.begin(), best.end()};
 }
 
 Precision chosen_precision(const DeviceOptions& options, Precision preferred) {
@@ -75,8 +77,7 @@ bool Device::has_bf16() {
     return (forced ? forced : available_kernels().front())->bf16 != nullptr;
 }
 
-Device::Device(const DeviceOptions& options, Precision preferred)
-    : precision_(chosen_precision(options, preferred)), kernels_(chosen_kernels(precision_)) {
+Device::Device(const DeviceOptions& options, Precision preferred) : precision_(chosen_precision(options, preferred)) {
     if (options.device == "cuda") {
         wrong_usage("this build has no CUDA; leave --device out to compute on the CPU");
     }
@@ -84,16 +85,16 @@ Device::Device(const DeviceOptions& options, Precision preferred)
 }
 
 Device::Device(const DeviceOptions& options) : Device(options, has_bf16() ? Precision::bf16 : Precision::f32) {
-    ops_ = std::make_unique<CpuTrainingOps>(*parallel_, *kernels_, precision_);
+    ops_ = std::make_unique<CpuTrainingOps>(*parallel_, *chosen_kernels(precision_).front(), precision_);
 }
 
 Device::Device(const DeviceOptions& options, const ModelFile& model)
     : Device(options, model.exact() ? Precision::int8 : Precision::f32) {
-    ops_ = make_ops(*parallel_, *kernels_, precision_);
+    ops_ = make_ops(*parallel_, chosen_kernels(precision_), precision_);
 }
 
 std::string Device::describe() const {
-    return fmt::format("{} thread{}, {} kernels, {} products", threads(), threads() == 1 ? "" : "s", kernels_->name, name_of(precision_));
+    return fmt::format("{} thread{}, {} kernels, {} products", threads(), threads() == 1 ? "" : "s", kernels().name, name_of(precision_));
 }
 
 std::string processor_name() {

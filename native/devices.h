@@ -41,7 +41,7 @@ public:
     CpuOps& ops() { return *ops_; }
     /// Only of a device to train.
     CpuTrainingOps& training_ops() { return static_cast<CpuTrainingOps&>(*ops_); }
-    const KernelSet& kernels() const { return *kernels_; }
+    const KernelSet& kernels() const { return ops_->kernels(); }
     Precision precision() const { return precision_; }
     int threads() const { return parallel_->width(); }
     /// "2 threads, amx kernels, bf16 products".
@@ -53,7 +53,6 @@ private:
     Device(const DeviceOptions& options, Precision preferred);
 
     Precision precision_;
-    const KernelSet* kernels_;
     std::unique_ptr<OpenMpParallel> parallel_;
     std::unique_ptr<CpuOps> ops_;
 };

@@ -9,7 +9,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <new>
+#include <string>
 #include <system_error>
+#include <vector>
 
 #include "core/base/text.h"
 #include "native/commands/commands.h"
@@ -54,6 +56,20 @@ std::string usage_sentence(const CLI::App& program, const CLI::ParseError& error
     return fmt::format("the options cannot be understood{}", advice);
 }
 
+/// The arguments as the parser wants them, the last one first. `--name=` comes apart, for it would take the next one as its value.
+std::vector<std::string> arguments(int argc, char** argv) {
+    std::vector<std::string> all;
+    for (int i = 1; i < argc; ++i) {
+        std::string argument = argv[i];
+        const bool empty_value = argument.starts_with("--") && argument.find('=') == argument.size() - 1;
+        if (empty_value) argument.pop_back();
+        all.push_back(std::move(argument));
+        if (empty_value) all.emplace_back();
+    }
+    std::reverse(all.begin(), all.end());
+    return all;
+}
+
 int run(int argc, char** argv) {
     CLI::App program("Folio: small text diffusion models, trained and sampled", "folio");
     program.require_subcommand(1);
@@ -66,7 +82,7 @@ int run(int argc, char** argv) {
     folio::add_info(program);
     folio::add_bench(program);
     try {
-        program.parse(argc, argv);
+        program.parse(arguments(argc, argv));
     } catch (const CLI::CallForHelp&) {
         const auto chosen = program.get_subcommands();
         fmt::print("{}", chosen.empty() ? program.help() : chosen.front()->help(program.get_name()));

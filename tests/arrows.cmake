@@ -24,7 +24,7 @@ may(core/sampling core/base/ core/ops/ core/model/ core/process/ core/sampling/)
 may(core/weights core/base/ core/model/ core/process/ core/weights/)
 may(native/cuda core/base/ core/ops/ native/cuda/)
 may(native core/ native/)
-may(web/wasm core/base/ core/model/ core/ops/exact_ops.h core/ops/microkernels.h core/sampling/ core/weights/ web/wasm/)
+may(web/wasm core/base/ core/model/ core/ops/microkernels.h core/sampling/ core/weights/ web/wasm/)
 may(tests core/ native/ web/wasm/ tests/)
 may(bench core/ native/ web/wasm/ bench/)
 

@@ -174,7 +174,9 @@ TEST_CASE("a set of kernels is forced by name") {
     for (const json& result : report.at("results")) {
         if (result.contains("kernels")) CHECK(result.at("kernels") == "portable");
     }
-    expect_failure(folio::test::folio(arguments, {"FOLIO_KERNELS=abacus"}), 2);
+    const Outcome unknown = folio::test::folio(arguments, {"FOLIO_KERNELS=abacus"});
+    expect_failure(unknown, 2);
+    CHECK(unknown.err.find("FOLIO_KERNELS=\"abacus\"") != std::string::npos);
 }
 
 TEST_CASE("help goes to stdout with exit code 0") {
@@ -260,6 +262,7 @@ TEST_CASE("words on the command line are taken as they stand") {
             continue;
         }
         const Outcome outcome = folio::test::folio(sample({"--prompt", text}));
+        CHECK(folio::test::folio(sample({"--prompt=" + text, "--seed", "1"})).out == outcome.out);
         CAPTURE(text, outcome.err);
         CHECK(outcome.code == 0);
         CHECK(outcome.out.starts_with(text));
@@ -370,14 +373,14 @@ TEST_CASE("an I8 file gives one text under every set of kernels and on any numbe
     const TemporaryFolder folder;
     const auto at = [&](const char* name) { return (folder / name).string(); };
     const std::vector<std::string> request{"sample", "--weights", exact_model, "--prompt", "ROMEO:", "--length", "90", "--steps", "20", "--count", "2"};
-    const Outcome first = folio::test::folio(request, {{"FOLIO_KERNELS", "portable"}});
+    const Outcome first = folio::test::folio(request, {"FOLIO_KERNELS=portable"});
     REQUIRE(first.code == 0);
     for (const folio::KernelSet* set : folio::available_kernels()) {
         for (const char* threads : {"1", "2"}) {
             auto more = request;
             more.push_back("--threads");
             more.push_back(threads);
-            const Outcome outcome = folio::test::folio(more, {{"FOLIO_KERNELS", std::string(set->name)}});
+            const Outcome outcome = folio::test::folio(more, {"FOLIO_KERNELS=" + std::string(set->name)});
             CHECK(outcome.out == first.out);
         }
     }

@@ -34,7 +34,7 @@ void with_every_set(F f) {
         for (const int width : {1, 2, 3}) {
             INFO("kernel set " << set->name << ", threads " << width);
             test::Threads threads(width);
-            ExactOps ops(threads, *set);
+            ExactOps ops(threads, {&set, 1});
             f(ops);
         }
     }
@@ -106,7 +106,8 @@ TEST_CASE("exact: attention") {
     };
     const Case cases[] = {{1, 1, 64, 1024, false},  {17, 2, 64, 1024, false}, {64, 1, 32, 1024, false}, {37, 3, 32, 256, true},
                           {65, 1, 128, 1024, false}, {12, 2, 6, 64, true},    {130, 2, 64, 1024, false}, {33, 2, 64, 1028, false},
-                          {19, 1, 128, 4096, true},  {256, 1, 64, 1024, false}, {1024, 1, 64, 1024, false}};
+                          {19, 1, 128, 4096, true},  {256, 1, 64, 1024, false}, {1024, 1, 64, 1024, false},
+                          {1101, 1, 32, 2048, false}};
     for (const Case& c : cases) {
         for (const int sequences : {1, 2}) {
             CAPTURE(c.length, c.n_head, c.head_dim, c.max_length, c.causal, sequences);
@@ -201,6 +202,34 @@ TEST_CASE("exact: what is not finite is found in every place that reads it") {
     }
 }
 
+TEST_CASE("exact: numbers whose squares leave f32 are found and do not become zeros") {
+    const int R = 3, d = 48;
+    std::vector<float> x(area(R, 3 * d), 1.f);
+    x[area(1, 3 * d) + 5] = 3e19f;
+    const std::vector<float> rope(area(R, d), 0.7f);
+    Random random(45);
+    const Layer layer(random, 8, 3 * d);
+    std::vector<float> expected(3 * d);
+    plain::exact::norm(expected.data(), x.data() + area(1, 3 * d), 3 * d, 1e-7f);
+    CHECK(std::isnan(expected[0]));
+    with_every_set([&](ExactOps& ops) {
+        std::vector<float> in = x, normed(x.size()), out(area(R, 8)), attended(area(R, d));
+        const Weight weight = layer.packed(ops);
+        ops.norm({normed.data(), R, 3 * d}, {in.data(), R, 3 * d}, 1e-7f);
+        REQUIRE(ops.finish());
+        CHECK(std::isnan(normed[area(1, 3 * d)]));
+        CHECK(normed[area(2, 3 * d)] == 1.f);
+        ops.linear({out.data(), R, 8}, {normed.data(), R, 3 * d}, weight, {});
+        CHECK_FALSE(ops.finish());
+        const Heads heads{R, 1, d, false, 64};
+        ops.rope_norm({in.data(), R, 3 * d}, rope.data(), nullptr, heads, 1e-7f);
+        REQUIRE(ops.finish());
+        CHECK(std::isnan(in[area(1, 3 * d)]));
+        ops.attention({attended.data(), R, d}, {in.data(), R, 3 * d}, nullptr, heads);
+        CHECK_FALSE(ops.finish());
+    });
+}
+
 /// FNV-1a, 64 bits.
 struct Hash {
     std::uint64_t value = 0xcbf29ce484222325u;
@@ -228,7 +257,8 @@ ModelFile golden_model(const nlohmann::json& variant) {
 /// The text of a request, and the hash of the logits of all its passes.
 std::pair<std::string, std::string> sample(const ModelFile& model, const KernelSet& set, int width, const nlohmann::json& request) {
     test::Threads threads(width);
-    ExactOps ops(threads, set);
+    const KernelSet* sets[] = {&set};
+    ExactOps ops(threads, sets);
     Denoiser denoiser = Denoiser::create(ops, model.config, model.values(), false).value();
     MaskedModel masked = masked_model(denoiser, model.process);
     Hash hash;
@@ -287,6 +317,63 @@ TEST_CASE("exact: a set is trusted where it gives the plain set's bits, and not 
     };
     broken.integer = &integer;
     if (available_kernels().size() > 1) CHECK_FALSE(trustworthy(broken, Precision::int8));
+}
+
+TEST_CASE("exact: the fastest of several sets is found by timing, and gives the same bits all the way") {
+    const KernelSet sets[4] = {};
+    const double times[4] = {1.5, 1, 1.1, 9};
+    std::vector<const KernelSet*> all;
+    for (const KernelSet& set : sets) all.push_back(&set);
+    FastestSet fastest(all);
+    int passes[4] = {};
+    while (!fastest.settled()) {
+        const auto at = &fastest.next() - sets;
+        fastest.took(times[at] * (++passes[at] == 1 ? 3 : 1));  // the first time is cold
+        REQUIRE(passes[at] <= 5);
+    }
+    CHECK(&fastest.next() == &sets[1]);
+    CHECK(std::vector<int>(passes, passes + 4) == std::vector<int>{2, 5, 5, 2});
+    CHECK(FastestSet({all.data(), 1}).settled());
+
+    // What a sample meets: several sets within one run, against the plainest one alone.
+    const nlohmann::json golden = test::golden_json("exact.json");
+    const nlohmann::json& variant = golden.at("variants")[0];
+    const ModelFile model = golden_model(variant);
+    test::Threads threads(2);
+    ExactOps ops(threads, best_kernels(Precision::int8));
+    Denoiser denoiser = Denoiser::create(ops, model.config, model.values(), false).value();
+    const KernelSet* plainest = available_kernels().back();
+    ExactOps plain_ops(threads, {&plainest, 1});
+    Denoiser plain = Denoiser::create(plain_ops, model.config, model.values(), false).value();
+    std::vector<int> ids(40);
+    std::vector<float> logits(area(40, model.config.vocab_size)), expected(logits.size());
+    Random random(46);
+    for (int pass = 0; pass < 24; ++pass) {
+        for (int& id : ids) id = random.below(model.config.vocab_size);
+        REQUIRE(denoiser.predict(ids, {}, 1, 40, logits));
+        REQUIRE(plain.predict(ids, {}, 1, 40, expected));
+        REQUIRE(same_bits(logits, expected));
+    }
+}
+
+TEST_CASE("exact: logits agree within what their arithmetic allows, and a NaN never does") {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<float> expected{1.f, -4.f, 0.f}, near{1.001f, -4.f, 0.f}, rough{1.3f, -4.f, 0.f}, wild{2.f, -4.f, 0.f};
+    CHECK(compare_logits(expected, expected, Precision::int8).good);
+    CHECK_FALSE(compare_logits(near, expected, Precision::int8).good);
+    CHECK(compare_logits(near, expected, Precision::f32).good);
+    CHECK_FALSE(compare_logits(rough, expected, Precision::f32).good);
+    CHECK(compare_logits(rough, expected, Precision::bf16).good);
+    CHECK_FALSE(compare_logits(wild, expected, Precision::bf16).good);
+    CHECK_FALSE(compare_logits({}, {}, Precision::f32).good);
+    for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
+        for (std::size_t place = 0; place < 3; ++place) {
+            std::vector<float> spoilt = expected;
+            spoilt[place] = nan;
+            CHECK_FALSE(compare_logits(spoilt, expected, precision).good);
+            CHECK(std::isnan(compare_logits(spoilt, expected, precision).largest_difference));
+        }
+    }
 }
 
 }  // namespace

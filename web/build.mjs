@@ -84,7 +84,7 @@ async function makeRecord({ file, version }) {
     }
     const { unpack, statesOf, isSame, rootSlack } = await load("record");
     const packed = { ...(products === "int8" ? { weights: version } : {}), ...pack(frames, request, defaults, vocab, rootSlack) };
-        const lane = unpack(packed);
+    const lane = unpack(packed);
     const told = statesOf(lane).every((state, step) => Buffer.from(state).equals(states[step]));
     if (!told || !frames.every((frame, step) => isSame(frame, lane.frames[step], true)))
       throw new Error("The record does not unpack to what was recorded.");

@@ -1,5 +1,6 @@
 #include "core/model/trial.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -7,24 +8,9 @@
 #include "core/ops/exact_ops.h"
 
 namespace folio {
-namespace {
-
-bool agree(const std::vector<float>& a, const std::vector<float>& b, Precision precision) {
-    if (precision == Precision::int8) return std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-    double worst = 0, largest = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        const double difference = std::abs(static_cast<double>(a[i]) - b[i]);
-        if (!(difference <= worst)) worst = difference;  // a NaN stays
-        largest = std::max(largest, std::abs(static_cast<double>(b[i])));
-    }
-    return worst <= (precision == Precision::bf16 ? 0.1 : 1e-4) * largest;
-}
-
-}  // namespace
-
-std::unique_ptr<CpuOps> make_ops(Parallel& parallel, const KernelSet& kernels, Precision precision) {
-    if (precision == Precision::int8) return std::make_unique<ExactOps>(parallel, kernels);
-    return std::make_unique<CpuOps>(parallel, kernels, precision);
+std::unique_ptr<CpuOps> make_ops(Parallel& parallel, std::span<const KernelSet* const> sets, Precision precision) {
+    if (precision == Precision::int8) return std::make_unique<ExactOps>(parallel, sets);
+    return std::make_unique<CpuOps>(parallel, *sets.front(), precision);
 }
 
 Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model, int length) {
@@ -45,7 +31,8 @@ Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precis
     const std::vector<float> scales(channel_count(config), 0.1f / 127);
 
     Trial trial;
-    trial.ops_ = make_ops(parallel, kernels, precision);
+    const KernelSet* sets[] = {&kernels};
+    trial.ops_ = make_ops(parallel, sets, precision);
     auto denoiser = Denoiser::create(
         *trial.ops_, config, exact ? Parameters(values.data(), whole.data(), scales.data()) : Parameters(values.data()), false);
     if (!denoiser) return tl::unexpected(denoiser.error());
@@ -57,6 +44,20 @@ Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precis
 
 Result<void> Trial::pass() { return denoiser_->predict(ids_, {}, 1, static_cast<int>(ids_.size()), logits_); }
 
+Agreement compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision) {
+    if (actual.size() != expected.size() || actual.empty()) return {};
+    Agreement agreement;
+    double largest = 0;
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+        const double difference = std::abs(static_cast<double>(actual[i]) - expected[i]);
+        if (difference > agreement.largest_difference || std::isnan(difference)) agreement.largest_difference = difference;  // a NaN stays
+        largest = std::max(largest, std::abs(static_cast<double>(expected[i])));
+    }
+    agreement.good = precision == Precision::int8 ? std::memcmp(actual.data(), expected.data(), actual.size_bytes()) == 0
+                                                  : agreement.largest_difference <= (precision == Precision::bf16 ? 0.1 : 1e-3) * largest;
+    return agreement;
+}
+
 bool trustworthy(const KernelSet& kernels, Precision precision) {
     const KernelSet& plainest = *available_kernels().back();
     if (&kernels == &plainest) return true;
@@ -67,16 +68,20 @@ bool trustworthy(const KernelSet& kernels, Precision precision) {
         return done ? trial->logits() : std::vector<float>();
     };
     const std::vector<float> expected = logits(plainest, precision == Precision::bf16 ? Precision::f32 : precision);
-    const std::vector<float> actual = logits(kernels, precision);
-    return actual.size() == expected.size() && !actual.empty() && agree(actual, expected, precision);
+    return compare_logits(logits(kernels, precision), expected, precision).good;
 }
 
-const KernelSet& best_kernels(Precision precision) {
+std::span<const KernelSet* const> best_kernels(Precision precision) {
+    static std::vector<const KernelSet*> found[3];
+    std::vector<const KernelSet*>& sets = found[static_cast<int>(precision)];
+    if (!sets.empty()) return sets;
     for (const KernelSet* set : available_kernels()) {
         if (precision == Precision::bf16 && !set->bf16) continue;
-        if (trustworthy(*set, precision)) return *set;
+        const bool joins = sets.empty() || (precision == Precision::int8 && same_packing(*set, *sets.front()));
+        if (joins && trustworthy(*set, precision)) sets.push_back(set);
     }
-    return *available_kernels().back();
+    if (sets.empty()) sets.push_back(available_kernels().back());
+    return sets;
 }
 
 }  // namespace folio

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/model/denoiser.h"
@@ -8,8 +9,9 @@
 
 namespace folio {
 
-/// The operations of a set in one arithmetic: ExactOps for int8. Both references must outlive them.
-std::unique_ptr<CpuOps> make_ops(Parallel& parallel, const KernelSet& kernels, Precision precision);
+/// The operations of the first of these sets in one arithmetic; for int8 ExactOps on all of them. What is referred to must
+/// outlive them.
+std::unique_ptr<CpuOps> make_ops(Parallel& parallel, std::span<const KernelSet* const> sets, Precision precision);
 
 /// One layer with weights by chance, to see whether a set of kernels is right here, and how fast.
 class Trial {
@@ -27,11 +29,19 @@ private:
     std::vector<float> logits_;
 };
 
-/// Whether a set computes what the plainest one does: the same bits in int8, else within what rounding allows. Some engines
-/// and machines get an instruction wrong.
+/// How far apart the logits of one input are, and whether two right sets could be: not at all in int8, else within what rounding
+/// allows. A NaN is a difference like any other.
+struct Agreement {
+    double largest_difference = 0;
+    bool good = false;
+};
+Agreement compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision);
+
+/// Whether a set computes what the plainest one does. Some engines and machines get an instruction wrong.
 bool trustworthy(const KernelSet& kernels, Precision precision);
 
-/// The best set that can do this arithmetic and is trustworthy.
-const KernelSet& best_kernels(Precision precision);
+/// The best set that can do this arithmetic and is trustworthy; for int8 then all such sets of the same packing, for ExactOps to
+/// choose from. Found once.
+std::span<const KernelSet* const> best_kernels(Precision precision);
 
 }  // namespace folio

@@ -8,6 +8,7 @@ namespace folio {
 
 CpuOps::CpuOps(Parallel& parallel, const KernelSet& kernels, Precision precision)
     : parallel_(parallel),
+      set_(&kernels),
       kernels_(precision == Precision::int8 ? *kernels.uncontracted : *kernels.f32),
       product_(precision == Precision::bf16 ? *kernels.bf16 : kernels_.product),
       workers_(static_cast<std::size_t>(parallel.width())) {}
@@ -113,23 +114,27 @@ void CpuOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue&
             });
 }
 
+void CpuOps::norm_rows(Matrix out, Matrix in, float eps, int first, int last) {
+    for (int r = first; r < last; ++r) kernels_.norm(out.row(r), in.row(r), in.cols, eps);
+}
+
 void CpuOps::norm(Matrix out, Matrix in, float eps) {
-    over_rows(out.rows, [&](int first, int last, int) {
-        for (int r = first; r < last; ++r) kernels_.norm(out.row(r), in.row(r), in.cols, eps);
-    });
+    over_rows(out.rows, [&](int first, int last, int) { norm_rows(out, in, eps, first, last); });
+}
+
+void CpuOps::rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps, int first, int last) {
+    const int both = 2 * heads.n_head;
+    for (int r = first; r < last; ++r) {
+        const float* turn = rope + static_cast<std::ptrdiff_t>(r % heads.length) * heads.head_dim;
+        for (int h = 0; h < both; ++h) {
+            const float inverse = kernels_.rope_norm(qkv.row(r) + h * heads.head_dim, turn, heads.head_dim, eps);
+            if (inverse_rms) inverse_rms[static_cast<std::ptrdiff_t>(r) * both + h] = inverse;
+        }
+    }
 }
 
 void CpuOps::rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) {
-    const int both = 2 * heads.n_head;
-    over_rows(qkv.rows, [&](int first, int last, int) {
-        for (int r = first; r < last; ++r) {
-            const float* turn = rope + static_cast<std::ptrdiff_t>(r % heads.length) * heads.head_dim;
-            for (int h = 0; h < both; ++h) {
-                const float inverse = kernels_.rope_norm(qkv.row(r) + h * heads.head_dim, turn, heads.head_dim, eps);
-                if (inverse_rms) inverse_rms[static_cast<std::ptrdiff_t>(r) * both + h] = inverse;
-            }
-        }
-    });
+    over_rows(qkv.rows, [&](int first, int last, int) { rope_norm_rows(qkv, rope, inverse_rms, heads, eps, first, last); });
 }
 
 }  // namespace folio

@@ -21,6 +21,9 @@ public:
     CpuOps(const CpuOps&) = delete;
     CpuOps& operator=(const CpuOps&) = delete;
 
+    /// The set in use.
+    const KernelSet& kernels() const { return *set_; }
+
     Result<Storage> allocate(std::size_t bytes) override;
     void release(void* data) override;
     void upload(void* device, const void* host, std::size_t bytes) override;
@@ -52,8 +55,12 @@ protected:
     /// Calls f(first, last, worker) over ranges of rows.
     template <class F>
     void over_rows(int rows, F&& f);
+    /// Rows [first, last) of the verbs that work on each row by itself.
+    void norm_rows(Matrix out, Matrix in, float eps, int first, int last);
+    void rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps, int first, int last);
 
     Parallel& parallel_;
+    const KernelSet* set_;
     const Microkernels& kernels_;
     const Product& product_;
     std::vector<Scratch> workers_;

@@ -3,42 +3,44 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <numeric>
+#include <type_traits>
 
 namespace folio {
 namespace {
 
-/// Elements of B [cols, depth] as an integer product takes them: panels of [depth / group][cols][group], then, for weights,
-/// each column's scale and sum, padded like the panels.
+/// Elements of B [cols, depth] as an integer product takes them: panels of [depth / group][cols][group].
 struct Packing {
     const IntegerProduct& product;
     int cols, depth;
 
     int panels() const { return gemm::divide_up(cols, product.cols); }
+    int padded_cols() const { return panels() * product.cols; }
     int padded_depth() const { return gemm::round_up(depth, product.depth_step); }
     std::size_t panel_bytes() const { return gemm::align(static_cast<std::size_t>(product.cols) * padded_depth() * product.b_size); }
     std::size_t bytes() const { return panels() * panel_bytes(); }
     std::size_t a_stride() const { return static_cast<std::size_t>(padded_depth()) * product.a_size; }
 
-    /// Lays column `col` out, as numbers of type T; `source` null: zeros.
+    /// Lays column `col` out, as numbers of type T.
     template <class T, class S>
     void put(void* packed, int col, const S* source) const {
-        assert(sizeof(T) == static_cast<std::size_t>(product.b_size));
-        T* to = reinterpret_cast<T*>(static_cast<char*>(packed) + col / product.cols * panel_bytes()) + col % product.cols * product.group;
+        T* to = column<T>(packed, col);
         const int jump = product.cols * product.group;
         int k = 0;
-        if (product.group == 2 && source)
-            for (; k + 2 <= depth; k += 2, to += jump) to[0] = source[k], to[1] = source[k + 1];
-        if (product.group == 4 && source)
-            for (; k + 4 <= depth; k += 4, to += jump)
-                for (int i = 0; i < 4; ++i) to[i] = source[k + i];
+        const auto whole_groups = [&](auto group) {
+            for (; k + group <= depth; k += group, to += jump)
+                for (int i = 0; i < group; ++i) to[i] = source[k + i];
+        };
+        if (product.group == 2) whole_groups(std::integral_constant<int, 2>());
+        else whole_groups(std::integral_constant<int, 4>());
         for (; k < padded_depth(); k += product.group, to += jump)
-            for (int i = 0; i < product.group; ++i) to[i] = source && k + i < depth ? static_cast<T>(source[k + i]) : T{0};
+            for (int i = 0; i < product.group; ++i) to[i] = k + i < depth ? static_cast<T>(source[k + i]) : T{0};
     }
     /// Lays elements k and k + 1 of all columns out, in groups of two; `second` null: zeros.
     void put_pair(void* packed, int k, const std::int16_t* first, const std::int16_t* second) const {
         for (int panel = 0; panel < panels(); ++panel) {
-            auto* to = reinterpret_cast<std::int16_t*>(static_cast<char*>(packed) + panel * panel_bytes()) + k * product.cols;
             const int col = panel * product.cols, here = std::min(product.cols, cols - col);
+            std::int16_t* to = column<std::int16_t>(packed, col) + k * product.cols;
             for (int i = 0; i < here; ++i) {
                 to[2 * i] = first[col + i];
                 to[2 * i + 1] = second ? second[col + i] : std::int16_t{0};
@@ -48,7 +50,55 @@ struct Packing {
     /// Zeros from the last column to the end of its panel.
     template <class T>
     void pad(void* packed) const {
-        for (int col = cols; col < panels() * product.cols; ++col) put<T>(packed, col, static_cast<const T*>(nullptr));
+        for (int col = cols; col < padded_cols(); ++col) {
+            T* to = column<T>(packed, col);
+            for (int k = 0; k < padded_depth(); k += product.group, to += product.cols * product.group) std::fill_n(to, product.group, T{0});
+        }
+    }
+
+private:
+    template <class T>
+    T* column(void* packed, int col) const {
+        assert(sizeof(T) == static_cast<std::size_t>(product.b_size));
+        return reinterpret_cast<T*>(static_cast<char*>(packed) + col / product.cols * panel_bytes()) + col % product.cols * product.group;
+    }
+};
+
+/// A weight as pack() leaves it in memory: its panels, then each column's scale and sum, padded like the panels.
+struct PackedWeight {
+    Packing packing;
+    char* panels;
+    float* scales;
+    std::int32_t* sums;
+
+    PackedWeight(const Packing& packing, void* data) : packing(packing) {
+        gemm::Pieces pieces{static_cast<char*>(data)};
+        panels = pieces.take<char>(packing.bytes());
+        scales = pieces.take<float>(sizeof(float) * packing.padded_cols());
+        sums = pieces.take<std::int32_t>(sizeof(std::int32_t) * packing.padded_cols());
+    }
+    static std::size_t bytes(const Packing& packing) {
+        return packing.bytes() + 2 * gemm::align(sizeof(float) * packing.padded_cols());
+    }
+};
+
+std::size_t tile_bytes(const IntegerProduct& product) { return sizeof(std::int32_t) * product.rows * product.cols; }
+
+/// What a worker needs for a block of A, of whole tiles: its rows as u7, their scales and zeros, and the sums of a tile.
+struct QuantisedRows {
+    char* rows;
+    float* scale;
+    std::int32_t *zero, *tile;
+
+    QuantisedRows(const Packing& packing, int count, void* data) {
+        gemm::Pieces pieces{static_cast<char*>(data)};
+        rows = pieces.take<char>(count * packing.a_stride());
+        scale = pieces.take<float>(sizeof(float) * count);
+        zero = pieces.take<std::int32_t>(sizeof(std::int32_t) * count);
+        tile = pieces.take<std::int32_t>(tile_bytes(packing.product));
+    }
+    static std::size_t bytes(const Packing& packing, int count) {
+        return gemm::align(count * packing.a_stride()) + 2 * gemm::align(sizeof(float) * count) + tile_bytes(packing.product);
     }
 };
 
@@ -77,8 +127,6 @@ void multiply(const Packing& packing, const void* a, int rows, const void* packe
     }
 }
 
-std::size_t tile_bytes(const IntegerProduct& product) { return sizeof(std::int32_t) * product.rows * product.cols; }
-
 /// Zeros from the end of what is used: of a row, or of the rows of a tile.
 void clear_tail(void* begin, std::size_t used, std::size_t all) { std::memset(static_cast<char*>(begin) + used, 0, all - used); }
 
@@ -89,16 +137,18 @@ bool same_packing(const KernelSet& a, const KernelSet& b) {
     return x.cols == y.cols && x.group == y.group && x.depth_step == y.depth_step && x.b_size == y.b_size;
 }
 
-ExactOps::ExactOps(Parallel& parallel, const KernelSet& kernels)
-    : CpuOps(parallel, kernels, Precision::int8), integers_(kernels.integer) {}
-
-void ExactOps::use(const KernelSet& kernels) {
-    catch_up();
-    integers_ = kernels.integer;
-}
+ExactOps::ExactOps(Parallel& parallel, std::span<const KernelSet* const> sets)
+    : CpuOps(parallel, *sets.front(), Precision::int8), integers_(sets.front()->integer), fastest_(sets) {}
 
 Result<void> ExactOps::finish() {
     catch_up();
+    if (pass_rows_ > 0) {
+        const std::chrono::duration<double> time = std::chrono::steady_clock::now() - pass_begin_;
+        fastest_.took(time.count() / pass_rows_);
+        set_ = &fastest_.next();
+        integers_ = set_->integer;
+        pass_rows_ = 0;
+    }
     if (overflow_.exchange(false)) return fail("The model's numbers grow beyond all bounds, so its weights are no good; fetch or train it again.");
     return CpuOps::finish();
 }
@@ -107,8 +157,7 @@ Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out,
     assert(values.s8 && values.scale && !training && in <= most_inputs);
     (void)training;
     const Packing packing{integers_->u7s8, out, in};
-    const std::size_t columns = static_cast<std::size_t>(packing.panels()) * packing.product.cols;
-    const std::size_t bytes = packing.bytes() + columns * (sizeof(float) + sizeof(std::int32_t));
+    const std::size_t bytes = PackedWeight::bytes(packing);
     if (weight.forward.bytes() != bytes) {
         auto fresh = allocate(bytes);
         if (!fresh) return tl::unexpected(fresh.error());
@@ -116,23 +165,23 @@ Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out,
     }
     weight.out = out;
     weight.in = in;
-    char* packed = weight.forward.as<char>();
-    auto* scales = reinterpret_cast<float*>(packed + packing.bytes());
-    auto* sums = reinterpret_cast<std::int32_t*>(scales + columns);
-    std::memset(scales, 0, columns * (sizeof(float) + sizeof(std::int32_t)));
-    over_rows(out, [&](int first, int last, int) {
-        for (int col = first; col < last; ++col) {
-            const std::int8_t* row = values.s8 + static_cast<std::ptrdiff_t>(col) * in;
-            if (packing.product.b_size == 1) packing.put<std::int8_t>(packed, col, row);
-            else packing.put<std::int16_t>(packed, col, row);
-            std::int32_t sum = 0;
-            for (int k = 0; k < in; ++k) sum += row[k];
-            scales[col] = values.scale[col];
-            sums[col] = sum;
-        }
-    });
-    if (packing.product.b_size == 1) packing.pad<std::int8_t>(packed);
-    else packing.pad<std::int16_t>(packed);
+    const PackedWeight packed(packing, weight.forward.as<void>());
+    std::fill_n(packed.scales, packing.padded_cols(), 0.f);
+    std::fill_n(packed.sums, packing.padded_cols(), 0);
+    const auto lay_out = [&](auto element) {
+        using Element = decltype(element);
+        over_rows(out, [&](int first, int last, int) {
+            for (int col = first; col < last; ++col) {
+                const std::int8_t* row = values.s8 + static_cast<std::ptrdiff_t>(col) * in;
+                packing.put<Element>(packed.panels, col, row);
+                packed.scales[col] = values.scale[col];
+                packed.sums[col] = std::accumulate(row, row + in, 0);
+            }
+        });
+        packing.pad<Element>(packed.panels);
+    };
+    if (packing.product.b_size == 1) lay_out(std::int8_t{});
+    else lay_out(std::int16_t{});
     return {};
 }
 
@@ -148,6 +197,10 @@ void ExactOps::download(void* host, const void* device, std::size_t bytes) {
 
 void ExactOps::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row, int length) {
     catch_up();
+    if (!fastest_.settled() && pass_rows_ == 0) {  // a pass begins
+        pass_rows_ = out.rows;
+        pass_begin_ = std::chrono::steady_clock::now();
+    }
     CpuOps::embed(out, ids, table, time_table, time_row, length);
 }
 
@@ -182,8 +235,7 @@ void ExactOps::catch_up() {
     std::size_t bytes = 0;
     for (const RowWork& work : waiting_) {
         if (work.kind != RowWork::Kind::linear) continue;
-        const Packing packing{product, work.weight->out, work.weight->in};
-        bytes = std::max(bytes, gemm::align(most_rows * packing.a_stride()) + 2 * gemm::align(sizeof(float) * most_rows) + tile_bytes(product));
+        bytes = std::max(bytes, QuantisedRows::bytes({product, work.weight->out, work.weight->in}, most_rows));
     }
     if (rows > 0 && grow_workers(bytes)) {
         const auto first = [&](int block) { return tiles * block / blocks * product.rows; };
@@ -207,42 +259,28 @@ void ExactOps::catch_up() {
 void ExactOps::work_on(const RowWork& work, int first, int last, int group, int groups, int worker) {
     const Matrix &in = work.in, &out = work.out;
     switch (work.kind) {
-        case RowWork::Kind::norm:
-            for (int r = first; r < last; ++r) kernels_.norm(out.row(r), in.row(r), in.cols, work.eps);
-            return;
-        case RowWork::Kind::rope_norm:
-            for (int r = first; r < last; ++r) {
-                const float* turn = work.rope + static_cast<std::ptrdiff_t>(r % work.heads.length) * work.heads.head_dim;
-                for (int h = 0; h < 2 * work.heads.n_head; ++h)
-                    kernels_.rope_norm(out.row(r) + h * work.heads.head_dim, turn, work.heads.head_dim, work.eps);
-            }
-            return;
+        case RowWork::Kind::norm: return norm_rows(out, in, work.eps, first, last);
+        case RowWork::Kind::rope_norm: return rope_norm_rows(out, work.rope, nullptr, work.heads, work.eps, first, last);
         case RowWork::Kind::linear: break;
     }
-    const Packing packing{integers_->u7s8, work.weight->out, work.weight->in};
+    const PackedWeight weight({integers_->u7s8, work.weight->out, work.weight->in}, work.weight->forward.as<void>());
+    const Packing& packing = weight.packing;
     const IntegerProduct& product = packing.product;
-    const char* packed = work.weight->forward.as<char>();
-    const auto* scales = reinterpret_cast<const float*>(packed + packing.bytes());
-    const auto* sums = reinterpret_cast<const std::int32_t*>(scales + static_cast<std::ptrdiff_t>(packing.panels()) * product.cols);
     const int padded_rows = gemm::round_up(last - first, product.rows);
-    gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
-    char* a = pieces.take<char>(padded_rows * packing.a_stride());
-    float* scale = pieces.take<float>(sizeof(float) * padded_rows);
-    std::int32_t* zero = pieces.take<std::int32_t>(sizeof(std::int32_t) * padded_rows);
-    std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
+    const QuantisedRows a(packing, padded_rows, workers_[worker].data);
     for (int row = first; row < last; ++row) {
-        char* to = a + (row - first) * packing.a_stride();
-        const bool sound = integers_->quantise(to, &scale[row - first], &zero[row - first], in.row(row), in.cols);
+        char* to = a.rows + (row - first) * packing.a_stride();
+        const bool sound = integers_->quantise(to, &a.scale[row - first], &a.zero[row - first], in.row(row), in.cols);
         if (!sound) overflow_ = true;
         clear_tail(to, sound ? static_cast<std::size_t>(in.cols) * product.a_size : 0, packing.a_stride());
     }
-    clear_tail(a, (last - first) * packing.a_stride(), padded_rows * packing.a_stride());
-    multiply(packing, a, last - first, packed, packing.panels() * group / groups, packing.panels() * (group + 1) / groups, tile,
+    clear_tail(a.rows, (last - first) * packing.a_stride(), padded_rows * packing.a_stride());
+    multiply(packing, a.rows, last - first, weight.panels, packing.panels() * group / groups, packing.panels() * (group + 1) / groups, a.tile,
              [&](const std::int32_t* numbers, int row, int rows, int col, int cols) {
                  const Matrix& residual = work.epilogue.residual;
                  const bool adds = work.epilogue.kind == Epilogue::Kind::residual;
                  integers_->dequantise(out.row(first + row) + col, out.stride, numbers, product.cols, rows, cols,
-                                       {sums + col, scales + col, zero + row, scale + row, work.epilogue.kind,
+                                       {weight.sums + col, weight.scales + col, a.zero + row, a.scale + row, work.epilogue.kind,
                                         adds ? residual.row(first + row) + col : nullptr, residual.stride});
              });
 }
@@ -257,7 +295,7 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
     const float factor = static_cast<float>(std::floor(32760.0 / std::sqrt(static_cast<double>(dim))));
     const float scale = static_cast<float>(log2_e / (static_cast<double>(factor) * factor * std::sqrt(static_cast<double>(dim))));
     const int block = std::min(gemm::round_up(64, product.rows), gemm::round_up(length, product.rows));
-    const int padded_keys = keys.panels() * product.cols;
+    const int padded_keys = keys.padded_cols();
 
     const std::size_t row_bytes = gemm::align(sizeof(float) * length), q_bytes = gemm::align(block * keys.a_stride());
     const std::size_t v_bytes = gemm::align(sizeof(std::int16_t) * length * dim), p_bytes = gemm::align(block * values.a_stride());

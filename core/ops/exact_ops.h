@@ -1,9 +1,11 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <vector>
 
 #include "core/ops/cpu_ops.h"
+#include "core/ops/fastest_set.h"
 
 namespace folio {
 
@@ -22,10 +24,8 @@ public:
     static constexpr int longest_integer_attention = 1024;
     static constexpr int widest_integer_head = 1024;
 
-    ExactOps(Parallel& parallel, const KernelSet& kernels);
-
-    /// Goes on with other kernels of the same_packing.
-    void use(const KernelSet& kernels);
+    /// Sets of the same_packing, best first; of several, timing the first passes shows which one is the fastest here.
+    ExactOps(Parallel& parallel, std::span<const KernelSet* const> sets);
 
     /// Also fails where the model's numbers grew beyond f32 since the last call.
     Result<void> finish() override;
@@ -53,15 +53,18 @@ private:
     void later(const RowWork& work);
     /// Does what waits.
     void catch_up();
-    /// The share [first, last) of the rows of a piece of work; of a linear one only the panels of part `group` of `groups`.
+    /// The rows [first, last) of a piece of work; of a linear one only the panels of part `group` of `groups`.
     void work_on(const RowWork& work, int first, int last, int group, int groups, int worker);
 
     std::vector<RowWork> waiting_;
     const IntegerKernels* integers_;
+    FastestSet fastest_;
+    int pass_rows_ = 0;  // of the pass that is being timed, 0 where none is
+    std::chrono::steady_clock::time_point pass_begin_;
     std::atomic<bool> overflow_{false};
 };
 
-/// Whether two sets share packed weights, so that ExactOps may change between them at any time.
+/// Whether two sets share packed weights, so that ExactOps may change between them.
 bool same_packing(const KernelSet& a, const KernelSet& b);
 
 }  // namespace folio

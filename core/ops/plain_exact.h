@@ -77,7 +77,8 @@ inline void linear(Matrix out, Matrix in, const std::int8_t* weights, const floa
 }
 
 inline void norm(float* out, const float* in, int n, float eps) {
-    const float inverse = 1.f / std::sqrt(sum(n, [&](int i) { return in[i] * in[i]; }) / static_cast<float>(n) + eps);
+    const float squares = sum(n, [&](int i) { return in[i] * in[i]; });
+    const float inverse = 1.f / std::sqrt(squares / static_cast<float>(n) + eps) + (squares - squares);
     for (int i = 0; i < n; ++i) out[i] = in[i] * inverse;
 }
 

@@ -348,7 +348,8 @@ Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& si
     if (dtype == Dtype::i8) {
         if (!model.exact()) {
             in_floats(model, Dtype::f32, std::as_bytes(std::span(model.parameters)), false);
-            return finite ? write_model(quantise(model), dtype, sink) : finite;
+            if (!finite) return finite;
+            return quantise(model).and_then([&](const ModelFile& exact) { return write_model(exact, dtype, sink); });
         }
         in_floats(model, Dtype::f32, std::as_bytes(std::span(model.parameters)), true);
         std::span<const std::byte> whole = std::as_bytes(std::span(model.quantised)), scales = std::as_bytes(std::span(model.scales));

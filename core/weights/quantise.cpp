@@ -36,18 +36,22 @@ void turn(std::vector<double>& x) {
 /// Whether a tensor's columns lie in the residual stream; else its rows do.
 bool reads_stream(const TensorSpec& tensor) { return !tensor.name.ends_with("c_proj.weight"); }
 
-/// `values` [rows, cols] as it is for a turned stream.
-void turn(const TensorSpec& tensor, float* values) {
+/// `values` [rows, cols] as it is for a turned stream; false where that is too large for f32.
+bool turn(const TensorSpec& tensor, float* values) {
     const bool reads = reads_stream(tensor);
     const auto rows = static_cast<std::size_t>(tensor.rows), cols = static_cast<std::size_t>(tensor.cols);
     const std::size_t length = reads ? cols : rows, step = reads ? 1 : cols;
     std::vector<double> line(length);
+    double largest = 0;
     for (std::size_t n = 0; n < (reads ? rows : cols); ++n) {
         float* first = values + n * (reads ? cols : 1);
         for (std::size_t i = 0; i < length; ++i) line[i] = first[i * step];
         turn(line);
+        for (const double value : line) largest = std::max(largest, std::abs(value));
+        if (largest > std::numeric_limits<float>::max()) return false;
         for (std::size_t i = 0; i < length; ++i) first[i * step] = static_cast<float>(line[i]);
     }
+    return true;
 }
 
 struct Channel {
@@ -69,15 +73,16 @@ Channel round_channel(const float* values, int count, float scale, std::int8_t* 
 
 }  // namespace
 
-ModelFile quantise(const ModelFile& model) {
+Result<ModelFile> quantise(const ModelFile& model) {
     assert(!model.exact());
     ModelFile result = model;
     const std::size_t embeddings = embedding_count(model.config);
     std::vector<float>& turned = result.parameters;
     result.quantised.resize(turned.size() - embeddings);
+    bool sound = true;
     for_each_tensor(model.config, [&](const TensorSpec& tensor) {
-        turn(tensor, turned.data() + tensor.offset);
-        if (tensor.kind == TensorKind::embedding) return;
+        sound = sound && turn(tensor, turned.data() + tensor.offset);
+        if (!sound || tensor.kind == TensorKind::embedding) return;
         for (int row = 0; row < tensor.rows; ++row) {
             const std::size_t at = tensor.offset + static_cast<std::size_t>(row) * static_cast<std::size_t>(tensor.cols);
             const float* values = turned.data() + at;
@@ -97,6 +102,7 @@ ModelFile quantise(const ModelFile& model) {
             result.scales.push_back(best.scale);
         }
     });
+    if (!sound) return fail("The weights are too large to be rounded to int8; they are no good, so train the model again.");
     turned.resize(embeddings);
     return result;
 }

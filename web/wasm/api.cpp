@@ -28,38 +28,11 @@ namespace {
 
 using nlohmann::json;
 
-/// Which of several sets that give the same bits is the fastest here, found by timing passes that are wanted anyway: what an
-/// instruction costs depends on the processor and on the engine, which also compiles better after a while.
-class FastestSet {
-public:
-    explicit FastestSet(std::vector<const KernelSet*> sets) : sets_(std::move(sets)), best_(sets_.size(), 1e30) {}
-
-    /// The set of the next pass.
-    const KernelSet& next() const {
-        if (passes_ < rounds * sets_.size()) return *sets_[passes_ % sets_.size()];
-        return *sets_[static_cast<std::size_t>(std::min_element(best_.begin(), best_.end()) - best_.begin())];
-    }
-    void took(double milliseconds) {
-        if (passes_ >= rounds * sets_.size()) return;
-        double& best = best_[passes_++ % sets_.size()];
-        best = std::min(best, milliseconds);
-    }
-
-private:
-    static constexpr std::size_t rounds = 5;
-
-    std::vector<const KernelSet*> sets_;
-    std::vector<double> best_;
-    std::size_t passes_ = 0;
-};
-
 /// A loaded model, ready to run.
 struct Model {
     ModelFile file;  // its parameters are packed away
-    const KernelSet* kernels = nullptr;
     std::unique_ptr<CpuOps> ops;
     std::optional<Denoiser> denoiser;
-    std::optional<FastestSet> fastest;  // where there is a choice
 
     Precision precision() const { return file.exact() ? Precision::int8 : Precision::f32; }
 };
@@ -85,60 +58,27 @@ double milliseconds_since(std::chrono::steady_clock::time_point begin) {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 
-/// Remembers the answer: the trial is a good part of a small model's loading.
-bool trusted(const KernelSet& set, Precision precision) {
-    struct Known {
-        const KernelSet* set;
-        Precision precision;
-        bool trusted;
-    };
-    static std::vector<Known> all;
-    for (const Known& known : all)
-        if (known.set == &set && known.precision == precision) return known.trusted;
-    all.push_back({&set, precision, trustworthy(set, precision)});
-    return all.back().trusted;
-}
-
-const KernelSet& best_trusted(Precision precision) {
-    for (const KernelSet* set : available_kernels())
-        if (trusted(*set, precision)) return *set;
-    return *available_kernels().back();
-}
-
 Result<std::unique_ptr<Model>> make_model(Result<ModelFile> file) {
     if (!file) return tl::unexpected(file.error());
     auto made = std::make_unique<Model>();
     made->file = std::move(*file);
     const Precision precision = made->precision();
-    made->kernels = wanted_kernels ? wanted_kernels : &best_trusted(precision);
-    made->ops = make_ops(parallel, *made->kernels, precision);
+    const auto sets = wanted_kernels ? std::span(&wanted_kernels, 1) : best_kernels(precision);
+    made->ops = make_ops(parallel, sets, precision);
     auto denoiser = Denoiser::create(*made->ops, made->file.config, made->file.values(), false);
     if (!denoiser) return tl::unexpected(denoiser.error());
     made->denoiser = std::move(*denoiser);
     made->file.parameters = {};
     made->file.quantised = {};
-    if (precision == Precision::int8 && !wanted_kernels) {
-        std::vector<const KernelSet*> sets;
-        for (const KernelSet* set : available_kernels())
-            if (same_packing(*set, *made->kernels) && trusted(*set, precision)) sets.push_back(set);
-        if (sets.size() > 1) made->fastest.emplace(std::move(sets));
-    }
     return made;
 }
 
 /// The loaded model as the sampler sees it.
-MaskedModel timed_model() {
+MaskedModel watched_model() {
     MaskedModel masked = masked_model(*model->denoiser, model->file.process);
     masked.predict = [predict = masked.predict](auto ids, auto time_row, int batch, int length, std::span<float> logits) {
-        if (model->fastest) {
-            model->kernels = &model->fastest->next();
-            static_cast<ExactOps&>(*model->ops).use(*model->kernels);
-        }
-        const auto begin = std::chrono::steady_clock::now();
-        auto done = predict(ids, time_row, batch, length, logits);
-        if (model->fastest) model->fastest->took(milliseconds_since(begin));
         last_logits = logits;
-        return done;
+        return predict(ids, time_row, batch, length, logits);
     };
     return masked;
 }
@@ -242,9 +182,7 @@ EXPORT(folio_threads) void folio_threads(int width) { parallel.set_width(width);
 EXPORT(folio_help) void folio_help(int worker) { parallel.help(worker); }
 
 /// Tries the kernel sets that an int8 model would run on, so that folio_load need not: a model's bytes may yet be on their way.
-EXPORT(folio_try_kernels) void folio_try_kernels() {
-    for (const KernelSet* set : available_kernels()) trusted(*set, Precision::int8);
-}
+EXPORT(folio_try_kernels) void folio_try_kernels() { best_kernels(Precision::int8); }
 
 /// The sentence of the last failure.
 EXPORT(folio_error) const char* folio_error() { return failure.c_str(); }
@@ -282,7 +220,7 @@ EXPORT(folio_describe) const char* folio_describe() {
     for (const auto& [key, value] : write_metadata(model->file)) {
         answer += '"' + key.substr(key.find('.') + 1) + "\":" + value + ',';
     }
-    answer += "\"parameters\":" + std::to_string(parameter_count(model->file.config)) + ",\"products\":\"" + (model->file.exact() ? "int8" : "f32") + "\",\"kernels\":\"" + std::string(model->kernels->name) +
+    answer += "\"parameters\":" + std::to_string(parameter_count(model->file.config)) + ",\"products\":\"" + (model->file.exact() ? "int8" : "f32") + "\",\"kernels\":\"" + std::string(model->ops->kernels().name) +
               "\",\"sets\":" + sets.dump() + ",\"threads\":" + std::to_string(parallel.width()) + ",\"samplers\":" + samplers.dump() +
               ",\"defaults\":" + describe_defaults().dump() + "}";
     return answer.c_str();
@@ -293,7 +231,7 @@ EXPORT(folio_start) int folio_start(const char* request) {
     if (!model) return failed({"There is no model yet."});
     auto wanted = request_of(request);
     if (!wanted) return failed(wanted.error());
-    auto made = MaskedSampler::create(timed_model(), std::move(*wanted));
+    auto made = MaskedSampler::create(watched_model(), std::move(*wanted));
     if (!made) return failed(made.error());
     last_logits = {};
     sampler.emplace(std::move(*made));

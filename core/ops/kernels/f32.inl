@@ -89,12 +89,16 @@ void scale(float* y, const float* x, int n, float factor) {
     map(y, x, n, [=](Floats v) { return v * factor; });
 }
 
-void norm(float* out, const float* in, int n, float eps) {
-    scale(out, in, n, 1.f / __builtin_sqrtf(dot(in, in, n) / static_cast<float>(n) + eps));
+/// 1 / rms; NaN where the squares leave f32, for 0 would pass for a row of zeros.
+float inverse_rms(const float* x, int n, float eps) {
+    const float squares = dot(x, x, n);
+    return 1.f / __builtin_sqrtf(squares / static_cast<float>(n) + eps) + (squares - squares);
 }
 
+void norm(float* out, const float* in, int n, float eps) { scale(out, in, n, inverse_rms(in, n, eps)); }
+
 void norm_backward(float* dx, const float* dy, const float* x, int n, float eps) {
-    const float inverse = 1.f / __builtin_sqrtf(dot(x, x, n) / static_cast<float>(n) + eps);
+    const float inverse = inverse_rms(x, n, eps);
     const float along = dot(dy, x, n) / static_cast<float>(n) * inverse * inverse * inverse;
     int i = 0;
     for (; i + lanes <= n; i += lanes)
@@ -116,7 +120,7 @@ float rope_norm(float* x, const float* rope, int n, float eps) {
         x[i] = a * cosine[i] + b * sine[i];
         x[half + i] = b * cosine[i] - a * sine[i];
     }
-    const float inverse = 1.f / __builtin_sqrtf(dot(x, x, n) / static_cast<float>(n) + eps);
+    const float inverse = inverse_rms(x, n, eps);
     scale(x, x, n, inverse);
     return inverse;
 }

@@ -147,7 +147,7 @@ bool quantise_value(std::int16_t* out, float* scale, const float* in, int n) {
     float most;
     std::memcpy(&most, &extent.bits, sizeof most);
     *scale = 0;
-    if (!(most < 1e30f)) return false;  // its products with probabilities have to stay in f32
+    if (!(most < 1e24f)) return false;  // times e^sqrt(head_dim), which a probability can be before it is scaled, it stays in f32
     const bool nothing = most < 1e-35f;
     *scale = nothing ? 0.f : most / 1023.f;
     to_i16(out, in, n, nothing ? 0.f : 1023.f / most);
