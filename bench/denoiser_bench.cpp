@@ -25,7 +25,7 @@ void add_model(const Size& size, const Way& way, int width) {
         ModelFile model;
         model.config = config;
         model.parameters = random_values(parameter_count(config), 0.1);
-        return make_denoiser(ops, way.precision == Precision::int8 ? quantise(model) : model);
+        return make_denoiser(ops, way.precision == Precision::int8 ? quantise(model).value() : model);
     };
     add("forward" + suffix, [=](benchmark::State& state) {
         OpenMpParallel parallel(width);

@@ -14,7 +14,6 @@
 #include "core/base/text.h"
 #include "core/model/parameters.h"
 #include "core/model/trial.h"
-#include "core/ops/exact_ops.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/sampling/request.h"
 #include "core/weights/json.h"

@@ -13,7 +13,7 @@ namespace exact_avx2 {
 namespace {
 
 struct DotU7S8 {
-    static constexpr int group = 4, a_size = 1, b_size = 1, rows = 4, vectors = 2;
+    static constexpr int group = 4, depth_step = 4, a_size = 1, b_size = 1, rows = 4, vectors = 2;
     static Ints add(Ints sum, Ints a, Ints b) {
         // Two products of 127 * 128 at most: nothing saturates.
         return sum + (Ints)_mm256_madd_epi16(_mm256_maddubs_epi16((__m256i)a, (__m256i)b), _mm256_set1_epi16(1));
@@ -21,7 +21,7 @@ struct DotU7S8 {
 };
 
 struct DotI16 {
-    static constexpr int group = 2, a_size = 2, b_size = 2, rows = 6, vectors = 2;
+    static constexpr int group = 2, depth_step = 2, a_size = 2, b_size = 2, rows = 6, vectors = 2;
     static Ints add(Ints sum, Ints a, Ints b) { return sum + (Ints)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
 };
 

@@ -13,7 +13,7 @@ namespace exact_avx512 {
 namespace {
 
 struct DotU7S8 {
-    static constexpr int group = 4, a_size = 1, b_size = 1, rows = 8, vectors = 2;
+    static constexpr int group = 4, depth_step = 64, a_size = 1, b_size = 1, rows = 8, vectors = 3;
     static Ints add(Ints sum, Ints a, Ints b) {
         // Two products of 127 * 128 at most: nothing saturates.
         return sum + (Ints)_mm512_madd_epi16(_mm512_maddubs_epi16((__m512i)a, (__m512i)b), _mm512_set1_epi16(1));
@@ -21,7 +21,7 @@ struct DotU7S8 {
 };
 
 struct DotI16 {
-    static constexpr int group = 2, a_size = 2, b_size = 2, rows = 8, vectors = 2;
+    static constexpr int group = 2, depth_step = 2, a_size = 2, b_size = 2, rows = 8, vectors = 2;
     static Ints add(Ints sum, Ints a, Ints b) { return sum + (Ints)_mm512_madd_epi16((__m512i)a, (__m512i)b); }
 };
 

@@ -15,7 +15,7 @@ namespace {
 typedef std::int16_t Shorts __attribute__((vector_size(16)));
 
 struct DotU7S8 {
-    static constexpr int group = 4, a_size = 1, b_size = 1, rows = 4, vectors = 2;
+    static constexpr int group = 4, depth_step = 4, a_size = 1, b_size = 1, rows = 4, vectors = 2;
     static Ints add(Ints sum, Ints a, Ints b) {
         const Shorts left = (Shorts)a, right = (Shorts)b;
         // Two products of 127 * 128 at most: their sum stays within 16 bits.
@@ -26,7 +26,7 @@ struct DotU7S8 {
 };
 
 struct DotI16 {
-    static constexpr int group = 2, a_size = 2, b_size = 2, rows = 4, vectors = 2;
+    static constexpr int group = 2, depth_step = 2, a_size = 2, b_size = 2, rows = 4, vectors = 2;
     static Ints add(Ints sum, Ints a, Ints b) {
         return sum + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);  // the halves of every word
     }

@@ -10,7 +10,7 @@ namespace {
 
 /// SIMD128 multiplies bytes slowly and pairs of i16 well, so both sides are widened beforehand.
 struct DotI16 {
-    static constexpr int group = 2, a_size = 2, b_size = 2, rows = 4, vectors = 2;
+    static constexpr int group = 2, depth_step = 2, a_size = 2, b_size = 2, rows = 4, vectors = 2;
     static Ints add(Ints sum, Ints a, Ints b) { return sum + (Ints)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b); }
 };
 

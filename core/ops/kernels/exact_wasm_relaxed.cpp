@@ -12,7 +12,7 @@ namespace exact_wasm_relaxed {
 namespace {
 
 struct DotU7S8 {
-    static constexpr int group = 4, a_size = 1, b_size = 1, rows = 6, vectors = 2;
+    static constexpr int group = 4, depth_step = 4, a_size = 1, b_size = 1, rows = 6, vectors = 2;
     static Ints add(Ints sum, Ints a, Ints b) {
         return (Ints)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)b, (v128_t)a, (v128_t)sum);
     }
@@ -27,7 +27,7 @@ struct DotU7S8InPairs : DotU7S8 {
 };
 
 struct DotI16 {
-    static constexpr int group = 2, a_size = 2, b_size = 2, rows = 4, vectors = 2;
+    static constexpr int group = 2, depth_step = 2, a_size = 2, b_size = 2, rows = 4, vectors = 2;
     static Ints add(Ints sum, Ints a, Ints b) { return sum + (Ints)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b); }
 };
 

@@ -1,6 +1,6 @@
 // The kernels of the exact path. Beside what vectors.inl asks for, the set's file defines, before including this,
 //   FOLIO_DOT_U7S8 and FOLIO_DOT_I16: types with
-//     group, a_size, b_size         as IntegerProduct has them
+//     group, depth_step, a_size, b_size   as IntegerProduct has them
 //     rows, vectors                 the register tile
 //     Ints add(Ints sum, Ints a, Ints b)   sum + a * b over each lane's group; a: one group in every lane
 // Compiled without contraction: these loops give the same bits on every set.
@@ -108,7 +108,7 @@ void integer_tile(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::
 }
 
 template <class Dot>
-constexpr IntegerProduct integer_product{Dot::rows,  Dot::vectors * lanes, Dot::group,       Dot::group,
+constexpr IntegerProduct integer_product{Dot::rows,   Dot::vectors * lanes, Dot::group,        Dot::depth_step,
                                          Dot::a_size, Dot::b_size,          integer_tile<Dot>};
 
 template <class Element>
