@@ -40,13 +40,13 @@ void add_model(const Size& size, const Way& way, int width) {
         OpenMpParallel parallel(width);
         const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
         Denoiser denoiser = random_denoiser(*ops);
-        const MaskedModel masked = masked_model(denoiser, {ProcessKind::masked, config.vocab_size - 1});
+        const ProcessConfig process{ProcessKind::masked, config.vocab_size - 1};
         SamplingRequest request;
         request.options.steps = sampling_steps;
         request.given.assign(length, -1);
         measure(state, 0, [&] {
-            MaskedSampler sampler = unwrap(MaskedSampler::create(masked, request));
-            while (!sampler.done()) unwrap(sampler.step());
+            const auto sampler = unwrap(make_sampler(denoiser, process, request));
+            while (!sampler->done()) unwrap(sampler->step());
         });
         state.SetItemsProcessed(state.iterations() * length);
     });

@@ -90,8 +90,10 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
     const TemporaryFolder folder;
     const fs::path text = folder / "text", straight = folder / "straight", stopped = folder / "stopped";
     write(text, some_text());
+    const std::string preset = GENERATE("masked", "gpt");
+    const std::vector<std::string> small = ::small + std::vector<std::string>{"--preset", preset};
     const Outcome whole = folio::test::folio(train(straight, text, small));
-    CAPTURE(whole.err);
+    CAPTURE(preset, whole.err);
     REQUIRE(whole.code == 0);
     REQUIRE(metrics(straight).size() == 80);
 

@@ -15,7 +15,8 @@ using nlohmann::json;
 namespace {
 
 const std::string model = golden_path("masked.safetensors").string();
-const std::string exact_model = golden_path("exact.safetensors").string();
+const std::string exact_model = golden_path("exact-masked.safetensors").string();
+const std::string causal_model = golden_path("causal.safetensors").string();
 const std::string timed_model = golden_path("masked-time.safetensors").string();
 
 std::vector<std::string> sample(std::vector<std::string> more) {
@@ -83,6 +84,11 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         sample({"--seed", "-1"}),
         sample({"--seed", "18446744073709551616"}),
         sample({"--sampler", "psychic"}),
+        sample({"--sampler", "left-to-right"}),
+        {"sample", "--weights", causal_model, "--sampler", "confidence"},
+        {"sample", "--weights", causal_model, "--from-text", "ab"},
+        {"sample", "--weights", causal_model, "--prompt", "abc", "--length", "2"},
+        {"eval", "--weights", causal_model, "--order", "margin"},
         sample({"--prompt", "xyz"}),
         sample({"--prompt", "\xff"}),
         sample({"--prompt", std::string("a\x1b[31mb")}),
@@ -114,7 +120,8 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         {"info"},
         {"train", "--preset", "poetry"},
         {"train", "--preset", "gaussian"},
-        {"train", "--preset", "gpt"},
+        {"train", "--preset", "gpt", "--loss", "nelbo"},
+        {"train", "--preset", "masked", "--input-noise", "0.1"},
         {"train", "--steps", "0"},
         {"train", "--batch", "0"},
         {"train", "--seq-len", "0"},
@@ -146,7 +153,6 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
         {"info", at("")},
         {"info", "/dev/zero"},
         {"info", std::string("evil\x1b]0;name\x07")},
-        {"sample", "--weights", golden_path("causal.safetensors").string()},
         {"logits", "--weights", model, "--ids", at("ids"), "--out", out},
         {"logits", "--weights", model, "--ids", at("large ids"), "--out", out},
         {"logits", "--weights", model, "--text", std::string(49, 'a'), "--out", out},
@@ -269,6 +275,28 @@ TEST_CASE("words on the command line are taken as they stand") {
     }
 }
 
+TEST_CASE("an autoregressive model writes on from the prompt, fills gaps and can be edited") {
+    const auto text_of = [](const std::vector<std::string>& more) {
+        std::vector<std::string> arguments{"sample", "--weights", causal_model, "--seed", "4"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        const Outcome outcome = folio::test::folio(arguments);
+        CAPTURE(arguments, outcome.err);
+        REQUIRE(outcome.code == 0);
+        return outcome.out;
+    };
+    const std::string once = text_of({"--length", "60", "--prompt", "abc"});
+    CHECK(characters(once) == 61);
+    CHECK(once.starts_with("abc"));
+    CHECK(text_of({"--length", "60", "--prompt", "abc", "--threads", "3", "--steps", "2", "--sampler", "left-to-right"}) == once);
+    CHECK(text_of({"--length", "60", "--prompt", "abc", "--edit", "9:put:5:!"})[5] == '!');
+    CHECK(text_of({"--length", "20"}) != text_of({"--length", "20", "--seed", "5"}));
+    const Outcome filled = folio::test::folio({"infill", "--weights", causal_model, "--text", "a__b_"});
+    REQUIRE(filled.code == 0);
+    CHECK(filled.out.starts_with("a"));
+    CHECK(characters(filled.out) == 6);
+    CHECK(json::parse(text_of({"--length", "5", "--json"})).at("steps") == 5);
+}
+
 TEST_CASE("every sampler ends within its steps") {
     for (const char* sampler : {"ancestral", "confidence", "margin", "threshold", "entropy", "remask"}) {
         const Outcome outcome = folio::test::folio(sample({"--sampler", sampler, "--steps", "4", "--length", "12", "--json"}));
@@ -312,7 +340,7 @@ TEST_CASE("a text goes into noise and comes back, and edits are done") {
 }
 
 TEST_CASE("logits are those of an independent implementation") {
-    const auto [weights, name] = GENERATE(values<std::pair<std::string, std::string>>({{model, "masked.json"}, {timed_model, "masked-time.json"}}));
+    const auto [weights, name] = GENERATE(values<std::pair<std::string, std::string>>({{model, "masked.json"}, {causal_model, "causal.json"}, {timed_model, "masked-time.json"}}));
     const json golden = golden_json(name);
     const TemporaryFolder folder;
     // Rows with a time of their own go one by one.
@@ -421,6 +449,24 @@ TEST_CASE("eval reports every figure of the specification") {
     CHECK(report.at("levels").size() == 20);
     CHECK(report.at("orders").size() == 2);
     CHECK(report.at("orders").at("margin").at("nats_per_char") > 0);
+    // A model against itself: no difference at all; the autoregressive one is scored exactly, with nothing drawn.
+    const auto compared = [&](const std::string& one, const std::string& other) {
+        const Outcome outcome =
+            folio::test::folio({"eval", "--weights", one, "--against", other, "--data", (folder / "text").string(), "--json"});
+        CAPTURE(outcome.err);
+        REQUIRE(outcome.code == 0);
+        return json::parse(outcome.out);
+    };
+    const json same = compared(model, model);
+    CHECK(same.at("against").at("difference") == 0);
+    CHECK(same.at("against").at("stderr") == 0);
+    const json causal = compared(causal_model, model);
+    CHECK(causal.at("process") == "ar");
+    CHECK(causal.at("characters") == 96);
+    CHECK_FALSE(causal.contains("levels"));
+    CHECK(causal.at("against").at("difference").get<double>() ==
+          Approx(causal.at("nats_per_char").get<double>() - same.at("nats_per_char").get<double>()));
+    CHECK(causal.at("against").at("stderr") > 0);
     const json fewer = json::parse(
         folio::test::folio({"eval", "--weights", model, "--windows", "3", "--json"}, {"FOLIO_DATA=" + (folder / "text").string()}).out);
     CHECK(fewer.at("windows") == 3);

@@ -362,5 +362,40 @@ TEST_CASE("optimisers: golden Muon") {
     });
 }
 
+TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit") {
+    const GoldenModel golden = golden_model("causal");
+    const int length = 31, V = golden.config.vocab_size;
+    std::vector<int> ids;
+    test::Random random(8);
+    for (int i = 0; i < length; ++i) ids.push_back(random.below(V));
+    with_every_set([&](CpuTrainingOps& ops, Precision) {
+        Denoiser denoiser = Denoiser::create(ops, golden.config, golden.parameters.data(), false).value();
+        std::vector<float> whole(static_cast<std::size_t>(length * V)), predicted(whole.size());
+        REQUIRE(denoiser.read(ids, 0, whole));
+        REQUIRE(denoiser.predict(ids, {}, 1, length, predicted));
+        CHECK(whole == predicted);
+        std::vector<float> logits;
+        int known = 0;
+        // Longer than the room that was made at first, and back again.
+        for (const int end : {5, 6, 7, 20, 30, 31, 31, 12, 13}) {
+            known = std::min(known, end - 1);
+            for (const int rows : {1, end - known}) {
+                logits.assign(static_cast<std::size_t>(rows * V), 0);
+                REQUIRE(denoiser.read(std::span(ids).first(static_cast<std::size_t>(end)), known, logits));
+                INFO("places " << known << " to " << end << ", rows " << rows);
+                CHECK(std::equal(logits.begin(), logits.end(), whole.begin() + (end - rows) * V));
+            }
+            known = end;
+        }
+    });
+    test::Threads threads(1);
+    CpuTrainingOps ops(threads, *available_kernels().front(), Precision::f32);
+    Denoiser denoiser = Denoiser::create(ops, golden.config, golden.parameters.data(), false).value();
+    std::vector<float> logits(static_cast<std::size_t>(V));
+    const std::vector<int> long_text(static_cast<std::size_t>(golden.config.max_length() + 1));
+    CHECK_FALSE(denoiser.read(long_text, 0, logits));
+    CHECK(denoiser.read(std::span(long_text).subspan(1), 0, logits));
+}
+
 }  // namespace
 }  // namespace folio

@@ -8,7 +8,7 @@
 #include "core/model/trial.h"
 #include "core/ops/exact_ops.h"
 #include "core/ops/plain_exact.h"
-#include "core/sampling/masked_sampler.h"
+#include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
 #include "tests/test_support.h"
 
@@ -133,6 +133,37 @@ TEST_CASE("exact: attention") {
     }
 }
 
+TEST_CASE("exact: the last places of a text attend as in the whole") {
+    Random random(47);
+    const int n_head = 2, d = 64, D = n_head * d;
+    for (const int length : {1, 2, 17, 64, 130}) {
+        for (const int max_length : {1024, 4096}) {
+            const auto qkv = random.normals<float>(area(length, 3 * D));
+            const Heads heads{length, n_head, d, true, max_length};
+            auto turned = qkv;
+            const std::vector<float> rope(area(length, d), 0.5f);
+            plain::exact::rope_norm({turned.data(), length, 3 * D}, rope.data(), heads, 1e-7f);
+            std::vector<float> whole(area(length, D));
+            plain::exact::attention({whole.data(), length, D}, {turned.data(), length, 3 * D}, heads);
+            for (const int known : {0, 1, length / 2, length - 1}) {
+                if (known >= length) continue;
+                const int rows = length - known;
+                CAPTURE(length, known, max_length);
+                const std::vector<float> expected(whole.begin() + static_cast<std::ptrdiff_t>(area(known, D)), whole.end());
+                std::vector<float> part(area(rows, D));
+                plain::exact::attention({part.data(), rows, D}, {turned.data(), length, 3 * D}, heads);
+                REQUIRE(same_bits(part, expected));
+                with_every_set([&](ExactOps& ops) {
+                    Framed out(rows, D, 3);
+                    ops.attention(out.view(), {turned.data(), length, 3 * D}, nullptr, heads);
+                    REQUIRE(ops.finish());
+                    REQUIRE(same_bits(out.values(), expected));
+                });
+            }
+        }
+    }
+}
+
 TEST_CASE("exact: norm") {
     Random random(42);
     for (const int n : {1, 3, 15, 16, 17, 64, 100, 384}) {
@@ -247,7 +278,7 @@ struct Hash {
 };
 
 ModelFile golden_model(const nlohmann::json& variant) {
-    const std::string bytes = test::golden_bytes("exact.safetensors");
+    const std::string bytes = test::golden_bytes(variant.at("weights").get<std::string>() + ".safetensors");
     ModelFile model = read_model(std::as_bytes(std::span(bytes))).value();
     model.config.n_head = variant.at("n_head");
     model.config.seq_len = variant.at("seq_len");
@@ -260,24 +291,22 @@ std::pair<std::string, std::string> sample(const ModelFile& model, const KernelS
     const KernelSet* sets[] = {&set};
     ExactOps ops(threads, sets);
     Denoiser denoiser = Denoiser::create(ops, model.config, model.values(), false).value();
-    MaskedModel masked = masked_model(denoiser, model.process);
-    Hash hash;
-    masked.predict = [&, predict = masked.predict](auto ids, auto time, int batch, int length, std::span<float> logits) {
-        auto done = predict(ids, time, batch, length, logits);
-        hash.add(std::vector<float>(logits.begin(), logits.end()));
-        return done;
-    };
     SamplingRequest wanted;
     wanted.options.sampler = sampler_named(request.at("sampler").get<std::string>()).value();
     wanted.options.steps = request.at("steps");
     wanted.options.seed = std::stoull(request.at("seed").get<std::string>());
     wanted.options.temperature = request.at("temperature");
     wanted.given.assign(request.at("length").get<std::size_t>(), -1);
+    wanted.before = model.vocabulary.encode(U'\n').value();
     const auto prompt = model.vocabulary.encode(request.at("prompt").get<std::string>()).value();
     std::copy(prompt.begin(), prompt.end(), wanted.given.begin());
-    MaskedSampler sampler = MaskedSampler::create(masked, wanted).value();
-    while (!sampler.done()) REQUIRE(sampler.step());
-    return {model.vocabulary.decode(sampler.frame().id), hash.hex()};
+    const auto sampler = make_sampler(denoiser, model.process, wanted).value();
+    Hash hash;
+    while (!sampler->done()) {
+        REQUIRE(sampler->step());
+        hash.add(std::vector<float>(sampler->logits().begin(), sampler->logits().end()));
+    }
+    return {model.vocabulary.decode(sampler->frame().id), hash.hex()};
 }
 
 TEST_CASE("exact: the texts and logits of tests/golden/exact.json") {
@@ -285,7 +314,7 @@ TEST_CASE("exact: the texts and logits of tests/golden/exact.json") {
     for (const auto& variant : golden.at("variants")) {
         const ModelFile model = golden_model(variant);
         for (const auto& request : variant.at("requests")) {
-            CAPTURE(variant.at("n_head").get<int>(), variant.at("seq_len").get<int>(), request.dump());
+            CAPTURE(variant.at("weights").get<std::string>(), variant.at("n_head").get<int>(), variant.at("seq_len").get<int>(), request.dump());
             for (const KernelSet* set : available_kernels()) {
                 for (const int width : {1, 2, 3}) {
                     INFO("kernel set " << set->name << ", threads " << width);

@@ -1,4 +1,4 @@
-// What Node and the browsers do alike with tests/golden/exact.*: the same texts and logits are wanted of every engine.
+// What Node and the browsers do alike with tests/golden/exact*: the same texts and logits are wanted of every engine.
 
 /** The golden weights with another shape of the same tensors; its numbers have as many digits. */
 export function variantOf(weights, { n_head, seq_len }) {

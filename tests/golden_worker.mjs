@@ -3,8 +3,9 @@
 import { instantiate } from "../web/src/wasm";
 import { sample, variantOf } from "./golden_requests.mjs";
 
-const weights = new Uint8Array(await (await fetch("exact.safetensors")).arrayBuffer());
 const { variants } = await (await fetch("exact.json")).json();
+const weights = {};
+for (const { weights: name } of variants) weights[name] ??= new Uint8Array(await (await fetch(`${name}.safetensors`)).arrayBuffer());
 
 async function runAll(threads) {
   const engine = await instantiate({ base: new URL(".", self.location.href).href, threads });
@@ -12,11 +13,11 @@ async function runAll(threads) {
   function runUnder(set) {
     if (set) engine.use(set);
     for (const variant of variants) {
-      engine.load(variantOf(weights, variant));
+      engine.load(variantOf(weights[variant.weights], variant));
       for (const { text, logits, ...request } of variant.requests) {
         const written = sample(engine, request);
         const { kernels, config } = engine.describe();
-        runs.push({ set, kernels, n_head: config.n_head, seq_len: config.seq_len, request, written, golden: { text, logits } });
+        runs.push({ set, kernels, weights: variant.weights, n_head: config.n_head, seq_len: config.seq_len, request, written, golden: { text, logits } });
       }
     }
   }

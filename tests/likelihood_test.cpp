@@ -159,6 +159,27 @@ TEST_CASE("a consistent model has its joint likelihood in every order") {
     }
 }
 
+TEST_CASE("an autoregressive model is scored by the chain rule, exactly") {
+    const TableModel table(3, 4, 12);
+    AutoregressiveModel model = test::left_to_right(table);
+    model.config.seq_len = 4;
+    double all = 0;
+    for (std::size_t index = 0; index < table.joint.size(); ++index) {
+        std::vector<int> ids = table.text(index);
+        ids.insert(ids.begin(), 0);
+        const auto evaluation = exact_likelihood(model, *Windows::of(ids, 4), {});
+        REQUIRE(evaluation);
+        CHECK(evaluation->windows[0] == Approx(-std::log(table.joint[index]) / 4).epsilon(1e-5));
+        all += std::exp(-4 * evaluation->windows[0]);
+    }
+    CHECK(all == Approx(1));
+    model.read = [](auto, int, std::span<float> logits) -> Result<void> {
+        std::fill(logits.begin(), logits.end(), NAN);
+        return {};
+    };
+    CHECK(!exact_likelihood(model, *Windows::of(text, 4), {}));
+}
+
 TEST_CASE("each order reveals the places that its rule names") {
     // Logits of the two characters by place: leads 1, 3, 2 at places 1 .. 3; the third character makes place 2 the less sure.
     MaskedModel model;

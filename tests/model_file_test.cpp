@@ -189,8 +189,8 @@ TEST_CASE("model file: metadata that is refused", "[weights]") {
         {"folio.config", "\"causal\":false", "\"causal\":0", "causal"},
         {"folio.config", "\"time_rows\":0", "\"time_rows\":-1", "time_rows"},
         {"folio.config", "{", "[{", "not valid JSON"},
-        {"folio.process", "masked", "gaussian", "holds a gaussian model; this version runs masked models only"},
-        {"folio.process", "masked", "ar", "holds an autoregressive model; this version runs masked models only"},
+        {"folio.process", "masked", "gaussian", "holds a gaussian model; this version runs masked and autoregressive models only"},
+        {"folio.process", "masked", "ar", "is not causal, which an autoregressive model must be"},
         {"folio.process", "masked", "Masked\\n", R"(unknown kind "Masked\u{A}")"},
         {"folio.process", "\"mask_id\":3", "\"mask_id\":4", "mask_id of 4"},
         {"folio.process", "\"mask_id\":3", "\"mask_id\":-1", "mask_id of -1"},
@@ -238,6 +238,30 @@ TEST_CASE("model file: tensors that are refused", "[weights]") {
     // A large configuration is refused by what the file holds, not by running out of memory.
     std::string large = written(tiny_model());
     CHECK_THAT(refusal(large.replace(large.find(R"(\"d_ff\":6)"), 10, R"(\"d_ff\":7)")), Contains("asks for [7, 4]"));
+}
+
+TEST_CASE("model file: an autoregressive model", "[weights]") {
+    ModelFile model = tiny_model();
+    model.process = {ProcessKind::autoregressive, -1};
+    model.config.causal = true;
+    model.config.vocab_size = model.vocabulary.size();
+    model.parameters.resize(parameter_count(model.config));
+    const auto read = read_model(bytes(written(model)));
+    REQUIRE(read);
+    CHECK(same(*read, model));
+    CHECK(read->process.kind == ProcessKind::autoregressive);
+    CHECK(read->process.mask_id == -1);
+    CHECK(write_metadata(model).at("folio.process") == R"({"kind":"ar"})");
+    model.config.causal = false;
+    CHECK_THAT(refusal(written(model)), Contains("not causal"));
+    model.config.causal = true;
+    model.config.time_rows = 2;
+    model.parameters.resize(parameter_count(model.config));
+    CHECK_THAT(refusal(written(model)), Contains("time embedding"));
+    model = tiny_model();
+    model.process = {ProcessKind::autoregressive, -1};
+    model.config.causal = true;
+    CHECK_THAT(refusal(written(model)), Contains("vocab_size"));
 }
 
 TEST_CASE("model file: I8", "[weights]") {

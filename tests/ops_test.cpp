@@ -459,6 +459,28 @@ TEST_CASE("ops: attention") {
     }
 }
 
+TEST_CASE("ops: attention of the last places of a text") {
+    Random random(31);
+    for (const auto& [length, known] : {std::pair{1, 0}, {2, 1}, {65, 64}, {65, 30}, {130, 1}}) {
+        const Heads heads{length, 2, 24, true};
+        const int rows = length - known, D = 48;
+        const Values x = random_qkv(random, length, heads);
+        const auto expected = [&](Precision precision) {
+            auto qkv = rounded(x, precision);
+            std::vector<double> whole(area(length, D)), part(area(rows, D));
+            plain::attention<double>({whole.data(), length, D}, {qkv.data(), length, 3 * D}, nullptr, heads);
+            plain::attention<double>({part.data(), rows, D}, {qkv.data(), length, 3 * D}, nullptr, heads);
+            CHECK(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(area(known, D))));
+            return part;
+        };
+        compare(D, {1e-5, 8e-3}, expected, [&](const Backend& backend, Device& device) {
+            const Matrix result = device.put(Values(area(rows, D), 5), rows, D, 3);
+            backend.ops.attention(result, device.put(x, length, 3 * D), nullptr, heads);
+            return device.get(result, 3);
+        });
+    }
+}
+
 TEST_CASE("ops: attention_backward") {
     Random random(20);
     for (const auto& [batch, heads] : attention_shapes()) {
@@ -629,6 +651,38 @@ TEST_CASE("ops: corrupt_masked") {
 }
 
 // ---- What is no number -------------------------------------------------------------------------------------------
+
+TEST_CASE("ops: corrupt_autoregressive") {
+    Random random(32);
+    const auto text = random.integers(500, 65);
+    for (const auto& [length, noise] : {std::pair{1, 0.f}, {64, 0.f}, {63, 0.3f}, {256, 1.f}}) {
+        const int batch = 5;
+        const auto starts = random.integers(batch, 500 - length);
+        std::vector<int> input(area(batch, length)), targets(input.size());
+        Values weights(input.size());
+        plain::corrupt_autoregressive(input.data(), targets.data(), weights.data(), text.data(), starts.data(), batch, length, 65, noise,
+                                      77, 3);
+        int replaced = 0;
+        double all = 0;
+        for (int r = 0; r < batch * length; ++r) {
+            const std::size_t at = static_cast<std::size_t>(starts[static_cast<std::size_t>(r / length)] + r % length);
+            REQUIRE(targets[static_cast<std::size_t>(r)] == text[at + 1]);
+            REQUIRE((input[static_cast<std::size_t>(r)] >= 0 && input[static_cast<std::size_t>(r)] < 65));
+            replaced += input[static_cast<std::size_t>(r)] != text[at];
+            all += weights[static_cast<std::size_t>(r)];
+        }
+        CHECK(all == Approx(1));
+        CHECK(replaced == Approx(noise * 64 / 65 * batch * length).margin(4 * std::sqrt(noise * batch * length)));
+        compare(length, 0, doubles(weights), [&](const Backend& backend, Device& device) {
+            int *in = device.put(std::vector<int>(input.size())), *out = device.put(std::vector<int>(input.size()));
+            float* each = device.put(Values(input.size(), 5));
+            backend.training.corrupt_autoregressive(in, out, each, device.put(text), device.put(starts), batch, length, 65, noise, 77, 3);
+            CHECK(device.get(in, input.size()) == input);
+            CHECK(device.get(out, targets.size()) == targets);
+            return device.get(each, weights.size());
+        });
+    }
+}
 
 TEST_CASE("ops: what is no number stays none") {
     // The trainer rolls back when the loss or the gradient is not finite: nothing on the way may hide that.

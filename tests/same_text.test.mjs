@@ -89,14 +89,14 @@ function native(request) {
 
 // The exact path leaves nothing to rounding.
 const golden = JSON.parse(readFileSync(join(top, "tests/golden/exact.json"), "utf8"));
-const goldenWeights = readFileSync(join(top, "tests/golden/exact.safetensors"));
+const goldenWeights = (name) => readFileSync(join(top, `tests/golden/${name}.safetensors`));
 
 for (const threads of engines.keys()) {
-  for (const { n_head, seq_len, requests } of golden.variants) {
-    test(`${threads} threads, ${n_head} heads, ${seq_len} places: the texts and logits of every target`, async () => {
+  for (const { weights, n_head, seq_len, requests } of golden.variants) {
+    test(`${threads} threads, ${weights}, ${n_head} heads, ${seq_len} places: the texts and logits of every target`, async () => {
       const engine = await instantiate({ base, threads });
       try {
-        engine.load(variantOf(goldenWeights, { n_head, seq_len }));
+        engine.load(variantOf(goldenWeights(weights), { n_head, seq_len }));
         for (const { text, logits, ...request } of requests) {
           assert.deepEqual(sample(engine, request), { text, logits }, JSON.stringify(request));
         }

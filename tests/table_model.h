@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/philox.h"
+#include "core/process/autoregressive.h"
 #include "core/process/masked.h"
 
 namespace folio::test {
@@ -91,6 +92,31 @@ struct TableModel {
         return model;
     }
 };
+
+/// The autoregressive model of the same distribution, for texts that begin after character 0; texts longer than the table end in
+/// one that it knows.
+inline AutoregressiveModel left_to_right(const TableModel& table) {
+    AutoregressiveModel model;
+    model.config.vocab_size = table.characters;
+    model.config.seq_len = table.length + 1;
+    model.read = [table, last = std::vector<int>()](std::span<const int> ids, int known, std::span<float> logits) mutable -> Result<void> {
+        if (known < 0 || known >= static_cast<int>(ids.size()) || known > static_cast<int>(last.size()) ||
+            !std::equal(ids.begin(), ids.begin() + known, last.begin())) {
+            return fail("It was not told what it is said to know.");
+        }
+        last.assign(ids.begin(), ids.end());
+        const std::size_t rows = logits.size() / table.characters;
+        for (std::size_t row = 0; row < rows; ++row) {
+            const std::size_t seen = ids.size() - rows + row + 1;
+            std::vector<int> text(table.length, table.mask_id());
+            std::copy(ids.begin() + 1, ids.begin() + seen, text.begin());
+            const auto p = table.conditional(text, static_cast<int>(seen) - 1);
+            for (int id = 0; id < table.characters; ++id) logits[row * table.characters + id] = static_cast<float>(std::log(p[id]));
+        }
+        return {};
+    };
+    return model;
+}
 
 /// A model whose logits are hashes of place and neighbourhood: any two texts that differ get different answers, and any
 /// length will do.

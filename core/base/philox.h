@@ -23,6 +23,7 @@ enum class Purpose : std::uint32_t {
     evaluate = 9,      // mask places of the likelihood estimator
     noise_text = 10,   // the order in which a given text goes into noise
     quantise = 11,     // signs of the turn of the residual stream
+    input_noise = 12,  // characters that an autoregressive model is shown wrongly in training
     dropout = 64,      // + 2 * layer + {0 attention, 1 mlp}
 };
 

@@ -12,28 +12,34 @@ namespace folio {
 
 namespace {
 
-/// A batch of sequences on its way through the model.
+struct Answer {
+    Opinion opinion;
+    double nats = 0;  // -log p(target)
+};
+
+/// What a row of logits says of a place whose character is `target`; `probability` is scratch.
+Result<Answer> answer_of(std::span<const float> logits, int excluded, int target, std::span<double> probability) {
+    if (!softmax(logits, excluded, probability)) {
+        return fail("The model answers with numbers that are not finite; its weights are damaged.");
+    }
+    // By the distance from the likeliest character: the probability of a very unlikely one may be 0 in f64.
+    const Opinion seen = opinion(probability, excluded);
+    const double distance = static_cast<double>(logits[seen.top_id[0]]) - logits[target];
+    return Answer{seen, distance - elementary::log(seen.confidence)};
+}
+
+/// A batch of sequences on its way through a masked model.
 struct Batch {
     Batch(const MaskedModel& model, int size, int length)
         : model(model), length(length), ids(static_cast<std::size_t>(size) * length),
           logits(static_cast<std::size_t>(size) * length * model.config.vocab_size), probability(model.config.vocab_size) {}
 
     std::span<int> sequence(int b) { return std::span(ids).subspan(static_cast<std::size_t>(b) * length, length); }
-    /// What the last pass says of a hidden place whose character is `target`.
-    struct Answer {
-        Opinion opinion;
-        double nats = 0;  // -log p(target)
-    };
+    /// What the last pass says of a hidden place.
     Result<Answer> answer(int b, int place, int target) {
         const std::size_t row = static_cast<std::size_t>(b) * length + place;
-        const auto logit = std::span<const float>(logits).subspan(row * model.config.vocab_size, model.config.vocab_size);
-        if (!softmax(logit, model.mask_id, probability)) {
-            return fail("The model answers with numbers that are not finite; its weights are damaged.");
-        }
-        // By the distance from the likeliest character: the probability of a very unlikely one may be 0 in f64.
-        const Opinion seen = opinion(probability, model.mask_id);
-        const double distance = static_cast<double>(logit[seen.top_id[0]]) - logit[target];
-        return Answer{seen, distance - elementary::log(seen.confidence)};
+        return answer_of(std::span<const float>(logits).subspan(row * model.config.vocab_size, model.config.vocab_size), model.mask_id,
+                         target, probability);
     }
     /// The first `count` sequences; `hidden[b]` of `hideable` places are masked.
     Result<void> predict(int count, std::span<const int> hidden, int hideable) {
@@ -79,14 +85,19 @@ Result<Windows> Windows::of(std::span<const int> text, int seq_len, int count) {
     return windows;
 }
 
-Result<MaskedBound> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options) {
+Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options) {
+    if (process.kind == ProcessKind::autoregressive) return exact_likelihood(autoregressive_model(denoiser), windows, options);
+    return masked_bound(masked_model(denoiser, process), windows, options);
+}
+
+Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options) {
     const int places = windows.scored(), draws = options.draws;
     const std::int64_t total = static_cast<std::int64_t>(windows.size()) * draws;
     // A step that no draw has.
     const double offset = uniform(philox(options.seed, 0, 0xFFFFFFFFu, Purpose::evaluate).word[0]);
     Batch batch(model, options.batch, places + 1);
     std::vector<int> hidden(options.batch);
-    MaskedBound bound;
+    Evaluation bound;
     bound.windows.assign(windows.size(), 0);
     for (std::int64_t begin = 0; begin < total; begin += options.batch) {
         if (options.progress) options.progress(begin, total);
@@ -131,6 +142,27 @@ Result<MaskedBound> masked_bound(const MaskedModel& model, const Windows& window
     }
     if (options.progress) options.progress(total, total);
     return bound;
+}
+
+Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows, const EvaluationOptions& options) {
+    const int places = windows.scored(), vocab_size = model.config.vocab_size;
+    std::vector<float> logits(static_cast<std::size_t>(places) * vocab_size);
+    std::vector<double> probability(vocab_size);
+    Evaluation result;
+    result.windows.assign(windows.size(), 0);
+    for (int window = 0; window < windows.size(); ++window) {
+        if (options.progress) options.progress(window, windows.size());
+        const auto ids = windows.ids(window);
+        if (auto ok = model.read(ids.first(places), 0, logits); !ok) return tl::unexpected<Error>(ok.error());
+        for (int place = 0; place < places; ++place) {
+            const auto row = std::span<const float>(logits).subspan(static_cast<std::size_t>(place) * vocab_size, vocab_size);
+            const auto answer = answer_of(row, -1, ids[place + 1], probability);
+            if (!answer) return tl::unexpected<Error>(answer.error());
+            result.windows[window] += answer->nats / places;
+        }
+    }
+    if (options.progress) options.progress(windows.size(), windows.size());
+    return result;
 }
 
 Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const Windows& windows, RevealOrder order,

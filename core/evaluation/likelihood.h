@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/result.h"
+#include "core/process/autoregressive.h"
 #include "core/process/masked.h"
 
 namespace folio {
@@ -60,17 +61,24 @@ struct NoiseLevel {
     int draws = 0;        // 0: nothing is known of this level
 };
 
-struct MaskedBound {
+/// What a model makes of windows.
+struct Evaluation {
     std::vector<double> windows;  // [Windows::size()] nats per character
-    std::array<NoiseLevel, 20> levels;
+    std::array<NoiseLevel, 20> levels;  // of no draws where the process knows no noise
 };
+
+/// Windows as the model's process scores them: masked_bound or exact_likelihood.
+Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options);
 
 /// The NELBO of a masked model by its k-stratified form (Uria et al. 2014; Shi et al. 2024): per draw, k uniform over
 /// 1 .. L, a uniform subset of k scored places hidden, the mean cross-entropy of the hidden ones; the mean of that is the
 /// bound per character. The draws of a window are spread evenly over k, those of all windows too; the same seed hides the
 /// same places for every model, so that differences between models are paired. Fails where
 /// the model's answers are no numbers.
-Result<MaskedBound> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options);
+Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options);
+
+/// The exact negative log-likelihood per window of an autoregressive model, in nats per character: one pass a window.
+Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows, const EvaluationOptions& options);
 
 /// A rule that says which place is revealed next, from the model's answers alone.
 enum class RevealOrder { left_to_right, confidence, margin };

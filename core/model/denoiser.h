@@ -42,7 +42,9 @@ public:
     /// another, where it names any. ids [batch, length], wanted and, where the model has a time embedding, time_row [batch] are
     /// int32 on the device. Fails where length exceeds max_length().
     Result<Matrix> forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise = {},
-                           Rows wanted = {});
+                           Rows wanted = {}) {
+        return forward(ids, time_row, batch, length, noise, wanted, nullptr);
+    }
     /// Adds every parameter's gradient to `gradients` (an arena like the parameters) for the last forward pass, given the
     /// gradient of its logits.
     void backward(TrainingOps& training, float* gradients, Matrix dlogits);
@@ -52,6 +54,10 @@ public:
     /// computed or written.
     Result<void> predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
                          std::span<float> logits, std::span<const int> wanted = {});
+
+    /// Causal models: reads on in one sequence, of which the last call saw the first `known` ids, keeping keys and values.
+    /// logits [rows, vocab_size] are those of the last `rows` places, all of them from `known` on.
+    Result<void> read(std::span<const int> ids, int known, std::span<float> logits);
 
 private:
     Denoiser() = default;
@@ -77,6 +83,13 @@ private:
     Layer head_;
     Activations activations_;
     Storage input_;  // ids | time_row | wanted rows of predict
+    /// What read() keeps of a sequence.
+    struct Past {
+        Storage storage;   // [n_layer, capacity, 3 d_model] q|k|v, q and k rotated and normed
+        int capacity = 0;
+        int length = 0;    // places that are there already
+    };
+    Past past_;
     // Inference only, where there is no time: what the first block meets and makes of it depends on the id alone.
     Storage first_;
     Matrix first_input_, first_qkv_;  // [vocab_size, d_model], [vocab_size, 3 d_model], q and k not yet rotated
@@ -87,9 +100,12 @@ private:
     ForwardNoise noise_;
 
     const float* embedding() const { return training_ ? parameters_ : embeddings_.as<float>(); }
+    /// The same, and with `past` its next places, which it keeps.
+    Result<Matrix> forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise, Rows wanted,
+                           Past* past);
     Result<void> pack(const Parameters& parameters);
     Result<void> tabulate_first_block();
-    Heads heads() const;
+    Heads heads(int length) const;
     Dropout dropout(int layer, int branch) const;
 };
 

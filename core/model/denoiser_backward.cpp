@@ -35,8 +35,8 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
         const Matrix d_attention = into_branch(layer, 0);
         training.linear_backward_weight(weights.attention_out.in(gradients), d_attention, block.attended);
         training.linear_backward_input(a.normed, d_attention, weights.attention_out.weight, nullptr);
-        training.attention_backward(a.d_qkv, a.normed, block.qkv, block.attended, block.log_sum_exp, heads());
-        training.rope_norm_backward(a.d_qkv, block.qkv, rope_.as<float>(), block.inverse_rms, heads());
+        training.attention_backward(a.d_qkv, a.normed, block.qkv, block.attended, block.log_sum_exp, heads(length_));
+        training.rope_norm_backward(a.d_qkv, block.qkv, rope_.as<float>(), block.inverse_rms, heads(length_));
         ops_->norm(a.normed, block.input, eps);
         training.linear_backward_weight(weights.qkv.in(gradients), a.d_qkv, a.normed);
         training.linear_backward_input(a.d_branch, a.d_qkv, weights.qkv.weight, nullptr);

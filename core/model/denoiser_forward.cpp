@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 
 #include "core/base/elementary.h"
@@ -103,7 +104,7 @@ Result<void> Denoiser::reserve(int batch, int length) {
     return activations_.reserve(*ops_, config_, batch * length, training_);
 }
 
-Heads Denoiser::heads() const { return {length_, config_.n_head, config_.head_dim(), config_.causal, config_.max_length()}; }
+Heads Denoiser::heads(int length) const { return {length, config_.n_head, config_.head_dim(), config_.causal, config_.max_length()}; }
 
 Dropout Denoiser::dropout(int layer, int branch) const {
     return {noise_.dropout, noise_.seed, noise_.step, static_cast<std::uint32_t>(Purpose::dropout) + 2 * layer + branch,
@@ -111,9 +112,10 @@ Dropout Denoiser::dropout(int layer, int branch) const {
 }
 
 Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise,
-                                 Rows wanted) {
-    if (length < 1 || length > config_.max_length()) {
-        return fail("A pass of " + std::to_string(length) + " places is outside this model's range of 1 to " +
+                                 Rows wanted, Past* past) {
+    const int known = past ? past->length : 0;
+    if (length < 1 || known + length > config_.max_length()) {
+        return fail("A pass of " + std::to_string(known + length) + " places is outside this model's range of 1 to " +
                     std::to_string(config_.max_length()) + "; choose another length.");
     }
     if (auto room = reserve(batch, length); !room) return tl::unexpected(room.error());
@@ -129,10 +131,20 @@ Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch,
     const float* time_table =
         config_.time_rows > 0 ? embedding() + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
 
+    // The whole sequence's q|k|v, and of it the rows of this pass.
+    const auto all_qkv = [&](int layer) {
+        if (!past) return a.blocks[layer].qkv;
+        const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(layer) * past->capacity * 3 * d;
+        return Matrix(past->storage.as<float>() + first, known + length, 3 * d);
+    };
+    const auto new_qkv = [&](int layer) {
+        const Matrix all = all_qkv(layer);
+        return Matrix(all.row(known), all.rows - known, all.cols);
+    };
     const bool tabulated = first_qkv_.rows > 0;
     if (tabulated) {
         ops_->embed(a.blocks[0].input, ids, first_input_.data, nullptr, nullptr, length);
-        ops_->embed(a.blocks[0].qkv, ids, first_qkv_.data, nullptr, nullptr, length);
+        ops_->embed(new_qkv(0), ids, first_qkv_.data, nullptr, nullptr, length);
     } else {
         ops_->embed(a.embedded, ids, embedding(), time_table, time_row, length);
         ops_->norm(a.blocks[0].input, a.embedded, eps);
@@ -144,12 +156,13 @@ Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch,
 
         if (layer > 0 || !tabulated) {
             ops_->norm(a.normed, block.input, eps);
-            ops_->linear(block.qkv, a.normed, weights.qkv.weight, {});
+            ops_->linear(new_qkv(layer), a.normed, weights.qkv.weight, {});
         }
-        ops_->rope_norm(block.qkv, rope_.as<float>(), block.inverse_rms, heads(), eps);
-        ops_->attention(block.attended, block.qkv, block.log_sum_exp, heads());
+        const float* rope = rope_.as<float>() + static_cast<std::ptrdiff_t>(known) * config_.head_dim();
+        ops_->rope_norm(new_qkv(layer), rope, block.inverse_rms, heads(length), eps);
+        ops_->attention(block.attended, all_qkv(layer), block.log_sum_exp, heads(known + length));
         if (wanted.count > 0 && layer + 1 == config_.n_layer) {
-            // Nobody reads the other rows any more. An embedding is a choice of rows; qkv is free by now.
+            // Nobody reads the other rows any more. An embedding is a choice of rows; the block's qkv is free by now.
             const Matrix attended(block.qkv.data, wanted.count, d), input(attended.row(wanted.count), wanted.count, d);
             ops_->embed(attended, wanted.row, block.attended.data, nullptr, nullptr, length);
             ops_->embed(input, wanted.row, block.input.data, nullptr, nullptr, length);
@@ -193,6 +206,34 @@ Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> ti
     const auto vocab_size = static_cast<std::size_t>(config_.vocab_size);
     for (std::size_t i = 0; i < wanted.size(); ++i)
         ops_->download(&logits[static_cast<std::size_t>(wanted[i]) * vocab_size], out->row(static_cast<int>(i)), vocab_size * sizeof(float));
+    return {};
+}
+
+Result<void> Denoiser::read(std::span<const int> ids, int known, std::span<float> logits) {
+    const int length = static_cast<int>(ids.size());
+    if (length > past_.capacity) {
+        const int capacity = std::max(length, config_.seq_len);
+        auto storage = ops_->allocate(static_cast<std::size_t>(config_.n_layer) * capacity * 3 * config_.d_model * sizeof(float));
+        if (!storage) return tl::unexpected(storage.error());
+        past_.storage = std::move(*storage);
+        past_.capacity = capacity;
+        known = 0;
+    }
+    past_.length = known;
+    const int count = length - known, rows = static_cast<int>(logits.size()) / config_.vocab_size;
+    std::vector<int> input(ids.begin() + known, ids.end());
+    if (rows < count)
+        for (int row = count - rows; row < count; ++row) input.push_back(row);
+    if (input_.bytes() < input.size() * sizeof(int)) {
+        auto storage = ops_->allocate(input.size() * sizeof(int));
+        if (!storage) return tl::unexpected(storage.error());
+        input_ = std::move(*storage);
+    }
+    ops_->upload(input_.as<int>(), input.data(), input.size() * sizeof(int));
+    auto out = forward(input_.as<int>(), nullptr, 1, count, {}, {input_.as<int>() + count, rows < count ? rows : 0}, &past_);
+    if (!out) return tl::unexpected(out.error());
+    if (auto done = ops_->finish(); !done) return done;
+    ops_->download(logits.data(), out->data, logits.size_bytes());
     return {};
 }
 

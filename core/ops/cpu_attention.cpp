@@ -10,7 +10,8 @@ namespace folio {
 
 void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) {
     const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim;
-    const int sequences = out.rows / length, block = std::min(product_.row_block, gemm::round_up(length, product_.rows));
+    const int sequences = qkv.rows / length, queries = out.rows / sequences, known = length - queries;
+    const int block = std::min(product_.row_block, gemm::round_up(queries, product_.rows));
     const float scale = 1.f / std::sqrt(static_cast<float>(dim));
     const std::size_t k_bytes = gemm::packed_bytes(product_, length, dim), v_bytes = gemm::packed_bytes(product_, dim, length);
     const std::size_t score_bytes = gemm::align(sizeof(float) * block * length);
@@ -18,8 +19,8 @@ void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& 
     if (!grow_workers(k_bytes + v_bytes + score_bytes + gemm::align(sizeof(float) * block) + scratch_bytes)) return;
 
     parallel_.each(sequences * heads.n_head, [&](int index, int worker) {
-        const int row = index / heads.n_head * length, h = index % heads.n_head;
-        const float* q = qkv.row(row) + h * dim;
+        const int sequence = index / heads.n_head, row = sequence * queries, h = index % heads.n_head;
+        const float* q = qkv.row(sequence * length) + h * dim;
         gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
         void* k_panels = pieces.take(k_bytes);
         void* v_panels = pieces.take(v_bytes);
@@ -28,13 +29,13 @@ void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& 
         void* scratch = pieces.take(scratch_bytes);
         gemm::pack_all(product_, k_panels, {q + d_model, qkv.stride, 1}, length, dim);
         gemm::pack_all(product_, v_panels, {q + 2 * d_model, 1, qkv.stride}, dim, length);
-        for (int first = 0; first < length; first += block) {
-            const int rows = std::min(block, length - first);
-            gemm::multiply(product_, scratch, {q + static_cast<std::ptrdiff_t>(first) * qkv.stride, qkv.stride, 1}, rows, k_panels,
+        for (int first = 0; first < queries; first += block) {
+            const int rows = std::min(block, queries - first);
+            gemm::multiply(product_, scratch, {q + static_cast<std::ptrdiff_t>(known + first) * qkv.stride, qkv.stride, 1}, rows, k_panels,
                      length, dim, scores, length);
             for (int i = 0; i < rows; ++i) {
                 float* p = scores + static_cast<std::ptrdiff_t>(i) * length;
-                const int seen = heads.causal ? first + i + 1 : length;
+                const int seen = heads.causal ? known + first + i + 1 : length;
                 const float total = kernels_.exp_sum(p, seen, scale, 0.f);
                 std::memset(p + seen, 0, sizeof(float) * (length - seen));
                 inverse[i] = 1.f / total;

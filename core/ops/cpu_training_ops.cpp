@@ -139,6 +139,21 @@ void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, co
     });
 }
 
+void CpuTrainingOps::corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
+                                            int length, int vocab_size, float noise, std::uint64_t seed, std::uint32_t step) {
+    parallel_.each(batch, [&](int b, int) {
+        const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(b) * length;
+        const int* from = text + starts[b];
+        for (int i = 0; i < length; ++i) {
+            const Words words = philox(seed, static_cast<std::uint64_t>(row + i), step, Purpose::input_noise);
+            const bool replaced = uniform(words.word[0]) < static_cast<double>(noise);
+            input[row + i] = replaced ? static_cast<int>(uniform(words.word[1]) * vocab_size) : from[i];
+            targets[row + i] = from[i + 1];
+            weights[row + i] = 1.f / static_cast<float>(batch * length);
+        }
+    });
+}
+
 void CpuTrainingOps::squared_norm(double* result, const float* data, std::size_t count) {
     constexpr std::size_t chunk = 1 << 16;
     const int chunks = static_cast<int>((count + chunk - 1) / chunk);

@@ -138,6 +138,7 @@ public:
     virtual void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) = 0;
     /// out [R, d_model] = softmax(q k^T / sqrt(head_dim)) v per head, within each sequence. q and k must be normed, as
     /// their logits are then within sqrt(head_dim) and no maximum is taken. log_sum_exp [R, n_head] is kept where not null.
+    /// Where qkv has more rows than out, both hold one sequence, and out is of its last places.
     virtual void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) = 0;
 };
 
@@ -194,6 +195,11 @@ public:
     virtual void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
                                 const int* counts, const float* row_weights, int batch, int length, int mask_id,
                                 std::uint64_t seed, std::uint32_t step) = 0;
+    /// Windows out of a text and what follows each of their characters: input[b, i] = text[starts[b] + i], targets[b, i] the
+    /// character behind it, weights all 1 / (batch length). With the chance `noise` an input character is any of vocab_size
+    /// instead: by {Philox words of (b * length + i, step, input_noise)}, the first deciding, the second choosing.
+    virtual void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
+                                        int length, int vocab_size, float noise, std::uint64_t seed, std::uint32_t step) = 0;
     /// *result = sum of squares, in a fixed order: f64 over short runs of f32.
     virtual void squared_norm(double* result, const float* data, std::size_t count) = 0;
     /// parameters, moment1, moment2 updated by gradient * (*scale).

@@ -127,22 +127,23 @@ T exp_score(const T* q, const T* k, int head_dim) {
     return std::exp(dot / std::sqrt(T(head_dim)));
 }
 
-/// out [R, D], qkv [R, 3 D], log_sum_exp [R, n_head] or null.
+/// out [R, D], qkv [R, 3 D], log_sum_exp [R, n_head] or null. Fewer rows of out: the last ones of one sequence.
 template <class T>
 void attention(View<T> out, View<T> qkv, T* log_sum_exp, const Heads& heads) {
-    const int d = heads.head_dim, D = heads.n_head * d;
-    for (int r = 0; r < qkv.rows; ++r) {
+    const int d = heads.head_dim, D = heads.n_head * d, known = qkv.rows - out.rows;
+    for (int r = known; r < qkv.rows; ++r) {
+        const int at = r - known;
         const int first = r - r % heads.length, end = heads.causal ? r + 1 : first + heads.length;
         for (int h = 0; h < heads.n_head; ++h) {
             T sum(0);
-            for (int c = 0; c < d; ++c) out(r, h * d + c) = T(0);
+            for (int c = 0; c < d; ++c) out(at, h * d + c) = T(0);
             for (int s = first; s < end; ++s) {
                 const T e = exp_score(&qkv(r, h * d), &qkv(s, D + h * d), d);
                 sum += e;
-                for (int c = 0; c < d; ++c) out(r, h * d + c) += e * qkv(s, 2 * D + h * d + c);
+                for (int c = 0; c < d; ++c) out(at, h * d + c) += e * qkv(s, 2 * D + h * d + c);
             }
-            for (int c = 0; c < d; ++c) out(r, h * d + c) /= sum;
-            if (log_sum_exp) log_sum_exp[static_cast<std::ptrdiff_t>(r) * heads.n_head + h] = std::log(sum);
+            for (int c = 0; c < d; ++c) out(at, h * d + c) /= sum;
+            if (log_sum_exp) log_sum_exp[static_cast<std::ptrdiff_t>(at) * heads.n_head + h] = std::log(sum);
         }
     }
 }
@@ -300,6 +301,19 @@ void corrupt_masked(int* input, int* targets, T* weights, const int* text, const
             input[r] = mask_id;
             weights[r] = row_weights[b];
         }
+    }
+}
+
+/// input, targets, weights [batch, length]; starts [batch].
+template <class T>
+void corrupt_autoregressive(int* input, int* targets, T* weights, const int* text, const int* starts, int batch, int length,
+                            int vocab_size, float noise, std::uint64_t seed, std::uint32_t step) {
+    for (int r = 0; r < batch * length; ++r) {
+        const int* at = text + starts[r / length] + r % length;
+        const Words words = philox(seed, static_cast<std::uint64_t>(r), step, Purpose::input_noise);
+        input[r] = uniform(words.word[0]) < static_cast<double>(noise) ? static_cast<int>(uniform(words.word[1]) * vocab_size) : at[0];
+        targets[r] = at[1];
+        weights[r] = T(1) / T(batch * length);
     }
 }
 

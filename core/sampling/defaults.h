@@ -8,15 +8,16 @@
 #include <variant>
 
 #include "core/base/result.h"
+#include "core/process/process_config.h"
 
 namespace folio {
 
-/// How a masked text is unmasked; `unmasking.h` has the rules.
-enum class SamplerKind { ancestral, confidence, margin, threshold, entropy, remask };
+/// How a masked text is unmasked, `unmasking.h` has the rules; and how an autoregressive model writes.
+enum class SamplerKind { ancestral, confidence, margin, threshold, entropy, remask, left_to_right };
 
 /// What a sample depends on besides weights and given characters. Its initial values are the defaults of command and page.
 struct SamplingOptions {
-    SamplerKind sampler = SamplerKind::confidence;
+    std::optional<SamplerKind> sampler;  // none: the process's default
     std::uint64_t seed = 1;
     int length = 256;
     int steps = 64;  // passes per block
@@ -38,7 +39,7 @@ struct SamplingOption {
 
 inline constexpr std::array<SamplingOption, 8> sampling_options = {{
     {"length", &SamplingOptions::length, 1, 1 << 20, "characters of the text, the prompt among them"},
-    {"steps", &SamplingOptions::steps, 1, 1 << 20, "passes of the network, per block of a long text"},
+    {"steps", &SamplingOptions::steps, 1, 1 << 20, "passes of the network, per block of a long text; left-to-right takes one a character"},
     {"temperature", &SamplingOptions::temperature, 0, 1e6, "of the draw; 0 takes the likeliest character"},
     {"top-k", &SamplingOptions::top_k, 0, 1 << 20, "draw among the K likeliest; 0 is off"},
     {"top-p", &SamplingOptions::top_p, 0, 1, "draw among the fewest that have this share of what top-k left; 1 is off"},
@@ -52,15 +53,17 @@ struct SamplerName {
     SamplerKind kind;
     std::string_view name;
     std::string_view meaning;
+    ProcessKind process = ProcessKind::masked;
 };
 
-inline constexpr std::array<SamplerName, 6> sampler_names = {{
+inline constexpr std::array<SamplerName, 7> sampler_names = {{
     {SamplerKind::ancestral, "ancestral", "each place by chance, as the reverse process has it (MDLM)"},
     {SamplerKind::confidence, "confidence", "the surest places first (LLaDA)"},
     {SamplerKind::margin, "margin", "the places where the likeliest leads the second by most"},
     {SamplerKind::threshold, "threshold", "every place at least tau sure (Fast-dLLM)"},
     {SamplerKind::entropy, "entropy", "as many places as an entropy of gamma allows (EB-sampler)"},
     {SamplerKind::remask, "remask", "ancestral, but fixed places may be noised again (ReMDM)"},
+    {SamplerKind::left_to_right, "left-to-right", "one character a pass, seeing those before it", ProcessKind::autoregressive},
 }};
 
 inline std::string_view name_of(SamplerKind kind) { return sampler_names[static_cast<std::size_t>(kind)].name; }
@@ -73,10 +76,15 @@ inline std::optional<SamplerKind> sampler_named(std::string_view name) {
     return std::nullopt;
 }
 
-/// "ancestral, confidence, ...": for sentences and help.
-inline std::string list_of_samplers() {
+inline SamplerKind default_sampler(ProcessKind process) {
+    return process == ProcessKind::autoregressive ? SamplerKind::left_to_right : SamplerKind::confidence;
+}
+
+/// "ancestral, confidence, ...": for sentences.
+inline std::string list_of_samplers(ProcessKind process) {
     std::string list;
-    for (const SamplerName& sampler : sampler_names) list += (list.empty() ? "" : ", ") + std::string(sampler.name);
+    for (const SamplerName& sampler : sampler_names)
+        if (sampler.process == process) list += (list.empty() ? "" : ", ") + std::string(sampler.name);
     return list;
 }
 

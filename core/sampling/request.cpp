@@ -30,6 +30,7 @@ Result<std::vector<int>> read_ids(std::string_view text, std::optional<char32_t>
 Result<SamplingRequest> read_request(const RequestWords& words, const SamplingOptions& options, const EncodeCharacter& encode) {
     SamplingRequest request;
     request.options = options;
+    if (const auto newline = encode(U'\n')) request.before = *newline;
     if (words.from_text) {
         auto ids = read_ids(*words.from_text, std::nullopt, "the text that is to go into noise", encode);
         if (!ids) return tl::unexpected(ids.error());

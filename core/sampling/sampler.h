@@ -1,9 +1,16 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
+#include "core/base/philox.h"
 #include "core/base/result.h"
+#include "core/model/denoiser.h"
+#include "core/process/opinion.h"
+#include "core/process/process_config.h"
 #include "core/sampling/defaults.h"
 #include "core/sampling/edits.h"
 
@@ -14,6 +21,7 @@ struct SamplingRequest {
     SamplingOptions options;
     std::vector<int> given;    // ids that are fixed from the start, -1 where a place is open
     std::vector<int> text;     // empty, or as long: a text that goes into noise first, in `steps` steps, and comes back
+    int before = -1;           // the unseen character before the text, for models that go from left to right; -1: none
     std::vector<Edit> edits;   // applied after their steps, in this order within a step
     std::uint64_t sample = 0;  // its number among samples of the same seed
 };
@@ -46,22 +54,84 @@ struct Frame {
 using State = std::vector<std::uint8_t>;
 
 /// A text coming into being, one network pass a step. Pausing is not stepping, going back is restore(), and a fork is
-/// restore() and an edit: randomness is addressed by seed, sample, place and step, so there is no other state.
+/// restore() and an edit: randomness is addressed by seed, sample, place and step, so there is no other state. What a step
+/// does is the process's own business (masked_sampler.h ...); what a place is, edits and saved states are the same for all.
 class Sampler {
 public:
+    Sampler(Sampler&&) = default;
+    Sampler& operator=(Sampler&&) = default;
     virtual ~Sampler() = default;
 
     /// Takes one step and gives the frame after it; once done, the same frame again. After an error nothing has changed.
-    virtual Result<Frame> step() = 0;
-    virtual bool done() const = 0;
-    virtual Frame frame() const = 0;
+    Result<Frame> step();
+    /// Whether no place is open.
+    virtual bool done() const;
+    Frame frame() const;
 
     /// Applies an edit now, whatever its step. Edits after the last step make the text undone: more steps follow.
-    virtual Result<void> edit(const Edit& edit) = 0;
+    Result<void> edit(const Edit& edit);
 
-    virtual State save() const = 0;
+    State save() const;
     /// Takes the state of a sampler of the same model and request; refuses, unchanged, bytes that cannot be one.
-    virtual Result<void> restore(const State& state) = 0;
+    Result<void> restore(const State& state);
+
+    /// The logits [places, vocab_size] of the last pass; empty before the first.
+    std::span<const float> logits() const { return logits_; }
+
+protected:
+    /// What save() keeps.
+    struct Progress {
+        int step = 0;
+        int edits_applied = 0;
+        int window_first = 0;
+        int block_begin = 0, block_end = 0;  // the steps after which the block begins and at which it must be over
+        std::vector<int> id;
+        std::vector<int> fixed_at;  // step; of no meaning where open
+        std::vector<float> probability;
+        std::vector<std::uint8_t> flags;  // fixed, given, reopened
+    };
+
+    /// Fails on ids that are not among the vocab_size characters without `excluded` ([MASK]; -1: none), edits outside the text,
+    /// options out of range, samplers of another process. Sorts the edits, and fills in the process's own sampler.
+    static Result<void> check(SamplingRequest& request, ProcessKind process, int vocab_size, int excluded);
+    /// A checked request: what is given is fixed, no edit applied yet.
+    Sampler(SamplingRequest request, const ModelConfig& config, int excluded);
+
+    /// One step, which it counts; now_ is set back where it fails.
+    virtual Result<void> advance() = 0;
+    /// All steps, as far as is known.
+    virtual int steps_known() const = 0;
+    /// How many places a pass sees.
+    int window_length() const { return std::min(length(), seq_len_); }
+
+    int length() const { return static_cast<int>(request_.given.size()); }
+    std::uint32_t word(int place, Purpose purpose, int element) const;
+    void fix(int place, int id, float probability);
+    void open(int place);
+    void apply_due_edits();
+    /// A row of logits about an open place: keeps what it says and gives it.
+    Result<Opinion> look(int place, std::span<const float> logits);
+
+    SamplingRequest request_;
+    int vocab_size_, excluded_;
+    Progress now_;
+    std::vector<float> logits_;
+    std::vector<double> probability_;  // of the row that look() saw last
+
+private:
+    bool foreign(int id) const;
+    void apply(const Edit& edit);
+
+    int seq_len_;
+    std::vector<Opinion> opinions_;  // [length] of the last pass that saw the place open
 };
+
+bool is_open(std::uint8_t flags);
+int count_open(const std::vector<std::uint8_t>& flags, int first, int length);
+/// a * b / c, rounded up.
+int share(int a, int b, int c);
+
+/// The sampler of the process that the model is of. Fails as its create() does. The denoiser must outlive it.
+Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request);
 
 }  // namespace folio

@@ -32,7 +32,7 @@ int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, P
     const int size = static_cast<int>(candidates.size());
     const int fewest = (size + pace.left - 1) / pace.left;
     const auto confidence = [](const Candidate& c) { return c.confidence; };
-    switch (options.sampler) {
+    switch (*options.sampler) {
         case SamplerKind::ancestral:
         case SamplerKind::remask: {
             const double reveal =
@@ -60,6 +60,7 @@ int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, P
             for (double before = 0; count < size && before <= options.gamma; ++count) before += candidates[count].entropy;
             return std::max(fewest, count);
         }
+        case SamplerKind::left_to_right: break;  // unmasks nothing
     }
     return size;
 }

@@ -51,9 +51,9 @@ std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t s
 
 Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConfig& config, const ProcessConfig& process,
                                 const Recipe& recipe, std::span<const int> text) {
-    if (static_cast<int>(text.size()) < recipe.seq_len) {
+    if (static_cast<int>(text.size()) <= recipe.seq_len) {
         return fail("The training text has " + std::to_string(text.size()) + " characters, fewer than one window of " +
-                    std::to_string(recipe.seq_len) + "; give a longer text or a smaller --seq-len.");
+                    std::to_string(recipe.seq_len + 1) + "; give a longer text or a smaller --seq-len.");
     }
     Trainer trainer;
     trainer.ops_ = &ops;
@@ -98,27 +98,33 @@ Result<StepReport> Trainer::run(int step) {
     const int batch = recipe_.batch, length = window_length(recipe_, step), places = batch * length;
     const auto step_word = static_cast<std::uint32_t>(step);
 
-    // Which windows, and how much of each is hidden.
-    std::vector<int> rows(3 * static_cast<std::size_t>(batch));
-    int *starts = rows.data(), *counts = starts + batch, *times = counts + batch;
-    const bool by_bound = step >= static_cast<int>((1.0 - recipe_.nelbo_share) * recipe_.steps);
-    const MaskedBatch masks =
-        stratified_masks(batch, length, by_bound ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed, step_word);
-    for (int b = 0; b < batch; ++b) {
-        starts[b] = pick(recipe_.seed, static_cast<std::uint64_t>(b), step, Purpose::window, text_size_ - length + 1);
-        counts[b] = masks.counts[b];
-        times[b] = config_.time_rows > 0 ? time_row(static_cast<double>(counts[b]) / length, config_.time_rows) : 0;
-    }
-    int* device_rows = rows_.as<int>();
-    auto* row_weights = reinterpret_cast<float*>(device_rows + 3 * batch);
-    ops_->upload(device_rows, rows.data(), rows.size() * sizeof(int));
-    ops_->upload(row_weights, masks.row_weights.data(), static_cast<std::size_t>(batch) * sizeof(float));
-
-    int *input = places_.as<int>(), *targets = input + places;
+    int *input = places_.as<int>(), *targets = input + places, *device_rows = rows_.as<int>();
     auto* weights = reinterpret_cast<float*>(targets + places);
     float *losses = weights + places, *gradients = gradients_.as<float>();
-    training_->corrupt_masked(input, targets, weights, text_.as<int>(), device_rows, device_rows + batch, row_weights, batch,
-                              length, process_.mask_id, recipe_.seed, step_word);
+    std::vector<int> rows(3 * static_cast<std::size_t>(batch));
+    int *starts = rows.data(), *counts = starts + batch, *times = counts + batch;
+    const bool causal = process_.kind == ProcessKind::autoregressive;
+    for (int b = 0; b < batch; ++b) {
+        starts[b] = pick(recipe_.seed, static_cast<std::uint64_t>(b), step, Purpose::window, text_size_ - length + !causal);
+    }
+    if (causal) {
+        ops_->upload(device_rows, starts, static_cast<std::size_t>(batch) * sizeof(int));
+        training_->corrupt_autoregressive(input, targets, weights, text_.as<int>(), device_rows, batch, length, config_.vocab_size,
+                                          recipe_.input_noise, recipe_.seed, step_word);
+    } else {
+        const bool by_bound = step >= static_cast<int>((1.0 - recipe_.nelbo_share) * recipe_.steps);
+        const MaskedBatch masks =
+            stratified_masks(batch, length, by_bound ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed, step_word);
+        for (int b = 0; b < batch; ++b) {
+            counts[b] = masks.counts[b];
+            times[b] = config_.time_rows > 0 ? time_row(static_cast<double>(counts[b]) / length, config_.time_rows) : 0;
+        }
+        auto* row_weights = reinterpret_cast<float*>(device_rows + 3 * batch);
+        ops_->upload(device_rows, rows.data(), rows.size() * sizeof(int));
+        ops_->upload(row_weights, masks.row_weights.data(), static_cast<std::size_t>(batch) * sizeof(float));
+        training_->corrupt_masked(input, targets, weights, text_.as<int>(), device_rows, device_rows + batch, row_weights, batch,
+                                  length, process_.mask_id, recipe_.seed, step_word);
+    }
 
     training_->zero(gradients, count_);
     const int sequences = std::min(batch, std::max(1, recipe_.rows_per_pass / length));

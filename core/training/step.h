@@ -16,8 +16,9 @@ struct Recipe {
     int batch = 32;
     int seq_len = 256;
     int rows_per_pass = 1024;       // a batch goes through in passes of at most this many rows: memory, and the last digits
-    MaskedLoss loss = MaskedLoss::mean;
-    float nelbo_share = 0.f;        // the last share of the steps uses the NELBO's own weights instead
+    MaskedLoss loss = MaskedLoss::mean;  // masked
+    float nelbo_share = 0.f;        // masked: the last share of the steps uses the NELBO's own weights instead
+    float input_noise = 0.f;        // autoregressive: share of input characters that are replaced by any others
     float lr = 1e-2f;               // AdamW: embeddings and head, and the matrices too where muon_lr is 0
     float muon_lr = 0.02f;          // Muon: the matrices of the blocks
     float beta1 = 0.9f, beta2 = 0.95f;
@@ -47,7 +48,7 @@ struct StepReport {
 /// Step n is a function of state n and the recipe alone, so a resumed run equals one never stopped.
 class Trainer {
 public:
-    /// `text`: ids without [MASK], seq_len of them at least. Parameters are drawn from the seed (spec section 3).
+    /// `text`: ids without [MASK], seq_len + 1 of them at least. Parameters are drawn from the seed (spec section 3).
     static Result<Trainer> create(Ops& ops, TrainingOps& training, const ModelConfig& config, const ProcessConfig& process,
                                   const Recipe& recipe, std::span<const int> text);
 

@@ -83,13 +83,13 @@ Result<ProcessConfig> read_process(const json& object) {
     Fields fields(object, "the weights file's folio.process");
     const std::string kind = fields.string("kind");
     if (fields.error()) return fail(fields.error()->sentence);
-    if (kind == "gaussian" || kind == "ar") {
-        return fail("the weights file holds " + std::string(kind == "ar" ? "an autoregressive" : "a gaussian") +
-                    " model; this version runs masked models only");
+    if (kind == "gaussian") {
+        return fail("the weights file holds a gaussian model; this version runs masked and autoregressive models only");
     }
+    if (kind == "ar") return ProcessConfig{ProcessKind::autoregressive, -1};
     if (kind != "masked") {
         return fail("the weights file holds a model of the unknown kind " + quote(kind) +
-                    "; this version runs masked models only");
+                    "; this version runs masked and autoregressive models only");
     }
     ProcessConfig process;
     process.mask_id = fields.integer("mask_id");
@@ -138,11 +138,11 @@ Result<Vocabulary> read_vocabulary(std::string list, int vocab_size, int mask_id
         vocabulary = Vocabulary::of_list(list);
     }
     if (!vocabulary) return fail("the weights file cannot be used: " + vocabulary.error().sentence);
-    if (vocabulary->character(mask_id) != no_character) {
+    if (mask_id >= 0 && vocabulary->character(mask_id) != no_character) {
         return fail("the weights file's folio.vocab gives [MASK], id " + std::to_string(mask_id) +
                     ", the character " + named(vocabulary->character(mask_id)) + " where U+FFFD belongs");
     }
-    if (vocabulary->size() != (mask_id == vocab_size - 1 ? mask_id : vocab_size)) {
+    if (vocabulary->size() != (mask_id >= 0 && mask_id == vocab_size - 1 ? mask_id : vocab_size)) {
         return fail("the weights file's folio.vocab lists " + std::to_string(vocabulary->size()) +
                     " characters, which does not fit its vocab_size of " + std::to_string(vocab_size));
     }
@@ -232,7 +232,10 @@ Metadata write_metadata(const ModelFile& model) {
                              field("d_ff", config.d_ff) + ",\"norm_eps\":" + eps +
                              ",\"causal\":" + (config.causal ? "true" : "false") +
                              field("time_rows", config.time_rows) + "}"},
-        {"folio.process", "{\"kind\":\"masked\"" + field("mask_id", model.process.mask_id) + ",\"schedule\":\"linear\"}"},
+        {"folio.process", "{\"kind\":\"" + std::string(name_of(model.process.kind)) + '"' +
+                              (model.process.kind == ProcessKind::masked
+                                   ? field("mask_id", model.process.mask_id) + ",\"schedule\":\"linear\"}"
+                                   : "}")},
         {"folio.vocab", json(model.vocabulary.list()).dump()},
     };
     if (!model.training.empty()) metadata["folio.training"] = model.training;
@@ -249,8 +252,15 @@ Result<ModelFile> read_metadata(const Metadata& metadata) {
     if (!config_json) return tl::unexpected(config_json.error());
     const auto config = read_config(*config_json);
     if (!config) return tl::unexpected(config.error());
-    if (config->causal) return fail("the weights file's model is causal, which a masked model cannot be");
-    if (process->mask_id < 0 || process->mask_id >= config->vocab_size) {
+    const bool causal = process->kind == ProcessKind::autoregressive;
+    if (config->causal != causal) {
+        return fail(causal ? "the weights file's model is not causal, which an autoregressive model must be"
+                           : "the weights file's model is causal, which a masked model cannot be");
+    }
+    if (causal && config->time_rows > 0) {
+        return fail("the weights file's model has a time embedding, which an autoregressive model has no use for");
+    }
+    if (!causal && (process->mask_id < 0 || process->mask_id >= config->vocab_size)) {
         return fail("the weights file's mask_id of " + std::to_string(process->mask_id) +
                     " lies outside its vocab_size of " + std::to_string(config->vocab_size));
     }

@@ -13,7 +13,8 @@
 
 #include "core/model/parameters.h"
 #include "core/model/trial.h"
-#include "core/sampling/masked_sampler.h"
+#include "core/process/masked.h"
+#include "core/sampling/sampler.h"
 #include "core/training/step.h"
 #include "core/weights/quantise.h"
 #include "native/bench_report.h"
@@ -128,7 +129,8 @@ void BenchCommand::execute() const {
         if (text[i] == model.process.mask_id) text[i] = (text[i] + 1) % config.vocab_size;
     }
     std::vector<int> input(text.begin(), text.begin() + passed_length);
-    mask_places(input, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
+    const bool masked = model.process.kind == ProcessKind::masked;
+    if (masked) mask_places(input, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
     std::vector<int> time_rows;
     if (config.time_rows > 0) time_rows.push_back(time_row(0.5, config.time_rows));
 
@@ -148,7 +150,7 @@ void BenchCommand::execute() const {
 
     Progress progress;
     ordered_json results = ordered_json::array(), checks = ordered_json::array();
-    const std::size_t rows = 1 + tasks * widths.size();
+    const std::size_t rows = masked + tasks * widths.size();
     const auto record = [&](const char* task, const Way* way, int width, int characters, const std::vector<double>& times) {
         const double median = quantile(times, 0.5);
         Timing timing{{task, "", "", width}, static_cast<std::int64_t>(times.size()), median, quantile(times, 0.25),
@@ -162,11 +164,13 @@ void BenchCommand::execute() const {
                       fmt::format("{} of {} measured: {} {:.2f} ms", results.size(), rows, task, median));
     };
 
-    std::vector<int> noisy(input.size());
-    record("noising", nullptr, 1, passed_length, time(seconds, [&] {
-               std::copy(text.begin(), text.begin() + passed_length, noisy.begin());
-               mask_places(noisy, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
-           }));
+    if (masked) {
+        std::vector<int> noisy(input.size());
+        record("noising", nullptr, 1, passed_length, time(seconds, [&] {
+                   std::copy(text.begin(), text.begin() + passed_length, noisy.begin());
+                   mask_places(noisy, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
+               }));
+    }
 
     const auto logits_of = [&](const Way& way, Parallel& parallel) {
         const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
@@ -197,13 +201,13 @@ void BenchCommand::execute() const {
                 record("forward", &way, width, passed_length, time(seconds, [&] {
                            unwrap(denoiser.predict(input, time_rows, 1, passed_length, logits));
                        }));
-                const MaskedModel masked = masked_model(denoiser, model.process);
                 SamplingRequest request;
                 request.options.steps = sampling_steps;
                 request.given.assign(static_cast<std::size_t>(passed_length), -1);
+                request.before = 0;
                 record("sampling", &way, width, passed_length, time(seconds, [&] {
-                           MaskedSampler sampler = unwrap(MaskedSampler::create(masked, request));
-                           while (!sampler.done()) unwrap(sampler.step());
+                           const auto sampler = unwrap(make_sampler(denoiser, model.process, request));
+                           while (!sampler->done()) unwrap(sampler->step());
                        }));
             }
             if (!trains(way)) continue;

@@ -9,6 +9,7 @@
 #include "core/evaluation/likelihood.h"
 #include "native/commands/commands.h"
 #include "native/failure.h"
+#include "native/files.h"
 #include "native/models.h"
 #include "native/options.h"
 #include "native/progress.h"
@@ -20,7 +21,7 @@ namespace {
 using nlohmann::ordered_json;
 
 struct EvalCommand {
-    std::string weights, data;
+    std::string weights, data, against;
     int draws = 16, windows = 0;
     std::vector<std::string> orders;
     bool as_json = false;
@@ -41,15 +42,26 @@ std::string figure(double nats_per_char, double standard_error) {
     return fmt::format("{:.4f}{} nats/character", nats_per_char, error);
 }
 
+/// A model at work on windows of the text.
+struct Evaluated {
+    ModelFile model;
+    Device computer;
+    Denoiser denoiser;
+
+    explicit Evaluated(const std::string& path, const DeviceOptions& device)
+        : model(load_model(path)), computer(device, model), denoiser(make_denoiser(computer.ops(), model)) {}
+};
+
 void EvalCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     for (const std::string& name : orders) order_named(name);
-    const ModelFile model = load_model(weights);
-    Device computer(device, model);
-    const TextData text = encode_text(load_text(data), model.vocabulary);
+    Evaluated judged(weights, device);
+    const ModelFile& model = judged.model;
+    const bool masked = model.process.kind == ProcessKind::masked;
+    if (!masked && !orders.empty()) wrong_usage("an autoregressive model has but one order; leave --order out");
+    const Text content = load_text(data);
+    const TextData text = encode_text(content, model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
-    Denoiser denoiser = make_denoiser(computer.ops(), model);
-    const MaskedModel masked = masked_model(denoiser, model.process);
 
     Progress progress;
     EvaluationOptions options;
@@ -60,49 +72,72 @@ void EvalCommand::execute() const {
                           fmt::format("{}: {} of {} passes over a window", what, done, total));
         };
     };
-    measure("bound");
-    const MaskedBound bound = unwrap(masked_bound(masked, chosen, options));
-    const Estimate nelbo = estimate(bound.windows);
-    ordered_json report{{"process", "masked"},
+    measure("likelihood");
+    const Evaluation evaluation = unwrap(evaluate(judged.denoiser, model.process, chosen, options));
+    const Estimate nats = estimate(evaluation.windows);
+    ordered_json report{{"process", name_of(model.process.kind)},
                         {"windows", chosen.size()},
                         {"characters", static_cast<std::int64_t>(chosen.size()) * chosen.scored()},
-                        {"nats_per_char", nelbo.nats_per_char},
-                        {"stderr", nelbo.standard_error},
-                        {"bits_per_char", nelbo.nats_per_char / std::log(2.0)},
-                        {"perplexity", std::exp(nelbo.nats_per_char)},
-                        {"draws", draws}};
-    ordered_json& levels = report["levels"] = ordered_json::array();
-    for (std::size_t i = 0; i < bound.levels.size(); ++i) {
-        const NoiseLevel& level = bound.levels[i];
-        const bool known = level.draws > 0;
-        levels.push_back({{"t", static_cast<double>(i + 1) / static_cast<double>(bound.levels.size())},
-                          {"loss", known ? ordered_json(level.loss) : ordered_json()},
-                          {"accuracy", known ? ordered_json(level.accuracy) : ordered_json()},
-                          {"draws", level.draws}});
+                        {"nats_per_char", nats.nats_per_char},
+                        {"stderr", nats.standard_error},
+                        {"bits_per_char", nats.nats_per_char / std::log(2.0)},
+                        {"perplexity", std::exp(nats.nats_per_char)}};
+    if (masked) {
+        report["draws"] = draws;
+        ordered_json& levels = report["levels"] = ordered_json::array();
+        for (std::size_t i = 0; i < evaluation.levels.size(); ++i) {
+            const NoiseLevel& level = evaluation.levels[i];
+            const bool known = level.draws > 0;
+            levels.push_back({{"t", static_cast<double>(i + 1) / static_cast<double>(evaluation.levels.size())},
+                              {"loss", known ? ordered_json(level.loss) : ordered_json()},
+                              {"accuracy", known ? ordered_json(level.accuracy) : ordered_json()},
+                              {"draws", level.draws}});
+        }
     }
     for (const std::string& name : orders) {
         measure(name);
-        const Estimate exact = estimate(unwrap(ordered_likelihood(masked, chosen, order_named(name), options)));
+        const MaskedModel looked_at = masked_model(judged.denoiser, model.process);
+        const Estimate exact = estimate(unwrap(ordered_likelihood(looked_at, chosen, order_named(name), options)));
         report["orders"][name] = {{"nats_per_char", exact.nats_per_char}, {"stderr", exact.standard_error}};
+    }
+    if (!against.empty()) {
+        Evaluated other(against, device);
+        if (other.model.config.seq_len != model.config.seq_len) {
+            wrong_usage(fmt::format("{} sees windows of {} characters and {} of {}, so their windows cannot be paired", quote_path(weights),
+                                    model.config.seq_len, quote_path(against), other.model.config.seq_len));
+        }
+        const TextData same_text = encode_text(content, other.model.vocabulary);
+        const Windows paired = unwrap(Windows::of(same_text.validation(), other.model.config.seq_len, windows));
+        measure("likelihood of the other");
+        std::vector<double> differences = evaluation.windows;
+        const Evaluation second = unwrap(evaluate(other.denoiser, other.model.process, paired, options));
+        for (std::size_t i = 0; i < differences.size(); ++i) differences[i] -= second.windows[i];
+        const Estimate difference = estimate(differences);
+        report["against"] = {{"difference", difference.nats_per_char}, {"stderr", difference.standard_error}};
     }
 
     if (as_json) {
         fmt::print("{}\n", report.dump());
         return;
     }
-    fmt::print("masked model, {} windows, {} characters, {} draws a window\n", chosen.size(),
-               report["characters"].get<std::int64_t>(), draws);
-    fmt::print("NELBO  {}  {:.4f} bits/character  perplexity {:.3f}\n", figure(nelbo.nats_per_char, nelbo.standard_error),
-               report["bits_per_char"].get<double>(), report["perplexity"].get<double>());
+    fmt::print("{} model, {} windows, {} characters{}\n", masked ? "masked" : "autoregressive", chosen.size(),
+               report["characters"].get<std::int64_t>(), masked ? fmt::format(", {} draws a window", draws) : "");
+    fmt::print("{}  {}  {:.4f} bits/character  perplexity {:.3f}\n", masked ? "NELBO" : "exact NLL",
+               figure(nats.nats_per_char, nats.standard_error), report["bits_per_char"].get<double>(), report["perplexity"].get<double>());
     for (const std::string& name : orders) {
         const auto& exact = report["orders"][name];
         fmt::print("{}, exact  {}\n", name, figure(exact["nats_per_char"].get<double>(), exact["stderr"].get<double>()));
     }
+    if (report.contains("against")) {
+        const auto& difference = report["against"];
+        fmt::print("against {}  {}\n", quote_path(against), figure(difference["difference"].get<double>(), difference["stderr"].get<double>()));
+    }
+    if (!masked) return;
     fmt::print("hidden   loss per hidden character   right\n");
-    for (std::size_t i = 0; i < bound.levels.size(); ++i) {
-        if (bound.levels[i].draws == 0) continue;
-        fmt::print("{:5.0f} %   {:25.4f}   {:4.1f} %\n", 5.0 * static_cast<double>(i + 1), bound.levels[i].loss,
-                   100 * bound.levels[i].accuracy);
+    for (std::size_t i = 0; i < evaluation.levels.size(); ++i) {
+        const NoiseLevel& level = evaluation.levels[i];
+        if (level.draws == 0) continue;
+        fmt::print("{:5.0f} %   {:25.4f}   {:4.1f} %\n", 5.0 * static_cast<double>(i + 1), level.loss, 100 * level.accuracy);
     }
 }
 
@@ -119,6 +154,7 @@ void add_eval(CLI::App& program) {
         .add_option("--order", options->orders, "add the exact likelihood of revealing in this order; may be given again")
         ->type_name(fmt::format("{{{}}}", fmt::join(reveal_order_names, ",")))
         ->allow_extra_args(false);
+    add_text(command, "--against", options->against, "another model: adds the difference to it, window by window");
     command.add_flag("--json", options->as_json, "the figures as JSON");
     add_device_options(command, options->device);
     command.callback([options] { options->execute(); });

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/text.h"
-#include "core/sampling/masked_sampler.h"
 #include "core/sampling/request.h"
 #include "native/animation.h"
 #include "native/commands/commands.h"
@@ -93,15 +92,15 @@ void SampleCommand::execute() const {
     Device computer(device, model);
     SamplingRequest request = this->request(model);
     Denoiser denoiser = make_denoiser(computer.ops(), model);
-    const MaskedModel masked = masked_model(denoiser, model.process);
 
     std::string traced;
     ordered_json results = ordered_json::array();
     std::string waiting;
     for (int i = 0; i < count; ++i) {
         request.sample = static_cast<std::uint64_t>(i);
-        auto sampler = MaskedSampler::create(masked, request);
-        if (!sampler) wrong_usage(sampler.error().sentence);
+        const auto made = make_sampler(denoiser, model.process, request);
+        if (!made) wrong_usage(made.error().sentence);
+        const auto& sampler = *made;
         Animation animation;
         const auto look = [&](const Frame& frame) {
             if (animate) animation.show(frame, model.vocabulary);
@@ -121,7 +120,7 @@ void SampleCommand::execute() const {
             results.push_back({{"text", text},
                                {"sample", i},
                                {"seed", options.seed},
-                               {"sampler", name_of(options.sampler)},
+                               {"sampler", name_of(options.sampler.value_or(default_sampler(model.process.kind)))},
                                {"steps", frame.step},
                                {"length", frame.id.size()}});
         } else {
@@ -155,7 +154,8 @@ std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view w
     }
     add_choice(command, "--sampler", names,
                [&sampling](const std::string& name) { sampling.sampler = *sampler_named(name); },
-               fmt::format("which places are fixed in a pass [{}]{}", name_of(sampling.sampler), meanings));
+               fmt::format("which places are fixed in a pass [{}; of autoregressive models {}]{}", name_of(default_sampler(ProcessKind::masked)),
+                           name_of(default_sampler(ProcessKind::autoregressive)), meanings));
     for (const SamplingOption& option : sampling_options) {
         if (option.name == without) continue;
         const std::string name = fmt::format("--{}", option.name);

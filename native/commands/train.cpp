@@ -3,6 +3,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "core/base/text.h"
 #include "core/model/parameters.h"
@@ -34,6 +35,7 @@ struct TrainCommand {
     void execute();
 
 private:
+    ProcessKind process() const { return process_of(given); }
     fs::path folder() const;
     Checkpoint fresh(const Text& text, const fs::path& folder) const;
     Checkpoint resumed(const Text& text, const fs::path& folder) const;
@@ -86,15 +88,22 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
     }
     const json wanted = spell_out_sizes(given);
     Checkpoint start;
-    start.settings = default_settings();
+    start.settings = default_settings(process());
     set_sizes(start.settings, sizes.back());
     if (init.empty()) {
         start.model.vocabulary = unwrap(Vocabulary::of_text(text.content));
-        start.model.process.mask_id = start.model.vocabulary.size();
-        start.model.config.vocab_size = start.model.vocabulary.size() + 1;
+        const int characters = start.model.vocabulary.size();
+        const bool masked = process() == ProcessKind::masked;
+        start.model.process = {process(), masked ? characters : -1};
+        start.model.config.vocab_size = characters + masked;
+        start.model.config.causal = !masked;
     } else {
         start.model = load_model(init);
         if (start.model.exact()) start.model = dequantise(start.model);
+        if (start.model.process.kind != process()) {
+            wrong_usage(fmt::format("{} holds a model of the kind {}, which the preset {} does not train; choose another --preset",
+                                    quote_path(init), name_of(start.model.process.kind), start.settings["preset"].get<std::string>()));
+        }
         const ModelConfig& config = start.model.config;
         start.settings.update({{"n-layer", config.n_layer}, {"d-model", config.d_model}, {"n-head", config.n_head},
                                {"seq-len", config.seq_len}});
@@ -136,6 +145,9 @@ Checkpoint TrainCommand::resumed(const Text& text, const fs::path& folder) const
     const json wanted = spell_out_sizes(given);
     for (const auto& [name, value] : wanted.items()) {
         // A new total of steps is how a run is prolonged, and how often to look is free; all else would make another run.
+        if (!start.settings.contains(name)) {
+            wrong_usage(fmt::format("the preset {} has no --{}; leave it out", start.settings["preset"].get<std::string>(), name));
+        }
         const bool free = name == "steps" || name == "patience" || name.ends_with("-every");
         // Whoever prolongs a run that stopped early means it.
         if (name == "steps" || name == "patience") start.position.validations_since_best = 0;
@@ -164,7 +176,7 @@ fs::path TrainCommand::folder() const {
         const Size& base = sizes.back();
         size = fmt::format("{}x{}", spelt.value("n-layer", base.n_layer), spelt.value("d-model", base.d_model));
     }
-    return fs::path("runs") / ("masked-" + size);
+    return fs::path("runs") / (given.value("preset", "masked") + "-" + size);
 }
 
 /// The outcome on stdout.
@@ -188,8 +200,14 @@ void TrainCommand::report(RunEnd end, const RunPosition& at, const fs::path& fol
 }
 
 void TrainCommand::execute() {
-    if (given.value("preset", "masked") != "masked") {
-        wrong_usage("this version trains masked models only; use --preset masked");
+    if (given.value("preset", "").starts_with("gaussian")) {
+        wrong_usage("this version does not train Gaussian models yet; use --preset masked or --preset gpt");
+    }
+    const json defaults = default_settings(process()), wanted = spell_out_sizes(given);
+    for (const auto& [name, value] : wanted.items()) {
+        const bool size = name == "n-layer" || name == "d-model" || name == "n-head";
+        if (resume || size || defaults.contains(name)) continue;
+        wrong_usage(fmt::format("the preset {} has no --{}; leave it out", defaults["preset"].get<std::string>(), name));
     }
     const fs::path folder = this->folder();
     const std::string shown = quote_path(folder);
@@ -266,8 +284,19 @@ void add_train(CLI::App& program) {
         add_choice(command, "--" + name, std::move(choices),
                    [&given, name](const std::string& value) { given[name] = value; }, help);
     };
-    const json defaults = default_settings();
-    const auto help = [&](const char* text, const char* name) { return fmt::format("{} [{}]", text, defaults[name].dump()); };
+    // What a process leaves out or sets otherwise is told of each.
+    const auto help = [](const char* text, const char* name) {
+        std::string values;
+        std::set<std::string> different;
+        for (const auto& [preset, process] : presets) {
+            const json defaults = default_settings(process);
+            if (!defaults.contains(name)) continue;
+            different.insert(defaults[name].dump());
+            values += fmt::format("{}{}: {}", values.empty() ? "" : ", ", preset, defaults[name].dump());
+        }
+        const bool all = different.size() == 1 && values.find(", ") != values.npos;
+        return fmt::format("{} [{}]", text, all ? *different.begin() : values);
+    };
     constexpr std::int64_t most_steps = 1'000'000'000;
 
     choice("preset", {"masked", "gaussian", "gaussian-article", "gpt"}, "which process and recipe [masked]");
@@ -288,9 +317,10 @@ void add_train(CLI::App& program) {
     number("clip", 1e-6, 1e30, help("largest norm of the gradient", "clip"));
     integer("warmup", 0, most_steps, help("steps of rising learning rate", "warmup"));
     number("decay", 0, 1, help("last share of the steps, in which the learning rate falls to 0", "decay"));
-    choice("loss", {"mean", "nelbo"}, "what a hidden place counts: all alike, or as the NELBO weighs it [mean]");
+    choice("loss", {"mean", "nelbo"}, help("what a hidden place counts: all alike, or as the NELBO weighs it", "loss"));
     number("nelbo-share", 0, 1, help("last share of the steps that uses --loss nelbo", "nelbo-share"));
     number("short-windows", 0, 1, help("share of the steps on shorter windows", "short-windows"));
+    number("input-noise", 0, 1, help("share of the input characters that are replaced by any others", "input-noise"));
     integer("rows-per-pass", 1, 1 << 24, help("places that go through at once: memory", "rows-per-pass"));
     add_seed(command, "--seed", [&given](std::uint64_t value) { given["seed"] = value; }, help("seed", "seed"));
     integer("checkpoint-every", 1, most_steps, help("steps between checkpoints", "checkpoint-every"));

@@ -7,7 +7,7 @@
 
 #include "core/base/text.h"
 #include "core/evaluation/likelihood.h"
-#include "core/sampling/masked_sampler.h"
+#include "core/sampling/request.h"
 #include "native/failure.h"
 #include "native/models.h"
 #include "native/signals.h"
@@ -167,8 +167,7 @@ void TrainingRun::validate() {
     const Windows windows = unwrap(Windows::of(data_.validation(), checkpoint_.model.config.seq_len, validation_windows));
     EvaluationOptions options;
     options.draws = validation_draws;
-    const MaskedBound bound = unwrap(masked_bound(masked_model(denoiser, checkpoint_.model.process), windows, options));
-    val_nll_ = estimate(bound.windows).nats_per_char;
+    val_nll_ = estimate(unwrap(evaluate(denoiser, checkpoint_.model.process, windows, options)).windows).nats_per_char;
     val_step_ = at_.step;
     if (at_.best_step == 0 || *val_nll_ < at_.best_nll) {
         at_.best_nll = *val_nll_;
@@ -182,12 +181,14 @@ void TrainingRun::validate() {
 
 std::string TrainingRun::sample() {
     Denoiser denoiser = averaged();
-    SamplingRequest request;
-    request.options.seed = recipe_.seed;
-    request.given.assign(sample_length, -1);
-    MaskedSampler sampler = unwrap(MaskedSampler::create(masked_model(denoiser, checkpoint_.model.process), request));
-    while (!sampler.done()) unwrap(sampler.step());
-    const std::string text = checkpoint_.model.vocabulary.decode(sampler.frame().id);
+    const auto encode = [&](char32_t character) { return checkpoint_.model.vocabulary.encode(character); };
+    SamplingOptions options;
+    options.seed = recipe_.seed;
+    options.length = sample_length;
+    const SamplingRequest request = unwrap(read_request({}, options, encode));
+    const auto sampler = unwrap(make_sampler(denoiser, checkpoint_.model.process, request));
+    while (!sampler->done()) unwrap(sampler->step());
+    const std::string text = checkpoint_.model.vocabulary.decode(sampler->frame().id);
     progress_.say(fmt::format("--- a sample after {} steps\n{}\n---", at_.step, tame(text)));
     return text;
 }
@@ -216,7 +217,7 @@ bool TrainingRun::sound() {
     const Windows windows = unwrap(Windows::of(data_.validation(), checkpoint_.model.config.seq_len, 1));
     EvaluationOptions options;
     options.draws = 1;
-    return masked_bound(masked_model(denoiser, checkpoint_.model.process), windows, options).has_value();
+    return evaluate(denoiser, checkpoint_.model.process, windows, options).has_value();
 }
 
 void TrainingRun::save_checkpoint() {

@@ -14,7 +14,6 @@
 #include "core/base/text.h"
 #include "core/model/parameters.h"
 #include "core/model/trial.h"
-#include "core/sampling/masked_sampler.h"
 #include "core/sampling/request.h"
 #include "core/weights/json.h"
 #include "core/weights/model_file.h"
@@ -38,9 +37,8 @@ struct Model {
 
 WasmParallel parallel;
 std::unique_ptr<Model> model;
-std::optional<MaskedSampler> sampler;
+std::unique_ptr<Sampler> sampler;
 const KernelSet* wanted_kernels = nullptr;  // null: the best that is right here
-std::span<const float> last_logits;  // of the last pass; the sampler keeps them
 std::string failure, answer;
 std::vector<std::uint8_t> frame_bytes;
 State state;
@@ -70,16 +68,6 @@ Result<std::unique_ptr<Model>> make_model(Result<ModelFile> file) {
     made->file.parameters = {};
     made->file.quantised = {};
     return made;
-}
-
-/// The loaded model as the sampler sees it.
-MaskedModel watched_model() {
-    MaskedModel masked = masked_model(*model->denoiser, model->file.process);
-    masked.predict = [predict = masked.predict](auto ids, auto time_row, int batch, int length, std::span<float> logits) {
-        last_logits = logits;
-        return predict(ids, time_row, batch, length, logits);
-    };
-    return masked;
 }
 
 Result<std::uint64_t> read_seed(const json& value) {
@@ -123,7 +111,7 @@ Result<SamplingRequest> request_of(std::string_view text) {
     if (parsed->contains("sampler")) {
         const auto name = read_text(*parsed, "sampler");
         const auto kind = name ? sampler_named(*name) : std::nullopt;
-        if (!kind) return fail("The sampler must be one of " + list_of_samplers() + ".");
+        if (!kind) return fail("The sampler must be one of " + list_of_samplers(model->file.process.kind) + ".");
         options.sampler = *kind;
     }
 
@@ -150,7 +138,7 @@ Result<SamplingRequest> request_of(std::string_view text) {
 
 json describe_defaults() {
     const SamplingOptions defaults;
-    json described = {{"sampler", name_of(defaults.sampler)}, {"seed", std::to_string(defaults.seed)}, {"prompt", ""}};
+    json described = {{"sampler", name_of(default_sampler(model->file.process.kind))}, {"seed", std::to_string(defaults.seed)}, {"prompt", ""}};
     for (const SamplingOption& option : sampling_options) {
         const double value = value_of(defaults, option);
         if (std::holds_alternative<int SamplingOptions::*>(option.member)) {
@@ -198,7 +186,6 @@ EXPORT(folio_use) int folio_use(const char* name) {
 
 /// Takes over a block of folio_allocate with a weights file and loads it. 0, or 1 after a failure.
 EXPORT(folio_load) int folio_load(std::uint8_t* file, std::size_t size) {
-    last_logits = {};
     sampler.reset();
     model.reset();
     auto read = read_model(std::as_bytes(std::span(file, size)));
@@ -213,7 +200,8 @@ EXPORT(folio_load) int folio_load(std::uint8_t* file, std::size_t size) {
 EXPORT(folio_describe) const char* folio_describe() {
     if (!model) return "{}";
     json samplers = json::array(), sets = json::array();
-    for (const SamplerName& name : sampler_names) samplers.push_back(name.name);
+    for (const SamplerName& name : sampler_names)
+        if (name.process == model->file.process.kind) samplers.push_back(name.name);
     for (const KernelSet* set : available_kernels()) sets.push_back(set->name);
     answer = "{";
     for (const auto& [key, value] : write_metadata(model->file)) {
@@ -230,10 +218,9 @@ EXPORT(folio_start) int folio_start(const char* request) {
     if (!model) return failed({"There is no model yet."});
     auto wanted = request_of(request);
     if (!wanted) return failed(wanted.error());
-    auto made = MaskedSampler::create(watched_model(), std::move(*wanted));
+    auto made = make_sampler(*model->denoiser, model->file.process, std::move(*wanted));
     if (!made) return failed(made.error());
-    last_logits = {};
-    sampler.emplace(std::move(*made));
+    sampler = std::move(*made);
     return 0;
 }
 
@@ -264,10 +251,11 @@ EXPORT(folio_frame) const std::uint8_t* folio_frame() {
 }
 EXPORT(folio_frame_size) std::size_t folio_frame_size() { return frame_bytes.size(); }
 
-/// The logits [places of the window, vocab_size] of the last pass, until the next call of folio_step; 0 before the first.
+/// The logits [places, vocab_size] of the last pass, until the next call of folio_step.
 EXPORT(folio_logits) const float* folio_logits(std::size_t* count) {
-    *count = last_logits.size();
-    return last_logits.data();
+    const std::span<const float> logits = sampler ? sampler->logits() : std::span<const float>();
+    *count = logits.size();
+    return logits.data();
 }
 
 /// Applies an edit (`noise:135-156:60`, ...) at the present step. 0, or 1 after a failure.

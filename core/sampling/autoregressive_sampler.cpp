@@ -1,0 +1,48 @@
+#include "core/sampling/autoregressive_sampler.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace folio {
+
+AutoregressiveSampler::AutoregressiveSampler(AutoregressiveModel model, SamplingRequest request)
+    : Sampler(std::move(request), model.config, -1), model_(std::move(model)) {
+    logits_.resize(static_cast<std::size_t>(vocab_size_));
+    apply_due_edits();
+}
+
+Result<AutoregressiveSampler> AutoregressiveSampler::create(AutoregressiveModel model, SamplingRequest request) {
+    if (auto ok = check(request, ProcessKind::autoregressive, model.config.vocab_size, -1); !ok) return tl::unexpected<Error>(ok.error());
+    if (!request.text.empty()) return fail("An autoregressive model knows no noise that a text could go into; give it a prompt.");
+    if (request.before < 0 && request.given.front() < 0) {
+        return fail("The model has no newline to begin after; give a prompt.");
+    }
+    return AutoregressiveSampler(std::move(model), std::move(request));
+}
+
+Result<void> AutoregressiveSampler::advance() {
+    const int place = static_cast<int>(std::find_if(now_.flags.begin(), now_.flags.end(), is_open) - now_.flags.begin());
+    const bool led = !(now_.flags[0] & place_given) && request_.before >= 0;
+    const int most = model_.config.seq_len, half = (most + 1) / 2;
+    const int beyond = place + led - most;
+    const int first = beyond > 0 ? (beyond + half - 1) / half * half : 0;
+    std::vector<int> text;
+    if (first == 0 && led) text.push_back(request_.before);
+    text.insert(text.end(), now_.id.begin() + first, now_.id.begin() + place);
+
+    ++now_.step;
+    now_.window_first = std::min(first, length() - window_length());
+    const auto differs = std::mismatch(text.begin(), text.end(), read_.begin(), read_.end()).first;
+    const int known = std::min(static_cast<int>(differs - text.begin()), static_cast<int>(text.size()) - 1);
+    read_.clear();  // where reading fails nothing is known
+    if (auto ok = model_.read(text, known, logits_); !ok) return ok;
+    read_ = std::move(text);
+    if (auto seen = look(place, logits_); !seen) return tl::unexpected<Error>(seen.error());
+    const int id = draw(logits_, -1, request_.options, word(place, Purpose::draw, 0));
+    fix(place, id, static_cast<float>(probability_[id]));
+    return {};
+}
+
+int AutoregressiveSampler::steps_known() const { return now_.step + count_open(now_.flags, 0, length()); }
+
+}  // namespace folio

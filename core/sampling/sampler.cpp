@@ -1,0 +1,272 @@
+#include "core/sampling/sampler.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "core/sampling/autoregressive_sampler.h"
+#include "core/sampling/masked_sampler.h"
+
+namespace folio {
+
+namespace {
+
+void put_bytes(State& state, const void* data, std::size_t size) {
+    const auto* bytes = static_cast<const std::uint8_t*>(data);
+    state.insert(state.end(), bytes, bytes + size);
+}
+
+template <class T>
+void put_bytes(State& state, const std::vector<T>& values) {
+    put_bytes(state, values.data(), values.size() * sizeof(T));
+}
+
+template <class T>
+const std::uint8_t* take_bytes(const std::uint8_t* bytes, std::vector<T>& values) {
+    std::memcpy(values.data(), bytes, values.size() * sizeof(T));
+    return bytes + values.size() * sizeof(T);
+}
+
+/// The head of a State: then id, fixed_at, probability and flags of every place.
+struct StateHead {
+    std::uint32_t magic = 0x314D5346;  // "FSM1"
+    std::int32_t length, step, edits_applied, window_first, block_begin, block_end;
+};
+
+}  // namespace
+
+bool is_open(std::uint8_t flags) { return !(flags & place_fixed); }
+
+int count_open(const std::vector<std::uint8_t>& flags, int first, int length) {
+    return static_cast<int>(std::count_if(flags.begin() + first, flags.begin() + first + length, is_open));
+}
+
+/// a * b / c, rounded up.
+int share(int a, int b, int c) {
+    return static_cast<int>((static_cast<std::int64_t>(a) * b + c - 1) / c);
+}
+
+Result<void> Sampler::check(SamplingRequest& request, ProcessKind process, int vocab_size, int excluded) {
+    request.options.length = static_cast<int>(request.given.size());
+    if (request.given.empty()) return fail("There is no text to sample: its length is 0.");
+    if (auto ok = validate(request.options); !ok) return ok;
+    SamplingOptions& options = request.options;
+    if (!options.sampler) options.sampler = default_sampler(process);
+    if (const SamplerName& sampler = sampler_names[static_cast<std::size_t>(*options.sampler)]; sampler.process != process) {
+        return fail("This model has no sampler " + std::string(sampler.name) + "; choose one of " + list_of_samplers(process) + ".");
+    }
+    const std::size_t length = request.given.size();
+    if (!request.text.empty() && request.text.size() != length) {
+        return fail("The text to go into noise must be as long as the text to come out of it.");
+    }
+    const auto foreign = [&](int id) { return id < -1 || id >= vocab_size || (id >= 0 && id == excluded); };
+    if (std::any_of(request.given.begin(), request.given.end(), foreign) ||
+        std::any_of(request.text.begin(), request.text.end(), foreign) || foreign(request.before)) {
+        return fail("The given text holds a character that the model does not have.");
+    }
+    std::stable_sort(request.edits.begin(), request.edits.end(),
+                     [](const Edit& a, const Edit& b) { return a.step < b.step; });
+    for (const Edit& edit : request.edits) {
+        const bool put = edit.kind == Edit::Kind::put;
+        if (edit.from < 0 || edit.to < edit.from || edit.to >= static_cast<int>(length) ||
+            (put && (edit.id < 0 || foreign(edit.id)))) {
+            return fail("An edit reaches beyond the text or the model's characters.");
+        }
+    }
+    return {};
+}
+
+Sampler::Sampler(SamplingRequest request, const ModelConfig& config, int excluded)
+    : request_(std::move(request)), vocab_size_(config.vocab_size), excluded_(excluded),
+      probability_(static_cast<std::size_t>(config.vocab_size)), seq_len_(config.seq_len) {
+    const std::size_t length = request_.given.size();
+    now_.id.assign(length, -1);
+    now_.fixed_at.assign(length, 0);
+    now_.probability.assign(length, 0);
+    now_.flags.assign(length, 0);
+    opinions_.assign(length, Opinion{});
+    for (int place = 0; place < this->length(); ++place) {
+        const bool given = request_.given[place] >= 0;
+        const int id = given || request_.text.empty() ? request_.given[place] : request_.text[place];
+        if (id < 0) continue;
+        fix(place, id, 1);
+        if (given) now_.flags[place] |= place_given;
+    }
+}
+
+bool Sampler::done() const { return count_open(now_.flags, 0, length()) == 0; }
+
+Result<Frame> Sampler::step() {
+    if (done()) return frame();
+    const Progress before = now_;
+    if (auto ok = advance(); !ok) {
+        now_ = before;
+        return tl::unexpected<Error>(ok.error());
+    }
+    apply_due_edits();
+    return frame();
+}
+
+std::uint32_t Sampler::word(int place, Purpose purpose, int element) const {
+    const std::uint64_t index = request_.sample * request_.given.size() + static_cast<std::uint64_t>(place);
+    return philox(request_.options.seed, index, static_cast<std::uint32_t>(now_.step), purpose).word[element];
+}
+
+Result<Opinion> Sampler::look(int place, std::span<const float> logits) {
+    if (!softmax(logits, excluded_, probability_)) {
+        return fail("The model answers with numbers that are not finite; its weights are damaged.");
+    }
+    return opinions_[place] = opinion(probability_, excluded_);
+}
+
+void Sampler::fix(int place, int id, float probability) {
+    now_.id[place] = id;
+    now_.probability[place] = probability;
+    now_.fixed_at[place] = now_.step;
+    now_.flags[place] = place_fixed;
+}
+
+void Sampler::open(int place) {
+    if (is_open(now_.flags[place])) return;
+    now_.id[place] = -1;
+    now_.probability[place] = 0;
+    now_.flags[place] = place_reopened;
+}
+
+void Sampler::apply(const Edit& edit) {
+    std::vector<std::pair<std::uint32_t, int>> order;  // noise: whose turn it is
+    for (int place = edit.from; place <= edit.to; ++place) {
+        switch (edit.kind) {
+            case Edit::Kind::noise:
+                // Element 1: element 0 of the same counter is the remasking sampler's.
+                if (!(now_.flags[place] & place_given)) order.emplace_back(word(place, Purpose::renoise, 1), place);
+                break;
+            case Edit::Kind::keep:
+                if (!is_open(now_.flags[place])) now_.flags[place] |= place_given;
+                break;
+            case Edit::Kind::open:
+                open(place);
+                break;
+            case Edit::Kind::put:
+                fix(place, edit.id, 1);
+                now_.flags[place] |= place_given;
+                break;
+        }
+    }
+    std::sort(order.begin(), order.end());
+    order.resize(share(static_cast<int>(order.size()), edit.percent, 100));
+    for (const auto& turn : order) open(turn.second);
+}
+
+void Sampler::apply_due_edits() {
+    const std::vector<Edit>& edits = request_.edits;
+    const auto pending = [&] { return now_.edits_applied < static_cast<int>(edits.size()); };
+    while (pending() && (edits[now_.edits_applied].step <= now_.step || done())) {
+        // All that were meant for one step belong together, also where the text was finished before it.
+        const int step = edits[now_.edits_applied].step;
+        while (pending() && edits[now_.edits_applied].step == step) apply(edits[now_.edits_applied++]);
+    }
+}
+
+Result<void> Sampler::edit(const Edit& edit) {
+    const bool put = edit.kind == Edit::Kind::put;
+    if (edit.from < 0 || edit.to < edit.from || edit.to >= length() || (put && foreign(edit.id))) {
+        return fail("The edit reaches beyond the text or the model's characters.");
+    }
+    apply(edit);
+    apply_due_edits();
+    return {};
+}
+
+bool Sampler::foreign(int id) const { return id < 0 || id >= vocab_size_ || id == excluded_; }
+
+Frame Sampler::frame() const {
+    Frame frame;
+    frame.step = now_.step;
+    frame.steps = steps_known();
+    frame.done = done();
+    frame.window_first = now_.window_first;
+    frame.window_length = window_length();
+    frame.id = now_.id;
+    frame.flags = now_.flags;
+    frame.probability = now_.probability;
+    for (int place = 0; place < length(); ++place) {
+        const bool drawn = (now_.flags[place] & (place_fixed | place_given)) == place_fixed;
+        if (drawn && now_.step > 0 && now_.fixed_at[place] == now_.step) frame.flags[place] |= place_fresh;
+        const Opinion& seen = opinions_[place];
+        frame.entropy.push_back(static_cast<float>(seen.entropy));
+        frame.top_id.insert(frame.top_id.end(), seen.top_id.begin(), seen.top_id.end());
+        frame.top_probability.insert(frame.top_probability.end(), seen.top_probability.begin(),
+                                     seen.top_probability.end());
+    }
+    return frame;
+}
+
+State Sampler::save() const {
+    StateHead head;
+    head.length = length();
+    head.step = now_.step;
+    head.edits_applied = now_.edits_applied;
+    head.window_first = now_.window_first;
+    head.block_begin = now_.block_begin;
+    head.block_end = now_.block_end;
+    State state;
+    put_bytes(state, &head, sizeof head);
+    put_bytes(state, now_.id);
+    put_bytes(state, now_.fixed_at);
+    put_bytes(state, now_.probability);
+    put_bytes(state, now_.flags);
+    return state;
+}
+
+Result<void> Sampler::restore(const State& state) {
+    const auto refused = [] { return fail("The saved state does not belong to this sample."); };
+    StateHead head;
+    Progress saved = now_;
+    if (state.size() != sizeof head + request_.given.size() * (2 * sizeof(int) + sizeof(float) + 1)) return refused();
+    std::memcpy(&head, state.data(), sizeof head);
+    const std::uint8_t* bytes = state.data() + sizeof head;
+    bytes = take_bytes(bytes, saved.id);
+    bytes = take_bytes(bytes, saved.fixed_at);
+    bytes = take_bytes(bytes, saved.probability);
+    take_bytes(bytes, saved.flags);
+
+    constexpr int last_step = 1 << 30;
+    if (head.magic != StateHead{}.magic || head.length != length() || head.step < 0 || head.step > last_step ||
+        head.edits_applied < 0 || head.edits_applied > static_cast<int>(request_.edits.size()) ||
+        head.window_first < 0 || head.window_first > length() - window_length() || head.block_begin < 0 ||
+        head.block_begin > head.step || head.block_end < head.block_begin ||
+        head.block_end > head.block_begin + request_.options.steps) {
+        return refused();
+    }
+    for (int place = 0; place < length(); ++place) {
+        const int id = saved.id[place], flags = saved.flags[place];
+        const bool fixed = flags == place_fixed || flags == (place_fixed | place_given);
+        const bool open = flags == 0 || flags == place_reopened;
+        const float probability = saved.probability[place];
+        if (!(fixed ? !this->foreign(id) : open && id == -1) ||
+            saved.fixed_at[place] < 0 || saved.fixed_at[place] > head.step || !(probability >= 0 && probability <= 1)) {
+            return refused();
+        }
+    }
+    saved.step = head.step;
+    saved.edits_applied = head.edits_applied;
+    saved.window_first = head.window_first;
+    saved.block_begin = head.block_begin;
+    saved.block_end = head.block_end;
+    now_ = std::move(saved);
+    std::fill(opinions_.begin(), opinions_.end(), Opinion{});
+    return {};
+}
+
+Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request) {
+    const auto kept = [](auto sampler) -> Result<std::unique_ptr<Sampler>> {
+        if (!sampler) return tl::unexpected<Error>(sampler.error());
+        return std::make_unique<typename decltype(sampler)::value_type>(std::move(*sampler));
+    };
+    if (process.kind == ProcessKind::autoregressive)
+        return kept(AutoregressiveSampler::create(autoregressive_model(denoiser), std::move(request)));
+    return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request)));
+}
+
+}  // namespace folio
