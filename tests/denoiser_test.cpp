@@ -127,7 +127,7 @@ Pass train_pass(CpuTrainingOps& ops, const ModelConfig& config, const std::vecto
     auto denoiser = Denoiser::create(ops, config, put(ops, storages, parameters), true);
     REQUIRE(denoiser);
     const int* time_row = batch.time_row.empty() ? nullptr : put(ops, storages, batch.time_row);
-    auto logits = denoiser->forward(put(ops, storages, batch.ids), time_row, batch.batch, batch.length, noise);
+    auto logits = denoiser->forward({put(ops, storages, batch.ids), time_row, {}, {}}, batch.batch, batch.length, noise);
     REQUIRE(logits);
     Pass pass;
     pass.logits = get(ops, logits->data, rows * static_cast<std::size_t>(config.vocab_size));

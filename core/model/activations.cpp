@@ -26,14 +26,18 @@ void lay_out(Activations& a, Layout& layout, const ModelConfig& config, int rows
     a.embedded = training ? layout.matrix(rows, d) : stream;
     a.normed = layout.matrix(rows, d);
     a.logits = layout.matrix(rows, config.vocab_size);
+    const bool article = config.trunk == Trunk::article;
+    const std::size_t skips = article ? static_cast<std::size_t>(config.n_layer) / 2 : 0;
     a.blocks.resize(static_cast<std::size_t>(config.n_layer));
     for (std::size_t i = 0; i < a.blocks.size(); ++i) {
         Activations::Block& block = a.blocks[i];
         if (!training && i > 0) {
             block = a.blocks[0];
+            block.input = i < skips ? layout.matrix(rows, d) : stream;
             continue;
         }
-        block.input = training && i > 0 ? layout.matrix(rows, d) : stream;
+        if (article) block.joined = layout.matrix(rows, d + config.time_rows);
+        block.input = (training && i > 0) || i < skips ? layout.matrix(rows, d) : stream;
         block.qkv = layout.matrix(rows, 3 * d);
         block.inverse_rms = training ? layout.floats(static_cast<std::uint64_t>(rows) * 2 * config.n_head) : nullptr;
         block.log_sum_exp = training ? layout.floats(static_cast<std::uint64_t>(rows) * config.n_head) : nullptr;
@@ -47,6 +51,9 @@ void lay_out(Activations& a, Layout& layout, const ModelConfig& config, int rows
         a.d_branch = layout.matrix(rows, d);
         a.d_qkv = layout.matrix(rows, 3 * d);
         a.d_hidden = layout.matrix(rows, config.d_ff);
+        if (article) a.d_joined = layout.matrix(rows, d + config.time_rows);
+        a.d_skip.resize(skips);
+        for (Matrix& skip : a.d_skip) skip = layout.matrix(rows, d);
     }
 }
 
@@ -69,9 +76,10 @@ Result<void> Activations::reserve(Ops& ops, const ModelConfig& config, int rows,
 }
 
 void Activations::resize(int rows) {
-    for (Matrix* m : {&embedded, &output, &normed, &logits, &d_residual, &d_branch, &d_qkv, &d_hidden}) m->rows = rows;
+    for (Matrix* m : {&embedded, &output, &normed, &logits, &d_residual, &d_branch, &d_qkv, &d_hidden, &d_joined}) m->rows = rows;
+    for (Matrix& skip : d_skip) skip.rows = rows;
     for (Block& block : blocks)
-        for (Matrix* m : {&block.input, &block.qkv, &block.attended, &block.middle, &block.hidden}) m->rows = rows;
+        for (Matrix* m : {&block.joined, &block.input, &block.qkv, &block.attended, &block.middle, &block.hidden}) m->rows = rows;
 }
 
 }  // namespace folio

@@ -11,6 +11,7 @@ namespace folio {
 /// training keeps every block's for the backward pass: the same names, at one address or at many.
 struct Activations {
     struct Block {
+        Matrix joined;          // [R, d_model + time_rows] trunk `article`: the stream before the block, and time
         Matrix input;           // [R, d_model] the residual stream as the block meets it
         Matrix qkv;             // [R, 3 d_model] q and k rotated and normed
         float* inverse_rms;     // [R, 2 n_head]; training only
@@ -30,6 +31,8 @@ struct Activations {
     Matrix d_branch;    // [R, d_model]
     Matrix d_qkv;       // [R, 3 d_model]
     Matrix d_hidden;    // [R, d_ff]
+    Matrix d_joined;    // [R, d_model + time_rows]; trunk `article`
+    std::vector<Matrix> d_skip;  // [R, d_model] of each block input that a later block receives; trunk `article`
 
     /// Lays everything out in one allocation for up to `rows` rows; keeps what it has where that is enough.
     Result<void> reserve(Ops& ops, const ModelConfig& config, int rows, bool training);

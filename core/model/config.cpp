@@ -41,8 +41,12 @@ Result<void> validate(const ModelConfig& config) {
     if (!(config.norm_eps > 0.0f && config.norm_eps <= 0.1f)) {
         return fail("the model's norm_eps must be a positive number of at most 0.1, such as 1.1920929e-07");
     }
+    if ((config.trunk == Trunk::article && !config.mixture) || (config.self_conditioning && (!config.mixture || config.trunk == Trunk::article)) ||
+        (config.mixture && config.causal)) {
+        return fail("the model's trunk does not take this kind of input");
+    }
     // A pass of seq_len places and the rotation table, in floats: what a file asks for besides its own size.
-    const std::int64_t widest = std::max({config.vocab_size, config.d_ff, 3 * config.d_model});
+    const std::int64_t widest = std::max({config.input_width(), config.d_ff, 3 * config.d_model});
     if (config.seq_len * widest > most_floats || std::int64_t{config.max_length()} * config.head_dim() > most_floats) {
         return fail("the model's seq_len of " + std::to_string(config.seq_len) + " is too long for its width of " +
                     std::to_string(widest) + "; choose a shorter one");

@@ -4,7 +4,9 @@
 
 namespace folio {
 
-enum class Trunk { modern };
+/// `modern` is what weights/README.md describes; `article` differs in three ways: sinusoidal positions instead of rotated heads, time
+/// joined to the input of every block and projected back, and long skips between block i and block n_layer - 1 - i.
+enum class Trunk { modern, article };
 
 /// The shape of a denoiser; `folio.config` of the weights file, key by key.
 struct ModelConfig {
@@ -18,14 +20,20 @@ struct ModelConfig {
     float norm_eps = 1.1920929e-07f;
     bool causal = false;
     int time_rows = 0;  // 0: no time embedding
+    /// The input is no text but a mixture: a row of input_width() weights for each place, in order of the vocabulary's characters,
+    /// `time_rows` features of time and, with self_conditioning, the characters once more (what the last pass made of the place)
+    /// and one for a place that is known.
+    bool mixture = false;
+    bool self_conditioning = false;
 
+    int input_width() const { return vocab_size + time_rows + (self_conditioning ? vocab_size + 1 : 0); }
     int head_dim() const { return d_model / n_head; }
     /// Longest pass: there is no position table, and rotation is trusted to four training lengths.
     int max_length() const { return 4 * seq_len; }
 };
 
 /// Refuses what no model can be: a size below 1 or absurdly large, heads that do not divide d_model or have an odd
-/// width, an eps that is not a small positive number, a pass that would not fit in memory.
+/// width, an eps that is not a small positive number, a pass that would not fit in memory, inputs that a trunk does not take.
 Result<void> validate(const ModelConfig& config);
 
 }  // namespace folio

@@ -24,7 +24,15 @@ struct Rows {
     int count = 0;
 };
 
-/// The Transformer that looks at a noisy text and answers with logits for every place (spec: trunk `modern`).
+/// What a pass looks at, on the device: a text, or where the model takes mixtures those.
+struct Input {
+    const int* ids = nullptr;       // [batch, length]
+    const int* time_row = nullptr;  // [batch], where the model has a time embedding
+    Matrix mixture;                 // [batch * length, input_width]
+    Matrix prior;                   // [batch * length, vocab_size] beside a mixture: what the head's answer is added to; or none
+};
+
+/// The Transformer that looks at a noisy text and answers with logits for every place.
 class Denoiser {
 public:
     /// For inference the parameters need to live only during the call; with `training` they are kept by address, `repack`
@@ -39,11 +47,9 @@ public:
     Result<void> repack();
 
     /// Logits [batch * length, vocab_size] on the device, valid until the next pass; only of the rows in `wanted`, one behind
-    /// another, where it names any. ids [batch, length], wanted and, where the model has a time embedding, time_row [batch] are
-    /// int32 on the device. Fails where length exceeds max_length().
-    Result<Matrix> forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise = {},
-                           Rows wanted = {}) {
-        return forward(ids, time_row, batch, length, noise, wanted, nullptr);
+    /// another, where it names any. Fails where length exceeds max_length().
+    Result<Matrix> forward(const Input& input, int batch, int length, const ForwardNoise& noise = {}, Rows wanted = {}) {
+        return forward(input, batch, length, noise, wanted, nullptr);
     }
     /// Adds every parameter's gradient to `gradients` (an arena like the parameters) for the last forward pass, given the
     /// gradient of its logits.
@@ -54,6 +60,8 @@ public:
     /// computed or written.
     Result<void> predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
                          std::span<float> logits, std::span<const int> wanted = {});
+    /// The same for mixtures [batch, length, input_width]; prior [batch, length, vocab_size] or empty.
+    Result<void> predict_mixture(std::span<const float> mixture, std::span<const float> prior, int batch, int length, std::span<float> logits);
 
     /// Causal models: reads on in one sequence, of which the last call saw the first `known` ids, keeping keys and values.
     /// logits [rows, vocab_size] are those of the last `rows` places, all of them from `known` on.
@@ -70,19 +78,20 @@ private:
         Matrix in(float* arena) const { return {arena + offset, weight.out, weight.in}; }
     };
     struct Block {
-        Layer qkv, attention_out, up, down;
+        Layer input, qkv, attention_out, up, down;  // input: trunk `article`
     };
 
     Ops* ops_ = nullptr;
     ModelConfig config_;
     bool training_ = false;
     const float* parameters_ = nullptr;  // training only
-    Storage embeddings_;                 // inference only: a copy of token_emb | time_emb
+    Storage embeddings_;                 // inference only: a copy of them all
     Storage rope_;                       // [max_length, head_dim] = cos | sin
+    Storage positions_;                  // [max_length, d_model]; trunk `article`
     std::vector<Block> blocks_;
     Layer head_;
     Activations activations_;
-    Storage input_;  // ids | time_row | wanted rows of predict
+    Storage input_;  // ids | time_row | wanted rows of predict; or mixture | prior
     /// What read() keeps of a sequence.
     struct Past {
         Storage storage;   // [n_layer, capacity, 3 d_model] q|k|v, q and k rotated and normed
@@ -94,15 +103,16 @@ private:
     Storage first_;
     Matrix first_input_, first_qkv_;  // [vocab_size, d_model], [vocab_size, 3 d_model], q and k not yet rotated
     // What backward needs to know of the last forward pass.
-    const int* ids_ = nullptr;
-    const int* time_row_ = nullptr;
+    Input looked_at_;
     int length_ = 0;
     ForwardNoise noise_;
 
     const float* embedding() const { return training_ ? parameters_ : embeddings_.as<float>(); }
     /// The same, and with `past` its next places, which it keeps.
-    Result<Matrix> forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise, Rows wanted,
-                           Past* past);
+    Result<Matrix> forward(const Input& input, int batch, int length, const ForwardNoise& noise, Rows wanted, Past* past);
+    /// What is embedded of a mixture: in trunk `article` time goes another way.
+    Matrix embedded_part(Matrix mixture) const;
+    Result<int*> input_room(std::size_t bytes);
     Result<void> pack(const Parameters& parameters);
     Result<void> tabulate_first_block();
     Heads heads(int length) const;

@@ -6,6 +6,7 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
     Activations& a = activations_;
     const float eps = config_.norm_eps;
     const int d = config_.d_model;
+    const bool article = config_.trunk == Trunk::article;
     const Matrix dx = a.d_residual;
     // What flows into a branch is the residual stream's gradient under the branch's dropout mask.
     const auto into_branch = [&](int layer, int branch) {
@@ -41,12 +42,24 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
         training.linear_backward_weight(weights.qkv.in(gradients), a.d_qkv, a.normed);
         training.linear_backward_input(a.d_branch, a.d_qkv, weights.qkv.weight, nullptr);
         training.norm_backward(dx, a.d_branch, block.input, eps);
+
+        if (!article) continue;
+        const int across = config_.n_layer - 1 - layer;
+        if (across > layer) ops_->add(dx, dx, a.d_skip[layer]);
+        if (across < layer) ops_->add(a.d_skip[across], dx, {});
+        training.linear_backward_weight(weights.input.in(gradients), dx, block.joined);
+        training.linear_backward_input(a.d_joined, dx, weights.input.weight, nullptr);
+        ops_->add(dx, {a.d_joined.data, dx.rows, d, a.d_joined.stride}, {});
     }
 
     training.zero(a.d_branch.data, static_cast<std::size_t>(dx.rows) * d);
     training.norm_backward(a.d_branch, dx, a.embedded, eps);
+    if (config_.mixture) {
+        const Matrix weights = embedded_part(looked_at_.mixture);
+        return training.linear_backward_weight({gradients, weights.cols, d}, weights, a.d_branch);
+    }
     float* d_time = config_.time_rows > 0 ? gradients + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
-    training.embed_backward(gradients, d_time, a.d_branch, ids_, time_row_, length_);
+    training.embed_backward(gradients, d_time, a.d_branch, looked_at_.ids, looked_at_.time_row, length_);
 }
 
 }  // namespace folio

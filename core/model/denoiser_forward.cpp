@@ -9,19 +9,36 @@ namespace folio {
 
 namespace {
 
-/// [positions, head_dim] = cos | sin of position / base^(2 i / head_dim) (Su et al. 2021, base 10000).
-std::vector<float> rotation_table(int positions, int head_dim) {
-    const int half = head_dim / 2;
-    std::vector<float> table(static_cast<std::size_t>(positions) * head_dim);
+/// Calls f(position, i, sine, cosine) of the angle position / 10000^(2 i / width), i < width / 2.
+template <class F>
+void for_each_angle(int positions, int width, F&& f) {
     for (int position = 0; position < positions; ++position)
-        for (int i = 0; i < half; ++i) {
-            const double angle = position * elementary::exp(elementary::log(10000.0) * (-2.0 * i / head_dim));
+        for (int i = 0; i < width / 2; ++i) {
+            const double angle = position * elementary::exp(elementary::log(10000.0) * (-2.0 * i / width));
             double sine, cosine;
             elementary::sin_cos(angle, sine, cosine);
-            float* row = table.data() + static_cast<std::size_t>(position) * head_dim;
-            row[i] = static_cast<float>(cosine);
-            row[half + i] = static_cast<float>(sine);
+            f(static_cast<std::size_t>(position), i, static_cast<float>(sine), static_cast<float>(cosine));
         }
+}
+
+/// [positions, head_dim] = cos | sin (Su et al. 2021); turned by nothing at all where heads are not to be rotated.
+std::vector<float> rotation_table(int positions, int head_dim, bool rotated) {
+    std::vector<float> table(static_cast<std::size_t>(positions) * head_dim);
+    for_each_angle(positions, head_dim, [&](std::size_t position, int i, float sine, float cosine) {
+        float* row = table.data() + position * head_dim;
+        row[i] = rotated ? cosine : 1.f;
+        row[head_dim / 2 + i] = rotated ? sine : 0.f;
+    });
+    return table;
+}
+
+/// [positions, d_model] = sin, cos, sin, cos ... (Vaswani et al. 2017).
+std::vector<float> position_table(int positions, int d_model) {
+    std::vector<float> table(static_cast<std::size_t>(positions) * d_model);
+    for_each_angle(positions, d_model, [&](std::size_t position, int i, float sine, float cosine) {
+        table[position * d_model + 2 * i] = sine;
+        table[position * d_model + 2 * i + 1] = cosine;
+    });
     return table;
 }
 
@@ -35,20 +52,24 @@ Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const Par
     denoiser.training_ = training;
     denoiser.blocks_.resize(static_cast<std::size_t>(config.n_layer));
 
-    const std::vector<float> table = rotation_table(config.max_length(), config.head_dim());
-    auto rope = ops.allocate(table.size() * sizeof(float));
-    if (!rope) return tl::unexpected(rope.error());
-    denoiser.rope_ = std::move(*rope);
-    ops.upload(denoiser.rope_.as<void>(), table.data(), table.size() * sizeof(float));
-
+    const bool article = config.trunk == Trunk::article;
+    const auto keep = [&](Storage& storage, const float* values, std::size_t count) -> Result<void> {
+        auto fresh = ops.allocate(count * sizeof(float));
+        if (!fresh) return tl::unexpected(fresh.error());
+        storage = std::move(*fresh);
+        ops.upload(storage.as<void>(), values, count * sizeof(float));
+        return {};
+    };
+    const std::vector<float> rope = rotation_table(config.max_length(), config.head_dim(), !article);
+    if (auto kept = keep(denoiser.rope_, rope.data(), rope.size()); !kept) return tl::unexpected(kept.error());
+    if (article) {
+        const std::vector<float> positions = position_table(config.max_length(), config.d_model);
+        if (auto kept = keep(denoiser.positions_, positions.data(), positions.size()); !kept) return tl::unexpected(kept.error());
+    }
     if (training) {
         denoiser.parameters_ = parameters.f32;
-    } else {
-        const std::size_t count = embedding_count(config);
-        auto embeddings = ops.allocate(count * sizeof(float));
-        if (!embeddings) return tl::unexpected(embeddings.error());
-        denoiser.embeddings_ = std::move(*embeddings);
-        ops.upload(denoiser.embeddings_.as<void>(), parameters.f32, count * sizeof(float));
+    } else if (auto kept = keep(denoiser.embeddings_, parameters.f32, embedding_count(config)); !kept) {
+        return tl::unexpected(kept.error());
     }
     if (auto packed = denoiser.pack(parameters); !packed) return tl::unexpected(packed.error());
     if (auto done = denoiser.tabulate_first_block(); !done) return tl::unexpected(done.error());
@@ -59,6 +80,7 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
     // The layers in the order of the list of tensors; q, k and v are one weight, begun at q.
     std::vector<Layer*> layers;
     for (Block& block : blocks_) {
+        if (config_.trunk == Trunk::article) layers.push_back(&block.input);
         layers.insert(layers.end(), {&block.qkv, nullptr, nullptr, &block.attention_out, &block.up, &block.down});
     }
     layers.push_back(&head_);
@@ -71,7 +93,7 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
         const std::size_t first = channel;
         channel += static_cast<std::size_t>(tensor.rows);
         if (!layer) return;
-        const bool first_of_three = tensor.kind == TensorKind::matrix && !layers[n];
+        const bool first_of_three = n < layers.size() && !layers[n];
         layer->offset = tensor.offset;
         WeightValues values;
         if (parameters.s8) values = {nullptr, parameters.s8 + (tensor.offset - embeddings), parameters.scale + first};
@@ -83,7 +105,7 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
 
 Result<void> Denoiser::tabulate_first_block() {
     const int ids = config_.vocab_size, d = config_.d_model;
-    if (training_ || config_.time_rows > 0 || ids > config_.max_length()) return {};
+    if (training_ || config_.mixture || config_.time_rows > 0 || ids > config_.max_length()) return {};
     const std::size_t count = static_cast<std::size_t>(ids) * d;
     auto table = ops_->allocate(4 * count * sizeof(float));
     if (!table) return tl::unexpected(table.error());
@@ -111,16 +133,18 @@ Dropout Denoiser::dropout(int layer, int branch) const {
             noise_.first_row};
 }
 
-Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch, int length, const ForwardNoise& noise,
-                                 Rows wanted, Past* past) {
+Matrix Denoiser::embedded_part(Matrix mixture) const {
+    return {mixture.data, mixture.rows, config_.trunk == Trunk::article ? config_.vocab_size : mixture.cols, mixture.stride};
+}
+
+Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, const ForwardNoise& noise, Rows wanted, Past* past) {
     const int known = past ? past->length : 0;
     if (length < 1 || known + length > config_.max_length()) {
         return fail("A pass of " + std::to_string(known + length) + " places is outside this model's range of 1 to " +
                     std::to_string(config_.max_length()) + "; choose another length.");
     }
     if (auto room = reserve(batch, length); !room) return tl::unexpected(room.error());
-    ids_ = ids;
-    time_row_ = time_row;
+    looked_at_ = input;
     length_ = length;
     noise_ = noise;
 
@@ -128,8 +152,8 @@ Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch,
     a.resize(batch * length);
     const float eps = config_.norm_eps;
     const int d = config_.d_model;
-    const float* time_table =
-        config_.time_rows > 0 ? embedding() + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
+    const bool article = config_.trunk == Trunk::article;
+    const auto joined_stream = [&](int layer) { return Matrix(a.blocks[layer].joined.data, batch * length, d, d + config_.time_rows); };
 
     // The whole sequence's q|k|v, and of it the rows of this pass.
     const auto all_qkv = [&](int layer) {
@@ -143,17 +167,27 @@ Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch,
     };
     const bool tabulated = first_qkv_.rows > 0;
     if (tabulated) {
-        ops_->embed(a.blocks[0].input, ids, first_input_.data, nullptr, nullptr, length);
-        ops_->embed(new_qkv(0), ids, first_qkv_.data, nullptr, nullptr, length);
+        ops_->embed(a.blocks[0].input, input.ids, first_input_.data, nullptr, nullptr, length);
+        ops_->embed(new_qkv(0), input.ids, first_qkv_.data, nullptr, nullptr, length);
     } else {
-        ops_->embed(a.embedded, ids, embedding(), time_table, time_row, length);
-        ops_->norm(a.blocks[0].input, a.embedded, eps);
+        if (config_.mixture) {
+            ops_->mix(a.embedded, embedded_part(input.mixture), embedding(), positions_.as<float>(), length);
+        } else {
+            const float* time_table = config_.time_rows > 0 ? embedding() + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
+            ops_->embed(a.embedded, input.ids, embedding(), time_table, input.time_row, length);
+        }
+        ops_->norm(article ? joined_stream(0) : a.blocks[0].input, a.embedded, eps);
     }
+    const Matrix time(input.mixture.data + config_.vocab_size, input.mixture.rows, config_.time_rows, input.mixture.stride);
     for (int layer = 0; layer < config_.n_layer; ++layer) {
         const Block& weights = blocks_[layer];
         Activations::Block block = a.blocks[layer];
-        const Matrix& next = layer + 1 < config_.n_layer ? a.blocks[layer + 1].input : a.output;
-
+        if (article) {
+            const int across = config_.n_layer - 1 - layer;
+            const Epilogue skip = across < layer ? Epilogue{Epilogue::Kind::residual, a.blocks[across].input, {}} : Epilogue{};
+            ops_->add({block.joined.data + d, time.rows, time.cols, block.joined.stride}, time, {});
+            ops_->linear(block.input, block.joined, weights.input.weight, skip);
+        }
         if (layer > 0 || !tabulated) {
             ops_->norm(a.normed, block.input, eps);
             ops_->linear(new_qkv(layer), a.normed, weights.qkv.weight, {});
@@ -176,27 +210,51 @@ Result<Matrix> Denoiser::forward(const int* ids, const int* time_row, int batch,
 
         ops_->norm(a.normed, block.middle, eps);
         ops_->linear(block.hidden, a.normed, weights.up.weight, {Epilogue::Kind::relu2, {}, {}});
+        const Matrix next = layer + 1 == config_.n_layer ? a.output : article ? joined_stream(layer + 1) : a.blocks[layer + 1].input;
         ops_->linear(next, block.hidden, weights.down.weight, {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
     }
     ops_->norm(a.normed, a.output, eps);
-    ops_->linear(a.logits, a.normed, head_.weight, {});
+    const bool added = input.prior.rows > 0;
+    ops_->linear(a.logits, a.normed, head_.weight, added ? Epilogue{Epilogue::Kind::residual, input.prior, {}} : Epilogue{});
     return a.logits;
 }
 
-Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
-                               std::span<float> logits, std::span<const int> wanted) {
-    const std::size_t bytes = (ids.size() + time_row.size() + wanted.size()) * sizeof(int);
+Result<int*> Denoiser::input_room(std::size_t bytes) {
     if (input_.bytes() < bytes) {
         auto input = ops_->allocate(bytes);
         if (!input) return tl::unexpected(input.error());
         input_ = std::move(*input);
     }
-    int* device = input_.as<int>();
+    return input_.as<int>();
+}
+
+Result<void> Denoiser::predict_mixture(std::span<const float> mixture, std::span<const float> prior, int batch, int length,
+                               std::span<float> logits) {
+    const auto room = input_room(mixture.size_bytes() + prior.size_bytes());
+    if (!room) return tl::unexpected(room.error());
+    auto* device = reinterpret_cast<float*>(*room);
+    ops_->upload(device, mixture.data(), mixture.size_bytes());
+    ops_->upload(device + mixture.size(), prior.data(), prior.size_bytes());
+    Input input;
+    input.mixture = {device, batch * length, config_.input_width()};
+    if (!prior.empty()) input.prior = {device + mixture.size(), batch * length, config_.vocab_size};
+    auto out = forward(input, batch, length);
+    if (!out) return tl::unexpected(out.error());
+    if (auto done = ops_->finish(); !done) return done;
+    ops_->download(logits.data(), out->data, logits.size_bytes());
+    return {};
+}
+
+Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
+                               std::span<float> logits, std::span<const int> wanted) {
+    const auto room = input_room((ids.size() + time_row.size() + wanted.size()) * sizeof(int));
+    if (!room) return tl::unexpected(room.error());
+    int* device = *room;
     ops_->upload(device, ids.data(), ids.size_bytes());
     ops_->upload(device + ids.size(), time_row.data(), time_row.size_bytes());
     int* rows = device + ids.size() + time_row.size();
     ops_->upload(rows, wanted.data(), wanted.size_bytes());
-    auto out = forward(device, device + ids.size(), batch, length, {}, {rows, static_cast<int>(wanted.size())});
+    auto out = forward({device, device + ids.size(), {}, {}}, batch, length, {}, {rows, static_cast<int>(wanted.size())});
     if (!out) return tl::unexpected(out.error());
     if (auto done = ops_->finish(); !done) return done;
     if (wanted.empty()) {
@@ -224,13 +282,10 @@ Result<void> Denoiser::read(std::span<const int> ids, int known, std::span<float
     std::vector<int> input(ids.begin() + known, ids.end());
     if (rows < count)
         for (int row = count - rows; row < count; ++row) input.push_back(row);
-    if (input_.bytes() < input.size() * sizeof(int)) {
-        auto storage = ops_->allocate(input.size() * sizeof(int));
-        if (!storage) return tl::unexpected(storage.error());
-        input_ = std::move(*storage);
-    }
-    ops_->upload(input_.as<int>(), input.data(), input.size() * sizeof(int));
-    auto out = forward(input_.as<int>(), nullptr, 1, count, {}, {input_.as<int>() + count, rows < count ? rows : 0}, &past_);
+    const auto room = input_room(input.size() * sizeof(int));
+    if (!room) return tl::unexpected(room.error());
+    ops_->upload(*room, input.data(), input.size() * sizeof(int));
+    auto out = forward({*room, nullptr, {}, {}}, 1, count, {}, {*room + count, rows < count ? rows : 0}, &past_);
     if (!out) return tl::unexpected(out.error());
     if (auto done = ops_->finish(); !done) return done;
     ops_->download(logits.data(), out->data, logits.size_bytes());

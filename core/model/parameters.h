@@ -34,9 +34,15 @@ void for_each_tensor(const ModelConfig& config, F&& f) {
     };
     const int d = config.d_model;
     visit("token_emb.weight", TensorKind::embedding, config.vocab_size, d);
-    if (config.time_rows > 0) visit("time_emb.weight", TensorKind::embedding, config.time_rows, d);
+    const bool article = config.trunk == Trunk::article;
+    if (config.time_rows > 0 && !article) visit("time_emb.weight", TensorKind::embedding, config.time_rows, d);
+    if (config.self_conditioning) {
+        visit("self_emb.weight", TensorKind::embedding, config.vocab_size, d);
+        visit("clean_emb.weight", TensorKind::embedding, 1, d);
+    }
     for (int layer = 0; layer < config.n_layer; ++layer) {
         const std::string block = "blocks." + std::to_string(layer) + ".";
+        if (article) visit(block + "input.weight", TensorKind::matrix, d, d + config.time_rows);
         visit(block + "attn.c_q.weight", TensorKind::matrix, d, d);
         visit(block + "attn.c_k.weight", TensorKind::matrix, d, d);
         visit(block + "attn.c_v.weight", TensorKind::matrix, d, d);
@@ -56,7 +62,8 @@ inline std::size_t parameter_count(const ModelConfig& config) {
 
 /// Of these, how many floats the embeddings take: the first ones.
 inline std::size_t embedding_count(const ModelConfig& config) {
-    return static_cast<std::size_t>(config.vocab_size + config.time_rows) * static_cast<std::size_t>(config.d_model);
+    const int rows = config.trunk == Trunk::article ? config.vocab_size : config.input_width();
+    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(config.d_model);
 }
 
 /// Output channels of all matrices and the head together: the scales of an I8 model, in arena order.

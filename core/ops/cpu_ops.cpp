@@ -96,6 +96,27 @@ void CpuOps::embed(Matrix out, const int* ids, const float* table, const float* 
     });
 }
 
+void CpuOps::mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
+    const std::ptrdiff_t d = out.cols;
+    over_rows(out.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            float* to = out.row(r);
+            if (positions) std::memcpy(to, positions + r % length * d, sizeof(float) * d);
+            else std::memset(to, 0, sizeof(float) * d);
+            for (int k = 0; k < weights.cols; ++k) kernels_.add_scaled(to, table + k * d, out.cols, weights.row(r)[k]);
+        }
+    });
+}
+
+void CpuOps::add(Matrix out, Matrix a, Matrix b) {
+    over_rows(out.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            if (b.rows > 0) kernels_.add(out.row(r), a.row(r), b.row(r), out.cols);
+            else std::memcpy(out.row(r), a.row(r), sizeof(float) * out.cols);
+        }
+    });
+}
+
 void CpuOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {
     assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows);
     product({in.data, in.stride, 1}, in.rows, weight.forward.as<void>(), weight.out, weight.in,

@@ -33,6 +33,8 @@ public:
     Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
     void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
                int length) override;
+    void mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) override;
+    void add(Matrix out, Matrix a, Matrix b) override;
     void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;
     void norm(Matrix out, Matrix in, float eps) override;
     void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) override;

@@ -117,6 +117,22 @@ void CpuTrainingOps::cross_entropy(Matrix dlogits, float* loss, Matrix logits, c
     });
 }
 
+void CpuTrainingOps::mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) {
+    over_rows(out.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            const float *o = out.row(r), *t = target.row(r);
+            float* d = dout.row(r);
+            double squares = 0;
+            for (int c = 0; c < out.cols; ++c) {
+                const float difference = o[c] - t[c];
+                squares += static_cast<double>(difference) * difference;
+                d[c] = 2 * weights[r] * difference;
+            }
+            loss[r] = static_cast<float>(weights[r] * squares);
+        }
+    });
+}
+
 void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
                             const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
                             std::uint32_t step) {

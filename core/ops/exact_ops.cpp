@@ -140,6 +140,13 @@ bool same_packing(const KernelSet& a, const KernelSet& b) {
 ExactOps::ExactOps(Parallel& parallel, std::span<const KernelSet* const> sets)
     : CpuOps(parallel, *sets.front(), Precision::int8), integers_(sets.front()->integer), fastest_(sets) {}
 
+/// Every pass begins with an embedding.
+void ExactOps::begin_pass(int rows) {
+    if (fastest_.settled() || pass_rows_ > 0) return;
+    pass_rows_ = rows;
+    pass_begin_ = std::chrono::steady_clock::now();
+}
+
 Result<void> ExactOps::finish() {
     catch_up();
     if (pass_rows_ > 0) {
@@ -197,11 +204,19 @@ void ExactOps::download(void* host, const void* device, std::size_t bytes) {
 
 void ExactOps::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row, int length) {
     catch_up();
-    if (!fastest_.settled() && pass_rows_ == 0) {  // a pass begins
-        pass_rows_ = out.rows;
-        pass_begin_ = std::chrono::steady_clock::now();
-    }
+    begin_pass(out.rows);
     CpuOps::embed(out, ids, table, time_table, time_row, length);
+}
+
+void ExactOps::mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
+    catch_up();
+    begin_pass(out.rows);
+    CpuOps::mix(out, weights, table, positions, length);
+}
+
+void ExactOps::add(Matrix out, Matrix a, Matrix b) {
+    catch_up();
+    CpuOps::add(out, a, b);
 }
 
 void ExactOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {

@@ -60,6 +60,8 @@ struct Microkernels {
     void (*relu2_backward)(float* dx, const float* relu2_out, int n);
     /// y = a + b.
     void (*add)(float* y, const float* a, const float* b, int n);
+    /// y += factor * x.
+    void (*add_scaled)(float* y, const float* x, int n, float factor);
     /// y [rows, cols] = x * mask / (1 - rate), its first element being [row, col] of a matrix `width` wide.
     void (*dropout)(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols, int row, int col,
                     int width, const Dropout& dropout);

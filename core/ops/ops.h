@@ -128,6 +128,10 @@ public:
     /// out[r] = table[ids[r]] (+ time_table[time_row[r / length]] where time_table is not null). ids, time_row: int32.
     virtual void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
                        int length) = 0;
+    /// out [R, d] = weights [R, n] table [n, d] (+ positions[r % length] where positions is not null), in order of n.
+    virtual void mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) = 0;
+    /// out = a + b; without b (no rows) a copy.
+    virtual void add(Matrix out, Matrix a, Matrix b) = 0;
     /// out [R, out] = epilogue(in [R, in] W^T).
     virtual void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) = 0;
     /// out = in / sqrt(mean(in^2) + eps), row by row (RMSNorm without gain, Zhang & Sennrich 2019). out may be in.
@@ -189,6 +193,8 @@ public:
     /// dlogits[r] its gradient, 0 where weights[r] is 0. dlogits may be logits.
     virtual void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                                int excluded) = 0;
+    /// Per row: loss[r] = weights[r] * |out[r] - target[r]|^2, and dout[r] its gradient. dout may be out.
+    virtual void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) = 0;
     /// Windows out of a text and their masked copies: row b is text[starts[b] .. + length); the counts[b] (1 .. length) places with the
     /// smallest {Philox word of (b * length + place, step, mask_place), place} become mask_id and get weight
     /// row_weights[b], all others weight 0.

@@ -97,6 +97,18 @@ void norm(View<T> out, View<T> in, T eps) {
     }
 }
 
+/// out [R, d], weights [R, n], table [n, d], positions [length, d] or null.
+template <class T>
+void mix(View<T> out, View<T> weights, const T* table, const T* positions, int length) {
+    for (int r = 0; r < out.rows; ++r) {
+        for (int c = 0; c < out.cols; ++c) {
+            T sum = positions ? positions[r % length * out.cols + c] : T(0);
+            for (int k = 0; k < weights.cols; ++k) sum += weights(r, k) * table[k * out.cols + c];
+            out(r, c) = sum;
+        }
+    }
+}
+
 /// qkv [R, 3 D]: head h of q is columns h d .. h d + d - 1 (d = head_dim), k lies D = n_head d further right.
 /// rope [positions, d] = cos [d / 2] | sin [d / 2]; inverse_rms [R, 2 n_head] or null.
 template <class T>
@@ -279,6 +291,19 @@ void cross_entropy(View<T> dlogits, T* loss, View<T> logits, const int* targets,
         loss[r] = weights[r] * (std::log(sum) + largest - logits(r, targets[r]));
         for (int c = 0; c < V; ++c) {
             dlogits(r, c) = weights[r] * (e[static_cast<std::size_t>(c)] / sum - T(c == targets[r] ? 1 : 0));
+        }
+    }
+}
+
+/// dout, out, target [R, V]; loss, weights [R].
+template <class T>
+void mean_squares(View<T> dout, T* loss, View<T> out, View<T> target, const T* weights) {
+    for (int r = 0; r < out.rows; ++r) {
+        loss[r] = T(0);
+        for (int c = 0; c < out.cols; ++c) {
+            const T difference = out(r, c) - target(r, c);
+            loss[r] += weights[r] * difference * difference;
+            dout(r, c) = T(2) * weights[r] * difference;
         }
     }
 }

@@ -35,7 +35,9 @@ std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t s
     std::uint32_t number = 0;
     for_each_tensor(config, [&](const TensorSpec& tensor) {
         const std::uint32_t tensor_number = number++;
-        if (tensor.kind == TensorKind::head || tensor.name.ends_with("c_proj.weight")) return;
+        // What is added to a mixture beside its characters begins as nothing.
+        const bool beside = config.mixture && tensor.kind == TensorKind::embedding && tensor.offset > 0;
+        if (tensor.kind == TensorKind::head || tensor.name.ends_with("c_proj.weight") || beside) return;
         const double fan = static_cast<double>(tensor.rows) / tensor.cols;
         const double deviation =
             tensor.kind == TensorKind::embedding ? 1.0 : std::min(1.0, std::sqrt(fan)) / std::sqrt(tensor.cols);
@@ -131,7 +133,7 @@ Result<StepReport> Trainer::run(int step) {
     for (int first = 0; first < batch; first += sequences) {
         const int n = std::min(sequences, batch - first), at = first * length;
         const ForwardNoise noise{recipe_.dropout, recipe_.seed, step_word, static_cast<std::uint64_t>(at)};
-        auto logits = denoiser_->forward(input + at, device_rows + 2 * batch + first, n, length, noise);
+        auto logits = denoiser_->forward({input + at, device_rows + 2 * batch + first, {}, {}}, n, length, noise);
         if (!logits) return tl::unexpected(logits.error());
         training_->cross_entropy(*logits, losses + at, *logits, targets + at, weights + at, process_.mask_id);
         denoiser_->backward(*training_, gradients, *logits);

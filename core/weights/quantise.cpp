@@ -81,7 +81,8 @@ Result<ModelFile> quantise(const ModelFile& model) {
     result.quantised.resize(turned.size() - embeddings);
     bool sound = true;
     for_each_tensor(model.config, [&](const TensorSpec& tensor) {
-        sound = sound && turn(tensor, turned.data() + tensor.offset);
+        // The article's trunk adds positions to its stream, which no weight could turn.
+        sound = sound && (model.config.trunk == Trunk::article || turn(tensor, turned.data() + tensor.offset));
         if (!sound || tensor.kind == TensorKind::embedding) return;
         for (int row = 0; row < tensor.rows; ++row) {
             const std::size_t at = tensor.offset + static_cast<std::size_t>(row) * static_cast<std::size_t>(tensor.cols);

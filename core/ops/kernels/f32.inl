@@ -182,6 +182,10 @@ void add(float* y, const float* a, const float* b, int n) {
     map(y, a, b, n, [](Floats u, Floats v) { return u + v; });
 }
 
+void add_scaled(float* y, const float* x, int n, float factor) {
+    map(y, y, x, n, [=](Floats sum, Floats v) { return FOLIO_MADD(v, splat(factor), sum); });
+}
+
 void dropout(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols, int row, int col,
              int width, const Dropout& options) {
     const float keep = 1.f / (1.f - options.rate);
@@ -240,8 +244,8 @@ void adamw(float* parameters, float* moment1, float* moment2, const float* gradi
 
 constexpr Microkernels table{
     {tile_rows, tile_cols, 1, FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, 4, pack<tile_rows>, pack<tile_cols>, tile, tile_in_place},
-    norm, norm_backward, rope_norm, rope_norm_backward, exp_sum, softmax_backward, dot, scale, relu2, relu2_backward, add, dropout,
-    adamw};
+    norm, norm_backward, rope_norm, rope_norm_backward, exp_sum, softmax_backward, dot, scale, relu2, relu2_backward, add, add_scaled,
+    dropout, adamw};
 
 }  // namespace
 }  // namespace FOLIO_SET
