@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 ROPE_BASE = 10000.0
 
 
-# ---- The `modern` trunk: each forward returns what its backward keeps -------------------------------------
+# ---- The trunks, `modern` and `article`: each forward returns what its backward keeps ----------------------
 
 def norm(x, eps):
     """RMSNorm over the last axis, without gain."""
@@ -65,7 +65,7 @@ def attention(config, x, w, prefix):
     B, L, D = x.shape
     H = config["n_head"]
     d = D // H
-    angles = rope_angles(L, d)
+    angles = rope_angles(L, d) if config["trunk"] == "modern" else 0.0
     heads = lambda name: linear(x, w[prefix + name + ".weight"]).reshape(B, L, H, d)
     q, kept_q = norm(rotate(heads("c_q"), angles), config["norm_eps"])
     k, kept_k = norm(rotate(heads("c_k"), angles), config["norm_eps"])
@@ -111,42 +111,97 @@ def mlp_backward(dy, kept, w, prefix, gradients):
     return dx
 
 
-def forward(config, w, ids, time_row):
-    """ids [B, L], time_row [B] or None -> logits [B, L, vocab_size]."""
-    eps = config["norm_eps"]
-    x = w["token_emb.weight"][ids]
-    if time_row is not None:
-        x = x + w["time_emb.weight"][time_row][:, None, :]
-    x, kept_embedding = norm(x, eps)
-    blocks = []
+def block(config, x, w, n):
+    normed, norm_1 = norm(x, config["norm_eps"])
+    y, kept_attention = attention(config, normed, w, f"blocks.{n}.attn.")
+    x = x + y
+    normed, norm_2 = norm(x, config["norm_eps"])
+    y, kept_mlp = mlp(normed, w, f"blocks.{n}.mlp.")
+    return x + y, (norm_1, kept_attention, norm_2, kept_mlp)
+
+
+def block_backward(dx, kept, w, n, gradients):
+    norm_1, kept_attention, norm_2, kept_mlp = kept
+    dx = dx + norm_backward(mlp_backward(dx, kept_mlp, w, f"blocks.{n}.mlp.", gradients), norm_2)
+    return dx + norm_backward(attention_backward(dx, kept_attention, w, f"blocks.{n}.attn.", gradients), norm_1)
+
+
+def sinusoids(length, d):
+    """[length, d]: sine and cosine of the angles in turn (Vaswani et al., Attention is all you need, 2017)."""
+    angles = rope_angles(length, d)[:, 0]
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, d)
+
+
+def split_mixture(case, w):
+    """-> the names of the embedding tables in file order; the part of the input that weighs their rows, one table
+    under another; the rest: time features, which the blocks of `article` read."""
+    tables = [name for name in w if "emb" in name]
+    rows = sum(len(w[name]) for name in tables)
+    return tables, case["input"][..., :rows], case["input"][..., rows:]
+
+
+def embed(case, w):
+    """Rows by id, or mixtures of rows -> [B, L, D], before the norm."""
+    config = case["config"]
+    if config.get("input") == "mixture":
+        tables, mixture, _ = split_mixture(case, w)
+        x = mixture @ np.concatenate([w[name] for name in tables])
+        return x + sinusoids(*x.shape[1:]) if config["trunk"] == "article" else x
+    x = w["token_emb.weight"][case["ids"]]
+    if case["time_row"] is not None:
+        x = x + w["time_emb.weight"][case["time_row"]][:, None, :]
+    return x
+
+
+def embed_backward(case, w, dx, gradients):
+    if case["config"].get("input") == "mixture":
+        tables, mixture, _ = split_mixture(case, w)
+        stacked = np.einsum("blr,bld->rd", mixture, dx)
+        ends = np.cumsum([len(w[name]) for name in tables])
+        gradients.update(zip(tables, np.split(stacked, ends[:-1])))
+        return
+    gradients["token_emb.weight"] = np.zeros_like(w["token_emb.weight"])
+    np.add.at(gradients["token_emb.weight"], case["ids"], dx)
+    if case["time_row"] is not None:
+        gradients["time_emb.weight"] = np.zeros_like(w["time_emb.weight"])
+        np.add.at(gradients["time_emb.weight"], case["time_row"], dx.sum(axis=1))
+
+
+def forward(case, w):
+    """-> what the head gives [B, L, vocab_size]. A block of `article` starts by projecting the stream and the time
+    features; block n of the upper half then adds what its opposite, n_layer - 1 - n, had made of its own."""
+    config = case["config"]
+    x, kept_embedding = norm(embed(case, w), config["norm_eps"])
+    inputs, blocks = [], []
     for n in range(config["n_layer"]):
-        normed, norm_1 = norm(x, eps)
-        y, kept_attention = attention(config, normed, w, f"blocks.{n}.attn.")
-        x = x + y
-        normed, norm_2 = norm(x, eps)
-        y, kept_mlp = mlp(normed, w, f"blocks.{n}.mlp.")
-        x = x + y
-        blocks.append((norm_1, kept_attention, norm_2, kept_mlp))
-    final, kept_final = norm(x, eps)
+        joined, opposite = None, config["n_layer"] - 1 - n
+        if config["trunk"] == "article":
+            joined = np.concatenate([x, split_mixture(case, w)[2]], axis=-1)
+            x = linear(joined, w[f"blocks.{n}.input.weight"])
+            if opposite < n:
+                x = x + inputs[opposite]
+            inputs.append(x)
+        x, kept = block(config, x, w, n)
+        blocks.append((joined, kept))
+    final, kept_final = norm(x, config["norm_eps"])
     return linear(final, w["output_head.weight"]), (kept_embedding, blocks, final, kept_final)
 
 
-def backward(config, w, ids, time_row, dlogits, kept):
+def backward(case, w, dlogits, kept):
     """-> gradients by tensor name."""
+    config = case["config"]
     kept_embedding, blocks, final, kept_final = kept
-    gradients = {}
+    gradients, dinputs = {}, {}
     dx, gradients["output_head.weight"] = linear_backward(dlogits, final, w["output_head.weight"])
     dx = norm_backward(dx, kept_final)
     for n in reversed(range(config["n_layer"])):
-        norm_1, kept_attention, norm_2, kept_mlp = blocks[n]
-        dx = dx + norm_backward(mlp_backward(dx, kept_mlp, w, f"blocks.{n}.mlp.", gradients), norm_2)
-        dx = dx + norm_backward(attention_backward(dx, kept_attention, w, f"blocks.{n}.attn.", gradients), norm_1)
-    dx = norm_backward(dx, kept_embedding)
-    gradients["token_emb.weight"] = np.zeros_like(w["token_emb.weight"])
-    np.add.at(gradients["token_emb.weight"], ids, dx)
-    if time_row is not None:
-        gradients["time_emb.weight"] = np.zeros_like(w["time_emb.weight"])
-        np.add.at(gradients["time_emb.weight"], time_row, dx.sum(axis=1))
+        joined, kept_block = blocks[n]
+        dx = block_backward(dx, kept_block, w, n, gradients)
+        if config["trunk"] == "article":
+            dinputs[n] = dx = dx + dinputs.get(config["n_layer"] - 1 - n, 0)
+            dx, gradients[f"blocks.{n}.input.weight"] = linear_backward(dx, joined, w[f"blocks.{n}.input.weight"])
+            dx = dx[..., :config["d_model"]]
+    embed_backward(case, w, norm_backward(dx, kept_embedding), gradients)
     return gradients
 
 
@@ -161,20 +216,35 @@ def cross_entropy(logits, targets, weights, mask_id):
     return loss, weights[..., None] * (np.exp(log_p) - hot)
 
 
+def squared_error(out, targets, weights):
+    """sum_i weights_i * |out_i - targets_i|^2 -> (loss, dout)."""
+    difference = out - targets
+    return np.sum(weights * np.sum(difference * difference, axis=-1)), 2 * weights[..., None] * difference
+
+
 def run_case(case, w):
-    logits, kept = forward(case["config"], w, case["ids"], case["time_row"])
-    loss, dlogits = cross_entropy(logits, case["targets"], case["weights"], case["process"].get("mask_id"))
-    return logits, loss, lambda: backward(case["config"], w, case["ids"], case["time_row"], dlogits, kept)
+    logits, kept = forward(case, w)
+    if case["config"]["trunk"] == "article":
+        loss, dlogits = squared_error(logits, case["targets"], case["weights"])
+    else:
+        logits = logits + case.get("prior", 0)
+        loss, dlogits = cross_entropy(logits, case["targets"], case["weights"], case["process"].get("mask_id"))
+    return logits, loss, lambda: backward(case, w, dlogits, kept)
 
 
 # ---- The cases ---------------------------------------------------------------------------------------------
 
 def tensor_shapes(config):
-    V, D, F = config["vocab_size"], config["d_model"], config["d_ff"]
+    V, D, F, T = config["vocab_size"], config["d_model"], config["d_ff"], config["time_rows"]
     shapes = {"token_emb.weight": (V, D)}
-    if config["time_rows"]:
-        shapes["time_emb.weight"] = (config["time_rows"], D)
+    if config["trunk"] == "modern" and T:
+        shapes["time_emb.weight"] = (T, D)
+    if config.get("self_conditioning"):
+        shapes["self_emb.weight"] = (V, D)
+        shapes["clean_emb.weight"] = (1, D)
     for n in range(config["n_layer"]):
+        if config["trunk"] == "article":
+            shapes[f"blocks.{n}.input.weight"] = (D, D + T)
         for name in ("c_q", "c_k", "c_v", "c_proj"):
             shapes[f"blocks.{n}.attn.{name}.weight"] = (D, D)
         shapes[f"blocks.{n}.mlp.c_fc.weight"] = (F, D)
@@ -218,9 +288,31 @@ def next_character_batch(case, random, length):
     case["weights"][1, :2] = 0
 
 
+def noisy_batch(case, random, length):
+    """Noise where one-hots were, and time features. With self-conditioning also the guess of a pass before (the
+    second sequence had none), the flags of the clean places, and a prior for the logits; without, noise to predict.
+    Clean places do not count."""
+    V, T = case["config"]["vocab_size"], case["config"]["time_rows"]
+    draw = lambda columns: random.standard_normal((2, length, columns))
+    columns = [draw(V), random.uniform(-1, 1, (2, length, T))]
+    clean = np.zeros((2, length, 1))
+    clean[0, :2] = clean[1, 3:5] = 1
+    if case["config"]["self_conditioning"]:
+        guess = softmax(2 * draw(V))
+        guess[1] = 0
+        columns += [guess, clean]
+        case["prior"], case["targets"] = 2 * draw(V), random.randint(0, V, (2, length))
+    else:
+        case["targets"] = draw(V)
+    case["input"] = np.concatenate(columns, axis=-1)
+    case["width"] = case["input"].shape[-1]
+    case["weights"] = random.uniform(0.02, 0.1, (2, length)) * (1 - clean[..., 0])
+
+
 def model_cases():
     base = {"version": 1, "trunk": "modern", "vocab_size": 11, "seq_len": 12, "d_model": 16, "n_layer": 2, "n_head": 2,
             "d_ff": 40, "norm_eps": 1.1920929e-07, "causal": False, "time_rows": 0}
+    mixture = {**base, "time_rows": 6, "input": "mixture"}
     cases = {
         # [MASK] is the last id, so the vocabulary leaves it out.
         "masked": dict(seed=1, config=base, vocab="\n !',Iabé€", t=None, time_row=None,
@@ -231,16 +323,27 @@ def model_cases():
         # No [MASK], every column counts; an eps that shows whether the file's is the one that is used.
         "causal": dict(seed=3, config={**base, "causal": True, "norm_eps": 1e-3}, vocab="\n !',Iabcde", t=None,
                        time_row=None, process={"kind": "ar"}),
+        # Mixtures of the rows of four tables, and a prior.
+        "gaussian": dict(seed=6, config={**mixture, "norm_eps": 2e-3, "self_conditioning": True},
+                         vocab="\n !',Iabcde", process={"kind": "gaussian"}),
+        # Four layers, for both long skips: 3 <- 0 and 2 <- 1.
+        "article": dict(seed=8, config={**mixture, "trunk": "article", "n_layer": 4, "d_ff": 24, "norm_eps": 5e-3,
+                                        "self_conditioning": False},
+                        vocab="\n !',Iabcde", process={"kind": "gaussian"}),
     }
     cases["masked-time"]["time_row"] = time_rows_of(cases["masked-time"]["t"], 5)
-    for name, case in cases.items():
+    for case in cases.values():
         random = np.random.RandomState(case["seed"])  # unlike default_rng, frozen for ever
         case["w"] = random_weights(case["config"], random)
-        if name == "causal":
+        if case["process"]["kind"] == "ar":
             next_character_batch(case, random, 9)
+        elif case["process"]["kind"] == "gaussian":
+            noisy_batch(case, random, 9)
         else:
             masked_batch(case, random, [[0, 1, 0, 0, 1, 1, 0, 0, 1], [1, 1, 0, 1, 1, 0, 1, 1, 1]])
-        case["weights"] = case["weights"].astype(np.float32).astype(np.float64)
+        for key in {"input", "prior", "targets", "weights"} & case.keys():
+            if case[key].dtype == np.float64:
+                case[key] = case[key].astype(np.float32).astype(np.float64)
     return cases
 
 
@@ -363,8 +466,14 @@ def case_json(case):
     """One line a field and a tensor."""
     logits, loss, gradients = run_case(case, float64_weights(case))
     gradients = gradients()
-    plain = lambda value: json.dumps(value.tolist() if isinstance(value, np.ndarray) else value)
-    lines = [f'"{key}": {plain(case[key])}' for key in ("ids", "targets", "weights", "t", "time_row")]
+
+    def field(value):
+        if np.ndim(value) == 3:  # [batch, positions, columns] of float32 values
+            return flat(value, 9)
+        return json.dumps(value.tolist() if isinstance(value, np.ndarray) else value)
+
+    keys = ("ids", "input", "width", "prior", "targets", "weights", "t", "time_row")
+    lines = [f'"{key}": {field(case[key])}' for key in keys if key in case]
     lines += [f'"logits": {flat(logits, 17)}', f'"loss": {loss:.17g}']
     tensors = ",\n".join(f'  "{name}": {flat(gradients[name], 9)}' for name in case["w"])
     return "{\n" + ",\n".join(lines) + ',\n"gradients": {\n' + tensors + "\n}\n}\n"
