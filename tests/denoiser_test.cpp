@@ -40,6 +40,10 @@ GoldenModel golden_model(const std::string& name) {
     model.config.norm_eps = config.at("norm_eps");
     model.config.causal = config.at("causal");
     model.config.time_rows = config.at("time_rows");
+    model.config.trunk = config.at("trunk") == "article" ? Trunk::article : Trunk::modern;
+    model.config.mixture = config.value("input", "") == "mixture";
+    model.config.self_conditioning = config.value("self_conditioning", false);
+    REQUIRE(validate(model.config));
     model.mask_id = process.value("mask_id", -1);
     model.parameters.resize(parameter_count(model.config));
     for_each_tensor(model.config, [&](const TensorSpec& tensor) {
@@ -116,6 +120,7 @@ struct Pass {
 
 struct Batch {
     std::vector<int> ids, targets, time_row;
+    std::vector<float> mixture, prior, target_rows;  // of models that take mixtures; with target_rows the loss is squared
     std::vector<float> weights;
     int batch = 0, length = 0, excluded = -1;
 };
@@ -123,17 +128,26 @@ struct Batch {
 Pass train_pass(CpuTrainingOps& ops, const ModelConfig& config, const std::vector<float>& parameters, const Batch& batch,
                 const ForwardNoise& noise = {}) {
     std::vector<Storage> storages;
-    const std::size_t rows = batch.ids.size();
+    const std::size_t rows = batch.weights.size();
+    const auto matrix = [&](const std::vector<float>& values) {
+        const int R = static_cast<int>(rows);
+        return values.empty() ? Matrix() : Matrix(put(ops, storages, values), R, static_cast<int>(values.size() / rows));
+    };
     auto denoiser = Denoiser::create(ops, config, put(ops, storages, parameters), true);
     REQUIRE(denoiser);
     const int* time_row = batch.time_row.empty() ? nullptr : put(ops, storages, batch.time_row);
-    auto logits = denoiser->forward({put(ops, storages, batch.ids), time_row, {}, {}}, batch.batch, batch.length, noise);
+    const Input input{put(ops, storages, batch.ids), time_row, matrix(batch.mixture), matrix(batch.prior)};
+    auto logits = denoiser->forward(input, batch.batch, batch.length, noise);
     REQUIRE(logits);
     Pass pass;
     pass.logits = get(ops, logits->data, rows * static_cast<std::size_t>(config.vocab_size));
     float* loss = put(ops, storages, std::vector<float>(rows));
-    ops.cross_entropy(*logits, loss, *logits, put(ops, storages, batch.targets), put(ops, storages, batch.weights),
-                      batch.excluded);
+    const float* weights = put(ops, storages, batch.weights);
+    if (batch.target_rows.empty()) {
+        ops.cross_entropy(*logits, loss, *logits, put(ops, storages, batch.targets), weights, batch.excluded);
+    } else {
+        ops.mean_squares(*logits, loss, *logits, matrix(batch.target_rows), weights);
+    }
     for (float each : get(ops, loss, rows)) pass.loss += each;
     float* gradients = put(ops, storages, std::vector<float>(parameters.size(), 0.f));
     denoiser->backward(ops, gradients, *logits);
@@ -143,18 +157,24 @@ Pass train_pass(CpuTrainingOps& ops, const ModelConfig& config, const std::vecto
 
 Batch golden_batch(const nlohmann::json& numbers, const GoldenModel& model) {
     Batch batch;
-    batch.ids = flat<int>(numbers.at("ids"));
-    batch.targets = flat<int>(numbers.at("targets"));
     batch.weights = flat<float>(numbers.at("weights"));
-    if (!numbers.at("time_row").is_null()) batch.time_row = flat<int>(numbers.at("time_row"));
-    batch.batch = static_cast<int>(numbers.at("ids").size());
-    batch.length = static_cast<int>(numbers.at("ids")[0].size());
+    batch.batch = static_cast<int>(numbers.at("weights").size());
+    batch.length = static_cast<int>(numbers.at("weights")[0].size());
+    if (model.config.mixture) {
+        batch.mixture = flat<float>(numbers.at("input"));
+        if (numbers.contains("prior")) batch.prior = flat<float>(numbers.at("prior"));
+    } else {
+        batch.ids = flat<int>(numbers.at("ids"));
+        if (!numbers.at("time_row").is_null()) batch.time_row = flat<int>(numbers.at("time_row"));
+    }
+    if (model.config.trunk == Trunk::article) batch.target_rows = flat<float>(numbers.at("targets"));
+    else batch.targets = flat<int>(numbers.at("targets"));
     batch.excluded = model.mask_id;
     return batch;
 }
 
 TEST_CASE("denoiser: golden logits, loss and gradients") {
-    const std::string name = GENERATE("masked", "masked-time", "causal");
+    const std::string name = GENERATE("masked", "masked-time", "causal", "gaussian", "article");
     INFO("case " << name);
     const GoldenModel model = golden_model(name);
     const auto numbers = test::golden_json(name + ".json");
@@ -180,7 +200,7 @@ TEST_CASE("denoiser: golden logits, loss and gradients") {
 }
 
 TEST_CASE("denoiser: inference gives the same logits as training, and a pass leaves nothing behind") {
-    const std::string name = GENERATE("masked-time", "causal");
+    const std::string name = GENERATE("masked-time", "causal", "gaussian", "article");
     const GoldenModel model = golden_model(name);
     const auto numbers = test::golden_json(name + ".json");
     const Batch batch = golden_batch(numbers, model);
@@ -191,17 +211,23 @@ TEST_CASE("denoiser: inference gives the same logits as training, and a pass lea
         REQUIRE(denoiser);
         std::fill(parameters.begin(), parameters.end(), NAN);  // needed only during the call
         std::vector<float> logits(pass.logits.size());
-        REQUIRE(denoiser->predict(batch.ids, batch.time_row, batch.batch, batch.length, logits));
+        // Sequences from `first` on.
+        const auto predict = [&](int first, int count, std::span<float> out) {
+            const auto part = [&](const auto& all) {
+                const std::size_t each = all.size() / static_cast<std::size_t>(batch.batch);
+                return std::span(all).subspan(each * static_cast<std::size_t>(first), each * static_cast<std::size_t>(count));
+            };
+            if (!model.config.mixture) return denoiser->predict(part(batch.ids), part(batch.time_row), count, batch.length, out);
+            return denoiser->predict_mixture(part(batch.mixture), part(batch.prior), count, batch.length, out);
+        };
+        REQUIRE(predict(0, batch.batch, logits));
         CHECK(logits == pass.logits);
 
         // A shorter pass, then the first again; a sequence alone as within its batch.
-        const std::size_t one = logits.size() / static_cast<std::size_t>(batch.batch);
-        const auto length = static_cast<std::size_t>(batch.length);
-        std::vector<float> alone(one);
-        const auto second_time = batch.time_row.empty() ? std::span<const int>() : std::span(batch.time_row).subspan(1, 1);
-        REQUIRE(denoiser->predict(std::span(batch.ids).subspan(length, length), second_time, 1, batch.length, alone));
-        CHECK(std::equal(alone.begin(), alone.end(), pass.logits.begin() + static_cast<std::ptrdiff_t>(one)));
-        REQUIRE(denoiser->predict(batch.ids, batch.time_row, batch.batch, batch.length, logits));
+        std::vector<float> alone(logits.size() / static_cast<std::size_t>(batch.batch));
+        REQUIRE(predict(1, 1, alone));
+        CHECK(std::equal(alone.begin(), alone.end(), pass.logits.begin() + static_cast<std::ptrdiff_t>(alone.size())));
+        REQUIRE(predict(0, batch.batch, logits));
         CHECK(logits == pass.logits);
     });
 }

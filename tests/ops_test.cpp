@@ -572,6 +572,55 @@ TEST_CASE("ops: embed and its backward") {
     }
 }
 
+TEST_CASE("ops: mix and add") {
+    Random random(33);
+    for (const auto& [length, n, d] : {std::tuple{1, 1, 1}, {7, 5, 3}, {9, 29, 16}, {40, 195, 100}, {64, 65, 384}}) {
+        const int R = 2 * length, margin = random.below(4);
+        const auto weights = random.normals<float>(area(R, n)), table = random.normals<float>(area(n, d)),
+                   positions = random.normals<float>(area(length, d)), other = random.normals<float>(area(R, d));
+        for (const bool placed : {false, true}) {
+            CAPTURE(length, n, d, placed);
+            std::vector<double> out(area(R, d));
+            auto w = doubles(weights), t = doubles(table), p = doubles(positions);
+            plain::mix<double>({out.data(), R, d}, {w.data(), R, n}, t.data(), placed ? p.data() : nullptr, length);
+            compare(d, 1e-5, out, [&](const Backend& backend, Device& device) {
+                const Matrix result = device.put(Values(area(R, d), 5), R, d, margin);
+                backend.ops.mix(result, device.put(weights, R, n, margin), device.put(table), placed ? device.put(positions) : nullptr, length);
+                return device.get(result, margin);
+            });
+            std::vector<double> sum = out;
+            for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = static_cast<float>(out[i]) + (placed ? other[i] : 0.f);
+            const Values first(out.begin(), out.end());
+            compare(d, 1e-6, sum, [&](const Backend& backend, Device& device) {
+                const Matrix result = device.put(Values(area(R, d), 5), R, d, margin);
+                backend.ops.add(result, device.put(first, R, d, margin), placed ? device.put(other, R, d, margin) : Matrix());
+                return device.get(result, margin);
+            });
+        }
+    }
+}
+
+TEST_CASE("ops: mean_squares") {
+    Random random(34);
+    for (const auto& [R, V] : {std::pair{1, 1}, {9, 11}, {33, 65}}) {
+        const auto out = random.normals<float>(area(R, V)), target = random.normals<float>(area(R, V)), weights = random.normals<float>(R);
+        std::vector<double> gradient(area(R, V)), loss(static_cast<std::size_t>(R));
+        auto o = doubles(out), t = doubles(target), w = doubles(weights);
+        plain::mean_squares<double>({gradient.data(), R, V}, loss.data(), {o.data(), R, V}, {t.data(), R, V}, w.data());
+        compare(V, 1e-6, gradient, [&](const Backend& backend, Device& device) {
+            const Matrix x = device.put(out, R, V, 2);
+            backend.training.mean_squares(x, device.put(Values(static_cast<std::size_t>(R))), x, device.put(target, R, V, 1), device.put(weights));
+            return device.get(x, 2);
+        });
+        compare(1, 1e-5, loss, [&](const Backend& backend, Device& device) {
+            float* kept = device.put(Values(static_cast<std::size_t>(R)));
+            backend.training.mean_squares(device.put(Values(area(R, V)), R, V), kept, device.put(out, R, V), device.put(target, R, V),
+                                          device.put(weights));
+            return device.get(kept, static_cast<std::size_t>(R));
+        });
+    }
+}
+
 TEST_CASE("ops: dropout_backward draws the forward pass's mask") {
     Random random(22);
     for (const int C : {1, 3, 16, 65, 130}) {
