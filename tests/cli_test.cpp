@@ -127,7 +127,6 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         {"eval", "--weights", exact_model, "--precision", "f32"},
         {"info"},
         {"train", "--preset", "poetry"},
-        {"train", "--preset", "gaussian"},
         {"train", "--preset", "gpt", "--loss", "nelbo"},
         {"train", "--preset", "masked", "--input-noise", "0.1"},
         {"train", "--steps", "0"},

@@ -64,9 +64,15 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     trainer.process_ = process;
     trainer.recipe_ = recipe;
     trainer.text_size_ = static_cast<int>(text.size());
+    if (process.kind == ProcessKind::gaussian) {
+        auto diffusion = GaussianDiffusion::create(process.gaussian, config.vocab_size);
+        if (!diffusion) return tl::unexpected(diffusion.error());
+        trainer.diffusion_ = std::move(*diffusion);
+    }
     trainer.count_ = parameter_count(config);
 
     const std::size_t arena = trainer.count_ * sizeof(float), places = static_cast<std::size_t>(recipe.batch) * recipe.seq_len;
+    const std::size_t numbers = config.mixture ? config.input_width() + config.vocab_size : 0;  // of a noisy place
     struct Request {
         Storage& storage;
         std::size_t bytes;
@@ -74,8 +80,8 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     for (const Request& request :
          {Request{trainer.parameters_, arena}, Request{trainer.average_, arena}, Request{trainer.moment1_, arena},
           Request{trainer.moment2_, arena}, Request{trainer.gradients_, arena}, Request{trainer.text_, text.size_bytes()},
-          Request{trainer.places_, 4 * places * sizeof(float)},
-          Request{trainer.rows_, 4 * static_cast<std::size_t>(recipe.batch) * sizeof(float)},
+          Request{trainer.places_, places * (3 + numbers) * sizeof(float)}, Request{trainer.losses_, places * sizeof(float)},
+          Request{trainer.rows_, static_cast<std::size_t>(recipe.batch + 1) * (5 + config.time_rows) * sizeof(float)},
           Request{trainer.scalars_, 2 * sizeof(double)}}) {
         auto storage = ops.allocate(request.bytes);
         if (!storage) return tl::unexpected(storage.error());
@@ -96,46 +102,128 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     return trainer;
 }
 
+Trainer::Batch Trainer::corrupt_masked(int step, int length, std::span<const int> starts) {
+    const int batch = recipe_.batch, places = batch * length;
+    std::vector<int> rows(starts.begin(), starts.end());
+    const bool by_bound = step >= static_cast<int>((1.0 - recipe_.nelbo_share) * recipe_.steps);
+    const MaskedBatch masks = stratified_masks(batch, length, by_bound ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed,
+                                               static_cast<std::uint32_t>(step));
+    rows.insert(rows.end(), masks.counts.begin(), masks.counts.end());
+    for (const int count : masks.counts)
+        rows.push_back(config_.time_rows > 0 ? time_row(static_cast<double>(count) / length, config_.time_rows) : 0);
+    int* device_rows = rows_.as<int>();
+    auto* row_weights = reinterpret_cast<float*>(device_rows + 3 * batch);
+    ops_->upload(device_rows, rows.data(), rows.size() * sizeof(int));
+    ops_->upload(row_weights, masks.row_weights.data(), static_cast<std::size_t>(batch) * sizeof(float));
+    int *input = places_.as<int>(), *targets = input + places;
+    auto* weights = reinterpret_cast<float*>(targets + places);
+    training_->corrupt_masked(input, targets, weights, text_.as<int>(), device_rows, device_rows + batch, row_weights, batch, length,
+                              process_.mask_id, recipe_.seed, static_cast<std::uint32_t>(step));
+    return {{input, device_rows + 2 * batch, {}, {}}, targets, {}, weights};
+}
+
+Trainer::Batch Trainer::corrupt_autoregressive(int step, int length, std::span<const int> starts) {
+    const int batch = recipe_.batch, places = batch * length;
+    ops_->upload(rows_.as<int>(), starts.data(), starts.size_bytes());
+    int *input = places_.as<int>(), *targets = input + places;
+    auto* weights = reinterpret_cast<float*>(targets + places);
+    training_->corrupt_autoregressive(input, targets, weights, text_.as<int>(), rows_.as<int>(), batch, length, config_.vocab_size,
+                                      recipe_.input_noise, recipe_.seed, static_cast<std::uint32_t>(step));
+    return {{input, nullptr, {}, {}}, targets, {}, weights};
+}
+
+Trainer::Batch Trainer::corrupt_gaussian(int step, int length, std::span<const int> starts) {
+    const int batch = recipe_.batch, places = batch * length, V = config_.vocab_size;
+    const bool eps = process_.gaussian.prediction == GaussianPrediction::eps;
+    const auto chance = [&](int b, int word) {
+        return uniform(philox(recipe_.seed, 2 + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step), Purpose::mask_count).word[word]);
+    };
+    // Times spread evenly over the batch from one offset, as the masked process spreads its counts.
+    const double offset = uniform(philox(recipe_.seed, 0, static_cast<std::uint32_t>(step), Purpose::mask_count).word[0]);
+    std::vector<float> levels, features(static_cast<std::size_t>(batch) * config_.time_rows);
+    const auto add_level = [&](const Level& level) {
+        const double prior = eps ? 0 : level.alpha / (level.sigma * level.sigma);
+        for (const double number : {level.alpha, level.sigma, diffusion_->input_scale(level), prior}) levels.push_back(static_cast<float>(number));
+    };
+    std::vector<int> known(static_cast<std::size_t>(places));
+    int open = places;
+    for (int b = 0; b < batch; ++b) {
+        const double turn = offset + static_cast<double>(b) / batch;
+        const Level level = diffusion_->training_level(turn - std::floor(turn));
+        add_level(level);
+        diffusion_->features(level, std::span(features).subspan(static_cast<std::size_t>(b) * config_.time_rows, config_.time_rows));
+        if (chance(b, 0) >= recipe_.known) continue;
+        // A prefix or any set of places, at most half of them.
+        const int count = static_cast<int>(chance(b, 2) * length / 2);
+        const auto window = std::span(known).subspan(static_cast<std::size_t>(b) * length, length);
+        if (chance(b, 1) < 0.5) std::fill_n(window.begin(), count, 1);
+        else mask_places(window, count, 1, recipe_.seed, static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step), Purpose::mask_place);
+        open -= count;
+    }
+    add_level(diffusion_->level(0));
+
+    int* device_starts = rows_.as<int>();
+    auto* device_levels = reinterpret_cast<float*>(device_starts + batch);
+    float* device_features = device_levels + levels.size();
+    int *device_known = places_.as<int>(), *targets = device_known + places;
+    auto* weights = reinterpret_cast<float*>(targets + places);
+    float* numbers = weights + places;
+    ops_->upload(device_starts, starts.data(), starts.size_bytes());
+    ops_->upload(device_levels, levels.data(), levels.size() * sizeof(float));
+    ops_->upload(device_features, features.data(), features.size() * sizeof(float));
+    ops_->upload(device_known, known.data(), known.size() * sizeof(int));
+    GaussianRows rows;
+    rows.mixture = {numbers, places, config_.input_width()};
+    (eps ? rows.noise : rows.prior) = {numbers + static_cast<std::ptrdiff_t>(places) * config_.input_width(), places, V};
+    rows.targets = targets;
+    rows.weights = weights;
+    const float weight = 1.f / (static_cast<float>(open) * static_cast<float>(eps ? V : 1));
+    const float centre = process_.gaussian.centred ? 1.f / static_cast<float>(V) : 0.f;
+    training_->corrupt_gaussian(rows, text_.as<int>(), device_starts, batch, length, V,
+                                {device_levels, device_features, device_known, centre, weight, recipe_.seed, static_cast<std::uint32_t>(step)});
+    return {{nullptr, nullptr, rows.mixture, rows.prior}, targets, rows.noise, weights};
+}
+
 Result<StepReport> Trainer::run(int step) {
     const int batch = recipe_.batch, length = window_length(recipe_, step), places = batch * length;
     const auto step_word = static_cast<std::uint32_t>(step);
 
-    int *input = places_.as<int>(), *targets = input + places, *device_rows = rows_.as<int>();
-    auto* weights = reinterpret_cast<float*>(targets + places);
-    float *losses = weights + places, *gradients = gradients_.as<float>();
-    std::vector<int> rows(3 * static_cast<std::size_t>(batch));
-    int *starts = rows.data(), *counts = starts + batch, *times = counts + batch;
-    const bool causal = process_.kind == ProcessKind::autoregressive;
+    std::vector<int> starts;
     for (int b = 0; b < batch; ++b) {
-        starts[b] = pick(recipe_.seed, static_cast<std::uint64_t>(b), step, Purpose::window, text_size_ - length + !causal);
+        // What follows a window is the last target of an autoregressive model; the others could begin one later.
+        const bool followed = process_.kind == ProcessKind::autoregressive;
+        starts.push_back(pick(recipe_.seed, static_cast<std::uint64_t>(b), step, Purpose::window, text_size_ - length + !followed));
     }
-    if (causal) {
-        ops_->upload(device_rows, starts, static_cast<std::size_t>(batch) * sizeof(int));
-        training_->corrupt_autoregressive(input, targets, weights, text_.as<int>(), device_rows, batch, length, config_.vocab_size,
-                                          recipe_.input_noise, recipe_.seed, step_word);
-    } else {
-        const bool by_bound = step >= static_cast<int>((1.0 - recipe_.nelbo_share) * recipe_.steps);
-        const MaskedBatch masks =
-            stratified_masks(batch, length, by_bound ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed, step_word);
-        for (int b = 0; b < batch; ++b) {
-            counts[b] = masks.counts[b];
-            times[b] = config_.time_rows > 0 ? time_row(static_cast<double>(counts[b]) / length, config_.time_rows) : 0;
-        }
-        auto* row_weights = reinterpret_cast<float*>(device_rows + 3 * batch);
-        ops_->upload(device_rows, rows.data(), rows.size() * sizeof(int));
-        ops_->upload(row_weights, masks.row_weights.data(), static_cast<std::size_t>(batch) * sizeof(float));
-        training_->corrupt_masked(input, targets, weights, text_.as<int>(), device_rows, device_rows + batch, row_weights, batch,
-                                  length, process_.mask_id, recipe_.seed, step_word);
-    }
+    const Batch made = process_.kind == ProcessKind::masked     ? corrupt_masked(step, length, starts)
+                       : process_.kind == ProcessKind::gaussian ? corrupt_gaussian(step, length, starts)
+                                                                : corrupt_autoregressive(step, length, starts);
+    float *losses = losses_.as<float>(), *gradients = gradients_.as<float>();
 
+    const bool conditioned =
+        config_.self_conditioning && uniform(philox(recipe_.seed, 1, step_word, Purpose::mask_count).word[0]) < recipe_.self_conditioning;
     training_->zero(gradients, count_);
     const int sequences = std::min(batch, std::max(1, recipe_.rows_per_pass / length));
     for (int first = 0; first < batch; first += sequences) {
         const int n = std::min(sequences, batch - first), at = first * length;
         const ForwardNoise noise{recipe_.dropout, recipe_.seed, step_word, static_cast<std::uint64_t>(at)};
-        auto logits = denoiser_->forward({input + at, device_rows + 2 * batch + first, {}, {}}, n, length, noise);
+        const auto rows = [&](Matrix all) { return all.rows == 0 ? all : Matrix(all.row(at), n * length, all.cols, all.stride); };
+        const Input input{made.input.ids ? made.input.ids + at : nullptr, made.input.time_row ? made.input.time_row + first : nullptr,
+                          rows(made.input.mixture), rows(made.input.prior)};
+        if (conditioned) {
+            // What the network makes of these rows without help is what it is shown the second time; nothing flows back through it.
+            auto answer = denoiser_->forward(input, n, length);
+            if (!answer) return tl::unexpected(answer.error());
+            const Matrix& mixture = input.mixture;
+            const int column = config_.vocab_size + config_.time_rows;
+            training_->softmax({mixture.data + column, mixture.rows, config_.vocab_size, mixture.stride}, *answer);
+        }
+        auto logits = denoiser_->forward(input, n, length, noise);
         if (!logits) return tl::unexpected(logits.error());
-        training_->cross_entropy(*logits, losses + at, *logits, targets + at, weights + at, process_.mask_id);
+        if (made.target_rows.rows > 0) {
+            training_->mean_squares(*logits, losses + at, *logits, rows(made.target_rows), made.weights + at);
+        } else {
+            training_->cross_entropy(*logits, losses + at, *logits, made.targets + at, made.weights + at, process_.mask_id);
+        }
         denoiser_->backward(*training_, gradients, *logits);
     }
 

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "core/model/denoiser.h"
+#include "core/process/gaussian.h"
 #include "core/process/masked.h"
 
 namespace folio {
@@ -19,6 +21,8 @@ struct Recipe {
     MaskedLoss loss = MaskedLoss::mean;  // masked
     float nelbo_share = 0.f;        // masked: the last share of the steps uses the NELBO's own weights instead
     float input_noise = 0.f;        // autoregressive: share of input characters that are replaced by any others
+    float self_conditioning = 0.f;  // Gaussian: share of the steps that show the network its own first answer
+    float known = 0.f;              // Gaussian: share of the windows in which some characters are given
     float lr = 1e-2f;               // AdamW: embeddings and head, and the matrices too where muon_lr is 0
     float muon_lr = 0.02f;          // Muon: the matrices of the blocks
     float beta1 = 0.9f, beta2 = 0.95f;
@@ -63,7 +67,19 @@ public:
     Result<void> restore(const State& state);
 
 private:
+    /// A batch on the device: what goes in and what should come out, row by row.
+    struct Batch {
+        Input input;
+        const int* targets = nullptr;
+        Matrix target_rows;  // where the loss is squared: instead of targets
+        const float* weights = nullptr;
+    };
+
     Trainer() = default;
+    /// The batch of a step as the process makes it, with windows of `length` at `starts`.
+    Batch corrupt_masked(int step, int length, std::span<const int> starts);
+    Batch corrupt_autoregressive(int step, int length, std::span<const int> starts);
+    Batch corrupt_gaussian(int step, int length, std::span<const int> starts);
     void update(int step, const float* scale);
 
     Ops* ops_ = nullptr;
@@ -75,10 +91,12 @@ private:
     std::size_t count_ = 0;
     Storage parameters_, average_, moment1_, moment2_, gradients_;
     Storage text_;
-    Storage rows_;     // starts | counts | time rows | weights, each [batch]
-    Storage places_;   // input | targets | weights | losses, each [batch, length]
+    Storage rows_;     // what a process says of each window
+    Storage places_;   // what it makes of each place
+    Storage losses_;   // [batch, length]
     Storage scalars_;  // squared gradient norm (f64), gradient scale (f32)
     std::unique_ptr<Denoiser> denoiser_;
+    std::optional<GaussianDiffusion> diffusion_;
 };
 
 /// Parameters drawn as the recipe of spec section 3 says: embeddings N(0, 1), linear layers with standard deviation

@@ -9,6 +9,7 @@
 
 #include "core/base/text.h"
 #include "core/model/parameters.h"
+#include "core/process/gaussian.h"
 #include "core/weights/json.h"
 #include "core/weights/quantise.h"
 
@@ -49,6 +50,16 @@ public:
         if (!object_[key].is_number()) return refuse(key, "a number"), when_absent;
         return static_cast<float>(object_[key].get<double>());
     }
+    std::vector<double> numbers(const char* key) {
+        const json* value = find(key);
+        std::vector<double> result;
+        const bool list = value != nullptr && value->is_array() &&
+                          std::all_of(value->begin(), value->end(), [](const json& number) { return number.is_number(); });
+        if (value != nullptr && !list) refuse(key, "a list of numbers");
+        if (list)
+            for (const json& number : *value) result.push_back(number.get<double>());
+        return result;
+    }
     const std::optional<Error>& error() const { return error_; }
 
 private:
@@ -79,17 +90,34 @@ Result<json> parse_entry(const Metadata& metadata, const std::string& key, bool 
     return parsed;
 }
 
+Result<ProcessConfig> read_gaussian(Fields& fields) {
+    ProcessConfig process{ProcessKind::gaussian, -1, {}};
+    GaussianConfig& gaussian = process.gaussian;
+    const std::string prediction = fields.string("prediction"), schedule = fields.string("schedule");
+    gaussian.centred = fields.boolean("centred");
+    if (schedule == "linear") gaussian.steps = fields.integer("steps");
+    if (schedule == "warped") gaussian.knots = fields.numbers("knots");
+    if (fields.error()) return fail(fields.error()->sentence);
+    gaussian.prediction = prediction == "x0" ? GaussianPrediction::x0 : GaussianPrediction::eps;
+    gaussian.schedule = schedule == "warped" ? GaussianSchedule::warped : GaussianSchedule::linear;
+    if (prediction != name_of(gaussian.prediction)) return fail("the weights file predicts " + quote(prediction) + ", but only x0 and eps are known");
+    if (schedule != name_of(gaussian.schedule)) {
+        return fail("the weights file asks for the schedule " + quote(schedule) + ", but only linear and warped are known");
+    }
+    // Any vocabulary: the schedule is what can be wrong.
+    if (const auto valid = GaussianDiffusion::create(gaussian, 2); !valid) return fail("the weights file cannot be used: " + valid.error().sentence);
+    return process;
+}
+
 Result<ProcessConfig> read_process(const json& object) {
     Fields fields(object, "the weights file's folio.process");
     const std::string kind = fields.string("kind");
     if (fields.error()) return fail(fields.error()->sentence);
-    if (kind == "gaussian") {
-        return fail("the weights file holds a gaussian model; this version runs masked and autoregressive models only");
-    }
+    if (kind == "gaussian") return read_gaussian(fields);
     if (kind == "ar") return ProcessConfig{ProcessKind::autoregressive, -1};
     if (kind != "masked") {
         return fail("the weights file holds a model of the unknown kind " + quote(kind) +
-                    "; this version runs masked and autoregressive models only");
+                    "; known are masked, gaussian and ar");
     }
     ProcessConfig process;
     process.mask_id = fields.integer("mask_id");
@@ -120,9 +148,15 @@ Result<ModelConfig> read_config(const json& object) {
     config.norm_eps = fields.number("norm_eps", config.norm_eps);
     config.causal = fields.boolean("causal");
     config.time_rows = fields.integer("time_rows");
+    if (object.contains("input")) {
+        const std::string input = fields.string("input");
+        if (!fields.error() && input != "mixture") return fail("the weights file's model takes " + quote(input) + " as its input, but only mixture is known");
+        config.mixture = true;
+        config.self_conditioning = fields.boolean("self_conditioning");
+    }
     if (fields.error()) return fail(fields.error()->sentence);
-    if (trunk == "article") return fail("the weights file's model has the article trunk; this version runs modern ones only");
-    if (trunk != "modern") return fail("the weights file's model has the unknown trunk " + quote(trunk));
+    config.trunk = trunk == "article" ? Trunk::article : Trunk::modern;
+    if (trunk != "article" && trunk != "modern") return fail("the weights file's model has the unknown trunk " + quote(trunk));
     if (const auto valid = validate(config); !valid) {
         return fail("the weights file cannot be used: " + valid.error().sentence);
     }
@@ -147,6 +181,18 @@ Result<Vocabulary> read_vocabulary(std::string list, int vocab_size, int mask_id
                     " characters, which does not fit its vocab_size of " + std::to_string(vocab_size));
     }
     return vocabulary;
+}
+
+std::string write_process(const ProcessConfig& process) {
+    nlohmann::ordered_json object{{"kind", name_of(process.kind)}};
+    if (process.kind == ProcessKind::masked) object.update({{"mask_id", process.mask_id}, {"schedule", "linear"}});
+    if (process.kind == ProcessKind::gaussian) {
+        const GaussianConfig& gaussian = process.gaussian;
+        object.update({{"prediction", name_of(gaussian.prediction)}, {"schedule", name_of(gaussian.schedule)}, {"centred", gaussian.centred}});
+        if (gaussian.schedule == GaussianSchedule::linear) object["steps"] = gaussian.steps;
+        else object["knots"] = gaussian.knots;
+    }
+    return object.dump();
 }
 
 /// The same JSON in printable ASCII: beyond ASCII there is nothing outside of strings, controls are but white space.
@@ -226,16 +272,16 @@ Metadata write_metadata(const ModelFile& model) {
         return std::string(",\"") + key + "\":" + std::to_string(value);
     };
     Metadata metadata{
-        {"folio.config", "{\"version\":1,\"trunk\":\"modern\"" + field("vocab_size", config.vocab_size) +
+        {"folio.config", "{\"version\":1,\"trunk\":\"" + std::string(config.trunk == Trunk::article ? "article" : "modern") + '"' + field("vocab_size", config.vocab_size) +
                              field("seq_len", config.seq_len) + field("d_model", config.d_model) +
                              field("n_layer", config.n_layer) + field("n_head", config.n_head) +
                              field("d_ff", config.d_ff) + ",\"norm_eps\":" + eps +
                              ",\"causal\":" + (config.causal ? "true" : "false") +
-                             field("time_rows", config.time_rows) + "}"},
-        {"folio.process", "{\"kind\":\"" + std::string(name_of(model.process.kind)) + '"' +
-                              (model.process.kind == ProcessKind::masked
-                                   ? field("mask_id", model.process.mask_id) + ",\"schedule\":\"linear\"}"
-                                   : "}")},
+                             field("time_rows", config.time_rows) +
+                             (config.mixture ? std::string(",\"input\":\"mixture\",\"self_conditioning\":") +
+                                                   (config.self_conditioning ? "true" : "false")
+                                             : "") + "}"},
+        {"folio.process", write_process(model.process)},
         {"folio.vocab", json(model.vocabulary.list()).dump()},
     };
     if (!model.training.empty()) metadata["folio.training"] = model.training;
@@ -252,15 +298,19 @@ Result<ModelFile> read_metadata(const Metadata& metadata) {
     if (!config_json) return tl::unexpected(config_json.error());
     const auto config = read_config(*config_json);
     if (!config) return tl::unexpected(config.error());
-    const bool causal = process->kind == ProcessKind::autoregressive;
+    const bool causal = process->kind == ProcessKind::autoregressive, gaussian = process->kind == ProcessKind::gaussian;
+    if (config->mixture != gaussian) {
+        return fail(gaussian ? "the weights file's model takes no mixtures, which a Gaussian model must" :
+                               "the weights file's model takes mixtures, which only a Gaussian model does");
+    }
     if (config->causal != causal) {
         return fail(causal ? "the weights file's model is not causal, which an autoregressive model must be"
-                           : "the weights file's model is causal, which a masked model cannot be");
+                           : "the weights file's model is causal, which only an autoregressive model is");
     }
     if (causal && config->time_rows > 0) {
         return fail("the weights file's model has a time embedding, which an autoregressive model has no use for");
     }
-    if (!causal && (process->mask_id < 0 || process->mask_id >= config->vocab_size)) {
+    if (process->kind == ProcessKind::masked && (process->mask_id < 0 || process->mask_id >= config->vocab_size)) {
         return fail("the weights file's mask_id of " + std::to_string(process->mask_id) +
                     " lies outside its vocab_size of " + std::to_string(config->vocab_size));
     }

@@ -25,6 +25,7 @@ struct Size {
 };
 constexpr std::array<Size, 3> sizes{{{"tiny", 2, 128, 2}, {"small", 4, 256, 4}, {"base", 6, 384, 6}}};
 constexpr int head_dim = 64;
+constexpr int time_features = 64;
 
 struct TrainCommand {
     json given = json::object();  // the settings on the command line, by name
@@ -35,7 +36,7 @@ struct TrainCommand {
     void execute();
 
 private:
-    ProcessKind process() const { return process_of(given); }
+    const Preset& preset() const { return preset_of(given); }
     fs::path folder() const;
     Checkpoint fresh(const Text& text, const fs::path& folder) const;
     Checkpoint resumed(const Text& text, const fs::path& folder) const;
@@ -88,19 +89,29 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
     }
     const json wanted = spell_out_sizes(given);
     Checkpoint start;
-    start.settings = default_settings(process());
+    start.settings = default_settings(preset());
     set_sizes(start.settings, sizes.back());
     if (init.empty()) {
         start.model.vocabulary = unwrap(Vocabulary::of_text(text.content));
         const int characters = start.model.vocabulary.size();
-        const bool masked = process() == ProcessKind::masked;
-        start.model.process = {process(), masked ? characters : -1};
-        start.model.config.vocab_size = characters + masked;
-        start.model.config.causal = !masked;
+        ModelConfig& config = start.model.config;
+        ProcessConfig& process = start.model.process;
+        process.kind = preset().process;
+        process.mask_id = process.kind == ProcessKind::masked ? characters : -1;
+        config.vocab_size = characters + (process.kind == ProcessKind::masked);
+        config.causal = process.kind == ProcessKind::autoregressive;
+        if (process.kind == ProcessKind::gaussian) {
+            const bool article = preset().name == std::string("gaussian-article");
+            if (!article) process.gaussian = warped_gaussian(characters);
+            config.trunk = article ? Trunk::article : Trunk::modern;
+            config.mixture = true;
+            config.self_conditioning = !article;
+            config.time_rows = time_features;
+        }
     } else {
         start.model = load_model(init);
         if (start.model.exact()) start.model = dequantise(start.model);
-        if (start.model.process.kind != process()) {
+        if (start.model.process.kind != preset().process) {
             wrong_usage(fmt::format("{} holds a model of the kind {}, which the preset {} does not train; choose another --preset",
                                     quote_path(init), name_of(start.model.process.kind), start.settings["preset"].get<std::string>()));
         }
@@ -116,7 +127,9 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
     }
     start.settings.update(wanted);
     ModelConfig& config = start.model.config;
-    if (init.empty()) config.d_ff = 4 * start.settings["d-model"].get<int>();
+    // The article's MLP is 512 wide at d_model 384.
+    const int d_model = start.settings["d-model"];
+    if (init.empty()) config.d_ff = config.trunk == Trunk::article ? d_model * 4 / 3 : 4 * d_model;
     config.n_layer = start.settings["n-layer"];
     config.d_model = start.settings["d-model"];
     config.n_head = start.settings["n-head"];
@@ -200,10 +213,7 @@ void TrainCommand::report(RunEnd end, const RunPosition& at, const fs::path& fol
 }
 
 void TrainCommand::execute() {
-    if (given.value("preset", "").starts_with("gaussian")) {
-        wrong_usage("this version does not train Gaussian models yet; use --preset masked or --preset gpt");
-    }
-    const json defaults = default_settings(process()), wanted = spell_out_sizes(given);
+    const json defaults = default_settings(preset()), wanted = spell_out_sizes(given);
     for (const auto& [name, value] : wanted.items()) {
         const bool size = name == "n-layer" || name == "d-model" || name == "n-head";
         if (resume || size || defaults.contains(name)) continue;
@@ -288,18 +298,20 @@ void add_train(CLI::App& program) {
     const auto help = [](const char* text, const char* name) {
         std::string values;
         std::set<std::string> different;
-        for (const auto& [preset, process] : presets) {
-            const json defaults = default_settings(process);
+        for (const Preset& preset : presets) {
+            const json defaults = default_settings(preset);
             if (!defaults.contains(name)) continue;
             different.insert(defaults[name].dump());
-            values += fmt::format("{}{}: {}", values.empty() ? "" : ", ", preset, defaults[name].dump());
+            values += fmt::format("{}{}: {}", values.empty() ? "" : ", ", preset.name, defaults[name].dump());
         }
         const bool all = different.size() == 1 && values.find(", ") != values.npos;
         return fmt::format("{} [{}]", text, all ? *different.begin() : values);
     };
     constexpr std::int64_t most_steps = 1'000'000'000;
 
-    choice("preset", {"masked", "gaussian", "gaussian-article", "gpt"}, "which process and recipe [masked]");
+    std::vector<std::string> names;
+    for (const Preset& preset : presets) names.emplace_back(preset.name);
+    choice("preset", names, "which process and recipe [masked]");
     choice("size", {"tiny", "small", "base"}, "2 x 128, 4 x 256 or 6 x 384 (layers x d_model) [base]");
     integer("n-layer", 1, 1024, "layers, instead of the size's");
     integer("d-model", 1, 1 << 16, "width, instead of the size's");
@@ -321,6 +333,8 @@ void add_train(CLI::App& program) {
     number("nelbo-share", 0, 1, help("last share of the steps that uses --loss nelbo", "nelbo-share"));
     number("short-windows", 0, 1, help("share of the steps on shorter windows", "short-windows"));
     number("input-noise", 0, 1, help("share of the input characters that are replaced by any others", "input-noise"));
+    number("self-conditioning", 0, 1, help("share of the steps that show the network its own first answer", "self-conditioning"));
+    number("known", 0, 1, help("share of the windows in which some characters are given", "known"));
     integer("rows-per-pass", 1, 1 << 24, help("places that go through at once: memory", "rows-per-pass"));
     add_seed(command, "--seed", [&given](std::uint64_t value) { given["seed"] = value; }, help("seed", "seed"));
     integer("checkpoint-every", 1, most_steps, help("steps between checkpoints", "checkpoint-every"));

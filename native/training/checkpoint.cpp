@@ -67,9 +67,9 @@ Checkpoint read_checkpoint(const fs::path& path) {
     try {
         if (fields.at("version").get<int>() != 1) refuse("it was written by another version of Folio");
         // Settings that are newer than the checkpoint stand at their defaults.
-        checkpoint.settings = default_settings(checkpoint.model.process.kind);
+        checkpoint.settings = default_settings(preset_of(fields.at("settings")));
         checkpoint.settings.update(fields.at("settings"));
-        if (!complete(checkpoint.settings) || process_of(checkpoint.settings) != checkpoint.model.process.kind)
+        if (!complete(checkpoint.settings) || preset_of(checkpoint.settings).process != checkpoint.model.process.kind)
             refuse("its settings are incomplete");
         checkpoint.text_checksum = fields.at("text").get<std::string>();
         checkpoint.kernels = fields.at("kernels").get<std::string>();

@@ -2,17 +2,42 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace folio {
 
 using nlohmann::json;
 
-json default_settings(ProcessKind process) {
+const Preset& preset_named(std::string_view name) {
+    return *std::find_if(presets.begin(), presets.end() - 1, [&](const Preset& preset) { return name == preset.name; });
+}
+
+const Preset& preset_of(const json& settings) { return preset_named(settings.value("preset", presets.front().name)); }
+
+json default_settings(const Preset& preset) {
     Recipe recipe;
-    const bool masked = process == ProcessKind::masked;
-    if (!masked) {
-        recipe.dropout = 0.2f;
-        recipe.weight_decay = 0.1f;
-        recipe.input_noise = 0.05f;
+    const bool masked = preset.process == ProcessKind::masked, article = &preset == &preset_named("gaussian-article");
+    switch (preset.process) {
+        case ProcessKind::masked: break;
+        case ProcessKind::autoregressive:
+            recipe.dropout = 0.2f;
+            recipe.weight_decay = 0.1f;
+            recipe.input_noise = 0.05f;
+            break;
+        case ProcessKind::gaussian:
+            recipe.short_windows = article ? 0 : 0.1f;
+            recipe.self_conditioning = article ? 0 : 0.5f;
+            recipe.known = article ? 0 : 0.5f;
+            if (!article) break;
+            // The article's own: Adam at one rate throughout.
+            recipe.steps = 20000;
+            recipe.lr = 1e-4f;
+            recipe.muon_lr = 0;
+            recipe.beta2 = 0.999f;
+            recipe.warmup = 0;
+            recipe.decay = 0;
+            recipe.dropout = 0.1f;
+            break;
     }
     // Floats are written as the shortest decimals that name them, not as the doubles nearest to them.
     const auto number = [](float value) { return std::stod(fmt::format("{}", value)); };
@@ -34,22 +59,18 @@ json default_settings(ProcessKind process) {
                   {"sample-every", 1000},
                   {"checkpoint-every", 1000},
                   {"patience", 20}};
-    for (const auto& [preset, kind] : presets)
-        if (kind == process) settings["preset"] = preset;
+    settings["preset"] = preset.name;
     if (masked) {
         settings["loss"] = recipe.loss == MaskedLoss::mean ? "mean" : "nelbo";
         settings["nelbo-share"] = number(recipe.nelbo_share);
-        settings["short-windows"] = number(recipe.short_windows);
-    } else {
-        settings["input-noise"] = number(recipe.input_noise);
+    }
+    if (preset.process == ProcessKind::autoregressive) settings["input-noise"] = number(recipe.input_noise);
+    else settings["short-windows"] = number(recipe.short_windows);
+    if (preset.process == ProcessKind::gaussian && !article) {
+        settings["self-conditioning"] = number(recipe.self_conditioning);
+        settings["known"] = number(recipe.known);
     }
     return settings;
-}
-
-ProcessKind process_of(const json& settings) {
-    for (const auto& [preset, process] : presets)
-        if (settings.value("preset", "") == preset) return process;
-    return ProcessKind::masked;
 }
 
 Recipe to_recipe(const json& settings) {
@@ -68,20 +89,24 @@ Recipe to_recipe(const json& settings) {
     recipe.dropout = number("dropout");
     recipe.rows_per_pass = settings.at("rows-per-pass");
     recipe.seed = settings.at("seed");
-    if (process_of(settings) == ProcessKind::masked) {
-        recipe.loss = settings.at("loss") == "mean" ? MaskedLoss::mean : MaskedLoss::nelbo;
+    if (settings.contains("loss")) {
+        recipe.loss = settings["loss"] == "mean" ? MaskedLoss::mean : MaskedLoss::nelbo;
         recipe.nelbo_share = number("nelbo-share");
-        recipe.short_windows = number("short-windows");
-    } else {
-        recipe.short_windows = 0;  // a causal window is all shorter ones at once
-        recipe.input_noise = number("input-noise");
     }
+    // A causal window is all shorter ones at once.
+    recipe.short_windows = settings.contains("short-windows") ? number("short-windows") : 0;
+    if (settings.contains("input-noise")) recipe.input_noise = number("input-noise");
+    if (settings.contains("known")) {
+        recipe.self_conditioning = number("self-conditioning");
+        recipe.known = number("known");
+    }
+    if (settings.value("preset", "") == std::string("gaussian-article")) recipe.beta2 = 0.999f;
     return recipe;
 }
 
 bool complete(const json& settings) {
     if (!settings.is_object()) return false;
-    json wanted = default_settings(process_of(settings));
+    json wanted = default_settings(preset_of(settings));
     wanted.update({{"n-layer", 1}, {"d-model", 1}, {"n-head", 1}, {"precision", "f32"}});
     for (const auto& [name, value] : wanted.items()) {
         const auto found = settings.find(name);

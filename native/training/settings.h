@@ -2,7 +2,7 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
-#include <utility>
+#include <string_view>
 
 #include "core/training/step.h"
 
@@ -10,13 +10,21 @@
 /// checkpoint, so that a bare --resume needs none of them again.
 namespace folio {
 
-inline constexpr std::array<std::pair<const char*, ProcessKind>, 2> presets{
-    {{"masked", ProcessKind::masked}, {"gpt", ProcessKind::autoregressive}}};
+struct Preset {
+    const char* name;
+    ProcessKind process;
+};
+inline constexpr std::array<Preset, 4> presets{{{"masked", ProcessKind::masked},
+                                                {"gaussian", ProcessKind::gaussian},
+                                                {"gaussian-article", ProcessKind::gaussian},
+                                                {"gpt", ProcessKind::autoregressive}}};
 
-/// All but the sizes and the precision: the recipe of a process, and how often what is done besides.
-nlohmann::json default_settings(ProcessKind process);
-/// The process of a preset; the settings name one.
-ProcessKind process_of(const nlohmann::json& settings);
+/// The preset of that name, which is one of `presets`.
+const Preset& preset_named(std::string_view name);
+/// All but the sizes and the precision: the recipe of a preset, and how often what is done besides.
+nlohmann::json default_settings(const Preset& preset);
+/// The preset that the settings name, `masked` where they name none.
+const Preset& preset_of(const nlohmann::json& settings);
 
 /// The recipe that the settings spell out.
 Recipe to_recipe(const nlohmann::json& settings);
