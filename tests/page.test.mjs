@@ -931,13 +931,57 @@ test("reports that are dropped or opened join the table; what is none is refused
   assert.equal(await stage(page).getAttribute("data-state"), "done");
 });
 
+test("colophon and facts name the kernels that run, and why", async () => {
+  const { page } = await visit(`${quick}&room=bench`, {
+    prepare: (page) => page.addInitScript(() => {
+      window.told = [];
+      window.Worker = class extends Worker {
+        constructor(...given) {
+          super(...given);
+          window.engine = this;
+          this.addEventListener("message", ({ data }) => ["loaded", "settled"].includes(data.type) && window.told.push(data));
+        }
+      };
+    }),
+  });
+  await done(page);
+  // Five passes of each set are enough; a sample here has eight.
+  await role(page, "textbox", "Prompt").fill("JULIET:");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => window.told.at(-1).description.settled);
+  await done(page);
+  const told = await page.evaluate(() => window.told);
+  const { choice, kernels } = told.at(-1).description;
+  assert.deepEqual(told.map(({ type }) => type), choice.length > 1 ? ["loaded", "settled"] : ["loaded"]);
+  assert.equal(told[0].description.settled, choice.length === 1);
+  const facts = page.locator("#bench-facts dd").first(), colophon = page.locator("#colophon");
+  const plainly = (name) => name.replaceAll("_", " ");
+  assert.match(await colophon.textContent(), new RegExp(`run here with the ${plainly(kernels)} kernels on `));
+  assert.ok((await facts.textContent()).startsWith(`${plainly(kernels)}: `));
+  const tell = (changes) => page.evaluate((changes) => {
+    const description = { ...window.told[0].description, ...changes };
+    window.engine.dispatchEvent(new MessageEvent("message", { data: { type: "settled", description } }));
+  }, changes);
+  for (const [changes, colophonSays, factsSay] of [
+    [{ settled: true, kernels: "b_2", choice: ["a", "b_2"], sets: ["a", "b_2", "c"] }, /with the b 2 kernels on/, /^b 2: the fastest here .* of 2 that .*\(a, b 2\)$/],
+    [{ settled: false, kernels: "a", choice: ["a", "b_2"], sets: ["a", "b_2", "c"] }, /with whichever of 2 sets/, /^the first passes show .*: a, b 2$/],
+    [{ settled: true, kernels: "c", choice: ["c"], sets: ["c"] }, /with the c kernels on/, /^c: the only set/],
+    [{ settled: true, kernels: "a", choice: ["a"], sets: ["a", "c"] }, /with the a kernels on/, /^a: the first choice of 2/],
+    [{ settled: true, kernels: "c", choice: ["c"], sets: ["a", "c"] }, /with the c kernels on/, /^c: on trial a better set gave other answers/],
+  ]) {
+    await tell(changes);
+    assert.match(await colophon.textContent(), colophonSays);
+    assert.match(await facts.textContent(), factsSay);
+  }
+});
+
 test("the bench says how this browser runs, isolated or not, at a phone's width too", async () => {
   for (const server of [isolated, plain]) {
     const { page } = await visit(`${quick}&room=bench`, { server, viewport: { width: 320, height: 700 } });
     await done(page);
     await rows(page).first().waitFor();
     const facts = await page.locator("#bench-facts").textContent();
-    assert.match(facts, /Kernelswasm( relaxed)?: /);
+    assert.match(facts, /Kernels(wasm[^:]*|the first passes [^:]*): /);
     assert.match(facts, server === isolated ? /Isolationisolated/ : /Isolationnot isolated.*Threads1 of/);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0);
   }

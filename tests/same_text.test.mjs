@@ -196,6 +196,31 @@ test("a damaged file is refused in a sentence", async () => {
   assert.equal(finish(engine).length, 8);
 });
 
+test("a description says which kernels run, once the first passes have shown which are the fastest", async () => {
+  const engine = await instantiate({ base, threads: 1 });
+  try {
+    const exact = variantOf(goldenWeights("exact-masked"), golden.variants[0]);
+    engine.load(exact);
+    const { choice, sets, settled } = engine.describe();
+    assert.ok(choice.length > 0 && choice.every((name) => sets.includes(name)));
+    assert.equal(settled, choice.length === 1);
+    engine.start({ length: 32, steps: 32 });
+    for (let pass = 0; pass < 5 * choice.length; ++pass) engine.step();
+    const later = engine.describe();
+    assert.ok(later.settled && choice.includes(later.kernels));
+    engine.step();
+    assert.equal(engine.describe().kernels, later.kernels);
+    for (const set of sets) {
+      engine.use(set);
+      engine.load(exact);
+      const { kernels, settled, choice } = engine.describe();
+      assert.deepEqual({ kernels, settled, choice }, { kernels: set, settled: true, choice: [set] });
+    }
+  } finally {
+    engine.end();
+  }
+});
+
 test("every kernel set of the module agrees with the plain one", () => {
   const times = engines.get(1).timeKernels();
   assert.ok(times.length > 0);

@@ -85,8 +85,11 @@ export class EngineHost {
   private orders = new Map<number, Order>();
   private count = 0;
 
-  /** `onRestart` is told of a worker that trapped and has been replaced by one with the same weights. */
-  constructor(private onRestart: (outOfMemory: boolean) => void) {
+  /**
+   * `onRestart` is told of a worker that trapped and has been replaced by one with the same weights, `onSettled` that
+   * `description` names the kernels that stay.
+   */
+  constructor(private onRestart: (outOfMemory: boolean) => void, private onSettled: () => void) {
     if (!hasSimd()) return;
     this.spare = startWorker();
     this.spare.onerror = () => (this.spare = undefined);
@@ -163,6 +166,10 @@ export class EngineHost {
 
   private receive(message: FromWorker, threads: number): void {
     if (message.type === "trapped") return void this.restart(threads, message.outOfMemory);
+    if (message.type === "settled") {
+      this.description = message.description;
+      return this.onSettled();
+    }
     if (!("run" in message)) return;
     const order = this.orders.get(message.run);
     if (!order) return;

@@ -62,7 +62,10 @@ class Page {
   private addressTimer = 0;
   private refreshTimer = 0;
 
-  private engine = new EngineHost((outOfMemory) => this.restarted(outOfMemory));
+  private engine = new EngineHost((outOfMemory) => this.restarted(outOfMemory), () => {
+    this.library.describe();
+    this.bench.showFacts();
+  });
   private session = new Session(this.engine, {
     changed: (lane) => this.laneChanged(lane),
     failed: (sentence) => this.fail(sentence),

@@ -166,13 +166,14 @@ export class Library {
     if (this.name) this.model.value = this.name;
   }
 
-  private describe(): void {
-    const { parameters, kernels, threads } = this.engine.description!;
+  /** The colophon: what runs here, and how. */
+  describe(): void {
+    const { parameters, kernels, settled, choice, threads } = this.engine.description!;
     const name = this.name!;
     const size = parameters < 1e6 ? `${Math.round(parameters / 1e3)} thousand` : `${(parameters / 1e6).toFixed(1)} million`;
     const card = this.shelves.find((shelf) => shelf.name === name)?.card;
     byId("colophon").replaceChildren(card ? html("a", { href: `weights/${card}` }, name) : name,
-      `: ${size} parameters, run here with the ${kernels.replaceAll("_", " ")} kernels on ${threads === 1 ? "one thread" : `${threads} threads`}. Type `,
+      `: ${size} parameters, run here with ${settled ? `the ${kernels.replaceAll("_", " ")} kernels` : `whichever of ${choice.length} sets of kernels the first passes show to be the fastest,`} on ${threads === 1 ? "one thread" : `${threads} threads`}. Type `,
       html("kbd", {}, "?"), " for the keys.");
   }
 }
