@@ -5,8 +5,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -18,6 +19,7 @@ const { chromium } = createRequire(join(web, "package.json"))("playwright-core")
 const folder = resolve(process.env.FOLIO_PAGE ?? join(web, "dist"));
 const shots = process.env.FOLIO_SCREENSHOTS;
 
+const temporary = await mkdtemp(join(tmpdir(), "folio-"));
 let browser, isolated, plain;
 let open = [];
 
@@ -30,6 +32,7 @@ after(async () => {
   await browser.close();
   isolated.close();
   plain.close();
+  await rm(temporary, { recursive: true });
 });
 
 // Whatever a test does: nothing is asked of another host, and nobody complains.
@@ -419,6 +422,7 @@ test("noises chosen letters again in a lane of their own; a link and a command t
 
 const top = join(web, "..");
 const program = resolve(process.env.FOLIO_PROGRAM ?? join(top, "build/release/folio"));
+const pathWithProgram = { ...process.env, PATH: `${dirname(program)}:${process.env.PATH}` };
 const links = [
   "prompt=ROMEO%3A%0AO%2C%20what's%20%26%20so&length=96&steps=12&temperature=0.7",
   "prompt=--%20but%20soft&length=48&steps=6&top-k=12&top-p=0.9",
@@ -440,8 +444,7 @@ test("a link and the command it gives write the same text, byte for byte", { ski
       await role(page, "button", "Copy command line").click();
       const command = await page.evaluate(() => navigator.clipboard.readText());
       for (const threads of server === isolated ? [1, 2] : [1]) {
-        const env = { ...process.env, PATH: `${dirname(program)}:${process.env.PATH}` };
-        const written = execFileSync("/bin/sh", ["-c", `${command} --threads ${threads}`], { cwd: top, env, encoding: "utf8" });
+        const written = execFileSync("/bin/sh", ["-c", `${command} --threads ${threads}`], { cwd: top, env: pathWithProgram, encoding: "utf8" });
         assert.equal(written, `${text}\n`, command);
       }
     }
@@ -767,10 +770,25 @@ test("saves text, trace and picture", async () => {
     return readFile(await download.path(), "utf8");
   };
   assert.equal(await save("text"), await verse(page));
-  const trace = (await save("trace")).trim().split("\n").map((line) => JSON.parse(line));
-  assert.equal(trace.length, 9);
+  const steps = (trace) => trace.trim().split("\n").map((line) => JSON.parse(line));
+  const trace = steps(await save("trace"));
   assert.deepEqual(trace.map(({ step }) => step), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-  assert.ok(trace[8].ids.every((id) => id >= 0) && trace[8].top.every((four) => four.length === 4));
+  assert.equal(trace[8].text, await verse(page));
+  // The command that the page gives traces the same, also of a lane that was forked by an edit.
+  const traced = async () => {
+    const command = await page.locator("#command").textContent();
+    const file = join(temporary, "trace.jsonl");
+    execFileSync("/bin/sh", ["-c", `${command} --trace ${file}`], { cwd: top, env: pathWithProgram });
+    return steps(await readFile(file, "utf8"));
+  };
+  if (existsSync(program)) {
+    assert.deepEqual(trace, await traced());
+    await choose(page, 40, 49);
+    await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Noise again" }).click();
+    await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) > 8);
+    await done(page);
+    assert.deepEqual(steps(await save("trace")), await traced());
+  }
   assert.match(await save("image"), /^<svg [^]*<metadata>http[^]*seed=7[^]*<\/svg>\n$/);
 });
 
