@@ -269,6 +269,10 @@ TEST_CASE("what the bench writes can be compared") {
     REQUIRE(measured.code == 0);
     const json written = json::parse(measured.out);
     CHECK(written.at("date").get<std::string>().size() == 20);
+    CHECK(written.at("sampling_steps") == 16);
+    const Outcome in_order = folio::test::folio({"bench", "--weights", golden_path("exact-gpt.safetensors").string(), "--seconds", "0", "--threads", "1", "--json"});
+    REQUIRE(in_order.code == 0);
+    CHECK(json::parse(in_order.out).at("sampling_steps") == json::parse(in_order.out).at("length"));
     const std::string file = files.put("measured.json", measured.out);
     const Outcome outcome = folio::test::folio({"bench", "--json", "--compare", file, file});
     CAPTURE(outcome.err);

@@ -818,6 +818,150 @@ test("a finished sample settles into verse that can be chosen from", async () =>
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), box);
 });
 
+const gpt = join(top, "tests/golden/exact-gpt.safetensors");
+async function openWeights(page, file) {
+  const chooser = page.waitForEvent("filechooser");
+  await role(page, "button", "Open weights").last().click();
+  await (await chooser).setFiles(file);
+}
+/** The command that the page gives, and the text it writes among the golden weights; false where there is no program. */
+async function commanded(page) {
+  await role(page, "button", "Copy command line").click();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  const golden = command.replace("weights/gpt-golden", "exact-gpt");
+  return { command, text: existsSync(program) && execFileSync("/bin/sh", ["-c", golden], { cwd: dirname(gpt), env: pathWithProgram, encoding: "utf8" }).slice(0, -1) };
+}
+const offered = (page, name) => role(page, "radiogroup", name).getByRole("radio").evaluateAll((inputs) => inputs.map((input) => input.parentElement.textContent));
+
+test("a model that writes from left to right is shown as one: its own options, words and text", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  const own = ["Steps", "Tau", "Gamma", "Eta"];
+  await role(page, "button", "More settings").click();
+  for (const name of own) assert.ok(await role(page, "spinbutton", name).isVisible(), name);
+  // What has gone may hold what it likes.
+  await role(page, "spinbutton", "Tau").fill("7");
+  await openWeights(page, gpt);
+  await page.waitForFunction(() => document.querySelector("#model").value.startsWith("exact-gpt@"));
+  await page.waitForFunction(() => document.querySelector("#stage").dataset.step === "58");
+  await done(page);
+  assert.equal(await page.getByRole("alert").count(), 0);
+  for (const name of own) assert.equal(await role(page, "spinbutton", name).count(), 0, name);
+  assert.ok(await role(page, "spinbutton", "Temperature").isVisible());
+  assert.equal(await page.locator("#complaint").isVisible(), false);
+  assert.deepEqual(await role(page, "combobox", "Sampler").locator("option").allTextContents(), ["left-to-right"]);
+  assert.deepEqual(await offered(page, "Process"), ["Left to right"]);
+  assert.match(await page.locator(".runhead").innerText(), /^Left to right/);
+  assert.match(await page.locator(".lede:visible").textContent(), /from left to right.* no diffusion/);
+  assert.equal(await page.locator(".lede:visible").count(), 1);
+  assert.ok(await page.getByText("What follows tells of masked diffusion").isVisible());
+  assert.match(await page.locator("#colophon").textContent(), /^exact-gpt@[0-9a-f]+: writes from left to right, /);
+  assert.match(await page.locator("#plot").textContent(), /empty places/);
+  const text = await verse(page);
+  assert.ok(text.startsWith("ROMEO:"));
+  const first = await commanded(page);
+  assert.equal(first.command, "folio sample --weights exact-gpt.safetensors --prompt ROMEO: --length 64 --seed 7");
+  if (first.text !== false) assert.equal(first.text, text);
+  // Half way: what stands further on is empty, and a caret stands where the next letter comes.
+  await role(page, "slider", "Step").fill("20");
+  assert.equal((await role(page, "textbox", "Text").inputValue()).replace("\n", "").indexOf("_"), 26);
+  await role(page, "button", "Save").click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.locator("[data-save=image]").click()]);
+  const image = await readFile(await download.path(), "utf8");
+  assert.doesNotMatch(image, /\u00b7/);
+  assert.equal(image.match(/<path /g).length, 6 + 1);
+  assert.equal(await role(page, "region", "Biography").locator("figure").count(), 0);
+  // Presets are its own.
+  await role(page, "radio", "Careful").check({ force: true });
+  assert.equal(await role(page, "spinbutton", "Temperature").inputValue(), "0.7");
+  await role(page, "radio", "Watch it think").check({ force: true });
+  assert.equal(await role(page, "combobox", "Speed").inputValue(), "12");
+  assert.equal(await role(page, "radio", "Watch it think").isChecked(), true);
+  await hurry(page);
+  assert.equal(await role(page, "radio", "Quick").isChecked(), true);
+  // The masked model brings back its own.
+  const [shelf] = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8"));
+  await role(page, "combobox", "Model").selectOption(shelf.name);
+  await page.waitForFunction(() => document.querySelector(".runhead").innerText.startsWith("Masked diffusion"));
+  await done(page);
+  assert.equal(await page.getByRole("alert").count(), 0);
+  assert.equal(await role(page, "combobox", "Sampler").inputValue(), "confidence");
+  assert.ok(await role(page, "spinbutton", "Steps").isVisible());
+  assert.deepEqual(await offered(page, "Process"), ["Masked"]);
+  assert.match(await page.locator(".lede:visible").textContent(), /characters of noise/);
+});
+
+test("from left to right, edits, links and commands tell the same story", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  await role(page, "button", "More settings").click();
+  await openWeights(page, gpt);
+  await page.waitForFunction(() => document.querySelector("#stage").dataset.step === "58");
+  await done(page);
+  const before = await verse(page);
+  await choose(page, 20, 29);
+  await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Noise again" }).click();
+  await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) === 68);
+  await done(page);
+  const after = await verse(page);
+  assert.equal(after.slice(0, 20) + after.slice(30), before.slice(0, 20) + before.slice(30));
+  const edited = await commanded(page);
+  assert.match(edited.command, /--seed 7 --edit 58:noise:20-29$/);
+  if (edited.text !== false) assert.equal(edited.text, after);
+  await role(page, "button", "Copy link").click();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  assert.doesNotMatch(link, /steps|sampler/);
+  const { page: other } = await visit(new URL(link).hash);
+  await other.getByText(/^This link was made with other weights, exact-gpt@/).first().waitFor();
+  await role(other, "button", "More settings").click();
+  await openWeights(other, gpt);
+  await hurry(other);
+  await until(other, { state: "done", source: "live", step: "68" });
+  assert.equal(await verse(other), after);
+  // Another letter taken, and letters typed further on, which stay and are not looked at.
+  await role(page, "slider", "Step").fill("10");
+  await choose(page, 40, 39);
+  await page.keyboard.type("Tybalt");
+  await page.waitForFunction(() => document.querySelector("#text").value.includes("Tybalt"));
+  await page.keyboard.press("Escape");
+  await role(page, "button", "Play").click();
+  await done(page);
+  const typed = await verse(page);
+  assert.equal(typed.slice(0, 16) + typed.slice(40, 46), before.slice(0, 16) + "Tybalt");
+  assert.equal(typed.slice(16, 40), before.slice(16, 40));
+  const put = await commanded(page);
+  if (put.text !== false) assert.equal(put.text, typed);
+});
+
+test("a model from left to right can be on the shelf, and a link's options that it lacks are left out", async () => {
+  const [shelf] = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8"));
+  const bytes = await readFile(gpt);
+  const shelves = [shelf, { name: "gpt-golden", file: "gpt-golden.safetensors", process: "ar", bytes: bytes.length, version: "1", card: "" }];
+  const prepare = async (page) => {
+    await page.route("**/weights/index.json", (route) => route.fulfill({ json: shelves }));
+    await page.route("**/gpt-golden.safetensors?1", (route) => route.fulfill({ body: bytes }));
+  };
+  const { page } = await visit("#v=1&weights=gpt-golden&prompt=KING&length=40&steps=7&tau=0.3&sampler=entropy", { prepare });
+  await until(page, { state: "done", source: "live", step: "36" });
+  assert.equal((await page.locator("#note").textContent()).trim(), "Part of this link could not be read: sampler.");
+  const { command, text } = await commanded(page);
+  assert.equal(command, "folio sample --weights weights/gpt-golden.safetensors --prompt KING --length 40");
+  if (text !== false) assert.equal(text, await verse(page));
+  // While the record of the masked model plays there is nothing to hand over to: its request begins anew.
+  const { page: fresh } = await visit("", { prepare });
+  await until(fresh, { source: "recorded" });
+  await fresh.waitForSelector("#play-sign[d^=M]");
+  await role(fresh, "button", "More settings").click();
+  await openWeights(fresh, gpt);
+  await fresh.waitForFunction(() => document.querySelector("#stage").dataset.source === "live" && document.querySelector("#model").value.startsWith("exact-gpt@"));
+  await hurry(fresh);
+  await until(fresh, { state: "done", source: "live", step: "250" });
+  assert.match(await fresh.locator(".runhead").innerText(), /^Left to right/);
+  assert.equal(await fresh.getByRole("alert").count(), 0);
+});
+
 const bench = (page) => role(page, "region", "Bench");
 const rows = (page) => role(page, "table", "Results").locator("tbody tr");
 const benchSays = (page, words) => page.waitForFunction((text) => document.querySelector("#bench-state").textContent.startsWith(text), words, { timeout: 120000 });

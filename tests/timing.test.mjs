@@ -48,6 +48,16 @@ async function rowsOf(weights) {
   return messages;
 }
 
+test("a model that writes from left to right is timed by its samples, a pass a character", async () => {
+  const messages = await rowsOf("exact-gpt.safetensors");
+  const { setting, rows: count } = messages.find(({ type }) => type === "bench begins");
+  const rows = messages.filter(({ type }) => type === "timed");
+  assert.equal(rows.length, count);
+  assert.deepEqual(rows.map(({ row }) => row.task), setting.kernels.map(() => "sampling"));
+  assert.equal(setting.sampling_steps, setting.length);
+  for (const { row, passes } of rows) assert.equal(passes.length, setting.sampling_steps * (row.repetitions + 1));
+});
+
 test("forward is a pass of the whole sheet, with all places open", async () => {
   const messages = await rowsOf("exact-masked.safetensors");
   const { setting, rows: count } = messages.find(({ type }) => type === "bench begins");

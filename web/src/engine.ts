@@ -1,5 +1,6 @@
 /** The page's end of the worker: starts and replaces workers, tells them which weights to load, and orders runs. */
 import { hasSimd, mostThreads } from "./features";
+import { processOf } from "./processes";
 import type { BenchSetting, Description, Frame, FromWorker, Request, Source, Timing, ToWorker } from "./protocol";
 
 /** One line of weights/index.json, which the build writes. */
@@ -7,6 +8,8 @@ export interface Shelf {
   name: string;
   file: string;
   bytes: number;
+  /** The kind of its process. */
+  process: string;
   /** Its model card's file, if it has one. */
   card: string;
   /** The first digits of the file's SHA-256: a new file has a new address, so a cached one is never stale. */
@@ -107,6 +110,7 @@ export class EngineHost {
         return answer.type === "loaded" ? answer : undefined;
       });
       signal?.throwIfAborted();
+      if (!processOf(description.process.kind)) throw new RefusedFile(`its process, ${description.process.kind}, is none that this page can show.`);
       this.retire();
       this.worker = worker;
       this.weights = weights;

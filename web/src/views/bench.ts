@@ -285,7 +285,7 @@ function verdict(report: Report | undefined): string {
 }
 
 function summary({ results }: Report): string {
-  const passes = results.filter(({ task }) => task === "forward").sort((a, b) => a.median_ms - b.median_ms);
-  const best = passes[0];
-  return `Finished: a pass takes ${digits(best.median_ms)} ms with ${plain(best.kernels!)} on ${best.threads === 1 ? "one thread" : `${best.threads} threads`}.`;
+  const { task } = results[0];
+  const [best] = results.filter((row) => row.task === task).sort((a, b) => a.median_ms - b.median_ms);
+  return `Finished: a ${task === "forward" ? "pass" : "sample"} takes ${digits(best.median_ms)} ms with ${plain(best.kernels!)} on ${best.threads === 1 ? "one thread" : `${best.threads} threads`}.`;
 }

@@ -57,6 +57,7 @@ export function imageOf(looks: readonly Look[], address: string, words: string):
     if (look.ground) cell += rect(palette.grounds[look.ground], 3);
     if (look.chosen) cell += rect(palette.wash, 3);
     if (look.wet) cell += rect(palette.red, 4);
+    if (look.caret) cell += `<path d="M${x + 2} ${y + 4}v${height - 8}" stroke="${palette.red}" stroke-width="2"/>`;
     if (look.given) cell += `<path d="M${x} ${y + height - 6}h${width}" stroke="${palette.ink}" stroke-width="2"/>`;
     if (look.sign.trim()) {
       const pixels = size * look.size;
