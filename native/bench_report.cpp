@@ -10,6 +10,7 @@
 #include "core/weights/json.h"
 #include "native/failure.h"
 #include "native/files.h"
+#include "native/svg.h"
 
 namespace folio {
 namespace {
@@ -150,15 +151,6 @@ std::string grid(const std::vector<std::vector<std::string>>& columns) {
         text += written.substr(0, written.find_last_not_of(' ') + 1) + "\n";
     }
     return text;
-}
-
-std::string escaped(std::string_view text) {
-    std::string result;
-    for (const char sign : text) {
-        if (std::string_view("&<>\"'").find(sign) == std::string_view::npos) result += sign;
-        else result += fmt::format("&#{};", static_cast<int>(sign));
-    }
-    return result;
 }
 
 }  // namespace
@@ -377,9 +369,9 @@ std::string BenchComparison::svg() const {
     std::string body;
     int y = margin + 22;
     const auto text = [&](int x, const char* kind, const std::string& words) {
-        body += fmt::format("<text x=\"{}\" y=\"{}\" class=\"{}\">{}</text>\n", x, y, kind, escaped(words));
+        body += svg_text(x, y, kind, words);
     };
-    body += fmt::format("<text x=\"{}\" y=\"{}\" class=\"title\">Milliseconds: median, whiskers at the quartiles</text>\n", margin, y);
+    text(margin, "title", "Milliseconds: median, whiskers at the quartiles");
     for (std::size_t i = 0; i < reports_.size(); ++i) {
         y += pitch;
         text(margin, "name", fmt::format("{}  {}", i + 1, shortened(names_[i], 96)));
@@ -435,23 +427,11 @@ std::string BenchComparison::svg() const {
         y += pitch + 10;
         text(margin, "soft", warned);
     }
-    const int height = y + margin;
-    return fmt::format(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\">\n"
-        "<title>Reports of folio bench side by side</title>\n"
-        "<style>\n"
-        "svg {{ --paper: #fbfaf6; --ink: #1b2433; --soft: #5a6170; --line: #d6d3c8; }}\n"
-        "@media (prefers-color-scheme: dark) {{\n"
-        "  svg {{ --paper: #171c26; --ink: #ebe6da; --soft: #a3a8b2; --line: #2c3340; }}\n"
-        "}}\n"
-        ".paper {{ fill: var(--paper); }}\n"
-        "text {{ font: 14px Georgia, \"DejaVu Serif\", serif; font-variant-numeric: lining-nums tabular-nums; fill: var(--ink); }}\n"
-        ".title, .soft {{ fill: var(--soft); }} .title, .task {{ font-style: italic; }} .task {{ font-size: 17px; }} .soft {{ font-size: 13px; }}\n"
-        ".bar {{ fill: var(--ink); }} .b0 {{ opacity: .5; }} .b1 {{ opacity: .25; }} .b2 {{ opacity: .38; }} .b3 {{ opacity: .15; }}\n"
-        ".whisker {{ fill: none; stroke: var(--ink); stroke-width: 1.5; }} .rule {{ stroke: var(--line); }}\n"
-        "</style>\n"
-        "<rect class=\"paper\" width=\"{0}\" height=\"{1}\"/>\n{2}</svg>\n",
-        width, height, body);
+    return svg_document(width, y + margin, "Reports of folio bench side by side",
+                        ".task { font-style: italic; font-size: 17px; }\n"
+                        ".bar { fill: var(--ink); } .b0 { opacity: .5; } .b1 { opacity: .25; } .b2 { opacity: .38; } .b3 { opacity: .15; }\n"
+                        ".whisker { fill: none; stroke: var(--ink); stroke-width: 1.5; } .rule { stroke: var(--line); }\n",
+                        body);
 }
 
 }  // namespace folio

@@ -41,7 +41,7 @@ std::string usage_sentence(const CLI::App& program, const CLI::ParseError& error
                             kind == static_cast<int>(CLI::ExitCodes::RequiredError))) {
         const std::string extra = folio::quote(extras.front());
         if (chosen.empty()) return fmt::format("there is no command {}{}", extra, advice);
-        constexpr std::array later{"--samples", "--input"};
+        constexpr std::array later{"--input"};
         if (std::find(later.begin(), later.end(), extras.front()) != later.end()) {
             return fmt::format("{} does not take {} in this version{}", command, extra, advice);
         }

@@ -90,6 +90,32 @@ CLI::Option* add_text(CLI::App& command, const std::string& name, std::string& t
     return add(command, name, "TEXT", help, [&target](const std::string& text) { target = text; });
 }
 
+void add_sampling_options(CLI::App& command, SamplingOptions& target, std::string_view without) {
+    std::vector<std::string> names;
+    std::string meanings;
+    for (const SamplerName& sampler : sampler_names) {
+        names.emplace_back(sampler.name);
+        meanings += fmt::format("\n{}: {}", sampler.name, sampler.meaning);
+    }
+    add_choice(command, "--sampler", names, [&target](const std::string& name) { target.sampler = *sampler_named(name); },
+               fmt::format("which places are fixed in a pass [{}; of autoregressive models {}]{}", name_of(default_sampler(ProcessKind::masked)),
+                           name_of(default_sampler(ProcessKind::autoregressive)), meanings));
+    for (const SamplingOption& option : sampling_options) {
+        if (option.name == without) continue;
+        const std::string name = fmt::format("--{}", option.name);
+        const std::string help = fmt::format("{} [{}]", option.meaning, value_of(target, option));
+        const auto set = [&target, &option](double value) {
+            if (const auto done = set_option(target, option, value); !done) wrong_usage(done.error().sentence);
+        };
+        if (std::holds_alternative<int SamplingOptions::*>(option.member)) {
+            add_integer(command, name, std::llround(option.least), std::llround(option.most),
+                        [set](std::int64_t value) { set(static_cast<double>(value)); }, help);
+        } else {
+            add_number(command, name, option.least, option.most, set, help);
+        }
+    }
+}
+
 void add_device_options(CLI::App& command, DeviceOptions& options) {
     add_choice(command, "--device", {"auto", "cpu", "cuda"}, options.device, "where to compute [auto]");
     add_integer(command, "--threads", 1, most_threads, options.threads, "CPU threads [one per physical core]");

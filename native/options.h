@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "core/sampling/defaults.h"
 #include "native/devices.h"
 
 /// Options whose wrong values end the command with one sentence of ours (exit 2) instead of the parser's.
@@ -29,6 +31,9 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, std::vector<
                         std::string& target, const std::string& help);
 /// Any text, taken as it stands.
 CLI::Option* add_text(CLI::App& command, const std::string& name, std::string& target, const std::string& help);
+
+/// --sampler and the numeric options of sampling, but `without`, whose defaults are what `target` holds.
+void add_sampling_options(CLI::App& command, SamplingOptions& target, std::string_view without);
 
 /// --device, --threads and --precision.
 void add_device_options(CLI::App& command, DeviceOptions& options);

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
@@ -110,6 +111,13 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         {"eval", "--weights", model, "--draws", "0"},
         {"eval", "--weights", model, "--windows", "0"},
         {"eval", "--weights", model, "--order", "backwards"},
+        {"eval", "--weights", model, "--samples", "0"},
+        {"eval", "--weights", model, "--samples", "-1"},
+        {"eval", "--weights", model, "--samples", "some"},
+        {"eval", "--weights", model, "--samples", "2", "--steps", "0"},
+        {"eval", "--weights", model, "--samples", "2", "--length", "9"},
+        {"eval", "--weights", model, "--plot", "x.svg"},
+        {"eval", "--weights", model, "--temperature", "0.5"},
         {"logits", "--weights", model, "--out", "x.npy"},
         {"logits", "--weights", model, "--text", "a", "--ids", "b", "--out", "x.npy"},
         {"logits", "--weights", model, "--text", "a"},
@@ -142,6 +150,8 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
     write(folder / "cut", content_of(model).substr(0, 5000));
     write(folder / "ids", "[[1, 2], [3]]");
     write(folder / "large ids", "[[1, 11]]");
+    write(folder / "short", std::string(120, 'a'));  // 12 to validate on, and a window has 13
+    write(folder / "letters", std::string(1000, 'a'));
     ::mkfifo((folder / "pipe").c_str(), 0600);
     const std::string out = (folder / "out").string();
     const auto at = [&](const char* name) { return (folder / name).string(); };
@@ -162,6 +172,10 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
         {"export", "--weights", model, "--dtype", "f16", "--out", at("")},
         {"eval", "--weights", model, "--data", at("nothing")},
         {"eval", "--weights", model, "--data", at("noise")},
+        {"eval", "--weights", model, "--data", at("short"), "--samples", "2"},
+        {"eval", "--weights", model, "--data", at("letters"), "--samples", "2", "--plot", "/dev/null"},
+        {"eval", "--weights", model, "--data", at("letters"), "--samples", "2", "--plot", at("no/such/folder/x.svg")},
+        {"eval", "--weights", model, "--data", at("letters"), "--samples", "2", "--plot", at("letters")},
     };
     for (const auto& arguments : cases) {
         CAPTURE(arguments);
@@ -470,4 +484,64 @@ TEST_CASE("eval reports every figure of the specification") {
     const json fewer = json::parse(
         folio::test::folio({"eval", "--weights", model, "--windows", "3", "--json"}, {"FOLIO_DATA=" + (folder / "text").string()}).out);
     CHECK(fewer.at("windows") == 3);
+}
+
+TEST_CASE("eval lays samples beside real text, and draws their frontier") {
+    const TemporaryFolder folder;
+    std::string text;
+    Random random(6);
+    for (int i = 0; i < 2000; ++i) text += "\n !',Iab"[random.below(8)];
+    write(folder / "text", text);
+    const std::string picture = (folder / "frontier.svg").string();
+    const std::vector<std::string> arguments{"eval", "--weights", model, "--data", (folder / "text").string(), "--draws", "1", "--samples", "3",
+                                             "--sampler", "margin", "--steps", "5", "--json", "--plot", picture};
+    const Outcome outcome = folio::test::folio(arguments);
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.code == 0);
+    json report = json::parse(outcome.out);
+    for (const char* of : {"samples", "real"}) {
+        for (const char* key : {"count", "judge_nll", "judge_stderr", "entropy", "distinct_4", "word_rate", "word_bigram_rate", "copied_median",
+                                "copied_p90", "copied_32"}) {
+            CAPTURE(of, key);
+            CHECK(report.at(of).contains(key));
+        }
+        CHECK(report.at(of).at("judge_nll") > 0);
+        CHECK(report.at(of).at("entropy") > 0);
+        CHECK(report.at(of).at("copied_p90") <= 12);
+    }
+    CHECK(report.at("samples").at("count") == 3);
+    CHECK(report.at("real").at("count") == 16);  // floor((200 - 1) / 12)
+    CHECK(report.at("samples").at("passes") == 5);
+    CHECK(report.at("samples").at("ms") > 0);
+    CHECK(report.at("samples").at("sampler") == "margin");
+    CHECK_FALSE(report.at("real").contains("ms"));
+
+    // Every sampler with 4 numbers of passes and 4 temperatures; the same again but for the clock.
+    REQUIRE(report.at("frontier").size() == 6 * 4 * 4);
+    const std::string svg = content_of(picture);
+    CHECK(svg.starts_with("<svg "));
+    CHECK(svg.ends_with("</svg>\n"));
+    CHECK(svg.find("remask, 64 passes, temperature 0.9: entropy ") != svg.npos);
+    CHECK(svg.find("3 samples of 12 characters") != svg.npos);
+    json again = json::parse(folio::test::folio(arguments).out);
+    for (json* one : {&report, &again}) {
+        (*one)["samples"].erase("ms");
+        for (json& setting : (*one)["frontier"]) setting.erase("ms");
+    }
+    CHECK(report == again);
+    CHECK(content_of(picture) == svg);
+
+    // The samples are those that `folio sample` draws from the seeds 0, 1, 2, ...
+    const json one = json::parse(folio::test::folio({"eval", "--weights", model, "--data", (folder / "text").string(), "--draws", "1", "--samples", "1", "--json"}).out);
+    const std::string sampled = folio::test::folio({"sample", "--weights", model, "--length", "12", "--seed", "0"}).out;
+    std::map<char32_t, double> counts;
+    for (std::size_t position = 0; position + 1 < sampled.size();) {
+        char32_t character;
+        REQUIRE(folio::decode_utf8(sampled, position, character));
+        counts[character] += 1;
+    }
+    double entropy = 0;
+    for (const auto& [character, count] : counts) entropy -= count / 12 * std::log(count / 12);
+    CHECK(one.at("samples").at("entropy").get<double>() == Approx(entropy));
+    CHECK(one.at("samples").at("judge_stderr").is_null());
 }

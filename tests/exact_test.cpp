@@ -339,13 +339,41 @@ TEST_CASE("exact: write the golden texts", "[.write]") {
 
 TEST_CASE("exact: a set is trusted where it gives the plain set's bits, and not otherwise") {
     for (const KernelSet* set : available_kernels()) CHECK(trustworthy(*set, Precision::int8));
-    KernelSet broken = *available_kernels().front();
-    IntegerKernels integer = *broken.integer;
-    integer.u7s8.tile = [](std::int32_t* c, std::ptrdiff_t, const void* a, std::ptrdiff_t, const void*, int) {
-        c[0] = static_cast<const unsigned char*>(a)[0];
+    if (available_kernels().size() == 1) return;
+    const KernelSet& front = *available_kernels().front();
+    // Each kernel a little wrong, and only where it is easily overlooked.
+    static IntegerKernels integer;
+    static Microkernels floats;
+    const auto refused_with = [&](auto change) {
+        integer = *front.integer;
+        floats = *front.uncontracted;
+        change();
+        KernelSet broken = front;
+        broken.integer = &integer;
+        broken.uncontracted = &floats;
+        return !trustworthy(broken, Precision::int8);
     };
-    broken.integer = &integer;
-    if (available_kernels().size() > 1) CHECK_FALSE(trustworthy(broken, Precision::int8));
+    static const IntegerKernels sound = *front.integer;
+    CHECK(refused_with([] {
+        integer.u7s8.tile = [](std::int32_t* c, std::ptrdiff_t stride, const void* a, std::ptrdiff_t a_stride, const void* b, int depth) {
+            sound.u7s8.tile(c, stride, a, a_stride, b, depth);
+            for (int i = 0; i < sound.u7s8.rows; ++i)  // as 16 bits saturate somewhere on the way
+                for (int j = 0; j < sound.u7s8.cols; ++j) c[i * stride + j] = std::max(c[i * stride + j], -128 * 126 * depth);
+        };
+    }));
+    CHECK(refused_with([] {
+        integer.i16.tile = [](std::int32_t* c, std::ptrdiff_t stride, const void* a, std::ptrdiff_t a_stride, const void* b, int depth) {
+            sound.i16.tile(c, stride, a, a_stride, b, depth);
+            for (int i = 0; i < sound.i16.rows; ++i)
+                for (int j = 0; j < sound.i16.cols; ++j) c[i * stride + j] = std::min(c[i * stride + j], 1 << 29);
+        };
+    }));
+    CHECK(refused_with([] { floats.exp_sum = [](float*, int, float, float) { return 1.f; }; }));
+    CHECK(refused_with([] { floats.scale = [](float* y, const float* x, int n, float) { std::copy_n(x, n, y); }; }));
+    CHECK(refused_with([] { floats.add = [](float* y, const float* a, const float*, int n) { std::copy_n(a, n, y); }; }));
+    CHECK(refused_with([] { floats.norm = [](float* out, const float* in, int n, float) { std::copy_n(in, n, out); }; }));
+    CHECK(refused_with([] { floats.product.tile = [](float* c, const void*, const void*, int, bool) { c[0] = 0; }; }));
+    CHECK_FALSE(refused_with([] {}));
 }
 
 TEST_CASE("exact: the fastest of several sets is found by timing, and gives the same bits all the way") {

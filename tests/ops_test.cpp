@@ -733,6 +733,64 @@ TEST_CASE("ops: corrupt_autoregressive") {
     }
 }
 
+TEST_CASE("ops: corrupt_gaussian") {
+    Random random(35);
+    const auto text = random.integers(500, 65);
+    struct Case {
+        int length, vocab_size, time_rows;
+        bool conditioned;
+    };
+    for (const auto& [length, V, T, conditioned] : {Case{1, 65, 0, false}, {7, 65, 6, true}, {64, 67, 64, true}, {33, 65, 5, false}}) {
+        const int batch = 3, R = batch * length, width = V + T + (conditioned ? V + 1 : 0);
+        CAPTURE(length, V, T, conditioned);
+        const auto starts = random.integers(batch, 500 - length);
+        const auto levels = random.normals<float>(area(batch + 1, 4)), features = random.normals<float>(area(batch, T));
+        const auto known = random.integers(R, 2);
+        std::vector<double> mixture(area(R, width)), prior(area(R, V)), noise(area(R, V)), weights(static_cast<std::size_t>(R));
+        std::vector<int> targets(static_cast<std::size_t>(R));
+        GaussianNoise how{levels.data(), features.data(), known.data(), 1.f / 65, 0.25f, 99, 7};
+        plain::corrupt_gaussian<double>(mixture.data(), width, prior.data(), noise.data(), targets.data(), weights.data(), text.data(),
+                                        starts.data(), batch, length, V, how, T);
+        double squares = 0;
+        for (const double x : noise) squares += x * x;
+        CHECK(squares / static_cast<double>(noise.size()) == Approx(1).margin(5 * std::sqrt(2.0 / static_cast<double>(noise.size()))));
+        for (const int which : {0, 1, 2, 3}) {
+            const std::vector<double>* all[] = {&mixture, &prior, &noise, &weights};
+            compare(which == 0 ? width : which == 3 ? 1 : V, 1e-6, *all[which], [&](const Backend& backend, Device& device) {
+                GaussianRows rows;
+                rows.mixture = device.put(Values(area(R, width), 5), R, width, which);
+                rows.prior = device.put(Values(area(R, V), 5), R, V, 1);
+                rows.noise = device.put(Values(area(R, V), 5), R, V);
+                rows.targets = device.put(std::vector<int>(targets.size()));
+                rows.weights = device.put(Values(weights.size(), 5));
+                const GaussianNoise there{device.put(levels), device.put(features), device.put(known), how.centre, how.weight, how.seed, how.step};
+                backend.training.corrupt_gaussian(rows, device.put(text), device.put(starts), batch, length, V, there);
+                CHECK(device.get(rows.targets, targets.size()) == targets);
+                if (which == 0) return device.get(rows.mixture, which);
+                if (which == 1) return device.get(rows.prior, 1);
+                if (which == 2) return device.get(rows.noise, 0);
+                return device.get(rows.weights, weights.size());
+            });
+        }
+    }
+}
+
+TEST_CASE("ops: softmax") {
+    Random random(36);
+    for (const auto& [R, V] : {std::pair{1, 1}, {9, 11}, {33, 65}}) {
+        auto logits = random.normals<float>(area(R, V));
+        for (float& logit : logits) logit *= 30;
+        std::vector<double> out(area(R, V));
+        auto x = doubles(logits);
+        plain::softmax<double>({out.data(), R, V}, {x.data(), R, V});
+        compare(V, 2e-6, out, [&](const Backend& backend, Device& device) {
+            const Matrix result = device.put(Values(area(R, V), 5), R, V, 3);
+            backend.training.softmax(result, device.put(logits, R, V));
+            return device.get(result, 3);
+        });
+    }
+}
+
 TEST_CASE("ops: what is no number stays none") {
     // The trainer rolls back when the loss or the gradient is not finite: nothing on the way may hide that.
     Random random(29);

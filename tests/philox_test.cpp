@@ -57,6 +57,13 @@ TEST_CASE("philox: purposes keep their numbers") {
     CHECK(static_cast<int>(Purpose::window_length) == 8);
     CHECK(static_cast<int>(Purpose::evaluate) == 9);
     CHECK(static_cast<int>(Purpose::noise_text) == 10);
+    CHECK(static_cast<int>(Purpose::quantise) == 11);
+    CHECK(static_cast<int>(Purpose::input_noise) == 12);
+    CHECK(static_cast<int>(Purpose::diffuse) == 13);
+    CHECK(static_cast<int>(Purpose::pure_noise) == 14);
+    CHECK(static_cast<int>(Purpose::reverse) == 15);
+    CHECK(static_cast<int>(Purpose::churn) == 16);
+    CHECK(static_cast<int>(Purpose::given) == 17);
     CHECK(static_cast<int>(Purpose::dropout) == 64);
 }
 

@@ -24,6 +24,11 @@ enum class Purpose : std::uint32_t {
     noise_text = 10,   // the order in which a given text goes into noise
     quantise = 11,     // signs of the turn of the residual stream
     input_noise = 12,  // characters that an autoregressive model is shown wrongly in training
+    diffuse = 13,      // eps of a character that goes into Gaussian noise
+    pure_noise = 14,   // what a Gaussian sample starts from
+    reverse = 15,      // the noise of its reverse step
+    churn = 16,        // the noise before that step
+    given = 17,        // eps of a given character
     dropout = 64,      // + 2 * layer + {0 attention, 1 mlp}
 };
 

@@ -10,6 +10,7 @@ namespace folio {
 namespace {
 
 constexpr std::int64_t most_floats = 1 << 26;
+constexpr int widest_head = 4096;
 
 }  // namespace
 
@@ -37,6 +38,11 @@ Result<void> validate(const ModelConfig& config) {
     if (config.head_dim() % 2 != 0) {
         return fail("the model's heads are " + std::to_string(config.head_dim()) +
                     " wide, but rotary positions need an even width; choose d_model as an even multiple of n_head");
+    }
+    // Attention's logits reach sqrt(head_dim), of which e is taken without subtracting the largest.
+    if (config.head_dim() > widest_head) {
+        return fail("the model's heads are " + std::to_string(config.head_dim()) + " wide, but at most " + std::to_string(widest_head) +
+                    " can attend; choose more heads");
     }
     if (!(config.norm_eps > 0.0f && config.norm_eps <= 0.1f)) {
         return fail("the model's norm_eps must be a positive number of at most 0.1, such as 1.1920929e-07");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "core/base/philox.h"
 #include "core/ops/exact_ops.h"
@@ -13,10 +14,11 @@ std::unique_ptr<CpuOps> make_ops(Parallel& parallel, std::span<const KernelSet* 
     return std::make_unique<CpuOps>(parallel, *sets.front(), precision);
 }
 
-Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model, int length) {
+Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model, int length, Kind kind) {
     ModelConfig config;
     config.vocab_size = 17;
-    config.seq_len = length;
+    config.seq_len = kind.wide ? std::max(length, ExactOps::longest_integer_attention) : length;
+    config.time_rows = kind.wide ? 3 : 0;
     config.d_model = d_model;
     config.n_layer = 1;
     config.n_head = d_model / 64;
@@ -25,9 +27,13 @@ Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precis
     const auto chance = [](std::size_t i) { return uniform(philox_word(1, i, 0, Purpose::initialise)); };
     const bool exact = precision == Precision::int8;
     std::vector<float> values(exact ? embedding_count(config) : parameter_count(config));
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(0.2 * chance(i) - 0.1);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = kind.extreme ? 0.1f : static_cast<float>(0.2 * chance(i) - 0.1);
     std::vector<std::int8_t> whole(parameter_count(config) - values.size());
-    for (std::size_t i = 0; i < whole.size(); ++i) whole[i] = static_cast<std::int8_t>(static_cast<int>(255 * chance(i)) - 127);
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+        // d_model divides every row's length, so that whole rows are of one sign.
+        const int bound = i / static_cast<std::size_t>(d_model) % 2 ? 127 : -128;
+        whole[i] = static_cast<std::int8_t>(kind.extreme ? bound : static_cast<int>(255 * chance(i)) - 127);
+    }
     const std::vector<float> scales(channel_count(config), 0.1f / 127);
 
     Trial trial;
@@ -38,11 +44,12 @@ Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precis
     if (!denoiser) return tl::unexpected(denoiser.error());
     trial.denoiser_ = std::make_unique<Denoiser>(std::move(*denoiser));
     for (int i = 0; i < length; ++i) trial.ids_.push_back(i % config.vocab_size);
+    if (kind.wide) trial.times_.push_back(1);
     trial.logits_.resize(trial.ids_.size() * static_cast<std::size_t>(config.vocab_size));
     return trial;
 }
 
-Result<void> Trial::pass() { return denoiser_->predict(ids_, {}, 1, static_cast<int>(ids_.size()), logits_); }
+Result<void> Trial::pass() { return denoiser_->predict(ids_, times_, 1, static_cast<int>(ids_.size()), logits_); }
 
 Agreement compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision) {
     if (actual.size() != expected.size() || actual.empty()) return {};
@@ -61,14 +68,22 @@ Agreement compare_logits(std::span<const float> actual, std::span<const float> e
 bool trustworthy(const KernelSet& kernels, Precision precision) {
     const KernelSet& plainest = *available_kernels().back();
     if (&kernels == &plainest) return true;
+    static std::vector<std::pair<const KernelSet*, Precision>> refused;
+    if (std::find(refused.begin(), refused.end(), std::pair(&kernels, precision)) != refused.end()) return false;
     Serial serial;
-    const auto logits = [&](const KernelSet& set, Precision arithmetic) {
-        auto trial = Trial::create(serial, set, arithmetic, 64, 19);
+    const auto logits = [&](const KernelSet& set, Precision arithmetic, Trial::Kind kind) {
+        auto trial = Trial::create(serial, set, arithmetic, 64, 19, kind);
         const bool done = trial && trial->pass();
         return done ? trial->logits() : std::vector<float>();
     };
-    const std::vector<float> expected = logits(plainest, precision == Precision::bf16 ? Precision::f32 : precision);
-    return compare_logits(logits(kernels, precision), expected, precision).good;
+    for (const Trial::Kind kind : {Trial::Kind{false, false}, {true, false}, {false, true}, {true, true}}) {
+        const std::vector<float> expected = logits(plainest, precision == Precision::bf16 ? Precision::f32 : precision, kind);
+        if (compare_logits(logits(kernels, precision, kind), expected, precision).good) continue;
+        const auto sets = available_kernels();
+        if (std::find(sets.begin(), sets.end(), &kernels) != sets.end()) refused.emplace_back(&kernels, precision);
+        return false;
+    }
+    return true;
 }
 
 std::span<const KernelSet* const> best_kernels(Precision precision) {

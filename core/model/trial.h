@@ -13,10 +13,16 @@ namespace folio {
 /// outlive them.
 std::unique_ptr<CpuOps> make_ops(Parallel& parallel, std::span<const KernelSet* const> sets, Precision precision);
 
-/// One layer with weights by chance, to see whether a set of kernels is right here, and how fast.
+/// One layer, to see whether a set of kernels is right here, and how fast.
 class Trial {
 public:
-    static Result<Trial> create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model, int length);
+    struct Kind {
+        /// Weights and activations at their bounds, all of them, where products come nearest to overflow; else by chance.
+        bool extreme = false;
+        /// A model that could see more places than integer attention has room for, with a time embedding.
+        bool wide = false;
+    };
+    static Result<Trial> create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model, int length, Kind kind);
 
     /// A pass; its logits stay until the next one.
     Result<void> pass();
@@ -25,7 +31,7 @@ public:
 private:
     std::unique_ptr<CpuOps> ops_;
     std::unique_ptr<Denoiser> denoiser_;
-    std::vector<int> ids_;
+    std::vector<int> ids_, times_;
     std::vector<float> logits_;
 };
 
@@ -37,7 +43,8 @@ struct Agreement {
 };
 Agreement compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision);
 
-/// Whether a set computes what the plainest one does. Some engines and machines get an instruction wrong.
+/// Whether a set computes what the plainest one does, in every kind of trial. Some engines and machines get an instruction wrong,
+/// some only until they have compiled the code better: a set of this machine that was wrong once is never trusted again.
 bool trustworthy(const KernelSet& kernels, Precision precision);
 
 /// The best set that can do this arithmetic and is trustworthy; for int8 then all such sets of the same packing, for ExactOps to

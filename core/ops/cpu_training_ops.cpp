@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/base/normals.h"
 #include "core/ops/cpu_training_ops.h"
 
 namespace folio {
@@ -151,6 +152,49 @@ void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, co
             const std::ptrdiff_t at = row + static_cast<std::uint32_t>(keys[i]);
             input[at] = mask_id;
             weights[at] = row_weights[b];
+        }
+    });
+}
+
+void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
+                                      const GaussianNoise& how) {
+    const Matrix& mixture = rows.mixture;
+    const bool conditioned = mixture.cols >= 2 * vocab_size + 1;
+    const int time_rows = mixture.cols - vocab_size - (conditioned ? vocab_size + 1 : 0);
+    if (!grow_workers(sizeof(double) * vocab_size)) return;
+    over_rows(batch * length, [&](int first, int last, int worker) {
+        const std::span<double> eps(static_cast<double*>(workers_[worker].data), static_cast<std::size_t>(vocab_size));
+        for (int r = first; r < last; ++r) {
+            const int b = r / length, id = text[starts[b] + r % length];
+            const bool known = how.known[r] != 0;
+            const float* level = how.levels + 4 * (known ? batch : b);
+            normals(eps, how.seed, static_cast<std::uint64_t>(r), how.step, Purpose::diffuse);
+            rows.targets[r] = id;
+            rows.weights[r] = known ? 0.f : how.weight;
+            float* row = mixture.row(r);
+            for (int v = 0; v < vocab_size; ++v) {
+                const float noise = static_cast<float>(eps[static_cast<std::size_t>(v)]);
+                const float z = level[0] * ((v == id ? 1.f : 0.f) - how.centre) + level[1] * noise;
+                row[v] = level[2] * z;
+                if (rows.prior.rows > 0) rows.prior.row(r)[v] = level[3] * z;
+                if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
+            }
+            std::copy_n(how.features + static_cast<std::ptrdiff_t>(b) * time_rows, time_rows, row + vocab_size);
+            if (!conditioned) continue;
+            std::fill_n(row + vocab_size + time_rows, vocab_size, 0.f);
+            row[mixture.cols - 1] = known ? 1.f : 0.f;
+        }
+    });
+}
+
+void CpuTrainingOps::softmax(Matrix out, Matrix logits) {
+    over_rows(logits.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            float* p = out.row(r);
+            const float* in = logits.row(r);
+            const float largest = *std::max_element(in, in + logits.cols);
+            std::copy_n(in, logits.cols, p);
+            kernels_.scale(p, p, logits.cols, 1.f / kernels_.exp_sum(p, logits.cols, 1.f, -largest));
         }
     });
 }

@@ -28,6 +28,9 @@ public:
     void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
                         const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
                         std::uint32_t step) override;
+    void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
+                          const GaussianNoise& how) override;
+    void softmax(Matrix out, Matrix logits) override;
     void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch, int length,
                                 int vocab_size, float noise, std::uint64_t seed, std::uint32_t step) override;
     void squared_norm(double* result, const float* data, std::size_t count) override;

@@ -161,6 +161,26 @@ struct Muon {
     float lr = 0, momentum = 0.95f, weight_decay = 0;
 };
 
+/// How rows of a batch are noised (Gaussian diffusion), all on the device.
+struct GaussianNoise {
+    const float* levels = nullptr;    // [batch + 1, 4] alpha, sigma, input scale, prior weight; the last row for known places
+    const float* features = nullptr;  // [batch, time_rows]
+    const int* known = nullptr;       // [batch, length] 1: the character is given
+    float centre = 0;                 // what is taken off each element of a one-hot
+    float weight = 0;                 // of a place that is not known
+    std::uint64_t seed = 0;
+    std::uint32_t step = 0;
+};
+
+/// What becomes of them. R = batch * length.
+struct GaussianRows {
+    Matrix mixture;  // [R, V + time_rows], or with room for self-conditioning [R, V + time_rows + V + 1]
+    Matrix prior;    // [R, V], or none
+    Matrix noise;    // [R, V], or none
+    int* targets = nullptr;
+    float* weights = nullptr;
+};
+
 /// Backward passes, losses, corruption and optimisers.
 class TrainingOps {
 public:
@@ -206,6 +226,12 @@ public:
     /// instead: by {Philox words of (b * length + i, step, input_noise)}, the first deciding, the second choosing.
     virtual void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
                                         int length, int vocab_size, float noise, std::uint64_t seed, std::uint32_t step) = 0;
+    /// Windows out of a text as noisy rows: z = alpha x + sigma eps, x the one-hot of V characters less `centre`, eps the normals of
+    /// row r at {step, diffuse} (base/normals.h). mixture = scale z | features | 0 ... 0 | known, prior = prior weight z, noise = eps.
+    virtual void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
+                                  const GaussianNoise& how) = 0;
+    /// out = softmax(logits), row by row.
+    virtual void softmax(Matrix out, Matrix logits) = 0;
     /// *result = sum of squares, in a fixed order: f64 over short runs of f32.
     virtual void squared_norm(double* result, const float* data, std::size_t count) = 0;
     /// parameters, moment1, moment2 updated by gradient * (*scale).

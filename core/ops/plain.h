@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/normals.h"
 #include "core/base/philox.h"
 #include "core/ops/ops.h"
 
@@ -339,6 +340,41 @@ void corrupt_autoregressive(int* input, int* targets, T* weights, const int* tex
         input[r] = uniform(words.word[0]) < static_cast<double>(noise) ? static_cast<int>(uniform(words.word[1]) * vocab_size) : at[0];
         targets[r] = at[1];
         weights[r] = T(1) / T(batch * length);
+    }
+}
+
+/// rows as in ops.h, by pointers of type T: mixture [R, width], prior and noise [R, V] or null.
+template <class T>
+void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T* weights, const int* text, const int* starts, int batch,
+                      int length, int vocab_size, const GaussianNoise& how, int time_rows) {
+    std::vector<double> eps(static_cast<std::size_t>(vocab_size));
+    for (int r = 0; r < batch * length; ++r) {
+        const int b = r / length, id = text[starts[b] + r % length];
+        const float* level = how.levels + 4 * (how.known[r] ? batch : b);
+        normals(eps, how.seed, static_cast<std::uint64_t>(r), how.step, Purpose::diffuse);
+        targets[r] = id;
+        weights[r] = how.known[r] ? T(0) : T(how.weight);
+        T* row = mixture + static_cast<std::ptrdiff_t>(r) * width;
+        for (int c = 0; c < width; ++c) row[c] = T(0);
+        for (int v = 0; v < vocab_size; ++v) {
+            const T z = T(level[0]) * (T(v == id ? 1 : 0) - T(how.centre)) + T(level[1]) * T(eps[static_cast<std::size_t>(v)]);
+            row[v] = T(level[2]) * z;
+            if (prior) prior[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(level[3]) * z;
+            if (noise) noise[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(eps[static_cast<std::size_t>(v)]);
+        }
+        for (int i = 0; i < time_rows; ++i) row[vocab_size + i] = T(how.features[b * time_rows + i]);
+        if (width > vocab_size + time_rows) row[width - 1] = T(how.known[r]);
+    }
+}
+
+template <class T>
+void softmax(View<T> out, View<T> logits) {
+    for (int r = 0; r < logits.rows; ++r) {
+        T largest = logits(r, 0), sum(0);
+        for (int c = 1; c < logits.cols; ++c)
+            if (real_part(logits(r, c)) > real_part(largest)) largest = logits(r, c);
+        for (int c = 0; c < logits.cols; ++c) sum += out(r, c) = std::exp(logits(r, c) - largest);
+        for (int c = 0; c < logits.cols; ++c) out(r, c) /= sum;
     }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/base/text.h"
 #include "core/evaluation/likelihood.h"
@@ -13,6 +14,7 @@
 #include "native/models.h"
 #include "native/options.h"
 #include "native/progress.h"
+#include "native/samples.h"
 #include "native/text_data.h"
 
 namespace folio {
@@ -21,9 +23,10 @@ namespace {
 using nlohmann::ordered_json;
 
 struct EvalCommand {
-    std::string weights, data, against;
-    int draws = 16, windows = 0;
+    std::string weights, data, against, plot;
+    int draws = 16, windows = 0, samples = 0;
     std::vector<std::string> orders;
+    SamplingOptions sampling;
     bool as_json = false;
     DeviceOptions device;
 
@@ -55,6 +58,10 @@ struct Evaluated {
 void EvalCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     for (const std::string& name : orders) order_named(name);
+    for (const std::string& file : {weights, data, against}) {
+        std::error_code unknown;
+        if (!plot.empty() && fs::equivalent(file, plot, unknown)) stop("the picture would take the place of a file that it is made from");
+    }
     Evaluated judged(weights, device);
     const ModelFile& model = judged.model;
     const bool masked = model.process.kind == ProcessKind::masked;
@@ -62,6 +69,10 @@ void EvalCommand::execute() const {
     const Text content = load_text(data);
     const TextData text = encode_text(content, model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
+
+    std::optional<SampleMeasure> sampled;
+    if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples);
+    if (!plot.empty()) sampled->begin_plot(plot);
 
     Progress progress;
     EvaluationOptions options;
@@ -116,6 +127,16 @@ void EvalCommand::execute() const {
         report["against"] = {{"difference", difference.nats_per_char}, {"stderr", difference.standard_error}};
     }
 
+    Drawn drawn;
+    if (sampled) {
+        drawn = sampled->draw(sampling, [&](int done) {
+            progress.show(static_cast<double>(done) / samples, fmt::format("samples: {} of {}", done, samples));
+        });
+        report["samples"] = to_json(drawn);
+        report["real"] = sampled->real();
+    }
+    if (!plot.empty()) report["frontier"] = sampled->plot(plot, sampling, progress);
+
     if (as_json) {
         fmt::print("{}\n", report.dump());
         return;
@@ -132,6 +153,7 @@ void EvalCommand::execute() const {
         const auto& difference = report["against"];
         fmt::print("against {}  {}\n", quote_path(against), figure(difference["difference"].get<double>(), difference["stderr"].get<double>()));
     }
+    if (sampled) sampled->print(drawn);
     if (!masked) return;
     fmt::print("hidden   loss per hidden character   right\n");
     for (std::size_t i = 0; i < evaluation.levels.size(); ++i) {
@@ -144,7 +166,7 @@ void EvalCommand::execute() const {
 }  // namespace
 
 void add_eval(CLI::App& program) {
-    CLI::App& command = *program.add_subcommand("eval", "Measure the likelihood of the validation text");
+    CLI::App& command = *program.add_subcommand("eval", "Measure the likelihood of the validation text, and samples beside it");
     const auto options = std::make_shared<EvalCommand>();
     add_text(command, "--weights", options->weights, "weights file");
     add_text(command, "--data", options->data, "text, whose last 10 % is scored [FOLIO_DATA, else Tiny Shakespeare]");
@@ -155,9 +177,27 @@ void add_eval(CLI::App& program) {
         ->type_name(fmt::format("{{{}}}", fmt::join(reveal_order_names, ",")))
         ->allow_extra_args(false);
     add_text(command, "--against", options->against, "another model: adds the difference to it, window by window");
+    add_integer(command, "--samples", 1, 1'000'000, options->samples,
+                "also draw so many samples, of seeds 0, 1, 2, ..., and lay their statistics beside those of the text [none]");
+    add_text(command, "--plot", options->plot,
+             "with --samples: try every sampler at several numbers of passes and temperatures, and draw what the judge says of "
+             "them against their entropy into this SVG file, which is replaced if it is there [no picture]");
+    add_sampling_options(command, options->sampling, "length");
     command.add_flag("--json", options->as_json, "the figures as JSON");
     add_device_options(command, options->device);
-    command.callback([options] { options->execute(); });
+    command.callback([options, &command] {
+        const auto needs_samples = [&](const std::string& name) {
+            if (options->samples == 0 && command.count(name) > 0) {
+                wrong_usage(fmt::format("{} is about samples; say how many with --samples", name));
+            }
+        };
+        needs_samples("--plot");
+        needs_samples("--sampler");
+        for (const SamplingOption& option : sampling_options) {
+            if (option.name != "length") needs_samples(fmt::format("--{}", option.name));
+        }
+        options->execute();
+    });
 }
 
 }  // namespace folio

@@ -100,7 +100,7 @@ void LogitsCommand::execute() const {
             if (config.time_rows > 0) time.push_back(time_row(t < 0 ? masked / static_cast<double>(length) : t, config.time_rows));
             unwrap(denoiser.predict(ids, time, 1, rows.length, logits));
             if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); }))
-                return fail("The model answers with numbers that are not finite; its weights are damaged.");
+                stop("the model answers with numbers that are not finite; its weights are damaged");
             if (auto written = sink(std::as_bytes(std::span(logits))); !written) return written;
         }
         return {};

@@ -1,8 +1,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -146,30 +144,7 @@ std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view w
     SamplingOptions& sampling = options->options;
     add_seed(command, "--seed", [&sampling](std::uint64_t seed) { sampling.seed = seed; },
              fmt::format("the same seed gives the same text [{}]", sampling.seed));
-    std::vector<std::string> names;
-    std::string meanings;
-    for (const SamplerName& sampler : sampler_names) {
-        names.emplace_back(sampler.name);
-        meanings += fmt::format("\n{}: {}", sampler.name, sampler.meaning);
-    }
-    add_choice(command, "--sampler", names,
-               [&sampling](const std::string& name) { sampling.sampler = *sampler_named(name); },
-               fmt::format("which places are fixed in a pass [{}; of autoregressive models {}]{}", name_of(default_sampler(ProcessKind::masked)),
-                           name_of(default_sampler(ProcessKind::autoregressive)), meanings));
-    for (const SamplingOption& option : sampling_options) {
-        if (option.name == without) continue;
-        const std::string name = fmt::format("--{}", option.name);
-        const std::string help = fmt::format("{} [{}]", option.meaning, value_of(sampling, option));
-        const auto set = [&sampling, &option](double value) {
-            if (const auto done = set_option(sampling, option, value); !done) wrong_usage(done.error().sentence);
-        };
-        if (std::holds_alternative<int SamplingOptions::*>(option.member)) {
-            add_integer(command, name, std::llround(option.least), std::llround(option.most),
-                        [set](std::int64_t value) { set(static_cast<double>(value)); }, help);
-        } else {
-            add_number(command, name, option.least, option.most, set, help);
-        }
-    }
+    add_sampling_options(command, sampling, without);
     add_integer(command, "--count", 1, 1'000'000,
                 [o = options.get()](std::int64_t value) {
                     o->count = static_cast<int>(value);
