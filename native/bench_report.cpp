@@ -134,6 +134,25 @@ bool did_the_same(const BenchReport& a, const BenchReport& b, const std::string&
            (task != "training" || same(a.training_batch, b.training_batch));
 }
 
+/// Columns of as many cells each, as lines of text.
+std::string grid(const std::vector<std::vector<std::string>>& columns) {
+    std::vector<std::size_t> widths;
+    for (const auto& column : columns) {
+        std::size_t width = 0;
+        for (const std::string& cell : column) width = std::max(width, width_of(cell));
+        widths.push_back(width);
+    }
+    std::string text;
+    for (std::size_t line = 0; line < columns.front().size(); ++line) {
+        std::string written;
+        for (std::size_t i = 0; i < columns.size(); ++i) {
+            written += columns[i][line] + std::string(widths[i] - width_of(columns[i][line]) + 2, ' ');
+        }
+        text += written.substr(0, written.find_last_not_of(' ') + 1) + "\n";
+    }
+    return text;
+}
+
 }  // namespace
 
 ordered_json to_json(const Timing& timing) {
@@ -190,13 +209,25 @@ BenchComparison::BenchComparison(std::vector<BenchReport> reports) : reports_(st
         names_.push_back(report.machine.empty() ? report.file : namesakes == 1 ? report.machine : fmt::format("{} {}", report.machine, report.file));
         for (const Timing& timing : report.timings) {
             if (std::find(tasks.begin(), tasks.end(), timing.work.task) == tasks.end()) tasks.push_back(timing.work.task);
-            auto row = std::find_if(rows_.begin(), rows_.end(), [&](const Row& other) { return other.work == timing.work; });
-            if (row == rows_.end()) row = rows_.insert(row, {timing.work, std::vector<std::optional<Timing>>(reports_.size())});
-            row->timings[i] = timing;
+            row_of(rows_, timing.work).timings[i] = timing;
+            if (timing.work.kernels.empty()) continue;
+            std::optional<Timing>& fastest = row_of(fastest_, {timing.work.task, "", timing.work.products, timing.work.threads}).timings[i];
+            if (!fastest || timing.median_ms < fastest->median_ms) fastest = timing;
         }
     }
+    std::erase_if(fastest_, [](const Row& row) {
+        return std::count_if(row.timings.begin(), row.timings.end(), [](const auto& timing) { return timing.has_value(); }) < 2;
+    });
     const auto rank = [&](const Row& row) { return std::find(tasks.begin(), tasks.end(), row.work.task); };
-    std::stable_sort(rows_.begin(), rows_.end(), [&](const Row& a, const Row& b) { return rank(a) < rank(b); });
+    for (std::vector<Row>* rows : {&rows_, &fastest_}) {
+        std::stable_sort(rows->begin(), rows->end(), [&](const Row& a, const Row& b) { return rank(a) < rank(b); });
+    }
+}
+
+BenchComparison::Row& BenchComparison::row_of(std::vector<Row>& rows, const Work& work) const {
+    const auto found = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.work == work; });
+    if (found != rows.end()) return *found;
+    return rows.emplace_back(work, std::vector<std::optional<Timing>>(reports_.size()));
 }
 
 std::optional<double> BenchComparison::ratio(const Row& row, std::size_t report) const {
@@ -222,14 +253,38 @@ std::string BenchComparison::about(std::size_t report) const {
 }
 
 std::string BenchComparison::warning() const {
-    for (const Row& row : rows_) {
-        for (std::size_t i = 1; i < reports_.size(); ++i) {
-            if (row.timings.front() && row.timings[i] && !ratio(row, i)) {
-                return "Where a report timed another model, length, number of passes or windows than the first, there is no ratio.";
-            }
+    const std::pair<const char*, std::int64_t BenchReport::*> figures[] = {
+        {"parameters", &BenchReport::parameters}, {"characters", &BenchReport::length},
+        {"passes of a sample", &BenchReport::sampling_steps}, {"windows of a training step", &BenchReport::training_batch}};
+    std::string text;
+    for (const auto& [name, figure] : figures) {
+        std::vector<std::int64_t> told;
+        for (const BenchReport& report : reports_) {
+            const std::int64_t value = report.*figure;
+            if (value > 0 && std::find(told.begin(), told.end(), value) == told.end()) told.push_back(value);
         }
+        if (told.size() > 1) text += fmt::format("{}{} ({})", text.empty() ? "The reports differ in " : ", ", name, fmt::join(told, ", "));
     }
-    return "";
+    return text.empty() ? "" : text + "; where that matters there is no ratio.";
+}
+
+std::vector<std::string> BenchComparison::column(std::size_t report, const std::vector<Row>& rows, bool with_kernels) const {
+    constexpr std::size_t narrowest = 24;
+    std::vector<std::string> cells;
+    std::size_t width = narrowest;
+    for (const Row& row : rows) {
+        std::string cell = "-";
+        if (const auto& timing = row.timings[report]) {
+            cell = fmt::format("{} ({} to {})", milliseconds(timing->median_ms), milliseconds(timing->lower_quartile_ms),
+                               milliseconds(timing->upper_quartile_ms));
+            if (with_kernels) cell += "  " + timing->work.kernels;
+        }
+        if (const auto times = ratio(row, report)) cell += fmt::format("  {:.3g}x", *times);
+        width = std::max(width, cell.size());
+        cells.push_back(std::move(cell));
+    }
+    cells.insert(cells.begin(), shortened(fmt::format("{} {}", report + 1, names_[report]), width));
+    return cells;
 }
 
 std::string BenchComparison::table() const {
@@ -240,52 +295,32 @@ std::string BenchComparison::table() const {
         text += fmt::format("{}  {}{}\n", i + 1, named_by_file ? names_[i] : names_[i] + " " + reports_[i].file, told.empty() ? "" : ": " + told);
     }
     text += "Milliseconds: median (quartiles)";
-    text += reports_.size() > 1 ? "; x: times as fast as the first report\n\n" : "\n\n";
+    text += reports_.size() > 1 ? "; x: times as fast as the first report\n" : "\n";
 
-    constexpr std::size_t narrowest = 24;
-    std::vector<std::vector<std::string>> columns{{"task"}, {"kernels"}, {"products"}, {"threads"}};
-    const auto or_dash = [](const std::string& name) { return name.empty() ? "-" : name; };
-    for (const Row& row : rows_) {
-        columns[0].push_back(row.work.task);
-        columns[1].push_back(or_dash(row.work.kernels));
-        columns[2].push_back(or_dash(row.work.products));
-        columns[3].push_back(std::to_string(row.work.threads));
-    }
-    for (std::size_t i = 0; i < reports_.size(); ++i) {
-        std::vector<std::string> cells;
-        std::size_t width = narrowest;
-        for (const Row& row : rows_) {
-            std::string cell = "-";
-            if (const auto& timing = row.timings[i]) {
-                cell = fmt::format("{} ({} to {})", milliseconds(timing->median_ms), milliseconds(timing->lower_quartile_ms),
-                                   milliseconds(timing->upper_quartile_ms));
-            }
-            if (const auto times = ratio(row, i)) cell += fmt::format("  {:.3g}x", *times);
-            width = std::max(width, cell.size());
-            cells.push_back(std::move(cell));
+    const auto add = [&](const std::vector<Row>& rows, bool with_kernels) {
+        std::vector<std::vector<std::string>> columns{{"task"}, {"kernels"}, {"products"}, {"threads"}};
+        const auto or_dash = [](const std::string& name) { return name.empty() ? "-" : name; };
+        for (const Row& row : rows) {
+            columns[0].push_back(row.work.task);
+            columns[1].push_back(or_dash(row.work.kernels));
+            columns[2].push_back(or_dash(row.work.products));
+            columns[3].push_back(std::to_string(row.work.threads));
         }
-        cells.insert(cells.begin(), shortened(fmt::format("{} {}", i + 1, names_[i]), width));
-        columns.push_back(std::move(cells));
-    }
-    std::vector<std::size_t> widths;
-    for (const auto& column : columns) {
-        std::size_t width = 0;
-        for (const std::string& cell : column) width = std::max(width, width_of(cell));
-        widths.push_back(width);
-    }
-    for (std::size_t line = 0; line <= rows_.size(); ++line) {
-        std::string written;
-        for (std::size_t i = 0; i < columns.size(); ++i) {
-            written += columns[i][line] + std::string(widths[i] - width_of(columns[i][line]) + 2, ' ');
-        }
-        text += written.substr(0, written.find_last_not_of(' ') + 1) + "\n";
+        if (with_kernels) columns.erase(columns.begin() + 1);
+        for (std::size_t i = 0; i < reports_.size(); ++i) columns.push_back(column(i, rows, with_kernels));
+        text += '\n' + grid(columns);
+    };
+    add(rows_, false);
+    if (!fastest_.empty()) {
+        text += "\nThe fastest set of each report:\n";
+        add(fastest_, true);
     }
     const std::string warned = warning();
     return warned.empty() ? text : text + "\n" + warned + "\n";
 }
 
 ordered_json BenchComparison::json() const {
-    ordered_json told = ordered_json::array(), results = ordered_json::array();
+    ordered_json told = ordered_json::array();
     for (std::size_t i = 0; i < reports_.size(); ++i) {
         const BenchReport& report = reports_[i];
         told.push_back({{"name", names_[i]}, {"file", report.file.substr(1, report.file.size() - 2)}, {"self_check", report.passed}});
@@ -296,7 +331,16 @@ ordered_json BenchComparison::json() const {
             if (value > 0) told.back()[key] = value;
         }
     }
-    for (const Row& row : rows_) {
+    ordered_json merged{{"program", "folio"}, {"reports", told}};
+    if (const std::string warned = warning(); !warned.empty()) merged["warning"] = warned;
+    merged["results"] = json(rows_);
+    merged["fastest"] = json(fastest_);
+    return merged;
+}
+
+ordered_json BenchComparison::json(const std::vector<Row>& rows) const {
+    ordered_json lines = ordered_json::array();
+    for (const Row& row : rows) {
         ordered_json line{{"task", row.work.task}}, cells = ordered_json::array();
         if (!row.work.kernels.empty()) line["kernels"] = row.work.kernels;
         if (!row.work.products.empty()) line["products"] = row.work.products;
@@ -307,14 +351,17 @@ ordered_json BenchComparison::json() const {
                 continue;
             }
             ordered_json cell = to_json(*row.timings[i]);
-            for (const char* key : {"task", "kernels", "products", "threads"}) cell.erase(key);
+            // What the line says already.
+            for (const char* key : {"task", "kernels", "products", "threads"}) {
+                if (line.contains(key)) cell.erase(key);
+            }
             if (const auto times = ratio(row, i)) cell["ratio"] = *times;
             cells.push_back(std::move(cell));
         }
         line["reports"] = std::move(cells);
-        results.push_back(std::move(line));
+        lines.push_back(std::move(line));
     }
-    return {{"program", "folio"}, {"reports", told}, {"results", results}};
+    return lines;
 }
 
 std::string BenchComparison::svg() const {
@@ -333,42 +380,49 @@ std::string BenchComparison::svg() const {
             text(margin + 18, "soft", shortened(told, 110));
         }
     }
-    std::string task;
-    double longest = 0;
-    for (const Row& row : rows_) {
-        // Each task has a scale of its own: a training step would leave nothing of the others.
-        if (row.work.task != task) {
-            task = row.work.task;
-            longest = 0;
-            for (const Row& other : rows_) {
-                if (other.work.task != task) continue;
-                for (const auto& timing : other.timings) longest = std::max(longest, timing ? timing->upper_quartile_ms : 0);
+    const auto draw = [&](const std::vector<Row>& rows, const char* title) {
+        std::string task;
+        double longest = 0;
+        for (const Row& row : rows) {
+            // Each task has a scale of its own: a training step would leave nothing of the others.
+            if (row.work.task != task) {
+                task = row.work.task;
+                longest = 0;
+                for (const Row& other : rows) {
+                    if (other.work.task != task) continue;
+                    for (const auto& timing : other.timings) longest = std::max(longest, timing ? timing->upper_quartile_ms : 0);
+                }
+                y += pitch / 2;
+                body += fmt::format("<path class=\"rule\" d=\"M{} {}h{}\"/>\n", margin, y, width - 2 * margin);
+                y += pitch + 6;
+                text(margin, "task", shortened(task, 60) + title);
             }
-            y += pitch / 2;
-            body += fmt::format("<path class=\"rule\" d=\"M{} {}h{}\"/>\n", margin, y, width - 2 * margin);
-            y += pitch + 6;
-            text(margin, "task", shortened(task, 60));
+            y += pitch + 4;
+            const auto label = [&](const Work& work) {
+                const std::string what = describe(work);
+                text(margin, "soft", shortened(what.size() > task.size() + 2 ? what.substr(task.size() + 2) : what, 40));
+            };
+            bool begun = false;
+            for (std::size_t i = 0; i < reports_.size(); ++i) {
+                const auto& timing = row.timings[i];
+                if (!timing) continue;
+                if (begun) y += pitch;
+                // Once where all bars are the same set's.
+                if (!begun || timing->work != row.work) label(timing->work);
+                begun = true;
+                const auto place = [&](double ms) { return bar_left + bar_width * ms / longest; };
+                const double low = place(timing->lower_quartile_ms), high = place(timing->upper_quartile_ms);
+                text(bar_left - 22, "number", std::to_string(i + 1));
+                body += fmt::format("<rect class=\"bar b{}\" x=\"{}\" y=\"{}\" width=\"{:.1f}\" height=\"12\"/>\n", i % 4, bar_left, y - 11,
+                                    std::max(1.0, place(timing->median_ms) - bar_left));
+                body += fmt::format("<path class=\"whisker\" d=\"M{0:.1f} {2}H{1:.1f}M{0:.1f} {3}v8M{1:.1f} {3}v8\"/>\n", low, high, y - 5, y - 9);
+                text(bar_left + bar_width + 12, "number", milliseconds(timing->median_ms));
+                if (const auto times = ratio(row, i)) text(bar_left + bar_width + 92, "number", fmt::format("{:.3g}x", *times));
+            }
         }
-        y += pitch + 4;
-        const std::string what = describe(row.work);
-        const std::string rest = what.size() > task.size() + 2 ? what.substr(task.size() + 2) : what;
-        text(margin, "soft", shortened(rest, 40));
-        bool begun = false;
-        for (std::size_t i = 0; i < reports_.size(); ++i) {
-            const auto& timing = row.timings[i];
-            if (!timing) continue;
-            if (begun) y += pitch;
-            begun = true;
-            const auto place = [&](double ms) { return bar_left + bar_width * ms / longest; };
-            const double low = place(timing->lower_quartile_ms), high = place(timing->upper_quartile_ms);
-            text(bar_left - 22, "number", std::to_string(i + 1));
-            body += fmt::format("<rect class=\"bar b{}\" x=\"{}\" y=\"{}\" width=\"{:.1f}\" height=\"12\"/>\n", i % 4, bar_left, y - 11,
-                                std::max(1.0, place(timing->median_ms) - bar_left));
-            body += fmt::format("<path class=\"whisker\" d=\"M{0:.1f} {2}H{1:.1f}M{0:.1f} {3}v8M{1:.1f} {3}v8\"/>\n", low, high, y - 5, y - 9);
-            text(bar_left + bar_width + 12, "number", milliseconds(timing->median_ms));
-            if (const auto times = ratio(row, i)) text(bar_left + bar_width + 92, "number", fmt::format("{:.3g}x", *times));
-        }
-    }
+    };
+    draw(rows_, "");
+    draw(fastest_, ": the fastest set of each report");
     if (const std::string warned = warning(); !warned.empty()) {
         y += pitch + 10;
         text(margin, "soft", warned);

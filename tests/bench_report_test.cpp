@@ -91,13 +91,73 @@ TEST_CASE("the merged table as JSON has every row once, and a ratio where both r
     CHECK(merged.at("results")[2].at("reports")[1].is_null());
 }
 
-TEST_CASE("another model's time gets no ratio, and that is said") {
+TEST_CASE("another model's time gets no ratio, and that is said in one line") {
     Files files;
     files.second["parameters"] = 2000;
-    const std::vector<std::string> arguments{"bench", "--compare", files.a(), files.b()};
-    const Outcome outcome = folio::test::folio(arguments);
+    files.second["sampling_steps"] = 8;
+    files.second["training_batch"] = 4;  // the first says none
+    const std::string said = "The reports differ in parameters (1000, 2000), passes of a sample (16, 8); where that matters there is no ratio.";
+    const Outcome outcome = folio::test::folio({"bench", "--compare", files.a(), files.b()});
     CHECK(line_of(outcome.out, "forward  ").back() == "6.000)");
-    CHECK(outcome.out.find("another model") != std::string::npos);
+    CHECK(outcome.out.ends_with("\n" + said + "\n"));
+    const Outcome merged = folio::test::folio({"bench", "--compare", files.a(), files.b(), "--json"});
+    CHECK(json::parse(merged.out).at("warning") == said);
+    CHECK_FALSE(json::parse(merged.out).at("fastest")[0].at("reports")[1].contains("ratio"));
+    // What differs is said where no row is shared, too.
+    files.second["results"] = json::array({row("forward", "wasm", 1, 5)});
+    CHECK(folio::test::folio({"bench", "--compare", files.a(), files.b()}).out.find(said) != std::string::npos);
+    const Outcome alike = folio::test::folio({"bench", "--compare", files.a(), files.a(), "--json"});
+    CHECK_FALSE(json::parse(alike.out).contains("warning"));
+}
+
+TEST_CASE("targets without a common set are compared by the fastest set of each") {
+    Files files;
+    json f32 = row("forward", "amx", 1, 1), noising = row("noising", "", 1, 1), twice = row("forward", "wasm_relaxed", 1, 40);
+    f32["products"] = "bf16";
+    noising.erase("kernels");
+    files.first = report("Here", {row("forward", "avx2", 1, 20), row("forward", "avx512", 1, 10), row("forward", "avx512", 2, 6), f32, noising});
+    files.second = report("Browser", {row("forward", "wasm", 1, 80), twice, row("sampling", "wasm", 1, 900), noising});
+    const json third = report("Phone", {row("sampling", "neon", 1, 300), row("forward", "neon", 1, 5)});
+    const std::vector<std::string> compared{"bench", "--compare", files.a(), files.b(), files.put("c.json", third.dump())};
+    const auto with = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), compared.begin(), compared.end());
+        return folio::test::folio(more);
+    };
+
+    const json fastest = json::parse(with({"--json"}).out).at("fastest");
+    REQUIRE(fastest.size() == 2);
+    CHECK(fastest[0].at("task") == "forward");
+    CHECK(fastest[0].at("products") == "f32");
+    CHECK(fastest[0].at("threads") == 1);
+    CHECK_FALSE(fastest[0].contains("kernels"));
+    const json& cells = fastest[0].at("reports");
+    CHECK(cells[0].at("kernels") == "avx512");
+    CHECK(cells[0].at("median_ms") == 10.0);
+    CHECK(cells[1].at("kernels") == "wasm_relaxed");
+    CHECK(cells[1].at("ratio") == 0.25);
+    CHECK(cells[2].at("kernels") == "neon");
+    CHECK(cells[2].at("ratio") == 2.0);
+    // The first report has no such row, so there is nothing to be as fast as.
+    CHECK(fastest[1].at("task") == "sampling");
+    CHECK(fastest[1].at("reports")[0].is_null());
+    CHECK_FALSE(fastest[1].at("reports")[2].contains("ratio"));
+
+    const std::string table = with({}).out, title = "\nThe fastest set of each report:\n";
+    const auto at = table.find(title);
+    REQUIRE(at != std::string::npos);
+    CHECK(line_of(table.substr(at), "forward") ==
+          std::vector<std::string>{"forward", "f32", "1", "10.00", "(9.000", "to", "12.00)", "avx512", "40.00", "(36.00", "to", "48.00)",
+                                   "wasm_relaxed", "0.25x", "5.000", "(4.500", "to", "6.000)", "neon", "2x"});
+    CHECK(folio::test::folio({"bench", "--compare", files.a()}).out.find(title) == std::string::npos);
+
+    const fs::path picture = files.folder / "bars.svg";
+    REQUIRE(with({"--svg", picture.string()}).code == 0);
+    const std::string svg = content_of(picture);
+    const auto drawn = svg.find(">forward: the fastest set of each report<");
+    REQUIRE(drawn != std::string::npos);
+    for (const char* label : {">avx512, f32, 1 thread<", ">wasm_relaxed, f32, 1 thread<", ">neon, f32, 1 thread<"}) {
+        CHECK(svg.find(label, drawn) != std::string::npos);
+    }
 }
 
 TEST_CASE("the picture is well-formed, escaped, and without a script") {
@@ -117,8 +177,9 @@ TEST_CASE("the picture is well-formed, escaped, and without a script") {
         for (auto at = svg.find(part); at != svg.npos; at = svg.find(part, at + 1)) ++found;
         return found;
     };
-    CHECK(count("class=\"bar ") == 4);
-    CHECK(count("class=\"whisker\"") == 4);
+    // Two of the row that both have, one each of the others, and two of the fastest.
+    CHECK(count("class=\"bar ") == 6);
+    CHECK(count("class=\"whisker\"") == 6);
     CHECK_FALSE(fs::exists(files.folder / ".bars.svg.folio-partial"));
 }
 
@@ -208,6 +269,10 @@ TEST_CASE("what the bench writes can be compared") {
     REQUIRE(measured.code == 0);
     const json written = json::parse(measured.out);
     CHECK(written.at("date").get<std::string>().size() == 20);
+    CHECK(written.at("sampling_steps") == 16);
+    const Outcome in_order = folio::test::folio({"bench", "--weights", golden_path("exact-gpt.safetensors").string(), "--seconds", "0", "--threads", "1", "--json"});
+    REQUIRE(in_order.code == 0);
+    CHECK(json::parse(in_order.out).at("sampling_steps") == json::parse(in_order.out).at("length"));
     const std::string file = files.put("measured.json", measured.out);
     const Outcome outcome = folio::test::folio({"bench", "--json", "--compare", file, file});
     CAPTURE(outcome.err);

@@ -5,8 +5,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -18,6 +19,7 @@ const { chromium } = createRequire(join(web, "package.json"))("playwright-core")
 const folder = resolve(process.env.FOLIO_PAGE ?? join(web, "dist"));
 const shots = process.env.FOLIO_SCREENSHOTS;
 
+const temporary = await mkdtemp(join(tmpdir(), "folio-"));
 let browser, isolated, plain;
 let open = [];
 
@@ -30,6 +32,7 @@ after(async () => {
   await browser.close();
   isolated.close();
   plain.close();
+  await rm(temporary, { recursive: true });
 });
 
 // Whatever a test does: nothing is asked of another host, and nobody complains.
@@ -419,6 +422,7 @@ test("noises chosen letters again in a lane of their own; a link and a command t
 
 const top = join(web, "..");
 const program = resolve(process.env.FOLIO_PROGRAM ?? join(top, "build/release/folio"));
+const pathWithProgram = { ...process.env, PATH: `${dirname(program)}:${process.env.PATH}` };
 const links = [
   "prompt=ROMEO%3A%0AO%2C%20what's%20%26%20so&length=96&steps=12&temperature=0.7",
   "prompt=--%20but%20soft&length=48&steps=6&top-k=12&top-p=0.9",
@@ -440,8 +444,7 @@ test("a link and the command it gives write the same text, byte for byte", { ski
       await role(page, "button", "Copy command line").click();
       const command = await page.evaluate(() => navigator.clipboard.readText());
       for (const threads of server === isolated ? [1, 2] : [1]) {
-        const env = { ...process.env, PATH: `${dirname(program)}:${process.env.PATH}` };
-        const written = execFileSync("/bin/sh", ["-c", `${command} --threads ${threads}`], { cwd: top, env, encoding: "utf8" });
+        const written = execFileSync("/bin/sh", ["-c", `${command} --threads ${threads}`], { cwd: top, env: pathWithProgram, encoding: "utf8" });
         assert.equal(written, `${text}\n`, command);
       }
     }
@@ -767,10 +770,25 @@ test("saves text, trace and picture", async () => {
     return readFile(await download.path(), "utf8");
   };
   assert.equal(await save("text"), await verse(page));
-  const trace = (await save("trace")).trim().split("\n").map((line) => JSON.parse(line));
-  assert.equal(trace.length, 9);
+  const steps = (trace) => trace.trim().split("\n").map((line) => JSON.parse(line));
+  const trace = steps(await save("trace"));
   assert.deepEqual(trace.map(({ step }) => step), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-  assert.ok(trace[8].ids.every((id) => id >= 0) && trace[8].top.every((four) => four.length === 4));
+  assert.equal(trace[8].text, await verse(page));
+  // The command that the page gives traces the same, also of a lane that was forked by an edit.
+  const traced = async () => {
+    const command = await page.locator("#command").textContent();
+    const file = join(temporary, "trace.jsonl");
+    execFileSync("/bin/sh", ["-c", `${command} --trace ${file}`], { cwd: top, env: pathWithProgram });
+    return steps(await readFile(file, "utf8"));
+  };
+  if (existsSync(program)) {
+    assert.deepEqual(trace, await traced());
+    await choose(page, 40, 49);
+    await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Noise again" }).click();
+    await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) > 8);
+    await done(page);
+    assert.deepEqual(steps(await save("trace")), await traced());
+  }
   assert.match(await save("image"), /^<svg [^]*<metadata>http[^]*seed=7[^]*<\/svg>\n$/);
 });
 
@@ -798,6 +816,150 @@ test("a finished sample settles into verse that can be chosen from", async () =>
   await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Copy" }).click();
   await page.getByText("The chosen text is copied.").first().waitFor();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), box);
+});
+
+const gpt = join(top, "tests/golden/exact-gpt.safetensors");
+async function openWeights(page, file) {
+  const chooser = page.waitForEvent("filechooser");
+  await role(page, "button", "Open weights").last().click();
+  await (await chooser).setFiles(file);
+}
+/** The command that the page gives, and the text it writes among the golden weights; false where there is no program. */
+async function commanded(page) {
+  await role(page, "button", "Copy command line").click();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  const golden = command.replace("weights/gpt-golden", "exact-gpt");
+  return { command, text: existsSync(program) && execFileSync("/bin/sh", ["-c", golden], { cwd: dirname(gpt), env: pathWithProgram, encoding: "utf8" }).slice(0, -1) };
+}
+const offered = (page, name) => role(page, "radiogroup", name).getByRole("radio").evaluateAll((inputs) => inputs.map((input) => input.parentElement.textContent));
+
+test("a model that writes from left to right is shown as one: its own options, words and text", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  const own = ["Steps", "Tau", "Gamma", "Eta"];
+  await role(page, "button", "More settings").click();
+  for (const name of own) assert.ok(await role(page, "spinbutton", name).isVisible(), name);
+  // What has gone may hold what it likes.
+  await role(page, "spinbutton", "Tau").fill("7");
+  await openWeights(page, gpt);
+  await page.waitForFunction(() => document.querySelector("#model").value.startsWith("exact-gpt@"));
+  await page.waitForFunction(() => document.querySelector("#stage").dataset.step === "58");
+  await done(page);
+  assert.equal(await page.getByRole("alert").count(), 0);
+  for (const name of own) assert.equal(await role(page, "spinbutton", name).count(), 0, name);
+  assert.ok(await role(page, "spinbutton", "Temperature").isVisible());
+  assert.equal(await page.locator("#complaint").isVisible(), false);
+  assert.deepEqual(await role(page, "combobox", "Sampler").locator("option").allTextContents(), ["left-to-right"]);
+  assert.deepEqual(await offered(page, "Process"), ["Left to right"]);
+  assert.match(await page.locator(".runhead").innerText(), /^Left to right/);
+  assert.match(await page.locator(".lede:visible").textContent(), /from left to right.* no diffusion/);
+  assert.equal(await page.locator(".lede:visible").count(), 1);
+  assert.ok(await page.getByText("What follows tells of masked diffusion").isVisible());
+  assert.match(await page.locator("#colophon").textContent(), /^exact-gpt@[0-9a-f]+: writes from left to right, /);
+  assert.match(await page.locator("#plot").textContent(), /empty places/);
+  const text = await verse(page);
+  assert.ok(text.startsWith("ROMEO:"));
+  const first = await commanded(page);
+  assert.equal(first.command, "folio sample --weights exact-gpt.safetensors --prompt ROMEO: --length 64 --seed 7");
+  if (first.text !== false) assert.equal(first.text, text);
+  // Half way: what stands further on is empty, and a caret stands where the next letter comes.
+  await role(page, "slider", "Step").fill("20");
+  assert.equal((await role(page, "textbox", "Text").inputValue()).replace("\n", "").indexOf("_"), 26);
+  await role(page, "button", "Save").click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.locator("[data-save=image]").click()]);
+  const image = await readFile(await download.path(), "utf8");
+  assert.doesNotMatch(image, /\u00b7/);
+  assert.equal(image.match(/<path /g).length, 6 + 1);
+  assert.equal(await role(page, "region", "Biography").locator("figure").count(), 0);
+  // Presets are its own.
+  await role(page, "radio", "Careful").check({ force: true });
+  assert.equal(await role(page, "spinbutton", "Temperature").inputValue(), "0.7");
+  await role(page, "radio", "Watch it think").check({ force: true });
+  assert.equal(await role(page, "combobox", "Speed").inputValue(), "12");
+  assert.equal(await role(page, "radio", "Watch it think").isChecked(), true);
+  await hurry(page);
+  assert.equal(await role(page, "radio", "Quick").isChecked(), true);
+  // The masked model brings back its own.
+  const [shelf] = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8"));
+  await role(page, "combobox", "Model").selectOption(shelf.name);
+  await page.waitForFunction(() => document.querySelector(".runhead").innerText.startsWith("Masked diffusion"));
+  await done(page);
+  assert.equal(await page.getByRole("alert").count(), 0);
+  assert.equal(await role(page, "combobox", "Sampler").inputValue(), "confidence");
+  assert.ok(await role(page, "spinbutton", "Steps").isVisible());
+  assert.deepEqual(await offered(page, "Process"), ["Masked"]);
+  assert.match(await page.locator(".lede:visible").textContent(), /characters of noise/);
+});
+
+test("from left to right, edits, links and commands tell the same story", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  await role(page, "button", "More settings").click();
+  await openWeights(page, gpt);
+  await page.waitForFunction(() => document.querySelector("#stage").dataset.step === "58");
+  await done(page);
+  const before = await verse(page);
+  await choose(page, 20, 29);
+  await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Noise again" }).click();
+  await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) === 68);
+  await done(page);
+  const after = await verse(page);
+  assert.equal(after.slice(0, 20) + after.slice(30), before.slice(0, 20) + before.slice(30));
+  const edited = await commanded(page);
+  assert.match(edited.command, /--seed 7 --edit 58:noise:20-29$/);
+  if (edited.text !== false) assert.equal(edited.text, after);
+  await role(page, "button", "Copy link").click();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  assert.doesNotMatch(link, /steps|sampler/);
+  const { page: other } = await visit(new URL(link).hash);
+  await other.getByText(/^This link was made with other weights, exact-gpt@/).first().waitFor();
+  await role(other, "button", "More settings").click();
+  await openWeights(other, gpt);
+  await hurry(other);
+  await until(other, { state: "done", source: "live", step: "68" });
+  assert.equal(await verse(other), after);
+  // Another letter taken, and letters typed further on, which stay and are not looked at.
+  await role(page, "slider", "Step").fill("10");
+  await choose(page, 40, 39);
+  await page.keyboard.type("Tybalt");
+  await page.waitForFunction(() => document.querySelector("#text").value.includes("Tybalt"));
+  await page.keyboard.press("Escape");
+  await role(page, "button", "Play").click();
+  await done(page);
+  const typed = await verse(page);
+  assert.equal(typed.slice(0, 16) + typed.slice(40, 46), before.slice(0, 16) + "Tybalt");
+  assert.equal(typed.slice(16, 40), before.slice(16, 40));
+  const put = await commanded(page);
+  if (put.text !== false) assert.equal(put.text, typed);
+});
+
+test("a model from left to right can be on the shelf, and a link's options that it lacks are left out", async () => {
+  const [shelf] = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8"));
+  const bytes = await readFile(gpt);
+  const shelves = [shelf, { name: "gpt-golden", file: "gpt-golden.safetensors", process: "ar", bytes: bytes.length, version: "1", card: "" }];
+  const prepare = async (page) => {
+    await page.route("**/weights/index.json", (route) => route.fulfill({ json: shelves }));
+    await page.route("**/gpt-golden.safetensors?1", (route) => route.fulfill({ body: bytes }));
+  };
+  const { page } = await visit("#v=1&weights=gpt-golden&prompt=KING&length=40&steps=7&tau=0.3&sampler=entropy", { prepare });
+  await until(page, { state: "done", source: "live", step: "36" });
+  assert.equal((await page.locator("#note").textContent()).trim(), "Part of this link could not be read: sampler.");
+  const { command, text } = await commanded(page);
+  assert.equal(command, "folio sample --weights weights/gpt-golden.safetensors --prompt KING --length 40");
+  if (text !== false) assert.equal(text, await verse(page));
+  // While the record of the masked model plays there is nothing to hand over to: its request begins anew.
+  const { page: fresh } = await visit("", { prepare });
+  await until(fresh, { source: "recorded" });
+  await fresh.waitForSelector("#play-sign[d^=M]");
+  await role(fresh, "button", "More settings").click();
+  await openWeights(fresh, gpt);
+  await fresh.waitForFunction(() => document.querySelector("#stage").dataset.source === "live" && document.querySelector("#model").value.startsWith("exact-gpt@"));
+  await hurry(fresh);
+  await until(fresh, { state: "done", source: "live", step: "250" });
+  assert.match(await fresh.locator(".runhead").innerText(), /^Left to right/);
+  assert.equal(await fresh.getByRole("alert").count(), 0);
 });
 
 const bench = (page) => role(page, "region", "Bench");
@@ -931,13 +1093,57 @@ test("reports that are dropped or opened join the table; what is none is refused
   assert.equal(await stage(page).getAttribute("data-state"), "done");
 });
 
+test("colophon and facts name the kernels that run, and why", async () => {
+  const { page } = await visit(`${quick}&room=bench`, {
+    prepare: (page) => page.addInitScript(() => {
+      window.told = [];
+      window.Worker = class extends Worker {
+        constructor(...given) {
+          super(...given);
+          window.engine = this;
+          this.addEventListener("message", ({ data }) => ["loaded", "settled"].includes(data.type) && window.told.push(data));
+        }
+      };
+    }),
+  });
+  await done(page);
+  // Five passes of each set are enough; a sample here has eight.
+  await role(page, "textbox", "Prompt").fill("JULIET:");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => window.told.at(-1).description.settled);
+  await done(page);
+  const told = await page.evaluate(() => window.told);
+  const { choice, kernels } = told.at(-1).description;
+  assert.deepEqual(told.map(({ type }) => type), choice.length > 1 ? ["loaded", "settled"] : ["loaded"]);
+  assert.equal(told[0].description.settled, choice.length === 1);
+  const facts = page.locator("#bench-facts dd").first(), colophon = page.locator("#colophon");
+  const plainly = (name) => name.replaceAll("_", " ");
+  assert.match(await colophon.textContent(), new RegExp(`run here with the ${plainly(kernels)} kernels on `));
+  assert.ok((await facts.textContent()).startsWith(`${plainly(kernels)}: `));
+  const tell = (changes) => page.evaluate((changes) => {
+    const description = { ...window.told[0].description, ...changes };
+    window.engine.dispatchEvent(new MessageEvent("message", { data: { type: "settled", description } }));
+  }, changes);
+  for (const [changes, colophonSays, factsSay] of [
+    [{ settled: true, kernels: "b_2", choice: ["a", "b_2"], sets: ["a", "b_2", "c"] }, /with the b 2 kernels on/, /^b 2: the fastest here .* of 2 that .*\(a, b 2\)$/],
+    [{ settled: false, kernels: "a", choice: ["a", "b_2"], sets: ["a", "b_2", "c"] }, /with whichever of 2 sets/, /^the first passes show .*: a, b 2$/],
+    [{ settled: true, kernels: "c", choice: ["c"], sets: ["c"] }, /with the c kernels on/, /^c: the only set/],
+    [{ settled: true, kernels: "a", choice: ["a"], sets: ["a", "c"] }, /with the a kernels on/, /^a: the first choice of 2/],
+    [{ settled: true, kernels: "c", choice: ["c"], sets: ["a", "c"] }, /with the c kernels on/, /^c: on trial a better set gave other answers/],
+  ]) {
+    await tell(changes);
+    assert.match(await colophon.textContent(), colophonSays);
+    assert.match(await facts.textContent(), factsSay);
+  }
+});
+
 test("the bench says how this browser runs, isolated or not, at a phone's width too", async () => {
   for (const server of [isolated, plain]) {
     const { page } = await visit(`${quick}&room=bench`, { server, viewport: { width: 320, height: 700 } });
     await done(page);
     await rows(page).first().waitFor();
     const facts = await page.locator("#bench-facts").textContent();
-    assert.match(facts, /Kernelswasm( relaxed)?: /);
+    assert.match(facts, /Kernels(wasm[^:]*|the first passes [^:]*): /);
     assert.match(facts, server === isolated ? /Isolationisolated/ : /Isolationnot isolated.*Threads1 of/);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0);
   }

@@ -20,11 +20,14 @@ after(() => rmSync(folder, { recursive: true }));
 writeFileSync(join(folder, "package.json"), '{"type":"module"}');
 for (const name of readdirSync(modules)) if (/^folio.*\.wasm$/.test(name)) cpSync(join(modules, name), join(folder, name));
 await build({
-  entryPoints: ["wasm", "helper"].map((name) => join(top, `web/src/${name}.ts`)), bundle: true, format: "esm", outdir: folder,
+  entryPoints: ["wasm", "helper", "lanes", "processes", "trace"].map((name) => join(top, `web/src/${name}.ts`)), bundle: true, format: "esm", outdir: folder,
   logLevel: "warning",
 });
 const base = pathToFileURL(`${folder}/`).href;
 const { instantiate } = await import(new URL("wasm.js", base));
+const { Lane, Vocabulary } = await import(new URL("lanes.js", base));
+const { masked } = await import(new URL("processes.js", base));
+const { traceOf } = await import(new URL("trace.js", base));
 
 /** A small model with weights by chance, sure enough of itself that its places differ. */
 function modelByChance() {
@@ -106,6 +109,54 @@ for (const threads of engines.keys()) {
     });
   }
 }
+
+const traced = { "exact-masked": { sampler: "threshold", tau: 0.1 }, "exact-gpt": {} };
+for (const [name, options] of Object.entries(traced)) {
+  test(`${name}: a trace is the program's, number for number`, async () => {
+    const engine = await instantiate({ base, threads: 1 });
+    try {
+      const file = variantOf(goldenWeights(name), golden.variants.find(({ weights }) => weights === name));
+      const [weights, trace] = ["exact.safetensors", "trace.jsonl"].map((name) => join(folder, name));
+      writeFileSync(weights, Buffer.from(file));
+      engine.load(file);
+      const vocabulary = new Vocabulary(engine.describe().vocab);
+      for (const request of [
+        { prompt: "Ill", length: 40, steps: 10, seed: "3" },
+        { prompt: "", length: 30, steps: 12, seed: "4", edit: ["2:noise:0-9", "5:put:3:Q", "9:open:1-4"], ...options },
+      ]) {
+        const given = Object.entries(request).flatMap(([name, value]) => [value].flat().map((item) => `--${name}=${item}`));
+        execFileSync(program, ["sample", "--weights", weights, "--trace", trace, ...given]);
+        const lane = new Lane("A", request, vocabulary, masked, true);
+        engine.start(request);
+        lane.add(engine.frame());
+        while (!lane.finished) {
+          engine.step();
+          lane.add(engine.frame());
+        }
+        const lines = (text) => text.trim().split("\n").map((line) => JSON.parse(line));
+        const [ours, theirs] = [lines(traceOf(lane)), lines(readFileSync(trace, "utf8"))];
+        assert.deepEqual(ours, theirs);
+        assert.deepEqual(Object.keys(ours[0]), Object.keys(theirs[0]));
+      }
+    } finally {
+      engine.end();
+    }
+  });
+}
+
+test("a trace rounds as printf does, ties to even too", () => {
+  const numbers = [0, 1, 0.4453125, 0.4453135, 0.5546875, 4.1743875, 9.999995, 9.9999955, 2 ** -20, 2 ** -40, 3 * 2 ** -25, 1e-30, 1 / 3];
+  for (let part = 1; part < 2 ** 12; part += 2) numbers.push(part / 2 ** 12, part / 2 ** 7);
+  const entropy = Float32Array.from(numbers);
+  const { length } = entropy;
+  const places = (perPlace = 1) => new Float32Array(perPlace * length);
+  const lane = new Lane("A", { prompt: "" }, new Vocabulary("a"), masked, true);
+  lane.add({ step: 0, steps: 1, length, done: false, windowFirst: 0, windowLength: length, id: new Int32Array(length).fill(-1),
+    flags: new Uint8Array(length), probability: places(), entropy, topId: new Int32Array(4 * length), topProbability: places(4) });
+  const printed = execFileSync("/usr/bin/printf", ["%.6g\n", ...Array.from(entropy, (value) => value.toPrecision(100))], { encoding: "utf8" });
+  assert.deepEqual(JSON.parse(traceOf(lane)).entropy, printed.trim().split("\n").map(Number));
+  assert.equal(JSON.parse(traceOf(lane)).entropy[2], 0.445312);
+});
 
 /** The share of places at which two texts agree. */
 function agreement(a, b) {
@@ -194,6 +245,31 @@ test("a damaged file is refused in a sentence", async () => {
   engine.load(file_bytes());
   engine.start({ length: 8 });
   assert.equal(finish(engine).length, 8);
+});
+
+test("a description says which kernels run, once the first passes have shown which are the fastest", async () => {
+  const engine = await instantiate({ base, threads: 1 });
+  try {
+    const exact = variantOf(goldenWeights("exact-masked"), golden.variants[0]);
+    engine.load(exact);
+    const { choice, sets, settled } = engine.describe();
+    assert.ok(choice.length > 0 && choice.every((name) => sets.includes(name)));
+    assert.equal(settled, choice.length === 1);
+    engine.start({ length: 32, steps: 32 });
+    for (let pass = 0; pass < 5 * choice.length; ++pass) engine.step();
+    const later = engine.describe();
+    assert.ok(later.settled && choice.includes(later.kernels));
+    engine.step();
+    assert.equal(engine.describe().kernels, later.kernels);
+    for (const set of sets) {
+      engine.use(set);
+      engine.load(exact);
+      const { kernels, settled, choice } = engine.describe();
+      assert.deepEqual({ kernels, settled, choice }, { kernels: set, settled: true, choice: [set] });
+    }
+  } finally {
+    engine.end();
+  }
 });
 
 test("every kernel set of the module agrees with the plain one", () => {

@@ -45,18 +45,23 @@ const record = await makeRecord(shelves[0]);
 await writeFile(join(out, "trace.json"), JSON.stringify(record));
 await writeFile(join(out, "index.html"), await fillPage(record));
 
-/** The masked models, the largest first, which the page takes unless told otherwise; no f16 file of what is there as I8. */
+/**
+ * The masked models, the largest first, which the page takes unless told otherwise, then those that write from left to right; no
+ * f16 file of what is there as I8.
+ */
 async function findWeights() {
-  const all = (await readdir(from.weights)).filter((name) => /^masked-.*\.safetensors$/.test(name));
+  const all = (await readdir(from.weights)).filter((name) => /^(masked|gpt)-.*\.safetensors$/.test(name));
   const files = all.filter((name) => !(name.includes("-f16.") && all.includes(name.replace("-f16.", "."))));
-  if (!files.length) throw new Error(`There are no masked-*.safetensors in ${from.weights}.`);
-  const rank = (name) => (name.includes("base") ? 0 : name.includes("small") ? 2 : 4) + (name.includes("-f16") ? 1 : 0);
+  if (!files.some((name) => name.startsWith("masked"))) throw new Error(`There are no masked-*.safetensors in ${from.weights}.`);
+  const rank = (name) => (name.startsWith("masked") ? 0 : 8) + (name.includes("base") ? 0 : name.includes("small") ? 2 : 4) + (name.includes("-f16") ? 1 : 0);
   files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   return Promise.all(files.map(async (file) => {
     const bytes = await readFile(join(from.weights, file));
     const name = basename(file, ".safetensors");
     const card = await access(join(from.weights, `${name}.md`)).then(() => `${name}.txt`, () => "");
-    return { name, file, bytes: bytes.length, version: createHash("sha256").update(bytes).digest("hex").slice(0, 16), card };
+    const header = JSON.parse(bytes.toString("utf8", 8, 8 + Number(bytes.readBigUInt64LE(0))));
+    const { kind: process } = JSON.parse(header.__metadata__["folio.process"]);
+    return { name, file, process, bytes: bytes.length, version: createHash("sha256").update(bytes).digest("hex").slice(0, 16), card };
   }));
 }
 

@@ -23,6 +23,8 @@ public:
 
     /// The set in use.
     const KernelSet& kernels() const { return *set_; }
+    /// Whether it stays the set in use: false while several are on trial.
+    virtual bool settled() const { return true; }
 
     Result<Storage> allocate(std::size_t bytes) override;
     void release(void* data) override;

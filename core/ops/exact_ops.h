@@ -27,6 +27,7 @@ public:
     /// Sets of the same_packing, best first; of several, timing the first passes shows which one is the fastest here.
     ExactOps(Parallel& parallel, std::span<const KernelSet* const> sets);
 
+    bool settled() const override { return fastest_.settled(); }
     /// Also fails where the model's numbers grew beyond f32 since the last call.
     Result<void> finish() override;
     void upload(void* device, const void* host, std::size_t bytes) override;

@@ -99,7 +99,7 @@ void print(const ordered_json& report) {
     const auto& machine = report["machine"];
     fmt::print("{}, {} cores; {} parameters, {} characters; sampling in {} passes, training on {} windows\n",
                machine["processor"].get<std::string>(), machine["cores"].get<int>(), report["parameters"].get<std::size_t>(),
-               report["length"].get<int>(), sampling_steps, training_batch);
+               report["length"].get<int>(), report["sampling_steps"].get<int>(), training_batch);
     fmt::print("{:<9} {:<9} {:<8} {:>7} {:>12} {:>21} {:>14}\n", "task", "kernels", "products", "threads", "median ms",
                "quartiles ms", "characters/s");
     for (const auto& row : report["results"]) {
@@ -130,6 +130,8 @@ void BenchCommand::execute() const {
     }
     std::vector<int> input(text.begin(), text.begin() + passed_length);
     const bool masked = model.process.kind == ProcessKind::masked;
+    // From left to right a pass writes one character.
+    const int passes = model.process.kind == ProcessKind::autoregressive ? passed_length : sampling_steps;
     if (masked) mask_places(input, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
     std::vector<int> time_rows;
     if (config.time_rows > 0) time_rows.push_back(time_row(0.5, config.time_rows));
@@ -202,7 +204,7 @@ void BenchCommand::execute() const {
                            unwrap(denoiser.predict(input, time_rows, 1, passed_length, logits));
                        }));
                 SamplingRequest request;
-                request.options.steps = sampling_steps;
+                request.options.steps = passes;
                 request.given.assign(static_cast<std::size_t>(passed_length), -1);
                 request.before = 0;
                 record("sampling", &way, width, passed_length, time(seconds, [&] {
@@ -239,7 +241,7 @@ void BenchCommand::execute() const {
         {"threads", most_threads},
         {"parameters", parameter_count(config)},
         {"length", passed_length},
-        {"sampling_steps", sampling_steps},
+        {"sampling_steps", passes},
         {"training_batch", training_batch},
         {"results", results},
         {"memory_mib", usage.ru_maxrss >> 10},

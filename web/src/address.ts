@@ -1,6 +1,7 @@
 /** A sample as an address and as a command line. Keys are the command's option names. */
-import type { Vocabulary } from "./lanes";
-import type { Request } from "./protocol";
+import { Vocabulary } from "./lanes";
+import type { Process } from "./processes";
+import type { Description, Request } from "./protocol";
 
 export type Show = "ink" | "doubt" | "order";
 export const shows: readonly Show[] = ["ink", "doubt", "order"];
@@ -19,8 +20,6 @@ export interface Address {
 }
 
 export const numberKeys = ["length", "steps", "temperature", "top-k", "top-p", "tau", "gamma", "eta"] as const;
-/** As core/sampling/defaults.h has them. */
-const samplers = ["ancestral", "confidence", "margin", "threshold", "entropy", "remask"];
 
 export interface Range {
   least: number;
@@ -92,7 +91,7 @@ export function readAddress(hash: string): Address | undefined {
   takeNumber("step", { least: 0, most: 1e6, whole: true }, (value) => (address.step = value));
   takeNumber("char", { least: 0, most: longest - 1, whole: true }, (value) => (address.char = value));
   take("seed", (value) => isSeed(value) && ((request.seed = BigInt(value).toString()), true));
-  take("sampler", (value) => samplers.includes(value) && ((request.sampler = value), true));
+  take("sampler", (value) => /^[a-z-]{1,40}$/.test(value) && ((request.sampler = value), true));
   takeText("prompt", 0);
   takeText("text", 1);
   take("mark", (value) => [...value].length === 1 && ((request.mark = value), true));
@@ -106,13 +105,21 @@ export function readAddress(hash: string): Address | undefined {
   return address;
 }
 
+/** What was asked of one model, asked of another: a sampler that it does not have, and options that mean nothing to it, are its own. */
+export function suit(request: Request, { defaults, samplers }: Description, process: Process): Request {
+  const own = (keys: readonly (keyof Request)[]) => Object.fromEntries(keys.map((key) => [key, defaults[key]]));
+  return { ...request, ...own(samplers.includes(request.sampler) ? process.without : ["sampler", ...process.without]) };
+}
+
 /**
- * The request that an address asks of a model. What only the model can tell is looked at here, its characters and
- * whether things fit the length: a key that does not suit is left out and named in `unreadable`.
+ * The request that an address asks of a model. What only the model can tell is looked at here, its samplers, its characters
+ * and whether things fit the length: a key that does not suit is left out and named in `unreadable`.
  */
-export function requestOf(asked: Partial<Request>, defaults: Request, vocabulary: Vocabulary): { request: Request; unreadable: string[] } {
-  const request: Request = { ...defaults, ...asked };
-  const unreadable: string[] = [];
+export function requestOf(asked: Partial<Request>, description: Description, process: Process): { request: Request; unreadable: string[] } {
+  const { defaults, samplers } = description;
+  const vocabulary = new Vocabulary(description.vocab);
+  const request = suit({ ...defaults, ...asked }, description, process);
+  const unreadable = asked.sampler === undefined || samplers.includes(asked.sampler) ? [] : ["sampler"];
   const knows = (text: string, gap?: string) => [...text].every((character) => character === gap || vocabulary.has(character));
   if (request.text !== undefined && knows(request.text, request.mark ?? "_")) request.length = [...request.text].length;
   else if (request.text !== undefined) {

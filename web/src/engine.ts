@@ -1,5 +1,6 @@
 /** The page's end of the worker: starts and replaces workers, tells them which weights to load, and orders runs. */
 import { hasSimd, mostThreads } from "./features";
+import { processOf } from "./processes";
 import type { BenchSetting, Description, Frame, FromWorker, Request, Source, Timing, ToWorker } from "./protocol";
 
 /** One line of weights/index.json, which the build writes. */
@@ -7,6 +8,8 @@ export interface Shelf {
   name: string;
   file: string;
   bytes: number;
+  /** The kind of its process. */
+  process: string;
   /** Its model card's file, if it has one. */
   card: string;
   /** The first digits of the file's SHA-256: a new file has a new address, so a cached one is never stale. */
@@ -85,8 +88,11 @@ export class EngineHost {
   private orders = new Map<number, Order>();
   private count = 0;
 
-  /** `onRestart` is told of a worker that trapped and has been replaced by one with the same weights. */
-  constructor(private onRestart: (outOfMemory: boolean) => void) {
+  /**
+   * `onRestart` is told of a worker that trapped and has been replaced by one with the same weights, `onSettled` that
+   * `description` names the kernels that stay.
+   */
+  constructor(private onRestart: (outOfMemory: boolean) => void, private onSettled: () => void) {
     if (!hasSimd()) return;
     this.spare = startWorker();
     this.spare.onerror = () => (this.spare = undefined);
@@ -104,6 +110,7 @@ export class EngineHost {
         return answer.type === "loaded" ? answer : undefined;
       });
       signal?.throwIfAborted();
+      if (!processOf(description.process.kind)) throw new RefusedFile(`its process, ${description.process.kind}, is none that this page can show.`);
       this.retire();
       this.worker = worker;
       this.weights = weights;
@@ -163,6 +170,10 @@ export class EngineHost {
 
   private receive(message: FromWorker, threads: number): void {
     if (message.type === "trapped") return void this.restart(threads, message.outOfMemory);
+    if (message.type === "settled") {
+      this.description = message.description;
+      return this.onSettled();
+    }
     if (!("run" in message)) return;
     const order = this.orders.get(message.run);
     if (!order) return;

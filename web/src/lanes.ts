@@ -1,4 +1,5 @@
 /** A lane is one run through the steps: all its frames are kept, so that looking back never computes. */
+import type { Process } from "./processes";
 import { FIXED, GIVEN, JUST_FIXED, type Frame, type Request } from "./protocol";
 
 export class Vocabulary {
@@ -31,27 +32,33 @@ export class Vocabulary {
 export interface Summary {
   fixed: number;
   fixedNow: number;
-  /** Mean entropy of the open places, as a share of the greatest possible, 0 to 1. */
+  /**
+   * Mean entropy of the open places, of a process that goes in order of those fixed in this step: the others nobody has looked
+   * at. As a share of the greatest possible, 0 to 1.
+   */
   doubt: number;
 }
 
 const summaries = new WeakMap<Frame, Summary>();
 
-export function summarise(frame: Frame, vocabulary: Vocabulary): Summary {
+export function summarise({ frames, process, vocabulary }: Lane, step: number): Summary {
+  const frame = frames[step];
   const known = summaries.get(frame);
   if (known) return known;
   let fixed = 0;
   let fixedNow = 0;
-  let entropy = 0;
+  let [entropy, count] = [0, 0];
   for (let place = 0; place < frame.length; ++place) {
+    const fresh = (frame.flags[place] & JUST_FIXED) !== 0;
     if (frame.id[place] >= 0) ++fixed;
-    else entropy += frame.entropy[place];
-    if (frame.flags[place] & JUST_FIXED) ++fixedNow;
+    if (fresh) ++fixedNow;
+    if (process.inOrder ? !fresh : frame.id[place] >= 0) continue;
+    entropy += frame.entropy[place];
+    ++count;
   }
-  const open = frame.length - fixed;
   const most = Math.log(Math.max(2, vocabulary.characters.length));
   // Before the first pass nobody has an opinion: doubt is complete.
-  const doubt = open === 0 ? 0 : frame.step === 0 && entropy === 0 ? 1 : Math.min(1, entropy / open / most);
+  const doubt = frame.step === 0 && entropy === 0 && fixed < frame.length ? 1 : count === 0 ? 0 : Math.min(1, entropy / count / most);
   const summary = { fixed, fixedNow, doubt };
   summaries.set(frame, summary);
   return summary;
@@ -67,6 +74,7 @@ export class Lane {
     readonly name: string,
     readonly request: Request,
     readonly vocabulary: Vocabulary,
+    readonly process: Process,
     readonly live: boolean,
     /** As --edit has them, with the step they follow. */
     readonly edits: string[] = [],

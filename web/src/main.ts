@@ -1,12 +1,14 @@
 /** The page: what is on show, and how the views, the lanes and the engine come together. */
-import { commandLine, readAddress, requestOf, writeAddress, type Address, type Show } from "./address";
+import { commandLine, readAddress, requestOf, suit, writeAddress, type Address, type Show } from "./address";
 import { EngineHost } from "./engine";
 import { hasSimd, isPhone, prefersStillness } from "./features";
 import { summarise, Vocabulary, type Lane } from "./lanes";
+import { processOf, type Process } from "./processes";
 import type { Request } from "./protocol";
 import { fetchRecord } from "./record";
 import { Relay } from "./relay";
 import { Session } from "./session";
+import { traceOf } from "./trace";
 import { Announcer } from "./views/announcer";
 import { Bench } from "./views/bench";
 import { Biography, closestCall } from "./views/biography";
@@ -14,7 +16,7 @@ import { Controls } from "./views/controls";
 import { byId, Radios } from "./views/dom";
 import { Leaf } from "./views/leaf";
 import { Library } from "./views/library";
-import { download, imageOf, SaveMenu, traceOf, type SaveKind } from "./views/save";
+import { download, imageOf, SaveMenu, type SaveKind } from "./views/save";
 import { lookOfAll, Sheet, type Choice, type ChooseBy, type Picture } from "./views/sheet";
 import { listenForShortcuts, type Act } from "./views/shortcuts";
 import { stepOfShare, Story } from "./views/story";
@@ -62,7 +64,10 @@ class Page {
   private addressTimer = 0;
   private refreshTimer = 0;
 
-  private engine = new EngineHost((outOfMemory) => this.restarted(outOfMemory));
+  private engine = new EngineHost((outOfMemory) => this.restarted(outOfMemory), () => {
+    this.library.describe();
+    this.bench.showFacts();
+  });
   private session = new Session(this.engine, {
     changed: (lane) => this.laneChanged(lane),
     failed: (sentence) => this.fail(sentence),
@@ -168,7 +173,7 @@ class Page {
     if (recording) {
       this.relay = new Relay(this.session, recording, (verdict) => this.bench.tell(verdict));
       this.defaults ??= recording.defaults;
-      this.controls.setDefaults(this.defaults, [recording.lane.request.sampler]);
+      this.controls.setModel(this.defaults, [recording.lane.request.sampler], recording.lane.process);
       this.controls.set({ ...(this.asked ? this.defaults : recording.lane.request), ...this.asked?.request });
       this.session.show(recording.lane);
       this.lane = recording.lane;
@@ -185,7 +190,7 @@ class Page {
     const { defaults, samplers } = this.engine.description!;
     const first = !this.defaults;
     this.defaults = defaults;
-    this.controls.setDefaults(defaults, samplers);
+    this.controls.setModel(defaults, samplers, this.process);
     if (first) this.controls.set(defaults);
     this.sheet.typable = true;
     const name = this.library.name!;
@@ -199,7 +204,7 @@ class Page {
     else if (this.lane?.live && changed) {
       // What was on the sheet was another model's: the same request, by this one.
       const { edit: _, ...request } = this.lane.request;
-      this.begin(request);
+      this.begin(suit(request, this.engine.description!, this.process));
     } else if (this.lane?.live) {
       if (this.playing) this.session.goOn(this.lane);
     } else if (this.lane === this.relay.record) this.beginRelay();
@@ -207,11 +212,15 @@ class Page {
     this.bench.loaded();
   }
 
+  /** Of the model that is here. */
+  private get process(): Process {
+    return processOf(this.engine.description!.process.kind)!;
+  }
+
   /** Makes the sample that an address asks for. */
   private answer(asked: Address): void {
     this.answeredBy = this.library.name;
-    const vocabulary = new Vocabulary(this.engine.description!.vocab);
-    const { request, unreadable } = requestOf(asked.request, this.defaults!, vocabulary);
+    const { request, unreadable } = requestOf(asked.request, this.engine.description!, this.process);
     this.controls.set(request);
     this.begin(request, asked);
     if (unreadable.length) this.sayUnreadable([...asked.unreadable, ...unreadable]);
@@ -269,7 +278,11 @@ class Page {
   }
 
   private beginRelay(): void {
-    this.relay?.begin(this.engine.weights!.version, new Vocabulary(this.engine.description!.vocab), this.step);
+    const { relay, process } = this;
+    const { description, weights } = this.engine;
+    // A model of another process has no part in the record.
+    if (relay && process !== relay.record.process) return this.begin(suit(relay.record.request, description!, process));
+    relay?.begin(weights!.version, new Vocabulary(description!.vocab), this.step);
     // A step that was due has to wait for its live one.
     this.schedule();
   }
@@ -318,7 +331,7 @@ class Page {
     this.coming = this.goal = undefined;
     this.playing = false;
     // The old sheet stays until the first frame of the new one is there.
-    this.coming = this.session.sample(request, new Vocabulary(this.engine.description.vocab));
+    this.coming = this.session.sample(request, new Vocabulary(this.engine.description.vocab), this.process);
     this.comingAsked = asked;
     this.goal = address?.step;
     this.playing = true;
@@ -449,7 +462,7 @@ class Page {
   private sayQuarter(): void {
     if (!this.lane?.live) return;
     const frame = this.lane.frames[this.step];
-    const quarter = Math.floor((4 * summarise(frame, this.lane.vocabulary).fixed) / frame.length);
+    const quarter = Math.floor((4 * summarise(this.lane, this.step).fixed) / frame.length);
     if (quarter > this.lastQuarter && quarter < 4)
       this.announcer.say(`${["", "A quarter", "Half", "Three quarters"][quarter]} of the letters are fixed.`);
     this.lastQuarter = quarter;
@@ -457,12 +470,14 @@ class Page {
 
   private sayIfSlow(): void {
     const { milliseconds } = this.session;
-    const passes = this.controls.request().steps;
+    const { length, prompt, steps } = this.controls.request();
+    const { inOrder } = this.lane?.process ?? {};
+    const passes = inOrder ? length - [...prompt].length : steps;
     byId("estimate").textContent = milliseconds * passes > 3000 ? `about ${Math.round((milliseconds * passes) / 1000)} s` : "";
     if (this.slowSaid || milliseconds < slowPass || !this.lane?.computing || this.lane.head < 3) return;
     this.slowSaid = true;
     this.leaf.say(`This device takes ${(milliseconds / 1000).toFixed(1)} s a pass.`,
-      { label: "Use Quick", apply: () => this.controls.choose("quick") });
+      inOrder ? undefined : { label: "Use Quick", apply: () => this.controls.choose("quick") });
   }
 
   // ---- choosing and editing
@@ -771,6 +786,8 @@ class Page {
     byId("sample").textContent = state === "running" ? "Stop" : "Sample";
     if (!lane || !lane.frames[this.step]) return;
     stage.dataset.source = lane.live ? "live" : "recorded";
+    // What is said of the sheet is said of the process that made it.
+    for (const words of document.querySelectorAll<HTMLElement>("[data-process]")) words.hidden = words.dataset.process !== lane.process.kind;
     stage.dataset.step = String(this.step);
     const play = byId("play");
     play.setAttribute("aria-label", this.playing ? "Pause" : "Play");

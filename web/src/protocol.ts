@@ -52,8 +52,11 @@ export interface Description {
   /** The i-th code point is the character of id i; U+FFFD where an id has none. */
   vocab: string;
   parameters: number;
-  /** The set in use; `sets` has all of this module, best first, and the plain one last. */
+  /** The set in use; not `settled`: the set that is tried next, of those in `choice`, which are all right here. */
   kernels: string;
+  settled: boolean;
+  choice: string[];
+  /** All of this module, the plain one last. */
   sets: string[];
   /** What products multiply; f32 where it is not said. */
   products?: string;
@@ -125,6 +128,8 @@ export type FromWorker =
   /** Bytes of the weights so far; not for every one of them. */
   | { type: "arrived"; bytes: number }
   | { type: "loaded"; description: Description; version: string | undefined }
+  /** The first passes have shown which kernels are the fastest here. */
+  | { type: "settled"; description: Description }
   | { type: "refused"; sentence: string }
   /** The weights could not be fetched or read. */
   | { type: "missing" }

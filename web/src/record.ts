@@ -1,6 +1,7 @@
 /** The recorded sample that plays while the weights load, unpacked from trace.json (packed by build.mjs, which says how). */
 import { FIXED, GIVEN, JUST_FIXED, type Frame, type Request } from "./protocol";
 import { Lane, Vocabulary } from "./lanes";
+import { masked } from "./processes";
 
 export interface Packed {
   /** The version of the weights that made it, where any engine makes the very same of them. */
@@ -60,7 +61,7 @@ export function isSame(live: Frame, recorded: Frame | undefined, exact: boolean)
 }
 
 /**
- * The sampler's state at every step, as core/sampling/masked_sampler.cpp saves it: seven numbers, then id, step of fixing,
+ * The sampler's state at every step, as core/sampling/sampler.cpp saves it: seven numbers, then id, step of fixing,
  * probability and flags of all places. Only for a recorded lane, whose places are fixed once each and in one block; build.mjs
  * has seen that these are the engine's own.
  */
@@ -81,7 +82,7 @@ export function statesOf({ frames }: Lane): Uint8Array[] {
 
 export function unpack(packed: Packed): Lane {
   const vocabulary = new Vocabulary(packed.vocab);
-  const lane = new Lane("A", packed.request, vocabulary, false);
+  const lane = new Lane("A", packed.request, vocabulary, masked, false);
   const ids = [...packed.text].map((character) => vocabulary.characters.indexOf(character));
   const length = ids.length;
   const steps = Math.max(...packed.fixedAt);

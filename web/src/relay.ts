@@ -37,7 +37,7 @@ export class Relay {
     const from = Math.max(0, Math.min(step, record.head - fewestPasses));
     this.agrees = true;
     this.first = this.next = this.exact ? from + 1 : 0;
-    this.twin = this.compared = this.exact ? this.session.follow(record, from) : this.session.sample(record.request, vocabulary);
+    this.twin = this.compared = this.exact ? this.session.follow(record, from) : this.session.sample(record.request, vocabulary, record.process);
   }
 
   /** The record stays what is on show. */
@@ -78,7 +78,7 @@ export class Relay {
       if (lane !== this.twin) return;
       // Its beginning is the record's, so it would be nobody's text.
       this.twin = undefined;
-      this.twin = this.session.sample(this.record.request, this.record.vocabulary);
+      this.twin = this.session.sample(this.record.request, this.record.vocabulary, this.record.process);
     } else if (this.exact && !lane.computing && steps > 0)
       this.tell(`passed: ${steps === 1 ? "one step" : `${steps} steps`} of the recorded sample came out the same here, bit for bit`);
   }

@@ -29,15 +29,15 @@ export class Session {
   }
 
   /** Computes a request beside the lanes on show: it may be refused, and then those stay. */
-  sample(request: Request, vocabulary: Lane["vocabulary"]): Lane {
-    const lane = new Lane("A", request, vocabulary, true);
+  sample(request: Request, vocabulary: Lane["vocabulary"], process: Lane["process"]): Lane {
+    const lane = new Lane("A", request, vocabulary, process, true);
     this.compute(lane, 0, [], true);
     return lane;
   }
 
   /** Computes beside the lanes on show how a lane goes on from a step of which it has the state. */
   follow(lane: Lane, step: number): Lane {
-    const live = new Lane(lane.name, lane.request, lane.vocabulary, true);
+    const live = new Lane(lane.name, lane.request, lane.vocabulary, lane.process, true);
     live.frames = lane.frames.slice(0, step + 1);
     live.states = lane.states.slice(0, step + 1);
     this.compute(live, step, [], true);
@@ -58,7 +58,7 @@ export class Session {
       this.lanes = this.lanes.filter((other) => other !== oldest);
       this.events.dropped(oldest.name);
     }
-    const fork = new Lane(laneName(this.opened++), request, lane.vocabulary, true, lane.edits.filter(keeps), lane, step);
+    const fork = new Lane(laneName(this.opened++), request, lane.vocabulary, lane.process, true, lane.edits.filter(keeps), lane, step);
     this.lanes.push(fork);
     return fork;
   }
@@ -129,7 +129,7 @@ function behind(planned: readonly string[], states: Lane["states"], step: number
     edit.replace(/^\d+/, String(states.findIndex((state) => made(state) > index))));
 }
 
-/** The fourth number of a saved state, as core/sampling/masked_sampler.cpp writes it. */
+/** The fourth number of a saved state, as core/sampling/sampler.cpp writes it. */
 function editsMade(state: Uint8Array): number {
   return new DataView(state.buffer, state.byteOffset).getInt32(12, true);
 }

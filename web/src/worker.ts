@@ -7,6 +7,8 @@ import type { Engine, FromWorker, Source, ToWorker } from "./protocol";
 type Run = Extract<ToWorker, { type: "run" }>;
 
 let engine: Engine | undefined;
+/** Whether the page knows which kernels the engine has come to. */
+let settled = false;
 let current = 0;
 
 function post(message: FromWorker, transfer: Transferable[] = []): void {
@@ -55,10 +57,20 @@ async function load(source: Source, threads: number): Promise<void> {
   try {
     fresh.load(arrival.file);
     engine = fresh;
-    post({ type: "loaded", description: fresh.describe(), version: arrival.version });
+    const description = fresh.describe();
+    settled = description.settled;
+    post({ type: "loaded", description, version: arrival.version });
   } catch (error) {
     report(error, (sentence) => ({ type: "refused", sentence }));
   }
+}
+
+function pass(model: Engine): void {
+  model.step();
+  if (settled) return;
+  const description = model.describe();
+  settled = description.settled;
+  if (settled) post({ type: "settled", description });
 }
 
 async function run(model: Engine, { run, request, from, state, edits, goOn }: Run): Promise<void> {
@@ -75,14 +87,14 @@ async function run(model: Engine, { run, request, from, state, edits, goOn }: Ru
     for (let step = 0; !state && step < from; ++step) {
       await breathe();
       if (current !== run) return;
-      model.step();
+      pass(model);
     }
     for (const edit of edits) model.edit(edit);
     for (let done = show(0) || !goOn; !done; ) {
       await breathe();
       if (current !== run) return;
       const before = performance.now();
-      model.step();
+      pass(model);
       done = show(performance.now() - before);
     }
   } catch (error) {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/base/philox.h"
 #include "core/base/text.h"
@@ -29,6 +30,7 @@ using nlohmann::json;
 /// A loaded model, ready to run.
 struct Model {
     ModelFile file;  // its parameters are packed away
+    std::vector<const KernelSet*> choice;  // the sets that its passes may run on
     std::unique_ptr<CpuOps> ops;
     std::optional<Denoiser> denoiser;
 
@@ -61,6 +63,7 @@ Result<std::unique_ptr<Model>> make_model(Result<ModelFile> file) {
     made->file = std::move(*file);
     const Precision precision = made->precision();
     const auto sets = wanted_kernels ? std::span(&wanted_kernels, 1) : best_kernels(precision);
+    made->choice.assign(sets.begin(), sets.end());
     made->ops = make_ops(parallel, sets, precision);
     auto denoiser = Denoiser::create(*made->ops, made->file.config, made->file.values(), false);
     if (!denoiser) return tl::unexpected(denoiser.error());
@@ -196,19 +199,21 @@ EXPORT(folio_load) int folio_load(std::uint8_t* file, std::size_t size) {
     return 0;
 }
 
-/// The loaded model as JSON: config, process, vocab and training as in its file, and how it runs here.
+/// The loaded model as JSON: config, process, vocab and training as in its file, and how it runs here. Until `settled`, `kernels`
+/// is only the set of `choice` that the next pass tries.
 EXPORT(folio_describe) const char* folio_describe() {
     if (!model) return "{}";
-    json samplers = json::array(), sets = json::array();
+    json samplers = json::array(), sets = json::array(), choice = json::array();
     for (const SamplerName& name : sampler_names)
         if (name.process == model->file.process.kind) samplers.push_back(name.name);
     for (const KernelSet* set : available_kernels()) sets.push_back(set->name);
+    for (const KernelSet* set : model->choice) choice.push_back(set->name);
     answer = "{";
     for (const auto& [key, value] : write_metadata(model->file)) {
         answer += '"' + key.substr(key.find('.') + 1) + "\":" + value + ',';
     }
     answer += "\"parameters\":" + std::to_string(parameter_count(model->file.config)) + ",\"products\":\"" + (model->file.exact() ? "int8" : "f32") + "\",\"kernels\":\"" + std::string(model->ops->kernels().name) +
-              "\",\"sets\":" + sets.dump() + ",\"threads\":" + std::to_string(parallel.width()) + ",\"samplers\":" + samplers.dump() +
+              "\",\"settled\":" + (model->ops->settled() ? "true" : "false") + ",\"choice\":" + choice.dump() + ",\"sets\":" + sets.dump() + ",\"threads\":" + std::to_string(parallel.width()) + ",\"samplers\":" + samplers.dump() +
               ",\"defaults\":" + describe_defaults().dump() + "}";
     return answer.c_str();
 }

@@ -1,7 +1,7 @@
 /** The bench: what this browser makes of the model, and reports of other machines laid beside it. */
 import type { EngineHost } from "../engine";
 import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } from "../features";
-import type { Timing } from "../protocol";
+import type { Description, Timing } from "../protocol";
 import { largestReport, readReport, type Report } from "../report";
 import type { Announcer } from "./announcer";
 import { byId, html, svg } from "./dom";
@@ -201,10 +201,10 @@ export class Bench {
     this.saveButton.disabled = this.running || !this.own?.results.length;
   }
 
-  private showFacts(): void {
+  showFacts(): void {
     const { description } = this.engine;
     const facts: [string, string][] = [
-      ["Kernels", description ? `${plain(description.kernels)}: ${why(description)}` : "not known before the weights are here"],
+      ["Kernels", description ? kernelsOf(description) : "not known before the weights are here"],
       ["Isolation", crossOriginIsolated ? "isolated, so threads may share memory" : "not isolated, so there is one thread: the server sends no isolation headers"],
       ["Threads", `${mostThreads()} of ${navigator.hardwareConcurrency || 1} cores`],
       ["Memory", typeof this.memory === "number" ? `${Math.round(this.memory / 2 ** 20)} MiB in this page`
@@ -265,9 +265,15 @@ function digits(ms: number): string {
   return ms.toFixed(ms >= 100 ? 0 : ms >= 10 ? 1 : ms >= 0.1 ? 2 : 4);
 }
 
-function why({ kernels, sets }: { kernels: string; sets: string[] }): string {
-  if (sets.length === 1) return "the only set, since this browser has no relaxed SIMD";
-  return kernels === sets[0] ? `the best of ${sets.length}, and on trial it gave what the plain set gives` : "on trial a better set gave other answers here, so it is not used";
+/** The set in use, and why it is. */
+function kernelsOf({ kernels, settled, choice, sets }: Description): string {
+  const rivals = choice.map(plain).join(", ");
+  if (!settled) return `the first passes show which is the fastest here: ${rivals}`;
+  return `${plain(kernels)}: ` +
+    (choice.length > 1 ? `the fastest here in the first passes, of ${choice.length} that gave the plain set's answers on trial (${rivals})`
+      : sets.length === 1 ? "the only set, since this browser has no relaxed SIMD"
+      : kernels === sets[0] ? `the first choice of ${sets.length}, and on trial it gave the plain set's answers`
+      : "on trial a better set gave other answers here, so it is not used");
 }
 
 function verdict(report: Report | undefined): string {
@@ -279,7 +285,7 @@ function verdict(report: Report | undefined): string {
 }
 
 function summary({ results }: Report): string {
-  const passes = results.filter(({ task }) => task === "forward").sort((a, b) => a.median_ms - b.median_ms);
-  const best = passes[0];
-  return `Finished: a pass takes ${digits(best.median_ms)} ms with ${plain(best.kernels!)} on ${best.threads === 1 ? "one thread" : `${best.threads} threads`}.`;
+  const { task } = results[0];
+  const [best] = results.filter((row) => row.task === task).sort((a, b) => a.median_ms - b.median_ms);
+  return `Finished: a ${task === "forward" ? "pass" : "sample"} takes ${digits(best.median_ms)} ms with ${plain(best.kernels!)} on ${best.threads === 1 ? "one thread" : `${best.threads} threads`}.`;
 }

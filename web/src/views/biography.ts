@@ -73,7 +73,7 @@ export class Biography {
     let life: string;
     if (given) {
       life = "Given by you";
-      small.append(place < lane.promptLength ? "part of the prompt, never noised" : fixedAt ? `after step ${fixedAt}` : "from the start");
+      small.append(place < lane.promptLength ? lane.process.inOrder ? "part of the prompt" : "part of the prompt, never noised" : fixedAt ? `after step ${fixedAt}` : "from the start");
     } else if (fixedAt !== undefined) {
       life = `Fixed at step ${fixedAt} of ${lane.steps}`;
       small.append("with a probability of ", number(frame.probability[place]));
@@ -91,9 +91,10 @@ export class Biography {
     if (runners.length === 0) return [close, title, html("div", {}, who)];
     const decided = fixedAt !== undefined;
     return [close, title,
-      html("div", {}, who, html("figure", {},
+      // Only one pass looks at a place when all goes in order.
+      html("div", {}, who, ...(lane.process.inOrder ? [] : [html("figure", {},
         html("figcaption", {}, "How likely each letter seemed, step by step"),
-        this.chart(lane, place, step, fixedAt, runners))),
+        this.chart(lane, place, step, fixedAt, runners))])),
       html("div", {}, html("h3", {}, decided ? "Its runners-up" : "Who is in the running"),
         html("ul", { class: "runners" }, ...runners.map((runner) => this.runner(runner, lane, place, fixedAt, step, takable))),
         html("p", { class: "hint" }, "Take another letter and the timeline forks there: the rest of the verse has to live with it."))];

@@ -1,19 +1,11 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
 import { isSeed, numberKeys, ranges, readNumber, type Range } from "../address";
+import { masked, type Preset, type Process } from "../processes";
 import type { Request } from "../protocol";
 import { byId, html, Radios } from "./dom";
 
-export type Preset = "quick" | "careful" | "think" | "custom";
-
-/** Options a preset sets, and the speed at which it is shown. */
-const presets: Record<Exclude<Preset, "custom">, { options: Partial<Request>; speed?: string }> = {
-  quick: { options: { sampler: "threshold", tau: 0.8, steps: 32 } },
-  careful: { options: { sampler: "confidence", steps: 256, temperature: 0.7 } },
-  think: { options: { sampler: "entropy", steps: 64 }, speed: "6" },
-};
-
 export const speeds: readonly (readonly [string, string])[] = [
-  ["1", "1 a sec."], ["4", "4 a sec."], ["6", "6 a sec."], ["8", "8 a sec."], ["16", "16 a sec."], ["0", "as it comes"],
+  ["1", "1 a sec."], ["4", "4 a sec."], ["6", "6 a sec."], ["8", "8 a sec."], ["12", "12 a sec."], ["16", "16 a sec."], ["0", "as it comes"],
 ];
 
 export interface ControlsEvents {
@@ -29,7 +21,9 @@ export class Controls {
   private sampler = byId<HTMLSelectElement>("sampler");
   private speed = byId<HTMLSelectElement>("speed");
   private threads = byId<HTMLInputElement>("threads");
-  private presets: Radios<Preset>;
+  private presets: Radios<Preset | "custom">;
+  private processes = new Radios<string>(byId("process"), () => {});
+  private process = masked;
   private defaults: Request | undefined;
   /** What fields may hold that hold something else; empty where all is well. */
   complaint = "";
@@ -39,11 +33,14 @@ export class Controls {
       const field = byId<HTMLInputElement>(key);
       [field.min, field.max] = [String(ranges[key].least), String(ranges[key].most)];
     }
-    new Radios(byId("process"), () => {}).offer([["masked", "Masked"]], "masked");
-    this.presets = new Radios<Preset>(byId("preset"), (preset) => this.choose(preset));
+    this.processes.offer([[masked.kind, masked.name]], masked.kind);
+    this.presets = new Radios<Preset | "custom">(byId("preset"), (preset) => this.choose(preset));
     this.presets.offer([["quick", "Quick"], ["careful", "Careful"], ["think", "Watch it think"], ["custom", "Custom"]], "custom");
     this.speed.append(...speeds.map(([value, label]) => html("option", { value }, label)));
-    this.speed.addEventListener("change", () => events.speed(this.speed.value));
+    this.speed.addEventListener("change", () => {
+      events.speed(this.speed.value);
+      this.showPreset();
+    });
     this.prompt.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
@@ -73,11 +70,16 @@ export class Controls {
     this.speed.value = value;
   }
 
-  setDefaults(defaults: Request, samplers: readonly string[]): void {
+  /** Offers what a model has. What means nothing to it goes away. */
+  setModel(defaults: Request, samplers: readonly string[], process: Process): void {
     this.defaults = defaults;
     const selected = this.sampler.value;
     this.sampler.replaceChildren(...samplers.map((name) => html("option", { value: name }, name)));
-    if (samplers.includes(selected)) this.sampler.value = selected;
+    this.sampler.value = samplers.includes(selected) ? selected : defaults.sampler;
+    this.process = process;
+    this.processes.offer([[process.kind, process.name]], process.kind);
+    for (const key of numberKeys) byId(key).closest<HTMLElement>(".field")!.hidden = process.without.includes(key);
+    this.showPreset();
   }
 
   /** Shows a request in the fields. */
@@ -111,7 +113,8 @@ export class Controls {
     };
     request.prompt = this.prompt.value.replace(/\r\n?/g, "\n");
     request.sampler = this.sampler.value || request.sampler;
-    for (const key of numberKeys) request[key] = read(byId<HTMLInputElement>(key), ranges[key]) ?? request[key];
+    for (const key of numberKeys)
+      if (!this.process.without.includes(key)) request[key] = read(byId<HTMLInputElement>(key), ranges[key]) ?? request[key];
     read(this.threads, { least: 1, most: Number(this.threads.max), whole: true });
     const seed = this.seed.value.trim();
     mark(this.seed, isSeed(seed), "a whole number from 0 to 18446744073709551615");
@@ -131,16 +134,16 @@ export class Controls {
     return true;
   }
 
-  choose(preset: Preset): void {
+  choose(preset: Preset | "custom"): void {
     if (preset === "custom" || !this.defaults) return;
-    const { options, speed } = presets[preset];
-    // A preset means the defaults but for what it sets.
-    const { prompt: _prompt, length: _length, seed: _seed, ...rest } = this.defaults;
-    this.set({ ...rest, ...options });
+    const { options, speed } = this.process.presets[preset];
     if (speed) {
       this.setSpeed(speed);
       this.events.speed(speed);
     }
+    // A preset means the defaults but for what it sets.
+    const { prompt: _prompt, length: _length, seed: _seed, ...rest } = this.defaults;
+    this.set({ ...rest, ...options });
     this.events.changed();
   }
 
@@ -152,9 +155,11 @@ export class Controls {
   private showPreset(): void {
     if (!this.defaults) return;
     const request = this.request();
-    const fits = (Object.keys(presets) as (keyof typeof presets)[]).find((name) => {
-      const wanted = { ...this.defaults!, ...presets[name].options };
-      return (["sampler", ...numberKeys] as const).every((key) => key === "length" || request[key] === wanted[key]);
+    const { presets } = this.process;
+    const fits = (Object.keys(presets) as Preset[]).find((name) => {
+      const { options, speed = this.speed.value } = presets[name];
+      const wanted = { ...this.defaults!, ...options };
+      return speed === this.speed.value && (["sampler", ...numberKeys] as const).every((key) => key === "length" || request[key] === wanted[key]);
     });
     this.presets.select(this.complaint ? "custom" : fits ?? "custom");
   }

@@ -12,6 +12,8 @@ export interface Look {
   given: boolean;
   /** Noised again: a hatch until it is fixed. */
   hatched: boolean;
+  /** Here the next letter will be written. */
+  caret: boolean;
   /** 0 none, then the four steps of doubt. */
   ground: number;
   chosen: boolean;
@@ -24,7 +26,7 @@ export interface Look {
 }
 
 export const plain: Look = {
-  sign: "", size: 1, ink: "ink", wet: false, given: false, hatched: false, ground: 0,
+  sign: "", size: 1, ink: "ink", wet: false, given: false, hatched: false, caret: false, ground: 0,
   chosen: false, chosenFirst: false, chosenLast: false, frame: 0, differs: false,
 };
 
@@ -103,6 +105,10 @@ export function drawCell(
     context.globalAlpha = 1;
   }
   if (look.hatched) hatch(context, x, y + inset, width, height - 2 * inset, palette.red);
+  if (look.caret) {
+    context.fillStyle = palette.red;
+    context.fillRect(x + 1, y + inset + 1, 2, height - 2 * inset - 2);
+  }
   if (look.given) {
     context.fillStyle = palette.ink;
     context.fillRect(x, y + height - inset - 4, width, 2);

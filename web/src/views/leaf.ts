@@ -32,7 +32,7 @@ export class Leaf {
   show(lane: Lane, step: number, show: Show): void {
     const frame = lane.frames[step];
     const atEnd = frame.done && step === lane.head;
-    const { fixed } = summarise(frame, lane.vocabulary);
+    const { fixed } = summarise(lane, step);
     byId("source").textContent = lane.live ? "Live" : "Recorded";
     byId("run-head").textContent = atEnd ? "Finished" : `Step ${step} of ${lane.steps}`;
     byId("run-count").replaceChildren(...(atEnd ? [`${lane.steps} steps`]
@@ -105,6 +105,8 @@ function nextLetters(lane: Lane, step: number): string[] {
   const now = lane.frames[step];
   const next = lane.frames[step + 1];
   const letters: { letter: string; probability: number }[] = [];
+  // Of what stands further on, a process that goes in order has no guess.
+  if (!next && lane.process.inOrder) return [];
   now.id.forEach((id, place) => {
     if (next ? !(next.flags[place] & JUST_FIXED) : id >= 0) return;
     const letter = lane.vocabulary.character(next ? next.id[place] : now.topId[4 * place]);

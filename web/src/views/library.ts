@@ -2,6 +2,7 @@
 import { EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, type Shelf, type Weights } from "../engine";
 import { readNumber, type Address } from "../address";
 import { hasSimd, mostThreads, prefersSmall } from "../features";
+import { processOf } from "../processes";
 import { byId, html } from "./dom";
 import type { Leaf } from "./leaf";
 
@@ -144,7 +145,8 @@ export class Library {
   }
 
   private get smallest(): Shelf | undefined {
-    return [...this.shelves].sort((a, b) => a.bytes - b.bytes)[0];
+    const [first] = this.shelves;
+    return this.shelves.filter(({ process }) => process === first.process).sort((a, b) => a.bytes - b.bytes)[0];
   }
 
   private sayOutOfMemory(): void {
@@ -166,13 +168,14 @@ export class Library {
     if (this.name) this.model.value = this.name;
   }
 
-  private describe(): void {
-    const { parameters, kernels, threads } = this.engine.description!;
+  /** The colophon: what runs here, and how. */
+  describe(): void {
+    const { parameters, kernels, settled, choice, threads, process } = this.engine.description!;
     const name = this.name!;
     const size = parameters < 1e6 ? `${Math.round(parameters / 1e3)} thousand` : `${(parameters / 1e6).toFixed(1)} million`;
     const card = this.shelves.find((shelf) => shelf.name === name)?.card;
     byId("colophon").replaceChildren(card ? html("a", { href: `weights/${card}` }, name) : name,
-      `: ${size} parameters, run here with the ${kernels.replaceAll("_", " ")} kernels on ${threads === 1 ? "one thread" : `${threads} threads`}. Type `,
+      `: ${processOf(process.kind)!.does}, with ${size} parameters, run here with ${settled ? `the ${kernels.replaceAll("_", " ")} kernels` : `whichever of ${choice.length} sets of kernels the first passes show to be the fastest,`} on ${threads === 1 ? "one thread" : `${threads} threads`}. Type `,
       html("kbd", {}, "?"), " for the keys.");
   }
 }

@@ -1,5 +1,4 @@
-/** Taking the sample home: as text, as the trace `folio sample --trace` writes, or as a picture. */
-import type { Lane } from "../lanes";
+/** Taking the sample home: as text, as a trace of its steps, or as a picture. */
 import { byId, html } from "./dom";
 import { readPalette, type Look } from "./ink";
 import { columns } from "./sheet";
@@ -43,16 +42,6 @@ export function download(name: string, type: string, content: string): void {
   setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 
-export function traceOf(lane: Lane): string {
-  const rounded = (values: Float32Array) => Array.from(values, (value) => Number(value.toPrecision(6)));
-  const inFours = <T>(values: T[]) => Array.from({ length: values.length / 4 }, (_, place) => values.slice(4 * place, 4 * place + 4));
-  return lane.frames.map((frame) => JSON.stringify({
-    step: frame.step, steps: lane.steps, length: frame.length, ids: Array.from(frame.id), flags: Array.from(frame.flags),
-    probability: rounded(frame.probability), entropy: rounded(frame.entropy),
-    top: inFours(Array.from(frame.topId)), top_probability: inFours(rounded(frame.topProbability)),
-  }) + "\n").join("");
-}
-
 /** The sheet as it stands, with the address of its state among the metadata. */
 export function imageOf(looks: readonly Look[], address: string, words: string): string {
   const palette = readPalette();
@@ -68,6 +57,7 @@ export function imageOf(looks: readonly Look[], address: string, words: string):
     if (look.ground) cell += rect(palette.grounds[look.ground], 3);
     if (look.chosen) cell += rect(palette.wash, 3);
     if (look.wet) cell += rect(palette.red, 4);
+    if (look.caret) cell += `<path d="M${x + 2} ${y + 4}v${height - 8}" stroke="${palette.red}" stroke-width="2"/>`;
     if (look.given) cell += `<path d="M${x} ${y + height - 6}h${width}" stroke="${palette.ink}" stroke-width="2"/>`;
     if (look.sign.trim()) {
       const pixels = size * look.size;

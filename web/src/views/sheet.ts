@@ -546,6 +546,7 @@ export function lookOfAll(picture: Picture): Look[] {
   const { lane, step, show, chosen, pinned, closest, compared } = picture;
   const frame = lane.frames[step];
   const other = compared?.frames[Math.min(step, compared.head)];
+  const caret = lane.process.inOrder ? frame.id.indexOf(-1) : -1;
   return Array.from(frame.id, (id, place) => {
     const look: Look = { ...plain };
     const flags = frame.flags[place];
@@ -557,7 +558,8 @@ export function lookOfAll(picture: Picture): Look[] {
       look.given = (flags & GIVEN) !== 0;
       if (look.wet && show === "ink") look.ink = "sheet";
     } else {
-      guess(look, picture, place);
+      if (!lane.process.inOrder) guess(look, picture, place);
+      look.caret = place === caret;
       look.hatched = (flags & NOISED_AGAIN) !== 0;
     }
     if (show !== "ink") {

@@ -42,7 +42,7 @@ export class Timeline {
 
   show(lanes: readonly Lane[], lane: Lane, step: number, comparing: Lane | undefined): void {
     const steps = Math.max(1, lane.steps);
-    const { fixed } = summarise(lane.frames[step], lane.vocabulary);
+    const { fixed } = summarise(lane, step);
     this.slider.max = String(steps);
     this.slider.value = String(step);
     this.slider.setAttribute("aria-valuetext", `Step ${step} of ${steps}, ${fixed} of ${lane.frames[step].length} characters fixed`);
@@ -83,7 +83,7 @@ export class Timeline {
   }
 
   private draw(lanes: readonly Lane[], lane: Lane, x: (at: number) => number, longest: number, width: number): void {
-    const summaries = lane.frames.map((frame) => summarise(frame, lane.vocabulary));
+    const summaries = lane.frames.map((_, at) => summarise(lane, at));
     const most = Math.max(10, ...summaries.map(({ fixedNow }) => fixedNow));
     const barWidth = Math.max(1, (width / longest) * 0.56);
     this.bars = summaries.slice(1).map(({ fixedNow }, index) => {
@@ -106,8 +106,8 @@ export class Timeline {
       texts.push(svg("text", { x: atX, y, "text-anchor": anchor }, text));
     if (lanes.length > 1) lanes.forEach((other, index) => label(other.name, x(other.steps) + 7, base + index * laneGap + 4, "start"));
     else {
-      label("noise", 0, 66, "start");
-      label("letters fixed at each step", width / 2, 66, "middle");
+      label(lane.process.begins, 0, 66, "start");
+      label(lane.process.bars, width / 2, 66, "middle");
       label("text", width, 66, "end");
     }
     this.plot.replaceChildren(...this.bars, svg("polyline", { class: "doubt", points: this.points.join(" ") }), this.pastDoubt,
