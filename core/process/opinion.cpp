@@ -7,7 +7,7 @@
 
 namespace folio {
 
-bool softmax(std::span<const float> logits, int excluded, std::span<double> probability) {
+bool softmax(std::span<const float> logits, int excluded, std::span<double> probability, double temperature) {
     const int size = static_cast<int>(logits.size());
     double highest = -HUGE_VAL;
     for (int id = 0; id < size; ++id) {
@@ -17,7 +17,7 @@ bool softmax(std::span<const float> logits, int excluded, std::span<double> prob
     }
     double total = 0;
     for (int id = 0; id < size; ++id) {
-        probability[id] = id == excluded ? 0 : elementary::exp(logits[id] - highest);
+        probability[id] = id == excluded ? 0 : elementary::exp((logits[id] - highest) / temperature);
         total += probability[id];
     }
     for (int id = 0; id < size; ++id) probability[id] /= total;

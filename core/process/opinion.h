@@ -5,9 +5,9 @@
 
 namespace folio {
 
-/// softmax of one row of logits at temperature 1 with id `excluded` ([MASK]; -1: none) left out, that is 0. One fixed
+/// softmax of one row of logits with id `excluded` ([MASK]; -1: none) left out, that is 0; temperature > 0. One fixed
 /// order and our own exp, so that every target gets the same bits. False where a logit is not finite.
-bool softmax(std::span<const float> logits, int excluded, std::span<double> probability);
+bool softmax(std::span<const float> logits, int excluded, std::span<double> probability, double temperature = 1);
 
 /// What one pass says about one place, all at temperature 1.
 struct Opinion {

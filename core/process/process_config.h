@@ -1,14 +1,32 @@
 #pragma once
 
+#include <vector>
+
 namespace folio {
 
 enum class ProcessKind { masked, gaussian, autoregressive };
+
+enum class GaussianPrediction { eps, x0 };
+enum class GaussianSchedule { linear, warped };
+
+/// Gaussian diffusion over one-hot characters; the fields stand in `folio.process` by these names, `steps` where the
+/// schedule is linear, `knots` where it is warped. The defaults are the preset gaussian-article; warped_gaussian() of
+/// gaussian.h is the preset gaussian.
+struct GaussianConfig {
+    GaussianPrediction prediction = GaussianPrediction::eps;
+    GaussianSchedule schedule = GaussianSchedule::linear;
+    int steps = 128;                 // T; beta rises linearly from 1e-4 to 0.02
+    std::vector<double> knots;       // g = -log SNR at t = i / (knots - 1), rising; straight lines between
+    bool centred = false;            // x = one-hot - 1 / vocab_size, not the one-hot itself
+    bool self_conditioning = false;  // the network is also given its last x_hat, and told of given characters by a flag
+};
 
 /// How a denoiser becomes a language model; `folio.process` of the weights file. The only schedule of the masked
 /// process is the linear one: a character is [MASK] with probability t.
 struct ProcessConfig {
     ProcessKind kind = ProcessKind::masked;
-    int mask_id = 65;  // the id of [MASK], -1 where the process has none
+    int mask_id = 65;           // the id of [MASK], -1 where the process has none
+    GaussianConfig gaussian{};  // only Gaussian models
 };
 
 /// The kind's name in weights files and reports.
