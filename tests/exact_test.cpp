@@ -4,10 +4,12 @@
 #include <limits>
 #include <tuple>
 
+#include "core/base/normals.h"
 #include "core/model/denoiser.h"
 #include "core/model/trial.h"
 #include "core/ops/exact_ops.h"
 #include "core/ops/plain_exact.h"
+#include "core/process/gaussian.h"
 #include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
 #include "tests/test_support.h"
@@ -335,6 +337,34 @@ TEST_CASE("exact: write the golden texts", "[.write]") {
         for (auto& request : variant["requests"]) std::tie(request["text"], request["logits"]) = sample(model, *available_kernels().back(), 1, request);
     }
     std::ofstream(test::golden_path("exact.json")) << golden.dump(1) << "\n";
+}
+
+TEST_CASE("exact: Gaussian steps, f64 and all") {
+    const int vocab_size = 11;
+    Hash hash;
+    GaussianConfig configs[] = {warped_gaussian(vocab_size), GaussianConfig{}};
+    hash.add(configs[0].knots);
+    for (const GaussianConfig& config : configs) {
+        const GaussianDiffusion diffusion = GaussianDiffusion::create(config, vocab_size).value();
+        const std::vector<Level> levels = diffusion.grid(40);
+        std::vector<double> eps(vocab_size), x_hat(vocab_size);
+        std::vector<float> z(vocab_size), answer(vocab_size);
+        normals(eps, 5, 0, 0, Purpose::pure_noise);
+        diffusion.apply({0, 0, 1}, {}, eps, z);
+        for (std::uint32_t step = 0; step < 40; ++step) {
+            const Level t = diffusion.churned(levels[step], 0.15);
+            normals(eps, 5, 0, step, Purpose::churn);
+            diffusion.apply(diffuse(levels[step], t), {}, eps, z);
+            diffusion.likelihood(t, z, answer);
+            for (int i = 0; i < vocab_size; ++i) answer[i] += 0.25f * static_cast<float>(i % 5) - 0.5f;
+            REQUIRE(diffusion.estimate(t, z, answer, x_hat, 0.9, 8));
+            hash.add(x_hat);
+            normals(eps, 5, 0, step, Purpose::reverse);
+            diffusion.apply(step % 3 == 0 ? ddim(t, levels[step + 1]) : ddpm(t, levels[step + 1]), x_hat, eps, z);
+            hash.add(z);
+        }
+    }
+    CHECK(hash.hex() == "93fcbfbde25eea32");
 }
 
 TEST_CASE("exact: a set is trusted where it gives the plain set's bits, and not otherwise") {
