@@ -3,6 +3,9 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "core/ops/cpu_ops.h"
+#include "core/process/gaussian.h"
+#include "core/training/step.h"
 #include "table_model.h"
 
 using namespace folio;
@@ -227,4 +230,65 @@ TEST_CASE("the standard error is that of the mean over windows") {
     CHECK(estimate(windows).nats_per_char == Approx(3));
     CHECK(estimate(windows).standard_error == Approx(std::sqrt(14.0 / 3 / 4)));
     CHECK(std::isnan(estimate(std::vector<double>{2}).standard_error));
+}
+
+TEST_CASE("the Gaussian bound of a network that answers nothing is known in closed form") {
+    ModelConfig config;
+    config.vocab_size = 7;
+    config.seq_len = 24;
+    config.d_model = 16;
+    config.n_layer = 2;
+    config.n_head = 2;
+    config.d_ff = 24;
+    config.mixture = true;
+    config.time_rows = 6;
+    std::vector<int> ids;
+    for (int i = 0; i < 97; ++i) ids.push_back(i * i % 7);
+    const auto windows = Windows::of(ids, 24);
+    EvaluationOptions options;
+    options.draws = 1600;  // the cleanest levels count much and err seldom
+    const auto bound = [&](const ProcessConfig& process) {
+        Serial serial;
+        CpuOps ops(serial, *available_kernels().front(), Precision::f32);
+        const std::vector<float> parameters = initial_parameters(config, 1);  // its head is zero
+        Denoiser denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
+        const Evaluation evaluation = evaluate(denoiser, process, *windows, options).value();
+        const BoundParts& parts = evaluation.parts;
+        CHECK(estimate(evaluation.windows).nats_per_char == Approx(parts.prior + parts.reconstruction + parts.diffusion));
+        return evaluation;
+    };
+    SECTION("x0: what z says of even odds, which is all there is to know of a character out of seven") {
+        config.self_conditioning = true;
+        const ProcessConfig process{ProcessKind::gaussian, -1, warped_gaussian(config.vocab_size)};
+        const Evaluation evaluation = bound(process);
+        // By I = 1/2 Int MMSE dSNR (Guo et al. 2005) it is log 7, but for what lies beyond the levels.
+        CHECK(estimate(evaluation.windows).nats_per_char == Approx(std::log(7.0)).epsilon(0.03));
+        CHECK(evaluation.levels.front().accuracy > 0.9);
+        CHECK(evaluation.levels.back().accuracy < 0.4);
+        const Evaluation again = bound(process);
+        CHECK(again.windows == evaluation.windows);
+    }
+    SECTION("eps: every step pays the square of the whole noise") {
+        config.trunk = Trunk::article;
+        const ProcessConfig process{ProcessKind::gaussian, -1, {}};
+        const GaussianDiffusion diffusion = GaussianDiffusion::create(process.gaussian, 7).value();
+        double expected = diffusion.prior_nats();
+        for (int n = 2; n <= 128; ++n) {
+            const Level t = diffusion.level(n / 128.0), s = diffusion.level((n - 1) / 128.0);
+            expected += weight(t, s) / t.snr() * 7;
+        }
+        const Evaluation evaluation = bound(process);
+        const Estimate seen = estimate(evaluation.windows);
+        CHECK(seen.nats_per_char == Approx(expected).epsilon(0.05));
+    }
+    SECTION("and is refused where the answers are no numbers") {
+        const ProcessConfig process{ProcessKind::gaussian, -1, {}};
+        config.trunk = Trunk::article;
+        Serial serial;
+        CpuOps ops(serial, *available_kernels().front(), Precision::f32);
+        std::vector<float> parameters = initial_parameters(config, 1);
+        parameters.back() = NAN;
+        Denoiser denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
+        CHECK(!evaluate(denoiser, process, *windows, options));
+    }
 }

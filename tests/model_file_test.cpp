@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/model/trial.h"
+#include "core/process/gaussian.h"
 #include "core/weights/quantise.h"
 #include "tests/test_support.h"
 #include "tests/weights_bytes.h"
@@ -165,7 +166,7 @@ TEST_CASE("model file: metadata that is refused", "[weights]") {
         {"folio.config", "\"version\":1", "\"version\":2", "version 2"},
         {"folio.config", "\"version\":1", "\"version\":1.0", "version that is not a whole number"},
         {"folio.config", "\"version\":1,", "", "lacks version"},
-        {"folio.config", "\"trunk\":\"modern\"", "\"trunk\":\"article\"", "article trunk"},
+        {"folio.config", "\"trunk\":\"modern\"", "\"trunk\":\"article\"", "trunk does not take"},
         {"folio.config", "\"trunk\":\"modern\"", "\"trunk\":\"gp\\u001bt\"", R"(unknown trunk "gp\u{1B}t")"},
         {"folio.config", "\"trunk\":\"modern\"", "\"trunk\":7", "trunk that is not a string"},
         {"folio.config", "\"d_model\":4", "\"d_model\":\"4\"", "d_model"},
@@ -189,7 +190,7 @@ TEST_CASE("model file: metadata that is refused", "[weights]") {
         {"folio.config", "\"causal\":false", "\"causal\":0", "causal"},
         {"folio.config", "\"time_rows\":0", "\"time_rows\":-1", "time_rows"},
         {"folio.config", "{", "[{", "not valid JSON"},
-        {"folio.process", "masked", "gaussian", "holds a gaussian model; this version runs masked and autoregressive models only"},
+        {"folio.process", "masked", "gaussian", "lacks prediction"},
         {"folio.process", "masked", "ar", "is not causal, which an autoregressive model must be"},
         {"folio.process", "masked", "Masked\\n", R"(unknown kind "Masked\u{A}")"},
         {"folio.process", "\"mask_id\":3", "\"mask_id\":4", "mask_id of 4"},
@@ -262,6 +263,44 @@ TEST_CASE("model file: an autoregressive model", "[weights]") {
     model.process = {ProcessKind::autoregressive, -1};
     model.config.causal = true;
     CHECK_THAT(refusal(written(model)), Contains("vocab_size"));
+}
+
+TEST_CASE("model file: Gaussian models", "[weights]") {
+    for (const bool article : {false, true}) {
+        ModelFile model = tiny_model();
+        model.config.vocab_size = model.vocabulary.size();
+        model.config.mixture = true;
+        model.config.time_rows = 6;
+        model.config.trunk = article ? Trunk::article : Trunk::modern;
+        model.config.self_conditioning = !article;
+        model.process = {ProcessKind::gaussian, -1, article ? GaussianConfig{} : warped_gaussian(model.config.vocab_size)};
+        model.parameters.assign(parameter_count(model.config), 0.5f);
+        const std::string text = written(model);
+        const auto read = read_model(bytes(text));
+        REQUIRE(read);
+        CHECK(same(*read, model));
+        CHECK(read->process.kind == ProcessKind::gaussian);
+        CHECK(read->process.gaussian.knots == model.process.gaussian.knots);
+        CHECK(read->config.trunk == model.config.trunk);
+        CHECK(written(*read) == text);
+        const auto exact = read_model(bytes(written(model, Dtype::i8)));
+        REQUIRE(exact);
+        CHECK(exact->exact());
+        const auto refused = [&](const char* key, const char* from, const char* to) {
+            Metadata metadata = write_metadata(model);
+            std::string& entry = metadata.at(key);
+            REQUIRE(entry.find(from) != std::string::npos);
+            const auto altered = read_metadata((entry.replace(entry.find(from), std::strlen(from), to), metadata));
+            return altered ? std::string() : altered.error().sentence;
+        };
+        CHECK_THAT(refused("folio.process", article ? "eps" : "x0", "v"), Contains("predicts"));
+        CHECK_THAT(refused("folio.process", article ? "linear" : "warped", "cosine"), Contains("cosine"));
+        CHECK_THAT(refused("folio.config", "mixture", "text"), Contains("input"));
+        CHECK_THAT(refused("folio.config", article ? "false}" : "true}", article ? "true}" : "7}"), Contains(article ? "trunk" : "true or false"));
+        CHECK_THAT(refused("folio.process", "gaussian", "ar"), Contains("mixtures"));
+        if (article) CHECK_THAT(refused("folio.process", "128", "1"), Contains("steps"));
+        else CHECK_THAT(refused("folio.process", "[-4.0,", "[7.0,"), Contains("knots"));
+    }
 }
 
 TEST_CASE("model file: I8", "[weights]") {

@@ -1,5 +1,6 @@
 // The training step: what it starts from, how fast it goes, what its loss is and that it lowers it.
 
+#include "core/process/gaussian.h"
 #include "core/training/step.h"
 
 #include <catch2/catch.hpp>
@@ -126,6 +127,48 @@ TEST_CASE("training lowers the loss, with Muon and with AdamW alone, with dropou
         double last = 0;
         for (int step = recipe.steps - 10; step < recipe.steps; ++step) last += seen[step] / 10;
         CHECK(last < 0.8 * seen[0]);
+    }
+}
+
+TEST_CASE("every process learns a text that repeats itself") {
+    struct Case {
+        ProcessKind kind;
+        bool article;
+        double first;  // loss of a network that answers nothing
+        int steps;     // what lies under noise is learnt slowly
+    };
+    const double log_v = std::log(mask_id);
+    for (const Case& c : {Case{ProcessKind::autoregressive, false, log_v, 120}, {ProcessKind::gaussian, false, 0, 1500},
+                          {ProcessKind::gaussian, true, 1, 400}}) {
+        CAPTURE(static_cast<int>(c.kind), c.article);
+        ModelConfig config = little();
+        ProcessConfig process{c.kind, -1, c.article ? GaussianConfig{} : warped_gaussian(mask_id)};
+        config.vocab_size = mask_id;
+        config.causal = c.kind == ProcessKind::autoregressive;
+        config.mixture = !config.causal;
+        config.self_conditioning = config.mixture && !c.article;
+        config.trunk = c.article ? Trunk::article : Trunk::modern;
+        config.time_rows = config.mixture ? 8 : 0;
+        Recipe recipe = quick();
+        recipe.steps = c.steps;
+        recipe.short_windows = 0.2f;
+        recipe.input_noise = 0.05f;
+        recipe.known = 0.5f;
+        recipe.self_conditioning = 0.5f;
+        Serial serial;
+        CpuTrainingOps ops(serial, *available_kernels().front(), Precision::f32);
+        const std::vector<int> text = cycle();
+        Trainer trainer = Trainer::create(ops, ops, config, process, recipe, text).value();
+        double begin = 0, end = 0;
+        for (int step = 0; step < recipe.steps; ++step) {
+            const StepReport report = trainer.run(step).value();
+            REQUIRE(report.finite);
+            if (step == 0 && c.first > 0) CHECK(report.loss == Approx(c.first).epsilon(0.05));
+            if (step < 10) begin += report.loss / 10;
+            if (step >= recipe.steps - 10) end += report.loss / 10;
+        }
+        CAPTURE(begin, end);
+        CHECK(end < 0.8 * begin);
     }
 }
 

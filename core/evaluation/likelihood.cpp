@@ -6,6 +6,8 @@
 #include <string>
 
 #include "core/base/elementary.h"
+#include "core/base/normals.h"
+#include "core/process/noisy_rows.h"
 #include "core/process/opinion.h"
 
 namespace folio {
@@ -26,6 +28,15 @@ Result<Answer> answer_of(std::span<const float> logits, int excluded, int target
     const Opinion seen = opinion(probability, excluded);
     const double distance = static_cast<double>(logits[seen.top_id[0]]) - logits[target];
     return Answer{seen, distance - elementary::log(seen.confidence)};
+}
+
+/// Means out of sums.
+void finish_levels(Evaluation& evaluation) {
+    for (NoiseLevel& level : evaluation.levels) {
+        if (level.draws == 0) continue;
+        level.loss /= level.draws;
+        level.accuracy /= level.draws;
+    }
 }
 
 /// A batch of sequences on its way through a masked model.
@@ -86,6 +97,7 @@ Result<Windows> Windows::of(std::span<const int> text, int seq_len, int count) {
 }
 
 Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options) {
+    if (process.kind == ProcessKind::gaussian) return gaussian_bound(denoiser, process, windows, options);
     if (process.kind == ProcessKind::autoregressive) return exact_likelihood(autoregressive_model(denoiser), windows, options);
     return masked_bound(masked_model(denoiser, process), windows, options);
 }
@@ -135,13 +147,71 @@ Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows
             ++level.draws;
         }
     }
-    for (NoiseLevel& level : bound.levels) {
-        if (level.draws == 0) continue;
-        level.loss /= level.draws;
-        level.accuracy /= level.draws;
-    }
+    finish_levels(bound);
     if (options.progress) options.progress(total, total);
     return bound;
+}
+
+Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options) {
+    const ModelConfig& config = denoiser.config();
+    const int places = windows.scored(), length = places + 1, V = config.vocab_size;
+    auto made = GaussianDiffusion::create(process.gaussian, V);
+    if (!made) return tl::unexpected<Error>(made.error());
+    const GaussianDiffusion& diffusion = *made;
+    const bool linear = process.gaussian.schedule == GaussianSchedule::linear;
+    const double last_step = linear ? 1.0 / process.gaussian.steps : 0;  // the reconstruction's time
+    NoisyRows rows(diffusion, process.gaussian, config, length);
+    std::vector<double> eps(V), x_hat(V);
+    // Noises all places of a window at t but the first, which is given, and answers.
+    const auto answer = [&](const Level& t, std::span<const int> ids, int number, std::uint32_t draw) -> Result<void> {
+        for (int place = 0; place < length; ++place) {
+            normals(eps, options.seed, static_cast<std::uint64_t>(number) * length + place, draw, Purpose::evaluate);
+            diffusion.noised(place == 0 ? diffusion.given(t) : t, ids[place], eps, rows.z(place));
+        }
+        return rows.answer(denoiser, t, [](int place) { return place == 0; });
+    };
+
+    const double offset = uniform(philox(options.seed, 0, 0xFFFFFFFFu, Purpose::evaluate).word[0]);
+    const std::int64_t total = static_cast<std::int64_t>(windows.size()) * (options.draws + 1);
+    Evaluation result;
+    result.windows.assign(windows.size(), 0);
+    result.parts.prior = diffusion.prior_nats();
+    const auto not_finite = [] { return fail("The model answers with numbers that are not finite; its weights are damaged."); };
+    for (int window = 0; window < windows.size(); ++window) {
+        const auto ids = windows.ids(window);
+        const int number = windows.number(window);
+        const Level cleanest = diffusion.level(last_step);
+        if (auto ok = answer(cleanest, ids, number, 0xFFFFFFFEu); !ok) return tl::unexpected<Error>(ok.error());
+        double reconstruction = 0, error = 0;
+        for (int place = 1; place < length; ++place) {
+            if (!diffusion.estimate(cleanest, rows.z(place), rows.logits(place), x_hat)) return not_finite();
+            reconstruction += diffusion.reconstruction_nats(cleanest, rows.z(place), rows.logits(place), ids[place]) / places;
+        }
+        for (int draw = 0; draw < options.draws; ++draw) {
+            if (options.progress) options.progress(static_cast<std::int64_t>(window) * (options.draws + 1) + draw + 1, total);
+            const double turn = offset + (draw + std::fmod(number * 0.6180339887498949, 1.0)) / options.draws, share = turn - std::floor(turn);
+            // Linear: any of the steps 2 .. T, of which there are T - 1.
+            const int step = linear ? 2 + std::min(static_cast<int>(share * (process.gaussian.steps - 1)), process.gaussian.steps - 2) : 0;
+            const Level t = diffusion.level(linear ? step * last_step : share);
+            const double counts = linear ? (process.gaussian.steps - 1) * weight(t, diffusion.level((step - 1) * last_step)) : diffusion.weight(share);
+            if (auto ok = answer(t, ids, number, static_cast<std::uint32_t>(draw)); !ok) return tl::unexpected<Error>(ok.error());
+            NoiseLevel& level = result.levels[std::min(static_cast<int>(20 * t.t), 19)];
+            for (int place = 1; place < length; ++place) {
+                if (!diffusion.estimate(t, rows.z(place), rows.logits(place), x_hat)) return not_finite();
+                const double squares = squared_error(x_hat, ids[place]);
+                error += counts * squares / (static_cast<double>(options.draws) * places);
+                level.loss += squares / places;
+                level.accuracy += static_cast<double>(std::max_element(x_hat.begin(), x_hat.end()) - x_hat.begin() == ids[place]) / places;
+            }
+            ++level.draws;
+        }
+        result.windows[window] = result.parts.prior + reconstruction + error;
+        result.parts.reconstruction += reconstruction / windows.size();
+        result.parts.diffusion += error / windows.size();
+    }
+    finish_levels(result);
+    if (options.progress) options.progress(total, total);
+    return result;
 }
 
 Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows, const EvaluationOptions& options) {

@@ -61,13 +61,19 @@ struct NoiseLevel {
     int draws = 0;        // 0: nothing is known of this level
 };
 
+/// Where a Gaussian bound comes from, nats per character; their sum is the bound.
+struct BoundParts {
+    double prior = 0, reconstruction = 0, diffusion = 0;
+};
+
 /// What a model makes of windows.
 struct Evaluation {
     std::vector<double> windows;  // [Windows::size()] nats per character
+    BoundParts parts;             // of Gaussian models
     std::array<NoiseLevel, 20> levels;  // of no draws where the process knows no noise
 };
 
-/// Windows as the model's process scores them: masked_bound or exact_likelihood.
+/// Windows as the model's process scores them: masked_bound, gaussian_bound or exact_likelihood.
 Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options);
 
 /// The NELBO of a masked model by its k-stratified form (Uria et al. 2014; Shi et al. 2024): per draw, k uniform over
@@ -76,6 +82,12 @@ Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, co
 /// same places for every model, so that differences between models are paired. Fails where
 /// the model's answers are no numbers.
 Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options);
+
+/// The NELBO of a Gaussian model (Kingma et al. 2021): KL at the noisiest level, the cross-entropy at the cleanest, and between
+/// them the squared error of E[x | z] weighed by the fall of SNR; in continuous time, or over the steps of a linear schedule,
+/// where ddpm with the posterior's variance is what is scored. `draws` times per window, spread evenly, the same for every model;
+/// the first character of a window is given. A model that is conditioned on itself answers twice.
+Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options);
 
 /// The exact negative log-likelihood per window of an autoregressive model, in nats per character: one pass a window.
 Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows, const EvaluationOptions& options);

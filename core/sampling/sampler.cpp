@@ -264,6 +264,7 @@ Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessC
         if (!sampler) return tl::unexpected<Error>(sampler.error());
         return std::make_unique<typename decltype(sampler)::value_type>(std::move(*sampler));
     };
+    if (process.kind == ProcessKind::gaussian) return fail("This version trains and scores Gaussian models, and does not sample them yet.");
     if (process.kind == ProcessKind::autoregressive)
         return kept(AutoregressiveSampler::create(autoregressive_model(denoiser), std::move(request)));
     return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request)));

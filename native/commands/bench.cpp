@@ -119,6 +119,7 @@ void print(const ordered_json& report) {
 
 void BenchCommand::execute() const {
     const ModelFile model = weights.empty() ? random_model() : load_model(weights);
+    if (model.config.mixture) wrong_usage("this version does not time Gaussian models yet");
     // An I8 file has one arithmetic; any other is timed as it is and as its I8 twin.
     const ModelFile exact_model = model.exact() ? model : unwrap(quantise(model));
     const ModelConfig& config = model.config;

@@ -65,7 +65,11 @@ void EvalCommand::execute() const {
     Evaluated judged(weights, device);
     const ModelFile& model = judged.model;
     const bool masked = model.process.kind == ProcessKind::masked;
-    if (!masked && !orders.empty()) wrong_usage("an autoregressive model has but one order; leave --order out");
+    const bool gaussian = model.process.kind == ProcessKind::gaussian, noisy = masked || gaussian;
+    if (!masked && !orders.empty()) {
+        wrong_usage(gaussian ? "a Gaussian model reveals no places one by one; leave --order out"
+                             : "an autoregressive model has but one order; leave --order out");
+    }
     const Text content = load_text(data);
     const TextData text = encode_text(content, model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
@@ -93,7 +97,11 @@ void EvalCommand::execute() const {
                         {"stderr", nats.standard_error},
                         {"bits_per_char", nats.nats_per_char / std::log(2.0)},
                         {"perplexity", std::exp(nats.nats_per_char)}};
-    if (masked) {
+    if (gaussian) {
+        const BoundParts& parts = evaluation.parts;
+        report["parts"] = {{"prior", parts.prior}, {"reconstruction", parts.reconstruction}, {"diffusion", parts.diffusion}};
+    }
+    if (noisy) {
         report["draws"] = draws;
         ordered_json& levels = report["levels"] = ordered_json::array();
         for (std::size_t i = 0; i < evaluation.levels.size(); ++i) {
@@ -141,10 +149,14 @@ void EvalCommand::execute() const {
         fmt::print("{}\n", report.dump());
         return;
     }
-    fmt::print("{} model, {} windows, {} characters{}\n", masked ? "masked" : "autoregressive", chosen.size(),
-               report["characters"].get<std::int64_t>(), masked ? fmt::format(", {} draws a window", draws) : "");
-    fmt::print("{}  {}  {:.4f} bits/character  perplexity {:.3f}\n", masked ? "NELBO" : "exact NLL",
+    fmt::print("{} model, {} windows, {} characters{}\n", masked ? "masked" : gaussian ? "Gaussian" : "autoregressive", chosen.size(),
+               report["characters"].get<std::int64_t>(), noisy ? fmt::format(", {} draws a window", draws) : "");
+    fmt::print("{}  {}  {:.4f} bits/character  perplexity {:.3f}\n", noisy ? "NELBO" : "exact NLL",
                figure(nats.nats_per_char, nats.standard_error), report["bits_per_char"].get<double>(), report["perplexity"].get<double>());
+    if (gaussian) {
+        fmt::print("of which prior {:.4f}, reconstruction {:.4f}, diffusion {:.4f}\n", evaluation.parts.prior, evaluation.parts.reconstruction,
+                   evaluation.parts.diffusion);
+    }
     for (const std::string& name : orders) {
         const auto& exact = report["orders"][name];
         fmt::print("{}, exact  {}\n", name, figure(exact["nats_per_char"].get<double>(), exact["stderr"].get<double>()));
@@ -154,8 +166,8 @@ void EvalCommand::execute() const {
         fmt::print("against {}  {}\n", quote_path(against), figure(difference["difference"].get<double>(), difference["stderr"].get<double>()));
     }
     if (sampled) sampled->print(drawn);
-    if (!masked) return;
-    fmt::print("hidden   loss per hidden character   right\n");
+    if (!noisy) return;
+    fmt::print("{}", masked ? "hidden   loss per hidden character   right\n" : "time     squared error of a character    right\n");
     for (std::size_t i = 0; i < evaluation.levels.size(); ++i) {
         const NoiseLevel& level = evaluation.levels[i];
         if (level.draws == 0) continue;

@@ -70,6 +70,7 @@ void LogitsCommand::execute() const {
     if (out.empty()) wrong_usage("a file for the logits is missing; name it with --out");
     if (text.empty() == ids_file.empty()) wrong_usage("give the input either by --text or by --ids");
     const ModelFile model = load_model(weights);
+    if (model.config.mixture) wrong_usage("this version does not take the noisy rows of a Gaussian model yet");
     Device computer(device, model);
     const ModelConfig& config = model.config;
     Rows rows;

@@ -1,0 +1,40 @@
+#include "core/process/noisy_rows.h"
+
+#include <algorithm>
+
+#include "core/process/opinion.h"
+
+namespace folio {
+
+NoisyRows::NoisyRows(const GaussianDiffusion& diffusion, const GaussianConfig& process, const ModelConfig& model, int length)
+    : diffusion_(diffusion), x0_(process.prediction == GaussianPrediction::x0), conditioned_(model.self_conditioning), length_(length),
+      time_rows_(model.time_rows), vocab_size_(static_cast<std::size_t>(model.vocab_size)), width_(static_cast<std::size_t>(model.input_width())),
+      z_(length * vocab_size_), mixture_(length * width_), prior_(x0_ ? length * vocab_size_ : 0), logits_(length * vocab_size_) {}
+
+Result<void> NoisyRows::answer(Denoiser& denoiser, const Level& t, const std::function<bool(int place)>& known) {
+    const Level given = diffusion_.given(t);
+    std::vector<float> features(static_cast<std::size_t>(time_rows_));
+    diffusion_.features(t, features);
+    for (int place = 0; place < length_; ++place) {
+        const bool is_known = known(place);
+        const Level& level = is_known ? given : t;
+        const auto scale = static_cast<float>(diffusion_.input_scale(level));
+        float* to = mixture_.data() + static_cast<std::size_t>(place) * width_;
+        for (const float value : z(place)) *to++ = scale * value;
+        to = std::copy(features.begin(), features.end(), to);
+        if (x0_) diffusion_.likelihood(level, z(place), row(prior_, place));
+        if (!conditioned_) continue;
+        to = std::fill_n(to, vocab_size_, 0.f);
+        *to = is_known ? 1.f : 0.f;
+    }
+    if (auto ok = denoiser.predict_mixture(mixture_, prior_, 1, length_, logits_); !ok || !conditioned_) return ok;
+    std::vector<double> probability(vocab_size_);
+    for (int place = 0; place < length_; ++place) {
+        if (!softmax(logits(place), -1, probability)) return {};  // whoever reads the answer says so
+        float* to = mixture_.data() + static_cast<std::size_t>(place) * width_ + vocab_size_ + time_rows_;
+        for (const double p : probability) *to++ = static_cast<float>(p);
+    }
+    return denoiser.predict_mixture(mixture_, prior_, 1, length_, logits_);
+}
+
+}  // namespace folio

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "core/model/denoiser.h"
+#include "core/process/gaussian.h"
+
+namespace folio {
+
+/// One sequence of noisy rows z [length, V] in host memory, and what a network answers to it: what a Gaussian model's samplers
+/// and its bound have in common.
+class NoisyRows {
+public:
+    /// The diffusion must outlive the rows.
+    NoisyRows(const GaussianDiffusion& diffusion, const GaussianConfig& process, const ModelConfig& model, int length);
+
+    std::span<float> z(int place) { return row(z_, place); }
+    /// Of the last answer: completed logits of x0, or eps.
+    std::span<const float> logits(int place) const { return {logits_.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_}; }
+
+    /// One pass at level t, or two where the model is conditioned on its own answer. `known` says of a place whether its character is given, in which case its z is at diffusion.given(t).
+    Result<void> answer(Denoiser& denoiser, const Level& t, const std::function<bool(int place)>& known);
+
+private:
+    std::span<float> row(std::vector<float>& values, int place) {
+        return {values.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_};
+    }
+
+    const GaussianDiffusion& diffusion_;
+    bool x0_, conditioned_;
+    int length_, time_rows_;
+    std::size_t vocab_size_, width_;
+    std::vector<float> z_, mixture_, prior_, logits_;
+};
+
+}  // namespace folio
