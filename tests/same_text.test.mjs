@@ -25,8 +25,8 @@ await build({
 });
 const base = pathToFileURL(`${folder}/`).href;
 const { instantiate } = await import(new URL("wasm.js", base));
-const { Lane, Vocabulary } = await import(new URL("lanes.js", base));
-const { masked } = await import(new URL("processes.js", base));
+const { Lane, summarise, Vocabulary } = await import(new URL("lanes.js", base));
+const { masked, processOf } = await import(new URL("processes.js", base));
 const { traceOf } = await import(new URL("trace.js", base));
 
 /** A small model with weights by chance, sure enough of itself that its places differ. */
@@ -143,6 +143,32 @@ for (const [name, options] of Object.entries(traced)) {
     }
   });
 }
+
+test("doubt is that of the open places, and from left to right, where nobody has looked at those, of the letter just written", async () => {
+  const engine = await instantiate({ base, threads: 1 });
+  try {
+    for (const name of Object.keys(traced)) {
+      engine.load(variantOf(goldenWeights(name), golden.variants.find(({ weights }) => weights === name)));
+      const { vocab, process } = engine.describe();
+      const lane = new Lane("A", { prompt: "Ill", length: 20, steps: 17, seed: "3" }, new Vocabulary(vocab), processOf(process.kind), true);
+      engine.start(lane.request);
+      lane.add(engine.frame());
+      for (let step = 1; step <= 10; ++step) {
+        engine.step();
+        lane.add(engine.frame());
+      }
+      const { id, flags, entropy } = lane.frames[10];
+      const asked = [...id.keys()].filter((place) => (name === "exact-gpt" ? flags[place] & 4 : id[place] < 0));
+      assert.equal(asked.length, name === "exact-gpt" ? 1 : 7);
+      const mean = asked.reduce((sum, place) => sum + entropy[place], 0) / asked.length;
+      const { doubt, fixed, fixedNow } = summarise(lane, 10);
+      assert.ok(mean > 0 && Math.abs(doubt - mean / Math.log([...vocab].length)) < 1e-6);
+      assert.deepEqual([fixed, fixedNow, summarise(lane, 0).doubt], [13, 1, 1]);
+    }
+  } finally {
+    engine.end();
+  }
+});
 
 test("a trace rounds as printf does, ties to even too", () => {
   const numbers = [0, 1, 0.4453125, 0.4453135, 0.5546875, 4.1743875, 9.999995, 9.9999955, 2 ** -20, 2 ** -40, 3 * 2 ** -25, 1e-30, 1 / 3];
