@@ -98,8 +98,8 @@ void add_sampling_options(CLI::App& command, SamplingOptions& target, std::strin
         meanings += fmt::format("\n{}: {}", sampler.name, sampler.meaning);
     }
     add_choice(command, "--sampler", names, [&target](const std::string& name) { target.sampler = *sampler_named(name); },
-               fmt::format("which places are fixed in a pass [{}; of autoregressive models {}]{}", name_of(default_sampler(ProcessKind::masked)),
-                           name_of(default_sampler(ProcessKind::autoregressive)), meanings));
+               fmt::format("what a pass does [{} of masked models, {} of Gaussian ones, {}]{}", name_of(default_sampler(ProcessKind::masked)),
+                           name_of(default_sampler(ProcessKind::gaussian)), name_of(default_sampler(ProcessKind::autoregressive)), meanings));
     for (const SamplingOption& option : sampling_options) {
         if (option.name == without) continue;
         const std::string name = fmt::format("--{}", option.name);

@@ -419,6 +419,9 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
         REQUIRE(passes[at] <= 5);
     }
     CHECK(&fastest.next() == &sets[1]);
+    FastestSet again = fastest;
+    again.restart();
+    CHECK(&again.next() == &sets[0]);
     CHECK(std::vector<int>(passes, passes + 4) == std::vector<int>{2, 5, 5, 2});
     CHECK(FastestSet({all.data(), 1}).settled());
 

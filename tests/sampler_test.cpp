@@ -3,13 +3,18 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <set>
 
 #include "core/sampling/autoregressive_sampler.h"
 #include "core/sampling/draw.h"
 #include "core/sampling/edits.h"
+#include "core/ops/cpu_ops.h"
+#include "core/process/gaussian.h"
+#include "core/sampling/gaussian_sampler.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/sampling/unmasking.h"
+#include "core/training/step.h"
 #include "table_model.h"
 
 using namespace folio;
@@ -744,4 +749,105 @@ TEST_CASE("an autoregressive sampler sees what stands before, and no more") {
         CHECK(refusal().find("character") != std::string::npos);
         CHECK(!MaskedSampler::create(hash_model(4, 8), request_for(4, SamplerKind::left_to_right, 4)));
     }
+}
+
+namespace {
+
+/// A Gaussian model whose head is zero: what it makes of a row is what the row says by itself, whatever stands beside it.
+struct IndifferentModel {
+    ModelConfig config;
+    ProcessConfig process;
+    Serial serial;
+    CpuOps ops{serial, *available_kernels().front(), Precision::f32};
+    std::optional<Denoiser> denoiser;
+
+    explicit IndifferentModel(bool article, float head = 0) {
+        config.vocab_size = 5;
+        config.seq_len = 12;
+        config.d_model = 8;
+        config.n_layer = 2;
+        config.n_head = 1;
+        config.d_ff = 8;
+        config.mixture = true;
+        config.time_rows = 4;
+        config.trunk = article ? Trunk::article : Trunk::modern;
+        config.self_conditioning = !article;
+        process = {ProcessKind::gaussian, -1, article ? GaussianConfig{} : warped_gaussian(5)};
+        std::vector<float> parameters = initial_parameters(config, 1);
+        parameters.back() = head;
+        denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
+    }
+    GaussianSampler sampler(const SamplingRequest& request) { return GaussianSampler::create(*denoiser, process, request).value(); }
+};
+
+const std::vector<SamplerKind> gaussian_samplers = {SamplerKind::ddpm, SamplerKind::ddim, SamplerKind::churn};
+
+}  // namespace
+
+TEST_CASE("Gaussian samplers draw from the model's distribution") {
+    IndifferentModel model(false);
+    for (const SamplerKind kind : gaussian_samplers) {
+        SamplingRequest request = request_for(12, kind, 24);
+        request.options.temperature = 1;
+        std::vector<int> counts(5);
+        for (request.sample = 0; request.sample < 200; ++request.sample) {
+            GaussianSampler sampler = model.sampler(request);
+            const Frame frame = run(sampler, 24);
+            CHECK(frame.step == 24);
+            for (const int id : frame.id) ++counts[id];
+        }
+        CAPTURE(static_cast<int>(kind));
+        CHECK(plausible(chi_square(counts, std::vector<double>(5, 0.2)), 4));
+    }
+}
+
+TEST_CASE("Gaussian samplers keep what is given, can be stopped, taken back, edited and fed a text") {
+    for (const bool article : {false, true}) {
+        IndifferentModel model(article);
+        for (const SamplerKind kind : gaussian_samplers) {
+            CAPTURE(article, static_cast<int>(kind));
+            SamplingRequest request = request_for(30, kind, 10);
+            for (int place : {0, 1, 7, 29}) request.given[place] = place % 5;
+            GaussianSampler sampler = model.sampler(request);
+            for (int i = 0; i < 4; ++i) REQUIRE(sampler.step());
+            CHECK(count_open(sampler.frame().flags, 0, 12) == 9);
+            CHECK(sampler.frame().top_id[4 * 2] >= 0);  // what a noisy place seems to be
+            const State state = sampler.save();
+            const Frame straight = run(sampler, 100);
+            for (int place : {0, 1, 7, 29}) CHECK(straight.id[place] == place % 5);
+            GaussianSampler other = model.sampler(request);
+            REQUIRE(other.restore(state));
+            CHECK(run(other, 100).id == straight.id);
+            State cut = state;
+            cut.pop_back();
+            CHECK(!other.restore(cut));
+
+            REQUIRE(sampler.edit({Edit::Kind::open, 0, 3, 5, 100, -1}));
+            CHECK(!sampler.done());
+            const Frame again = run(sampler, 100);
+            for (int place = 0; place < 30; ++place)
+                if (place < 3 || place > 5) CHECK(again.id[place] == straight.id[place]);
+            CHECK(again.step > straight.step);
+
+            SamplingRequest from_text = request_for(12, kind, 6);
+            from_text.text.assign(12, 3);
+            GaussianSampler noisy = model.sampler(from_text);
+            REQUIRE(noisy.step());
+            CHECK(noisy.frame().top_id[0] == 3);  // the text can still be read
+            CHECK(run(noisy, 12).step == 12);
+        }
+    }
+    IndifferentModel article(true);
+    GaussianSampler most = article.sampler(request_for(12, SamplerKind::ddpm, 1000));
+    CHECK(most.frame().steps == 128);
+    CHECK(run(most, 128).step == 128);
+    CHECK(!GaussianSampler::create(*article.denoiser, article.process, request_for(12, SamplerKind::confidence, 4)));
+}
+
+TEST_CASE("a Gaussian step that fails changes nothing") {
+    IndifferentModel broken(false, NAN);
+    GaussianSampler sampler = broken.sampler(request_for(12, SamplerKind::ddpm, 8));
+    const State before = sampler.save();
+    CHECK(!sampler.step());
+    CHECK(sampler.save() == before);
 }

@@ -140,21 +140,29 @@ bool same_packing(const KernelSet& a, const KernelSet& b) {
 ExactOps::ExactOps(Parallel& parallel, std::span<const KernelSet* const> sets)
     : CpuOps(parallel, *sets.front(), Precision::int8), integers_(sets.front()->integer), fastest_(sets) {}
 
-/// Every pass begins with an embedding.
+void ExactOps::take_next_set() {
+    set_ = &fastest_.next();
+    integers_ = set_->integer;
+}
+
+/// Every pass begins with an embedding. One of another size than those before says nothing of them: the comparison begins anew.
 void ExactOps::begin_pass(int rows) {
-    if (fastest_.settled() || pass_rows_ > 0) return;
-    pass_rows_ = rows;
+    if (fastest_.settled() || timing_) return;
+    if (rows != timed_rows_) {
+        fastest_.restart();
+        take_next_set();
+    }
+    timed_rows_ = rows;
+    timing_ = true;
     pass_begin_ = std::chrono::steady_clock::now();
 }
 
 Result<void> ExactOps::finish() {
     catch_up();
-    if (pass_rows_ > 0) {
-        const std::chrono::duration<double> time = std::chrono::steady_clock::now() - pass_begin_;
-        fastest_.took(time.count() / pass_rows_);
-        set_ = &fastest_.next();
-        integers_ = set_->integer;
-        pass_rows_ = 0;
+    if (timing_) {
+        fastest_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - pass_begin_).count());
+        take_next_set();
+        timing_ = false;
     }
     if (overflow_.exchange(false)) return fail("The model's numbers grow beyond all bounds, so its weights are no good; fetch or train it again.");
     return CpuOps::finish();

@@ -60,11 +60,13 @@ private:
     void work_on(const RowWork& work, int first, int last, int group, int groups, int worker);
 
     void begin_pass(int rows);
+    void take_next_set();
 
     std::vector<RowWork> waiting_;
     const IntegerKernels* integers_;
     FastestSet fastest_;
-    int pass_rows_ = 0;  // of the pass that is being timed, 0 where none is
+    int timed_rows_ = 0;  // of the passes that are compared
+    bool timing_ = false;
     std::chrono::steady_clock::time_point pass_begin_;
     std::atomic<bool> overflow_{false};
 };

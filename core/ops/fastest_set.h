@@ -21,7 +21,14 @@ public:
     const KernelSet& next() const { return *tries_[next_].set; }
     bool settled() const { return settled_; }
 
-    /// Says what a pass of next() took, in any unit.
+    /// Forgets all times.
+    void restart() {
+        for (Try& each : tries_) each = {each.set};
+        next_ = 0;
+        settled_ = tries_.size() < 2;
+    }
+
+    /// Says what a pass of next() took, in any unit; passes that are compared must be alike.
     void took(double time) {
         Try& present = tries_[next_];
         present.best = present.passes++ == 0 ? time : std::min(present.best, time);

@@ -182,7 +182,7 @@ double GaussianDiffusion::input_scale(const Level& t) const {
 }
 
 void GaussianDiffusion::likelihood(const Level& t, std::span<const float> z, std::span<float> logits) const {
-    const double slope = t.alpha / (t.sigma * t.sigma);
+    const double slope = t.matched_filter();
     for (std::size_t i = 0; i < z.size(); ++i) logits[i] = static_cast<float>(slope * z[i]);
 }
 

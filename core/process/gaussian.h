@@ -19,6 +19,8 @@ struct Level {
     double alpha = 1, sigma = 0;
 
     double snr() const { return alpha * alpha / (sigma * sigma); }
+    /// What z is multiplied by to be log p(z | character), but for a constant.
+    double matched_filter() const { return alpha / (sigma * sigma); }
 };
 
 /// A row on its way from one level to another: z becomes keep z + pull x + noise eps, eps ~ N(0, I).

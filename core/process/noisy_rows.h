@@ -17,6 +17,11 @@ public:
     NoisyRows(const GaussianDiffusion& diffusion, const GaussianConfig& process, const ModelConfig& model, int length);
 
     std::span<float> z(int place) { return row(z_, place); }
+    /// All of z.
+    std::vector<float>& all() { return z_; }
+    const std::vector<float>& all() const { return z_; }
+    /// The last answer [length, V].
+    std::span<const float> answers() const { return logits_; }
     /// Of the last answer: completed logits of x0, or eps.
     std::span<const float> logits(int place) const { return {logits_.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_}; }
 

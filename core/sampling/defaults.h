@@ -12,8 +12,8 @@
 
 namespace folio {
 
-/// How a masked text is unmasked, `unmasking.h` has the rules; and how an autoregressive model writes.
-enum class SamplerKind { ancestral, confidence, margin, threshold, entropy, remask, left_to_right };
+/// How a masked text is unmasked, `unmasking.h` has the rules; the steps of Gaussian diffusion; how an autoregressive model writes.
+enum class SamplerKind { ancestral, confidence, margin, threshold, entropy, remask, ddpm, ddim, churn, left_to_right };
 
 /// What a sample depends on besides weights and given characters. Its initial values are the defaults of command and page.
 struct SamplingOptions {
@@ -56,13 +56,16 @@ struct SamplerName {
     ProcessKind process = ProcessKind::masked;
 };
 
-inline constexpr std::array<SamplerName, 7> sampler_names = {{
+inline constexpr std::array<SamplerName, 10> sampler_names = {{
     {SamplerKind::ancestral, "ancestral", "each place by chance, as the reverse process has it (MDLM)"},
     {SamplerKind::confidence, "confidence", "the surest places first (LLaDA)"},
     {SamplerKind::margin, "margin", "the places where the likeliest leads the second by most"},
     {SamplerKind::threshold, "threshold", "every place at least tau sure (Fast-dLLM)"},
     {SamplerKind::entropy, "entropy", "as many places as an entropy of gamma allows (EB-sampler)"},
     {SamplerKind::remask, "remask", "ancestral, but fixed places may be noised again (ReMDM)"},
+    {SamplerKind::ddpm, "ddpm", "all places at once, each step with fresh noise (DDPM)", ProcessKind::gaussian},
+    {SamplerKind::ddim, "ddim", "the same without noise of its own (DDIM)", ProcessKind::gaussian},
+    {SamplerKind::churn, "churn", "ddim with some noise before each step (EDM)", ProcessKind::gaussian},
     {SamplerKind::left_to_right, "left-to-right", "one character a pass, seeing those before it", ProcessKind::autoregressive},
 }};
 
@@ -77,7 +80,12 @@ inline std::optional<SamplerKind> sampler_named(std::string_view name) {
 }
 
 inline SamplerKind default_sampler(ProcessKind process) {
-    return process == ProcessKind::autoregressive ? SamplerKind::left_to_right : SamplerKind::confidence;
+    switch (process) {
+        case ProcessKind::masked: return SamplerKind::confidence;
+        case ProcessKind::gaussian: return SamplerKind::ddpm;
+        case ProcessKind::autoregressive: break;
+    }
+    return SamplerKind::left_to_right;
 }
 
 /// "ancestral, confidence, ...": for sentences.

@@ -1,15 +1,15 @@
 #include "core/sampling/masked_sampler.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace folio {
 
 MaskedSampler::MaskedSampler(MaskedModel model, SamplingRequest request)
-    : Sampler(std::move(request), model.config, model.mask_id), model_(std::move(model)) {
+    : BlockSampler(std::move(request), model.config, model.mask_id, std::numeric_limits<int>::max()), model_(std::move(model)) {
     logits_.resize(static_cast<std::size_t>(window_length()) * vocab_size_);
     if (!request_.text.empty()) {
-        noising_steps_ = request_.options.steps;
         std::vector<std::pair<std::uint32_t, int>> order;
         for (int place = 0; place < length(); ++place) order.emplace_back(word(place, Purpose::noise_text, 0), place);
         std::sort(order.begin(), order.end());
@@ -24,22 +24,7 @@ Result<MaskedSampler> MaskedSampler::create(MaskedModel model, SamplingRequest r
     return MaskedSampler(std::move(model), std::move(request));
 }
 
-bool MaskedSampler::done() const { return !noising() && Sampler::done(); }
-
-Result<void> MaskedSampler::advance() {
-    if (noising()) {
-        ++now_.step;
-        hide_some();
-        return {};
-    }
-    if (now_.step >= now_.block_end || count_open(now_.flags, now_.window_first, window_length()) == 0) begin_block();
-    ++now_.step;
-    if (auto ok = unmask(); !ok) return ok;
-    if (count_open(now_.flags, now_.window_first, window_length()) == 0) now_.block_end = now_.step;
-    return {};
-}
-
-void MaskedSampler::hide_some() {
+void MaskedSampler::noise() {
     const int hidden = share(length(), now_.step, noising_steps_);
     for (int place = 0; place < length(); ++place) {
         if (noising_rank_[place] >= hidden || (now_.flags[place] & place_given)) continue;
@@ -48,45 +33,7 @@ void MaskedSampler::hide_some() {
     }
 }
 
-MaskedSampler::Window MaskedSampler::window_for(const std::vector<std::uint8_t>& flags, int from) const {
-    const auto begin = flags.begin();
-    const int window = window_length();
-    const int first = static_cast<int>(std::find_if(begin + from, flags.end(), is_open) - begin);
-    if (first == length()) return {};
-    int last = first;
-    for (int place = first; place < std::min(length(), first + (window + 1) / 2); ++place) {
-        if (is_open(flags[place])) last = place;
-    }
-    const int spare = window - (last - first + 1);
-    int known_behind = 0;
-    while (known_behind < spare / 2 && last + 1 + known_behind < length() && !is_open(flags[last + 1 + known_behind])) {
-        ++known_behind;
-    }
-    return {std::clamp(last + 1 + known_behind - window, 0, length() - window), window};
-}
-
-int MaskedSampler::passes_for(const std::vector<std::uint8_t>& flags, Window window) const {
-    const auto first = flags.begin() + window.first;
-    const bool all_reopened = std::all_of(first, first + window.length, [](std::uint8_t place) {
-        return !is_open(place) || (place & place_reopened);
-    });
-    const int steps = request_.options.steps;
-    return all_reopened ? share(steps, count_open(flags, window.first, window.length), window.length) : steps;
-}
-
-void MaskedSampler::begin_block() {
-    const Window window = window_for(now_.flags, 0);
-    now_.window_first = window.first;
-    now_.block_begin = now_.step;
-    now_.block_end = now_.step + passes_for(now_.flags, window);
-}
-
-bool MaskedSampler::in_block(int place) const {
-    const std::uint8_t flags = now_.flags[place];
-    return is_open(flags) || (!(flags & place_given) && now_.fixed_at[place] > now_.block_begin);
-}
-
-Result<void> MaskedSampler::unmask() {
+Result<void> MaskedSampler::reveal() {
     const SamplingOptions& options = request_.options;
     const int first = now_.window_first, window = window_length();
     const auto row = [&](int place) {
@@ -114,7 +61,7 @@ Result<void> MaskedSampler::unmask() {
         if (!seen) return tl::unexpected<Error>(seen.error());
         candidates_.push_back({place, seen->confidence, seen->margin, seen->entropy, word(place, Purpose::reveal, 0)});
     }
-    const Pace pace{now_.block_end - now_.block_begin, now_.block_end - now_.step + 1};
+    const Pace pace{passes(), passes() - pass() + 1};
     const int chosen = choose(candidates_, options, pace);
 
     if (const double sigma = remask_probability(options, pace); sigma > 0) {
@@ -132,28 +79,8 @@ Result<void> MaskedSampler::unmask() {
     return {};
 }
 
-int MaskedSampler::steps_known() const {
-    const SamplerKind sampler = *request_.options.sampler;
-    const bool by_chance = sampler == SamplerKind::ancestral || sampler == SamplerKind::remask;
-    std::vector<std::uint8_t> flags = now_.flags;
-    int steps = now_.step;
-    const auto run_block = [&](Window window, int passes) {
-        const int open = count_open(flags, window.first, window.length);
-        steps += by_chance && open > 0 ? passes : std::min(passes, open);
-        std::fill_n(flags.begin() + window.first, window.length, place_fixed);
-    };
-    if (noising()) {
-        steps = noising_steps_;
-        for (std::uint8_t& place : flags) place = place & place_given ? place : 0;
-    } else if (now_.step < now_.block_end) {
-        run_block({now_.window_first, window_length()}, now_.block_end - now_.step);
-    }
-    int from = 0;
-    for (Window window = window_for(flags, 0); window.length > 0; window = window_for(flags, from)) {
-        run_block(window, passes_for(flags, window));
-        from = window.first + window.length;
-    }
-    return steps;
+bool MaskedSampler::takes_all_passes() const {
+    return request_.options.sampler == SamplerKind::ancestral || request_.options.sampler == SamplerKind::remask;
 }
 
 }  // namespace folio

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/sampling/autoregressive_sampler.h"
+#include "core/sampling/gaussian_sampler.h"
 #include "core/sampling/masked_sampler.h"
 
 namespace folio {
@@ -216,6 +217,9 @@ State Sampler::save() const {
     put_bytes(state, now_.fixed_at);
     put_bytes(state, now_.probability);
     put_bytes(state, now_.flags);
+    const std::size_t own = state.size();
+    state.resize(own + more_bytes());
+    save_more(state.data() + own);
     return state;
 }
 
@@ -223,13 +227,13 @@ Result<void> Sampler::restore(const State& state) {
     const auto refused = [] { return fail("The saved state does not belong to this sample."); };
     StateHead head;
     Progress saved = now_;
-    if (state.size() != sizeof head + request_.given.size() * (2 * sizeof(int) + sizeof(float) + 1)) return refused();
+    if (state.size() != sizeof head + request_.given.size() * (2 * sizeof(int) + sizeof(float) + 1) + more_bytes()) return refused();
     std::memcpy(&head, state.data(), sizeof head);
     const std::uint8_t* bytes = state.data() + sizeof head;
     bytes = take_bytes(bytes, saved.id);
     bytes = take_bytes(bytes, saved.fixed_at);
     bytes = take_bytes(bytes, saved.probability);
-    take_bytes(bytes, saved.flags);
+    bytes = take_bytes(bytes, saved.flags);
 
     constexpr int last_step = 1 << 30;
     if (head.magic != StateHead{}.magic || head.length != length() || head.step < 0 || head.step > last_step ||
@@ -255,6 +259,7 @@ Result<void> Sampler::restore(const State& state) {
     saved.block_begin = head.block_begin;
     saved.block_end = head.block_end;
     now_ = std::move(saved);
+    restore_more(bytes);
     std::fill(opinions_.begin(), opinions_.end(), Opinion{});
     return {};
 }
@@ -264,7 +269,7 @@ Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessC
         if (!sampler) return tl::unexpected<Error>(sampler.error());
         return std::make_unique<typename decltype(sampler)::value_type>(std::move(*sampler));
     };
-    if (process.kind == ProcessKind::gaussian) return fail("This version trains and scores Gaussian models, and does not sample them yet.");
+    if (process.kind == ProcessKind::gaussian) return kept(GaussianSampler::create(denoiser, process, std::move(request)));
     if (process.kind == ProcessKind::autoregressive)
         return kept(AutoregressiveSampler::create(autoregressive_model(denoiser), std::move(request)));
     return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request)));

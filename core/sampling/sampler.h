@@ -101,6 +101,10 @@ protected:
     virtual Result<void> advance() = 0;
     /// All steps, as far as is known.
     virtual int steps_known() const = 0;
+    /// What a process has to keep besides now_, and to take back.
+    virtual std::size_t more_bytes() const { return 0; }
+    virtual void save_more(std::uint8_t*) const {}
+    virtual void restore_more(const std::uint8_t*) {}
     /// How many places a pass sees.
     int window_length() const { return std::min(length(), seq_len_); }
 

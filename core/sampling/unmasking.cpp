@@ -60,7 +60,10 @@ int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, P
             for (double before = 0; count < size && before <= options.gamma; ++count) before += candidates[count].entropy;
             return std::max(fewest, count);
         }
-        case SamplerKind::left_to_right: break;  // unmasks nothing
+        case SamplerKind::ddpm:
+        case SamplerKind::ddim:
+        case SamplerKind::churn:
+        case SamplerKind::left_to_right: break;  // unmask nothing
     }
     return size;
 }

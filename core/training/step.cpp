@@ -142,7 +142,7 @@ Trainer::Batch Trainer::corrupt_gaussian(int step, int length, std::span<const i
     const double offset = uniform(philox(recipe_.seed, 0, static_cast<std::uint32_t>(step), Purpose::mask_count).word[0]);
     std::vector<float> levels, features(static_cast<std::size_t>(batch) * config_.time_rows);
     const auto add_level = [&](const Level& level) {
-        const double prior = eps ? 0 : level.alpha / (level.sigma * level.sigma);
+        const double prior = eps ? 0 : level.matched_filter();
         for (const double number : {level.alpha, level.sigma, diffusion_->input_scale(level), prior}) levels.push_back(static_cast<float>(number));
     };
     std::vector<int> known(static_cast<std::size_t>(places));

@@ -116,7 +116,7 @@ RunEnd TrainingRun::run() {
         show_progress();
         std::optional<std::string> text;
         if (validating) validate();
-        if (due("sample-every") && checkpoint_.model.process.kind != ProcessKind::gaussian) text = sample();
+        if (due("sample-every")) text = sample();
         if (validating || text || due("log-every")) {
             log(validating, text);
             interval_s = 0;

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "core/sampling/sampler.h"
+
+namespace folio {
+
+/// What samplers that work on many places at once have in common.
+///
+/// **Blocks.** The network sees a window of min(length, seq_len) places. A block is what happens to the open places of one
+/// window, in at most `steps` passes. The next block takes the first open place and the open ones within half a window
+/// behind it, and as much of the known text around them as the window holds: where all after them is open too, their
+/// whole other half is the tail of the text before (half: as much context as new text, each place of a long text is then
+/// written with between half a window and a whole one to its left); where known text follows, both sides count alike.
+///
+/// **Edits.** What is opened inside the window of a running block shares the passes that it has left. Everything else
+/// opened again gets a block of its own, at the pace of the whole: ceil(steps * open places / window) passes. Edits due
+/// later than the last step are applied when nothing is open any more.
+///
+/// **From a text.** It goes into noise over `steps` steps that need no pass, and is sampled anew then.
+class BlockSampler : public Sampler {
+public:
+    bool done() const override;
+
+protected:
+    /// A checked request. `most_passes`: per block, however many are asked for.
+    BlockSampler(SamplingRequest request, const ModelConfig& config, int excluded, int most_passes);
+
+    /// A step of a text's way into noise.
+    virtual void noise() = 0;
+    /// Pass pass() of passes() over the window of the block: fixes some of its open places, all that are left in the last.
+    virtual Result<void> reveal() = 0;
+    /// Whether a block with open places takes all its passes.
+    virtual bool takes_all_passes() const = 0;
+
+    int passes() const { return now_.block_end - now_.block_begin; }
+    int pass() const { return now_.step - now_.block_begin; }
+    /// Whether the place was open when the block began, or since.
+    bool in_block(int place) const;
+    bool noising() const { return now_.step < noising_steps_; }
+
+    int noising_steps_ = 0;
+
+private:
+    struct Window {
+        int first = 0, length = 0;
+    };
+
+    Result<void> advance() override;
+    int steps_known() const override;
+    /// The window of the next block, given that no place before `from` is open; length 0 where none is.
+    Window window_for(const std::vector<std::uint8_t>& flags, int from) const;
+    int passes_for(const std::vector<std::uint8_t>& flags, Window window) const;
+    void begin_block();
+
+    int steps_;  // passes of a whole block
+};
+
+}  // namespace folio

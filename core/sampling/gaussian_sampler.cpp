@@ -1,0 +1,136 @@
+#include "core/sampling/gaussian_sampler.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "core/base/normals.h"
+
+namespace folio {
+
+namespace {
+
+constexpr double churn_gamma = 0.15;
+
+int most_passes(const GaussianConfig& process) {
+    return process.schedule == GaussianSchedule::linear ? process.steps : std::numeric_limits<int>::max();
+}
+
+}  // namespace
+
+GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& process, std::unique_ptr<GaussianDiffusion> diffusion,
+                                 SamplingRequest request)
+    : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian)), denoiser_(&denoiser),
+      process_(process.gaussian), diffusion_(std::move(diffusion)), rows_(*diffusion_, process_, denoiser.config(), window_length()),
+      noisy_(static_cast<std::size_t>(window_length())), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
+      likelihood_(eps_.size()) {
+    apply_due_edits();
+}
+
+Result<GaussianSampler> GaussianSampler::create(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request) {
+    if (auto ok = check(request, ProcessKind::gaussian, denoiser.config().vocab_size, -1); !ok) return tl::unexpected<Error>(ok.error());
+    auto diffusion = GaussianDiffusion::create(process.gaussian, denoiser.config().vocab_size);
+    if (!diffusion) return tl::unexpected<Error>(diffusion.error());
+    return GaussianSampler(denoiser, process, std::make_unique<GaussianDiffusion>(std::move(*diffusion)), std::move(request));
+}
+
+std::span<const double> GaussianSampler::eps(int place, Purpose purpose) {
+    const std::uint64_t row = request_.sample * request_.given.size() + static_cast<std::uint64_t>(place);
+    normals(eps_, request_.options.seed, row, static_cast<std::uint32_t>(now_.step), purpose);
+    return eps_;
+}
+
+void GaussianSampler::noise() {
+    const Level t = diffusion_->level(static_cast<double>(now_.step) / noising_steps_);
+    std::vector<float> z(eps_.size());
+    for (int place = 0; place < length(); ++place) {
+        if (now_.flags[place] & place_given) continue;
+        // One noise throughout, so that a character drowns and does not flicker.
+        normals(eps_, request_.options.seed, request_.sample * request_.given.size() + static_cast<std::uint64_t>(place), 0, Purpose::noise_text);
+        diffusion_->noised(t, request_.text[place], eps_, z);
+        diffusion_->likelihood(t, z, likelihood_);
+        look(place, likelihood_);
+        open(place);
+        now_.flags[place] = 0;
+    }
+}
+
+Result<void> GaussianSampler::reveal() {
+    const std::vector<float> rows = rows_.all();
+    const std::vector<std::uint8_t> noisy = noisy_;
+    auto ok = take_pass();
+    if (!ok) {
+        rows_.all() = rows;
+        noisy_ = noisy;
+    }
+    return ok;
+}
+
+Result<void> GaussianSampler::take_pass() {
+    const int first = now_.window_first, window = window_length();
+    const std::vector<Level> levels = diffusion_->grid(passes());
+    const Level& t = levels[pass() - 1];
+    const Level& s = levels[pass()];
+    const SamplerKind kind = *request_.options.sampler;
+    const Level u = kind == SamplerKind::churn ? diffusion_->churned(t, churn_gamma) : t;
+    if (pass() == 1) std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
+    const auto known = [&](int i) { return !is_open(now_.flags[first + i]); };
+
+    for (int i = 0; i < window; ++i) {
+        const auto z = rows_.z(i);
+        if (known(i)) {
+            diffusion_->noised(diffusion_->given(u), now_.id[first + i], eps(first + i, Purpose::given), z);
+            noisy_[i] = 0;
+            continue;
+        }
+        if (!noisy_[i]) diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
+        noisy_[i] = 1;
+        if (u.g > t.g) diffusion_->apply(diffuse(t, u), {}, eps(first + i, Purpose::churn), z);
+    }
+    if (auto ok = rows_.answer(*denoiser_, u, known); !ok) return ok;
+    logits_.assign(rows_.answers().begin(), rows_.answers().end());
+
+    const SamplingOptions& options = request_.options;
+    const bool x0 = process_.prediction == GaussianPrediction::x0;
+    const Move move = kind == SamplerKind::ddpm ? ddpm(u, s) : ddim(u, s);
+    for (int i = 0; i < window; ++i) {
+        if (known(i)) continue;
+        const int place = first + i;
+        const auto answer = rows_.logits(i);
+        if (!diffusion_->estimate(u, rows_.z(i), answer, x_hat_, x0 ? options.temperature : 1, x0 ? options.top_k : 0)) {
+            return fail("The model answers with numbers that are not finite; its weights are damaged.");
+        }
+        // What an eps model makes of a place is where the step without noise leads, and what the row says there.
+        std::span<const float> says = answer;
+        if (!x0) {
+            std::vector<float> z(rows_.z(i).begin(), rows_.z(i).end());
+            const Level& there = pass() < passes() ? s : diffusion_->level(1.0 / process_.steps);
+            diffusion_->apply(ddim(u, there), x_hat_, {}, z);
+            diffusion_->likelihood(there, z, likelihood_);
+            says = likelihood_;
+        }
+        if (auto seen = look(place, says); !seen) return tl::unexpected<Error>(seen.error());
+        if (pass() == passes()) {
+            const int id = draw(says, -1, options, word(place, Purpose::draw, 0));
+            fix(place, id, static_cast<float>(probability_[id]));
+        } else {
+            diffusion_->apply(move, x_hat_, move.noise != 0 ? eps(place, Purpose::reverse) : std::span<const double>(), rows_.z(i));
+        }
+    }
+    return {};
+}
+
+void GaussianSampler::save_more(std::uint8_t* bytes) const {
+    const std::vector<float>& rows = rows_.all();
+    std::memcpy(bytes, rows.data(), rows.size() * sizeof(float));
+    std::copy(noisy_.begin(), noisy_.end(), bytes + rows.size() * sizeof(float));
+}
+
+void GaussianSampler::restore_more(const std::uint8_t* bytes) {
+    std::vector<float>& rows = rows_.all();
+    std::memcpy(rows.data(), bytes, rows.size() * sizeof(float));
+    std::copy_n(bytes + rows.size() * sizeof(float), noisy_.size(), noisy_.begin());
+}
+
+}  // namespace folio

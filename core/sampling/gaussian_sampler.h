@@ -1,0 +1,48 @@
+#pragma once
+
+#include "core/process/noisy_rows.h"
+#include "core/sampling/block_sampler.h"
+#include "core/sampling/draw.h"
+
+namespace folio {
+
+/// Samples by Gaussian diffusion: the open places of a block begin as pure noise and go from level to level together, evenly in t,
+/// until the last pass draws their characters; what is fixed is given to the network at its own level. `steps` passes per block, of
+/// a linear schedule as many as it has steps at most.
+/// - ddpm: the ancestral step q(z_s | z_t, x_hat) (Ho et al. 2020);
+/// - ddim: the deterministic one (Song et al. 2021);
+/// - churn: some noise is added before each deterministic step where the characters are decided (Karras et al. 2022).
+/// Temperature, top-k and top-p shape the last draw; of x_0 models temperature and top-k shape every x_hat too.
+///
+/// What is opened in a running block begins as noise of its present level. A text on its way into noise is shown by what its rows
+/// say by themselves.
+class GaussianSampler final : public BlockSampler {
+public:
+    /// Fails as Sampler::check does, and on schedules that are none. The denoiser must outlive the sampler.
+    static Result<GaussianSampler> create(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request);
+
+private:
+    GaussianSampler(Denoiser& denoiser, const ProcessConfig& process, std::unique_ptr<GaussianDiffusion> diffusion,
+                    SamplingRequest request);
+
+    void noise() override;
+    Result<void> reveal() override;
+    bool takes_all_passes() const override { return true; }
+    std::size_t more_bytes() const override { return rows_.all().size() * sizeof(float) + noisy_.size(); }
+    void save_more(std::uint8_t* bytes) const override;
+    void restore_more(const std::uint8_t* bytes) override;
+
+    Result<void> take_pass();
+    /// The normals of a place in this step.
+    std::span<const double> eps(int place, Purpose purpose);
+
+    Denoiser* denoiser_;
+    GaussianConfig process_;
+    std::unique_ptr<GaussianDiffusion> diffusion_;  // rows_ refers to it
+    NoisyRows rows_;                                // of the window
+    std::vector<std::uint8_t> noisy_;               // [window] 1: the place is open and its row is on its way
+    std::vector<double> eps_, x_hat_;
+    std::vector<float> likelihood_;
+};
+
+}  // namespace folio
