@@ -3,27 +3,14 @@
 import "./browser_in_node.mjs";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { build } from "../web/node_modules/esbuild/lib/main.js";
 import { sample, textOf, variantOf } from "./golden_requests.mjs";
+import { gather, top } from "./modules_in_node.mjs";
 
-const top = fileURLToPath(new URL("..", import.meta.url));
 const program = process.env.FOLIO_PROGRAM ?? join(top, "build/release/folio");
-const modules = process.env.FOLIO_WASM ?? join(top, "build/web");
-
-const folder = mkdtempSync(join(tmpdir(), "folio-"));
-after(() => rmSync(folder, { recursive: true }));
-writeFileSync(join(folder, "package.json"), '{"type":"module"}');
-for (const name of readdirSync(modules)) if (/^folio.*\.wasm$/.test(name)) cpSync(join(modules, name), join(folder, name));
-await build({
-  entryPoints: ["wasm", "helper", "lanes", "processes", "trace"].map((name) => join(top, `web/src/${name}.ts`)), bundle: true, format: "esm", outdir: folder,
-  logLevel: "warning",
-});
-const base = pathToFileURL(`${folder}/`).href;
+const { folder, base } = await gather(["wasm", "helper", "lanes", "processes", "trace"]);
 const { instantiate } = await import(new URL("wasm.js", base));
 const { Lane, summarise, Vocabulary } = await import(new URL("lanes.js", base));
 const { masked, processOf } = await import(new URL("processes.js", base));

@@ -2,24 +2,12 @@
 // FOLIO_WASM names the folder of the modules where they are not in build/web.
 import "./browser_in_node.mjs";
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { build } from "../web/node_modules/esbuild/lib/main.js";
+import { test } from "node:test";
+import { gather, top } from "./modules_in_node.mjs";
 
-const top = fileURLToPath(new URL("..", import.meta.url));
-const modules = process.env.FOLIO_WASM ?? join(top, "build/web");
-const folder = mkdtempSync(join(tmpdir(), "folio-"));
-after(() => rmSync(folder, { recursive: true }));
-writeFileSync(join(folder, "package.json"), '{"type":"module"}');
-for (const name of readdirSync(modules)) if (/^folio.*\.wasm$/.test(name)) cpSync(join(modules, name), join(folder, name));
-await build({
-  entryPoints: ["timing", "wasm", "helper"].map((name) => join(top, `web/src/${name}.ts`)), bundle: true, splitting: true, format: "esm",
-  outdir: folder, logLevel: "warning",
-});
-const base = pathToFileURL(`${folder}/`).href;
+const { base } = await gather(["timing", "wasm", "helper"]);
 const { bench } = await import(new URL("timing.js", base));
 const { instantiate } = await import(new URL("wasm.js", base));
 

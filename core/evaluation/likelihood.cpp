@@ -22,12 +22,19 @@ struct Answer {
 /// What a row of logits says of a place whose character is `target`; `probability` is scratch.
 Result<Answer> answer_of(std::span<const float> logits, int excluded, int target, std::span<double> probability) {
     if (!softmax(logits, excluded, probability)) {
-        return fail("The model answers with numbers that are not finite; its weights are damaged.");
+        return not_finite();
     }
     // By the distance from the likeliest character: the probability of a very unlikely one may be 0 in f64.
     const Opinion seen = opinion(probability, excluded);
     const double distance = static_cast<double>(logits[seen.top_id[0]]) - logits[target];
     return Answer{seen, distance - elementary::log(seen.confidence)};
+}
+
+/// Where in [0, 1) a draw lies: those of a window evenly spread, the windows shifted against one another by multiples of the
+/// golden section.
+double stratum(double offset, int window_number, int draw, int draws) {
+    const double turn = offset + (draw + std::fmod(window_number * 0.6180339887498949, 1.0)) / draws;
+    return turn - std::floor(turn);
 }
 
 /// Means out of sums.
@@ -117,9 +124,7 @@ Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows
         for (int b = 0; b < count; ++b) {
             const int window = static_cast<int>((begin + b) / draws), draw = static_cast<int>((begin + b) % draws);
             const int number = windows.number(window);
-            // Multiples of the golden section shift the strata of the windows against one another.
-            const double turn = offset + (draw + std::fmod(number * 0.6180339887498949, 1.0)) / draws;
-            hidden[b] = 1 + std::min(places - 1, static_cast<int>(places * (turn - std::floor(turn))));
+            hidden[b] = 1 + std::min(places - 1, static_cast<int>(places * stratum(offset, number, draw, draws)));
             const auto clean = windows.ids(window);
             const auto sequence = batch.sequence(b);
             std::copy(clean.begin(), clean.end(), sequence.begin());
@@ -176,7 +181,6 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
     Evaluation result;
     result.windows.assign(windows.size(), 0);
     result.parts.prior = diffusion.prior_nats();
-    const auto not_finite = [] { return fail("The model answers with numbers that are not finite; its weights are damaged."); };
     for (int window = 0; window < windows.size(); ++window) {
         const auto ids = windows.ids(window);
         const int number = windows.number(window);
@@ -189,7 +193,7 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
         }
         for (int draw = 0; draw < options.draws; ++draw) {
             if (options.progress) options.progress(static_cast<std::int64_t>(window) * (options.draws + 1) + draw + 1, total);
-            const double turn = offset + (draw + std::fmod(number * 0.6180339887498949, 1.0)) / options.draws, share = turn - std::floor(turn);
+            const double share = stratum(offset, number, draw, options.draws);
             // Linear: any of the steps 2 .. T, of which there are T - 1.
             const int step = linear ? 2 + std::min(static_cast<int>(share * (process.gaussian.steps - 1)), process.gaussian.steps - 2) : 0;
             const Level t = diffusion.level(linear ? step * last_step : share);

@@ -3,7 +3,14 @@
 #include <array>
 #include <span>
 
+#include "core/base/result.h"
+
 namespace folio {
+
+/// What is said of a model whose answers are no numbers.
+inline tl::unexpected<Error> not_finite() {
+    return fail("The model answers with numbers that are not finite; its weights are damaged.");
+}
 
 /// softmax of one row of logits with id `excluded` ([MASK]; -1: none) left out, that is 0; temperature > 0. One fixed
 /// order and our own exp, so that every target gets the same bits. False where a logit is not finite.

@@ -69,9 +69,8 @@ Result<void> GaussianSampler::reveal() {
 
 Result<void> GaussianSampler::take_pass() {
     const int first = now_.window_first, window = window_length();
-    const std::vector<Level> levels = diffusion_->grid(passes());
-    const Level& t = levels[pass() - 1];
-    const Level& s = levels[pass()];
+    const auto after = [&](int done) { return diffusion_->level(static_cast<double>(passes() - done) / passes()); };
+    const Level t = after(pass() - 1), s = after(pass());
     const SamplerKind kind = *request_.options.sampler;
     const Level u = kind == SamplerKind::churn ? diffusion_->churned(t, churn_gamma) : t;
     if (pass() == 1) std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
@@ -99,13 +98,13 @@ Result<void> GaussianSampler::take_pass() {
         const int place = first + i;
         const auto answer = rows_.logits(i);
         if (!diffusion_->estimate(u, rows_.z(i), answer, x_hat_, x0 ? options.temperature : 1, x0 ? options.top_k : 0)) {
-            return fail("The model answers with numbers that are not finite; its weights are damaged.");
+            return not_finite();
         }
         // What an eps model makes of a place is where the step without noise leads, and what the row says there.
         std::span<const float> says = answer;
         if (!x0) {
             std::vector<float> z(rows_.z(i).begin(), rows_.z(i).end());
-            const Level& there = pass() < passes() ? s : diffusion_->level(1.0 / process_.steps);
+            const Level there = pass() < passes() ? s : diffusion_->level(1.0 / process_.steps);
             diffusion_->apply(ddim(u, there), x_hat_, {}, z);
             diffusion_->likelihood(there, z, likelihood_);
             says = likelihood_;

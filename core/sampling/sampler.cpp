@@ -34,6 +34,13 @@ struct StateHead {
     std::int32_t length, step, edits_applied, window_first, block_begin, block_end;
 };
 
+bool is_character(int id, int vocab_size, int excluded) { return id >= 0 && id < vocab_size && id != excluded; }
+
+bool fits(const Edit& edit, int length, int vocab_size, int excluded) {
+    return edit.from >= 0 && edit.to >= edit.from && edit.to < length &&
+           (edit.kind != Edit::Kind::put || is_character(edit.id, vocab_size, excluded));
+}
+
 }  // namespace
 
 bool is_open(std::uint8_t flags) { return !(flags & place_fixed); }
@@ -60,7 +67,7 @@ Result<void> Sampler::check(SamplingRequest& request, ProcessKind process, int v
     if (!request.text.empty() && request.text.size() != length) {
         return fail("The text to go into noise must be as long as the text to come out of it.");
     }
-    const auto foreign = [&](int id) { return id < -1 || id >= vocab_size || (id >= 0 && id == excluded); };
+    const auto foreign = [&](int id) { return id != -1 && !is_character(id, vocab_size, excluded); };
     if (std::any_of(request.given.begin(), request.given.end(), foreign) ||
         std::any_of(request.text.begin(), request.text.end(), foreign) || foreign(request.before)) {
         return fail("The given text holds a character that the model does not have.");
@@ -68,9 +75,7 @@ Result<void> Sampler::check(SamplingRequest& request, ProcessKind process, int v
     std::stable_sort(request.edits.begin(), request.edits.end(),
                      [](const Edit& a, const Edit& b) { return a.step < b.step; });
     for (const Edit& edit : request.edits) {
-        const bool put = edit.kind == Edit::Kind::put;
-        if (edit.from < 0 || edit.to < edit.from || edit.to >= static_cast<int>(length) ||
-            (put && (edit.id < 0 || foreign(edit.id)))) {
+        if (!fits(edit, static_cast<int>(length), vocab_size, excluded)) {
             return fail("An edit reaches beyond the text or the model's characters.");
         }
     }
@@ -115,7 +120,7 @@ std::uint32_t Sampler::word(int place, Purpose purpose, int element) const {
 
 Result<Opinion> Sampler::look(int place, std::span<const float> logits) {
     if (!softmax(logits, excluded_, probability_)) {
-        return fail("The model answers with numbers that are not finite; its weights are damaged.");
+        return not_finite();
     }
     return opinions_[place] = opinion(probability_, excluded_);
 }
@@ -170,16 +175,13 @@ void Sampler::apply_due_edits() {
 }
 
 Result<void> Sampler::edit(const Edit& edit) {
-    const bool put = edit.kind == Edit::Kind::put;
-    if (edit.from < 0 || edit.to < edit.from || edit.to >= length() || (put && foreign(edit.id))) {
+    if (!fits(edit, length(), vocab_size_, excluded_)) {
         return fail("The edit reaches beyond the text or the model's characters.");
     }
     apply(edit);
     apply_due_edits();
     return {};
 }
-
-bool Sampler::foreign(int id) const { return id < 0 || id >= vocab_size_ || id == excluded_; }
 
 Frame Sampler::frame() const {
     Frame frame;
@@ -224,10 +226,10 @@ State Sampler::save() const {
 }
 
 Result<void> Sampler::restore(const State& state) {
-    const auto refused = [] { return fail("The saved state does not belong to this sample."); };
+    const auto foreign = [] { return fail("The saved state does not belong to this sample."); };
     StateHead head;
     Progress saved = now_;
-    if (state.size() != sizeof head + request_.given.size() * (2 * sizeof(int) + sizeof(float) + 1) + more_bytes()) return refused();
+    if (state.size() != sizeof head + request_.given.size() * (2 * sizeof(int) + sizeof(float) + 1) + more_bytes()) return foreign();
     std::memcpy(&head, state.data(), sizeof head);
     const std::uint8_t* bytes = state.data() + sizeof head;
     bytes = take_bytes(bytes, saved.id);
@@ -241,16 +243,16 @@ Result<void> Sampler::restore(const State& state) {
         head.window_first < 0 || head.window_first > length() - window_length() || head.block_begin < 0 ||
         head.block_begin > head.step || head.block_end < head.block_begin ||
         head.block_end > head.block_begin + request_.options.steps) {
-        return refused();
+        return foreign();
     }
     for (int place = 0; place < length(); ++place) {
         const int id = saved.id[place], flags = saved.flags[place];
         const bool fixed = flags == place_fixed || flags == (place_fixed | place_given);
         const bool open = flags == 0 || flags == place_reopened;
         const float probability = saved.probability[place];
-        if (!(fixed ? !this->foreign(id) : open && id == -1) ||
+        if (!(fixed ? is_character(id, vocab_size_, excluded_) : open && id == -1) ||
             saved.fixed_at[place] < 0 || saved.fixed_at[place] > head.step || !(probability >= 0 && probability <= 1)) {
-            return refused();
+            return foreign();
         }
     }
     saved.step = head.step;

@@ -123,7 +123,6 @@ protected:
     std::vector<double> probability_;  // of the row that look() saw last
 
 private:
-    bool foreign(int id) const;
     void apply(const Edit& edit);
 
     int seq_len_;

@@ -101,7 +101,7 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
         config.vocab_size = characters + (process.kind == ProcessKind::masked);
         config.causal = process.kind == ProcessKind::autoregressive;
         if (process.kind == ProcessKind::gaussian) {
-            const bool article = preset().name == std::string("gaussian-article");
+            const bool article = preset().article;
             if (!article) process.gaussian = warped_gaussian(characters);
             config.trunk = article ? Trunk::article : Trunk::modern;
             config.mixture = true;

@@ -16,7 +16,7 @@ const Preset& preset_of(const json& settings) { return preset_named(settings.val
 
 json default_settings(const Preset& preset) {
     Recipe recipe;
-    const bool masked = preset.process == ProcessKind::masked, article = &preset == &preset_named("gaussian-article");
+    const bool masked = preset.process == ProcessKind::masked, article = preset.article;
     switch (preset.process) {
         case ProcessKind::masked: break;
         case ProcessKind::autoregressive:
@@ -100,7 +100,7 @@ Recipe to_recipe(const json& settings) {
         recipe.self_conditioning = number("self-conditioning");
         recipe.known = number("known");
     }
-    if (settings.value("preset", "") == std::string("gaussian-article")) recipe.beta2 = 0.999f;
+    if (preset_of(settings).article) recipe.beta2 = 0.999f;
     return recipe;
 }
 

@@ -13,10 +13,11 @@ namespace folio {
 struct Preset {
     const char* name;
     ProcessKind process;
+    bool article = false;  // Gaussian diffusion to the letter of the article
 };
 inline constexpr std::array<Preset, 4> presets{{{"masked", ProcessKind::masked},
                                                 {"gaussian", ProcessKind::gaussian},
-                                                {"gaussian-article", ProcessKind::gaussian},
+                                                {"gaussian-article", ProcessKind::gaussian, true},
                                                 {"gpt", ProcessKind::autoregressive}}};
 
 /// The preset of that name, which is one of `presets`.
