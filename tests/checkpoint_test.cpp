@@ -67,6 +67,9 @@ void expect_same_run(const fs::path& one, const fs::path& other) {
     CHECK(a.state.average == b.state.average);
     CHECK(a.state.moment1 == b.state.moment1);
     CHECK(a.state.moment2 == b.state.moment2);
+    CHECK(a.state.losses.sums == b.state.losses.sums);
+    CHECK(a.state.losses.counts == b.state.losses.counts);
+    CHECK(a.model.process.gaussian.knots == b.model.process.gaussian.knots);
     CHECK(a.position.step == b.position.step);
 }
 
@@ -90,8 +93,9 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
     const TemporaryFolder folder;
     const fs::path text = folder / "text", straight = folder / "straight", stopped = folder / "stopped";
     write(text, some_text());
-    const std::string preset = GENERATE("masked", "gpt");
-    const std::vector<std::string> small = ::small + std::vector<std::string>{"--preset", preset};
+    const std::string preset = GENERATE("masked", "gpt", "gaussian", "gaussian-article");
+    std::vector<std::string> small = ::small + std::vector<std::string>{"--preset", preset};
+    if (preset == "gaussian") small = small + std::vector<std::string>{"--refit-every", "30"};  // in a masked run it is refused
     const Outcome whole = folio::test::folio(train(straight, text, small));
     CAPTURE(preset, whole.err);
     REQUIRE(whole.code == 0);
@@ -160,6 +164,47 @@ TEST_CASE("a run is resumed only as what it was begun") {
     CHECK(folio::read_checkpoint(run / "checkpoint.safetensors").position.step == 8);
     expect(train(folder / "from", text, {"--init", (run / "last.safetensors").string(), "--steps", "2", "--batch", "2"}), 0);
     expect(train(folder / "short", text, small + std::vector<std::string>{"--seq-len", "700"}), 1);
+}
+
+TEST_CASE("the rows of the Gaussian recipe can be left out, as far as they can stand without one another") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text";
+    write(text, some_text());
+    const std::vector<std::string> gaussian = small + std::vector<std::string>{"--preset", "gaussian", "--steps", "4"};
+    const std::vector<std::string> no_bound{"--refit-every", "0", "--nelbo-share", "0"}, alone{"--matched-filter", "no", "--self-conditioning", "0"};
+    const auto expect = [&](const char* run, const std::vector<std::string>& options, int code) {
+        const Outcome outcome = folio::test::folio(train(folder / run, text, options));
+        CAPTURE(run, outcome.err);
+        CHECK(outcome.code == code);
+        if (code != 0) CHECK(is_one_sentence(outcome.err));
+        return code == 0 ? folio::read_checkpoint(folder / run / "checkpoint.safetensors").model : folio::ModelFile{};
+    };
+    using Words = std::vector<std::string>;
+    const folio::ModelFile eps = expect("eps", gaussian + Words{"--prediction", "eps", "--schedule", "linear"} + alone + no_bound, 0);
+    CHECK(eps.process.gaussian.prediction == folio::GaussianPrediction::eps);
+    CHECK(eps.process.gaussian.steps == 128);
+    CHECK_FALSE(eps.process.gaussian.centred);
+    CHECK_FALSE(eps.config.self_conditioning);
+    const folio::ModelFile even = expect("even", gaussian + Words{"--schedule", "even"} + alone + no_bound, 0);
+    CHECK(even.process.gaussian.knots == std::vector<double>{-4, 6});
+    CHECK_FALSE(even.process.gaussian.matched_filter);
+    const folio::ModelFile whole = expect("whole", gaussian + Words{"--refit-every", "2", "--nelbo-share", "0.25"}, 0);
+    CHECK(whole.process.gaussian.matched_filter);
+    CHECK(whole.config.self_conditioning);
+    CHECK(whole.process.gaussian.knots != folio::warped_gaussian(whole.config.vocab_size).knots);
+    expect("article", small + Words{"--preset", "gaussian-article", "--steps", "4"}, 0);
+
+    const auto from = [&](const char* run) { return Words{"--preset", "gaussian", "--steps", "4", "--init", (folder / run / "last.safetensors").string()}; };
+    expect("wrong", gaussian + Words{"--prediction", "eps"}, 2);
+    expect("wrong", gaussian + Words{"--schedule", "linear"}, 2);
+    expect("wrong", gaussian + Words{"--prediction", "v"}, 2);
+    expect("wrong", small + Words{"--preset", "gaussian-article", "--prediction", "x0"}, 2);
+    expect("wrong", from("whole") + Words{"--matched-filter", "no"}, 2);
+    expect("wrong", from("even") + Words{"--self-conditioning", "0.5"}, 2);
+    expect("wrong", from("article"), 2);
+    expect("wrong", from("whole") + Words{"--preset", "gaussian-article"}, 2);
+    expect("on", from("even"), 0);
+    CHECK_FALSE(fs::exists(folder / "wrong"));
 }
 
 TEST_CASE("a damaged checkpoint is refused in a sentence") {

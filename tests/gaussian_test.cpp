@@ -568,18 +568,47 @@ TEST_CASE("a new warp spreads the bound's integrand evenly over t") {
     for (int i = 0; i <= 98; ++i) CHECK(twice[i] == Approx(once[i]).margin(0.03));
 }
 
-TEST_CASE("a new warp by a loss's rises makes the loss linear in t, and stays") {
+TEST_CASE("a refitted time makes the loss linear in t, whatever time it was seen by") {
     const auto loss = [](double g) { return 3.3 / (1 + std::exp(-1.7 * (g + 1))); };
-    std::vector<double> knots(101), means(100);
-    for (int i = 0; i <= 100; ++i) knots[i] = -4 + 0.1 * i;
-    for (int refit = 0; refit < 5; ++refit) {
-        for (int i = 0; i < 100; ++i) means[i] = loss((knots[i] + knots[i + 1]) / 2);
-        knots = rewarped(knots, rises(means));
+    folio::test::Random random(5);
+    for (const double noise : {0.0, 0.3}) {
+        LossByNoise seen;
+        std::vector<double> knots = even_gaussian().knots;
+        for (int refit = 0; refit < 3; ++refit) {
+            const GaussianDiffusion diffusion = *GaussianDiffusion::create({GaussianPrediction::x0, GaussianSchedule::warped, 0, knots}, 65);
+            const auto chance = random.normals<double>(32000);
+            for (int step = 0; step < 1000; ++step) {
+                seen.forget();
+                for (int b = 0; b < 32; ++b) {
+                    const double g = diffusion.level((b + 0.999 * step / 1000) / 32).g;
+                    seen.add(g, loss(g) + noise * chance[step * 32 + b]);
+                }
+            }
+            knots = seen.knots();
+            CHECK(knots.front() == -4);
+            CHECK(knots.back() == 6);
+            CHECK(std::adjacent_find(knots.begin(), knots.end(), std::greater_equal<>()) == knots.end());
+            for (int i = 0; i <= 100; ++i) {
+                const double even = loss(-4) + (loss(6) - loss(-4)) * i / 100.0;
+                CHECK(loss(knots[i]) == Approx(even).margin(noise > 0 ? 0.12 : 0.03));
+            }
+        }
     }
-    for (int i = 0; i <= 100; ++i) {
-        const double even = loss(-4) + (loss(6) - loss(-4)) * i / 100.0;
-        CHECK(loss(knots[i]) == Approx(even).margin(0.02));
+    // What is forgotten counts less: a loss that moved is followed.
+    LossByNoise moved;
+    for (const double at : {2.0, -2.0}) {
+        for (int step = 0; step < 5000; ++step) {
+            moved.forget();
+            for (int i = 0; i < 100; ++i) moved.add(-3.95 + 0.1 * i, -3.95 + 0.1 * i < at ? 0 : 3);
+        }
     }
+    CHECK(moved.knots()[50] == Approx(-2).margin(0.1));
+    // Nothing seen at all, or only below 0: time is even there.
+    const std::vector<double> even = LossByNoise().knots();
+    for (int i = 0; i <= 100; ++i) CHECK(even[i] == Approx(-4 + 0.1 * i));
+    LossByNoise half;
+    for (int i = 0; i < 40; ++i) half.add(-3.95 + 0.1 * i, i);
+    CHECK(half.knots()[50] == Approx(-2).margin(0.1));
 }
 
 TEST_CASE("a new warp knows what to do with no loss and with what is none") {

@@ -621,6 +621,40 @@ TEST_CASE("ops: mean_squares") {
     }
 }
 
+TEST_CASE("ops: brier") {
+    Random random(37);
+    for (const auto& [R, V] : {std::pair{1, 2}, {9, 11}, {33, 65}}) {
+        auto logits = random.normals<float>(area(R, V));
+        for (float& logit : logits) logit *= 3;
+        const auto weights = random.normals<float>(R);
+        const auto targets = random.integers(R, V);
+        std::vector<double> gradient(area(R, V)), loss(static_cast<std::size_t>(R));
+        auto x = doubles(logits), w = doubles(weights);
+        plain::brier<double>({gradient.data(), R, V}, loss.data(), {x.data(), R, V}, targets.data(), w.data());
+        // The gradient is the loss's, by complex steps.
+        for (int r = 0; r < R; ++r) {
+            for (int c = 0; c < V; c += 4) {
+                using Complex = std::complex<double>;
+                std::vector<Complex> row(x.begin() + r * V, x.begin() + (r + 1) * V), unused(row.size());
+                row[static_cast<std::size_t>(c)] += Complex(0, 1e-30);
+                Complex moved, weight = w[static_cast<std::size_t>(r)];
+                plain::brier<Complex>({unused.data(), 1, V}, &moved, {row.data(), 1, V}, &targets[static_cast<std::size_t>(r)], &weight);
+                CHECK(gradient[static_cast<std::size_t>(r * V + c)] == Approx(moved.imag() / 1e-30).margin(1e-12));
+            }
+        }
+        compare(V, 5e-6, gradient, [&](const Backend& backend, Device& device) {
+            const Matrix both = device.put(logits, R, V, 2);
+            backend.training.brier(both, device.put(Values(static_cast<std::size_t>(R))), both, device.put(targets), device.put(weights));
+            return device.get(both, 2);
+        });
+        compare(1, 1e-5, loss, [&](const Backend& backend, Device& device) {
+            float* kept = device.put(Values(static_cast<std::size_t>(R)));
+            backend.training.brier(device.put(Values(area(R, V)), R, V), kept, device.put(logits, R, V), device.put(targets), device.put(weights));
+            return device.get(kept, static_cast<std::size_t>(R));
+        });
+    }
+}
+
 TEST_CASE("ops: dropout_backward draws the forward pass's mask") {
     Random random(22);
     for (const int C : {1, 3, 16, 65, 130}) {
@@ -744,11 +778,11 @@ TEST_CASE("ops: corrupt_gaussian") {
         const int batch = 3, R = batch * length, width = V + T + (conditioned ? V + 1 : 0);
         CAPTURE(length, V, T, conditioned);
         const auto starts = random.integers(batch, 500 - length);
-        const auto levels = random.normals<float>(area(batch + 1, 4)), features = random.normals<float>(area(batch, T));
+        const auto levels = random.normals<float>(area(batch + 1, 5)), features = random.normals<float>(area(batch, T));
         const auto known = random.integers(R, 2);
         std::vector<double> mixture(area(R, width)), prior(area(R, V)), noise(area(R, V)), weights(static_cast<std::size_t>(R));
         std::vector<int> targets(static_cast<std::size_t>(R));
-        GaussianNoise how{levels.data(), features.data(), known.data(), 1.f / 65, 0.25f, 99, 7};
+        GaussianNoise how{levels.data(), features.data(), known.data(), 1.f / 65, 99, 7};
         plain::corrupt_gaussian<double>(mixture.data(), width, prior.data(), noise.data(), targets.data(), weights.data(), text.data(),
                                         starts.data(), batch, length, V, how, T);
         double squares = 0;
@@ -763,7 +797,7 @@ TEST_CASE("ops: corrupt_gaussian") {
                 rows.noise = device.put(Values(area(R, V), 5), R, V);
                 rows.targets = device.put(std::vector<int>(targets.size()));
                 rows.weights = device.put(Values(weights.size(), 5));
-                const GaussianNoise there{device.put(levels), device.put(features), device.put(known), how.centre, how.weight, how.seed, how.step};
+                const GaussianNoise there{device.put(levels), device.put(features), device.put(known), how.centre, how.seed, how.step};
                 backend.training.corrupt_gaussian(rows, device.put(text), device.put(starts), batch, length, V, there);
                 CHECK(device.get(rows.targets, targets.size()) == targets);
                 if (which == 0) return device.get(rows.mixture, which);

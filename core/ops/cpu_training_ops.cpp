@@ -134,6 +134,26 @@ void CpuTrainingOps::mean_squares(Matrix dout, float* loss, Matrix out, Matrix t
     });
 }
 
+void CpuTrainingOps::brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) {
+    softmax(dlogits, logits);
+    over_rows(logits.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            float* p = dlogits.row(r);
+            double squares = 0, dot = 0;  // |p - x|^2, p . (p - x)
+            for (int c = 0; c < logits.cols; ++c) {
+                const double difference = p[c] - (c == targets[r] ? 1.f : 0.f);
+                squares += difference * difference;
+                dot += p[c] * difference;
+            }
+            for (int c = 0; c < logits.cols; ++c) {
+                const float difference = p[c] - (c == targets[r] ? 1.f : 0.f);
+                p[c] = 2 * weights[r] * p[c] * (difference - static_cast<float>(dot));
+            }
+            loss[r] = static_cast<float>(weights[r] * squares);
+        }
+    });
+}
+
 void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
                             const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
                             std::uint32_t step) {
@@ -167,10 +187,10 @@ void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text,
         for (int r = first; r < last; ++r) {
             const int b = r / length, id = text[starts[b] + r % length];
             const bool known = how.known[r] != 0;
-            const float* level = how.levels + 4 * (known ? batch : b);
+            const float* level = how.levels + 5 * (known ? batch : b);
             normals(eps, how.seed, static_cast<std::uint64_t>(r), how.step, Purpose::diffuse);
             rows.targets[r] = id;
-            rows.weights[r] = known ? 0.f : how.weight;
+            rows.weights[r] = level[4];
             float* row = mixture.row(r);
             for (int v = 0; v < vocab_size; ++v) {
                 const float noise = static_cast<float>(eps[static_cast<std::size_t>(v)]);
@@ -193,7 +213,7 @@ void CpuTrainingOps::softmax(Matrix out, Matrix logits) {
             float* p = out.row(r);
             const float* in = logits.row(r);
             const float largest = *std::max_element(in, in + logits.cols);
-            std::copy_n(in, logits.cols, p);
+            if (p != in) std::copy_n(in, logits.cols, p);
             kernels_.scale(p, p, logits.cols, 1.f / kernels_.exp_sum(p, logits.cols, 1.f, -largest));
         }
     });

@@ -25,6 +25,7 @@ public:
     void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                        int excluded) override;
     void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;
+    void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) override;
     void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
                         const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
                         std::uint32_t step) override;

@@ -163,11 +163,10 @@ struct Muon {
 
 /// How rows of a batch are noised (Gaussian diffusion), all on the device.
 struct GaussianNoise {
-    const float* levels = nullptr;    // [batch + 1, 4] alpha, sigma, input scale, prior weight; the last row for known places
+    const float* levels = nullptr;    // [batch + 1, 5] alpha, sigma, input scale, prior weight, loss weight; the last row for known places
     const float* features = nullptr;  // [batch, time_rows]
     const int* known = nullptr;       // [batch, length] 1: the character is given
     float centre = 0;                 // what is taken off each element of a one-hot
-    float weight = 0;                 // of a place that is not known
     std::uint64_t seed = 0;
     std::uint32_t step = 0;
 };
@@ -215,6 +214,9 @@ public:
                                int excluded) = 0;
     /// Per row: loss[r] = weights[r] * |out[r] - target[r]|^2, and dout[r] its gradient. dout may be out.
     virtual void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) = 0;
+    /// Per row: loss[r] = weights[r] * |softmax(logits[r]) - one-hot of targets[r]|^2, and dlogits[r] its gradient. dlogits may be
+    /// logits.
+    virtual void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) = 0;
     /// Windows out of a text and their masked copies: row b is text[starts[b] .. + length); the counts[b] (1 .. length) places with the
     /// smallest {Philox word of (b * length + place, step, mask_place), place} become mask_id and get weight
     /// row_weights[b], all others weight 0.

@@ -309,6 +309,34 @@ void mean_squares(View<T> dout, T* loss, View<T> out, View<T> target, const T* w
     }
 }
 
+template <class T>
+void softmax(View<T> out, View<T> logits) {
+    for (int r = 0; r < logits.rows; ++r) {
+        T largest = logits(r, 0), sum(0);
+        for (int c = 1; c < logits.cols; ++c)
+            if (real_part(logits(r, c)) > real_part(largest)) largest = logits(r, c);
+        for (int c = 0; c < logits.cols; ++c) sum += out(r, c) = std::exp(logits(r, c) - largest);
+        for (int c = 0; c < logits.cols; ++c) out(r, c) /= sum;
+    }
+}
+
+/// dlogits, logits [R, V]; loss, targets, weights [R].
+template <class T>
+void brier(View<T> dlogits, T* loss, View<T> logits, const int* targets, const T* weights) {
+    const int V = logits.cols;
+    std::vector<T> p(static_cast<std::size_t>(V));
+    for (int r = 0; r < logits.rows; ++r) {
+        softmax<T>({p.data(), 1, V}, {&logits(r, 0), 1, V});
+        const auto x = [&](int c) { return T(c == targets[r] ? 1 : 0); };
+        loss[r] = T(0);
+        for (int c = 0; c < V; ++c) loss[r] += weights[r] * (p[c] - x(c)) * (p[c] - x(c));
+        for (int c = 0; c < V; ++c) {
+            dlogits(r, c) = T(0);
+            for (int i = 0; i < V; ++i) dlogits(r, c) += T(2) * weights[r] * (p[i] - x(i)) * p[i] * (T(i == c ? 1 : 0) - p[c]);
+        }
+    }
+}
+
 /// input, targets, weights [batch, length]; starts, counts, row_weights [batch].
 template <class T>
 void corrupt_masked(int* input, int* targets, T* weights, const int* text, const int* starts, const int* counts,
@@ -350,10 +378,10 @@ void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T
     std::vector<double> eps(static_cast<std::size_t>(vocab_size));
     for (int r = 0; r < batch * length; ++r) {
         const int b = r / length, id = text[starts[b] + r % length];
-        const float* level = how.levels + 4 * (how.known[r] ? batch : b);
+        const float* level = how.levels + 5 * (how.known[r] ? batch : b);
         normals(eps, how.seed, static_cast<std::uint64_t>(r), how.step, Purpose::diffuse);
         targets[r] = id;
-        weights[r] = how.known[r] ? T(0) : T(how.weight);
+        weights[r] = T(level[4]);
         T* row = mixture + static_cast<std::ptrdiff_t>(r) * width;
         for (int c = 0; c < width; ++c) row[c] = T(0);
         for (int v = 0; v < vocab_size; ++v) {
@@ -364,17 +392,6 @@ void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T
         }
         for (int i = 0; i < time_rows; ++i) row[vocab_size + i] = T(how.features[b * time_rows + i]);
         if (width > vocab_size + time_rows) row[width - 1] = T(how.known[r]);
-    }
-}
-
-template <class T>
-void softmax(View<T> out, View<T> logits) {
-    for (int r = 0; r < logits.rows; ++r) {
-        T largest = logits(r, 0), sum(0);
-        for (int c = 1; c < logits.cols; ++c)
-            if (real_part(logits(r, c)) > real_part(largest)) largest = logits(r, c);
-        for (int c = 0; c < logits.cols; ++c) sum += out(r, c) = std::exp(logits(r, c) - largest);
-        for (int c = 0; c < logits.cols; ++c) out(r, c) /= sum;
     }
 }
 

@@ -267,14 +267,56 @@ std::vector<double> rewarped(std::span<const double> knots, std::span<const doub
     return result;
 }
 
-std::vector<double> rises(std::span<const double> loss) {
-    const std::size_t bins = loss.size(), last = bins - 1;
-    std::vector<double> result(bins);
-    for (std::size_t i = 0; i < bins; ++i) {
-        const std::size_t from = i > 0 ? i - 1 : 0, to = std::min(i + 1, last);
-        result[i] = (loss[to] - loss[from]) / static_cast<double>(to - from);
+void LossByNoise::forget() {
+    constexpr float kept = 0.999f;
+    for (float& sum : sums) sum *= kept;
+    for (float& count : counts) count *= kept;
+}
+
+void LossByNoise::add(double g, double loss) {
+    const double share = (g - cleanest) / (noisiest - cleanest);
+    const auto bin = static_cast<std::size_t>(std::clamp(share * bins, 0.0, bins - 1.0));
+    sums[bin] += static_cast<float>(loss);
+    ++counts[bin];
+}
+
+std::vector<double> LossByNoise::knots() const {
+    struct Pool {
+        double sum, count;
+        int bins;
+        double mean() const { return sum / count; }
+    };
+    std::vector<Pool> pools;
+    for (int i = 0; i < bins; ++i) {
+        // A bin that has seen nothing counts as the one before it.
+        if (counts[i] <= 0 && pools.empty()) pools.push_back({0, 1e-6, 1});
+        else if (counts[i] <= 0) ++pools.back().bins;
+        else pools.push_back({sums[i], counts[i], 1});
+        while (pools.size() > 1 && pools.end()[-2].mean() >= pools.back().mean()) {
+            const Pool last = pools.back();
+            pools.pop_back();
+            pools.back() = {pools.back().sum + last.sum, pools.back().count + last.count, pools.back().bins + last.bins};
+        }
     }
-    return result;
+    std::vector<double> loss;
+    for (const Pool& pool : pools) loss.insert(loss.end(), pool.bins, pool.mean());
+    std::vector<double> even(bins + 1), risen(bins);
+    for (int i = 0; i <= bins; ++i) even[i] = cleanest + (noisiest - cleanest) * i / bins;
+    for (int i = 0; i < bins; ++i) {
+        const int from = std::max(i - 1, 0), to = std::min(i + 1, bins - 1);
+        risen[i] = (loss[to] - loss[from]) / (to - from);
+    }
+    return rewarped(even, risen);
+}
+
+GaussianConfig even_gaussian() {
+    GaussianConfig config;
+    config.prediction = GaussianPrediction::x0;
+    config.schedule = GaussianSchedule::warped;
+    config.knots = {cleanest, noisiest};
+    config.centred = true;
+    config.matched_filter = true;
+    return config;
 }
 
 GaussianConfig warped_gaussian(int vocab_size) {
@@ -285,11 +327,8 @@ GaussianConfig warped_gaussian(int vocab_size) {
         accuracy[i] = argmax_accuracy(even[i], vocab_size);
     }
     for (int i = 0; i < bins; ++i) lost[i] = accuracy[i] - accuracy[i + 1];
-    GaussianConfig config;
-    config.prediction = GaussianPrediction::x0;
-    config.schedule = GaussianSchedule::warped;
+    GaussianConfig config = even_gaussian();
     config.knots = rewarped(even, lost);
-    config.centred = true;
     return config;
 }
 

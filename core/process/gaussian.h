@@ -98,11 +98,25 @@ double argmax_accuracy(double g, int vocab_size);
 /// New knots, by which each of the equal bins of the old t takes up as much of the new one as its share of `mass`, but
 /// 1e-3 of the mean at least. The bound's integrand per bin becomes uniform in t that way.
 std::vector<double> rewarped(std::span<const double> knots, std::span<const double> mass);
-/// What each bin adds to a loss that is no integrand. By the rises of the cross-entropy it becomes linear in t (CDCD,
-/// Dieleman et al. 2022); by its own values every new warp would lie deeper in noise than the last.
-std::vector<double> rises(std::span<const double> loss);
 
-/// The preset gaussian: log SNR from 4 to -6, so warped that argmax_accuracy falls linearly with t.
+/// The cross-entropy of an x0 network as noise rises, an average over training that forgets what the network no longer is.
+class LossByNoise {
+public:
+    static constexpr int bins = 100;  // even in g, between the ends of the preset gaussian
+
+    /// A new step, and what a window lost in it.
+    void forget();
+    void add(double g, double loss);
+    /// A warp by which the loss rises linearly with t (CDCD, Dieleman et al. 2022). The loss is made to rise with noise first, as it
+    /// must but for chance (the pool-adjacent-violators algorithm).
+    std::vector<double> knots() const;
+
+    std::vector<float> sums = std::vector<float>(bins), counts = std::vector<float>(bins);
+};
+
+/// The preset gaussian: centred one-hots, x0 with the matched filter, log SNR from 4 to -6; so warped that argmax_accuracy falls
+/// linearly with t, or even in t.
 GaussianConfig warped_gaussian(int vocab_size);
+GaussianConfig even_gaussian();
 
 }  // namespace folio

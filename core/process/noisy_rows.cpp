@@ -7,9 +7,9 @@
 namespace folio {
 
 NoisyRows::NoisyRows(const GaussianDiffusion& diffusion, const GaussianConfig& process, const ModelConfig& model, int length)
-    : diffusion_(diffusion), x0_(process.prediction == GaussianPrediction::x0), conditioned_(model.self_conditioning), length_(length),
+    : diffusion_(diffusion), filtered_(process.matched_filter), conditioned_(model.self_conditioning), length_(length),
       time_rows_(model.time_rows), vocab_size_(static_cast<std::size_t>(model.vocab_size)), width_(static_cast<std::size_t>(model.input_width())),
-      z_(length * vocab_size_), mixture_(length * width_), prior_(x0_ ? length * vocab_size_ : 0), logits_(length * vocab_size_) {}
+      z_(length * vocab_size_), mixture_(length * width_), prior_(filtered_ ? length * vocab_size_ : 0), logits_(length * vocab_size_) {}
 
 Result<void> NoisyRows::answer(Denoiser& denoiser, const Level& t, const std::function<bool(int place)>& known) {
     const Level given = diffusion_.given(t);
@@ -22,7 +22,7 @@ Result<void> NoisyRows::answer(Denoiser& denoiser, const Level& t, const std::fu
         float* to = mixture_.data() + static_cast<std::size_t>(place) * width_;
         for (const float value : z(place)) *to++ = scale * value;
         to = std::copy(features.begin(), features.end(), to);
-        if (x0_) diffusion_.likelihood(level, z(place), row(prior_, place));
+        if (filtered_) diffusion_.likelihood(level, z(place), row(prior_, place));
         if (!conditioned_) continue;
         to = std::fill_n(to, vocab_size_, 0.f);
         *to = is_known ? 1.f : 0.f;

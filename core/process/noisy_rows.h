@@ -34,7 +34,7 @@ private:
     }
 
     const GaussianDiffusion& diffusion_;
-    bool x0_, conditioned_;
+    bool filtered_, conditioned_;
     int length_, time_rows_;
     std::size_t vocab_size_, width_;
     std::vector<float> z_, mixture_, prior_, logits_;

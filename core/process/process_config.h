@@ -18,6 +18,7 @@ struct GaussianConfig {
     int steps = 128;                 // T; beta rises linearly from 1e-4 to 0.02
     std::vector<double> knots;       // g = -log SNR at t = i / (knots - 1), rising; straight lines between
     bool centred = false;            // x = one-hot - 1 / vocab_size, not the one-hot itself
+    bool matched_filter = false;     // x0: log p(z | character) is added to the network's logits
 };
 
 /// How a denoiser becomes a language model; `folio.process` of the weights file. The only schedule of the masked

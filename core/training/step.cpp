@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/model/parameters.h"
 
@@ -81,7 +82,7 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
          {Request{trainer.parameters_, arena}, Request{trainer.average_, arena}, Request{trainer.moment1_, arena},
           Request{trainer.moment2_, arena}, Request{trainer.gradients_, arena}, Request{trainer.text_, text.size_bytes()},
           Request{trainer.places_, places * (3 + numbers) * sizeof(float)}, Request{trainer.losses_, places * sizeof(float)},
-          Request{trainer.rows_, static_cast<std::size_t>(recipe.batch + 1) * (5 + config.time_rows) * sizeof(float)},
+          Request{trainer.rows_, static_cast<std::size_t>(recipe.batch + 1) * (6 + config.time_rows) * sizeof(float)},
           Request{trainer.scalars_, 2 * sizeof(double)}}) {
         auto storage = ops.allocate(request.bytes);
         if (!storage) return tl::unexpected(storage.error());
@@ -105,8 +106,7 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
 Trainer::Batch Trainer::corrupt_masked(int step, int length, std::span<const int> starts) {
     const int batch = recipe_.batch, places = batch * length;
     std::vector<int> rows(starts.begin(), starts.end());
-    const bool by_bound = step >= static_cast<int>((1.0 - recipe_.nelbo_share) * recipe_.steps);
-    const MaskedBatch masks = stratified_masks(batch, length, by_bound ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed,
+    const MaskedBatch masks = stratified_masks(batch, length, by_bound(step) ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed,
                                                static_cast<std::uint32_t>(step));
     rows.insert(rows.end(), masks.counts.begin(), masks.counts.end());
     for (const int count : masks.counts)
@@ -140,18 +140,10 @@ Trainer::Batch Trainer::corrupt_gaussian(int step, int length, std::span<const i
     };
     // Times spread evenly over the batch from one offset, as the masked process spreads its counts.
     const double offset = uniform(philox(recipe_.seed, 0, static_cast<std::uint32_t>(step), Purpose::mask_count).word[0]);
-    std::vector<float> levels, features(static_cast<std::size_t>(batch) * config_.time_rows);
-    const auto add_level = [&](const Level& level) {
-        const double prior = eps ? 0 : level.matched_filter();
-        for (const double number : {level.alpha, level.sigma, diffusion_->input_scale(level), prior}) levels.push_back(static_cast<float>(number));
-    };
     std::vector<int> known(static_cast<std::size_t>(places));
+    std::vector<bool> aided(static_cast<std::size_t>(batch));
     int open = places;
     for (int b = 0; b < batch; ++b) {
-        const double turn = offset + static_cast<double>(b) / batch;
-        const Level level = diffusion_->training_level(turn - std::floor(turn));
-        add_level(level);
-        diffusion_->features(level, std::span(features).subspan(static_cast<std::size_t>(b) * config_.time_rows, config_.time_rows));
         if (chance(b, 0) >= recipe_.known) continue;
         // A prefix or any set of places, at most half of them.
         const int count = static_cast<int>(chance(b, 2) * length / 2);
@@ -159,8 +151,25 @@ Trainer::Batch Trainer::corrupt_gaussian(int step, int length, std::span<const i
         if (chance(b, 1) < 0.5) std::fill_n(window.begin(), count, 1);
         else mask_places(window, count, 1, recipe_.seed, static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step), Purpose::mask_place);
         open -= count;
+        aided[b] = count > 0;
     }
-    add_level(diffusion_->level(0));
+    Batch made;
+    made.squared = !eps && by_bound(step);
+    std::vector<float> levels, features(static_cast<std::size_t>(batch) * config_.time_rows);
+    const auto add_level = [&](const Level& level, double weight) {
+        const double prior = process_.gaussian.matched_filter ? level.matched_filter() : 0;
+        for (const double number : {level.alpha, level.sigma, diffusion_->input_scale(level), prior, weight})
+            levels.push_back(static_cast<float>(number));
+    };
+    for (int b = 0; b < batch; ++b) {
+        const double turn = offset + static_cast<double>(b) / batch, share = turn - std::floor(turn);
+        const Level level = diffusion_->training_level(share);
+        const double weight = made.squared ? diffusion_->weight(share) : eps ? 1.0 / V : 1;
+        add_level(level, weight / open);
+        diffusion_->features(level, std::span(features).subspan(static_cast<std::size_t>(b) * config_.time_rows, config_.time_rows));
+        made.windows.push_back({level.g, weight / open, aided[b]});
+    }
+    add_level(diffusion_->level(0), 0);
 
     int* device_starts = rows_.as<int>();
     auto* device_levels = reinterpret_cast<float*>(device_starts + batch);
@@ -174,14 +183,32 @@ Trainer::Batch Trainer::corrupt_gaussian(int step, int length, std::span<const i
     ops_->upload(device_known, known.data(), known.size() * sizeof(int));
     GaussianRows rows;
     rows.mixture = {numbers, places, config_.input_width()};
-    (eps ? rows.noise : rows.prior) = {numbers + static_cast<std::ptrdiff_t>(places) * config_.input_width(), places, V};
+    const Matrix beside{numbers + static_cast<std::ptrdiff_t>(places) * config_.input_width(), places, V};
+    if (eps) rows.noise = beside;
+    if (process_.gaussian.matched_filter) rows.prior = beside;
     rows.targets = targets;
     rows.weights = weights;
-    const float weight = 1.f / (static_cast<float>(open) * static_cast<float>(eps ? V : 1));
     const float centre = process_.gaussian.centred ? 1.f / static_cast<float>(V) : 0.f;
     training_->corrupt_gaussian(rows, text_.as<int>(), device_starts, batch, length, V,
-                                {device_levels, device_features, device_known, centre, weight, recipe_.seed, static_cast<std::uint32_t>(step)});
-    return {{nullptr, nullptr, rows.mixture, rows.prior}, targets, rows.noise, weights};
+                                {device_levels, device_features, device_known, centre, recipe_.seed, static_cast<std::uint32_t>(step)});
+    made.input = {nullptr, nullptr, rows.mixture, rows.prior};
+    made.targets = targets;
+    made.target_rows = rows.noise;
+    made.weights = weights;
+    return made;
+}
+
+void Trainer::watch_noise(int step, const Batch& batch, int length, std::span<const float> losses) {
+    losses_by_noise_.forget();
+    for (std::size_t b = 0; b < batch.windows.size(); ++b) {
+        const Batch::Window& window = batch.windows[b];
+        if (window.aided) continue;
+        const auto row = losses.subspan(b * static_cast<std::size_t>(length), static_cast<std::size_t>(length));
+        losses_by_noise_.add(window.g, std::accumulate(row.begin(), row.end(), 0.0) / (window.weight * length));
+    }
+    if ((step + 1) % recipe_.refit_every != 0) return;
+    process_.gaussian.knots = losses_by_noise_.knots();
+    diffusion_ = GaussianDiffusion::create(process_.gaussian, config_.vocab_size).value();
 }
 
 Result<StepReport> Trainer::run(int step) {
@@ -221,6 +248,8 @@ Result<StepReport> Trainer::run(int step) {
         if (!logits) return tl::unexpected(logits.error());
         if (made.target_rows.rows > 0) {
             training_->mean_squares(*logits, losses + at, *logits, rows(made.target_rows), made.weights + at);
+        } else if (made.squared) {
+            training_->brier(*logits, losses + at, *logits, made.targets + at, made.weights + at);
         } else {
             training_->cross_entropy(*logits, losses + at, *logits, made.targets + at, made.weights + at, process_.mask_id);
         }
@@ -247,6 +276,7 @@ Result<StepReport> Trainer::run(int step) {
     update(step, scale);
     if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());
     if (auto packed = denoiser_->repack(); !packed) return tl::unexpected(packed.error());
+    if (diffusion_ && recipe_.refit_every > 0 && !by_bound(step)) watch_noise(step, made, length, host_losses);
     return report;
 }
 
@@ -281,6 +311,7 @@ Trainer::State Trainer::save() {
         host->resize(count_);
         ops_->download(host->data(), device->as<void>(), count_ * sizeof(float));
     }
+    state.losses = losses_by_noise_;
     return state;
 }
 
@@ -290,6 +321,7 @@ Result<void> Trainer::restore(const State& state) {
         if (host->size() != count_) return fail("The saved state does not fit this model; resume with the sizes it was made with.");
         ops_->upload(device->as<void>(), host->data(), count_ * sizeof(float));
     }
+    losses_by_noise_ = state.losses;
     return denoiser_->repack();
 }
 

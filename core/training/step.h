@@ -19,10 +19,11 @@ struct Recipe {
     int seq_len = 256;
     int rows_per_pass = 1024;       // a batch goes through in passes of at most this many rows: memory, and the last digits
     MaskedLoss loss = MaskedLoss::mean;  // masked
-    float nelbo_share = 0.f;        // masked: the last share of the steps uses the NELBO's own weights instead
+    float nelbo_share = 0.f;        // masked, Gaussian: the last share of the steps lowers the NELBO itself instead
     float input_noise = 0.f;        // autoregressive: share of input characters that are replaced by any others
     float self_conditioning = 0.f;  // Gaussian: share of the steps that show the network its own first answer
     float known = 0.f;              // Gaussian: share of the windows in which some characters are given
+    int refit_every = 0;            // Gaussian, warped: steps between fits of the time to the loss until then; 0: never
     float lr = 1e-2f;               // AdamW: embeddings and head, and the matrices too where muon_lr is 0
     float muon_lr = 0.02f;          // Muon: the matrices of the blocks
     float beta1 = 0.9f, beta2 = 0.95f;
@@ -59,9 +60,14 @@ public:
     /// Step `step` (0-based). Where the loss or the gradient is not finite the parameters stay as they were.
     Result<StepReport> run(int step);
 
-    /// The state, each an arena in the order of for_each_tensor: parameters, their EMA, both moments. Host copies.
+    /// What the model is to be sampled and scored by; a Gaussian one's time changes as it is refitted.
+    const ProcessConfig& process() const { return process_; }
+
+    /// The state besides the process: arenas in the order of for_each_tensor, parameters, their EMA, both moments, and the losses
+    /// that time is refitted from. Host copies.
     struct State {
         std::vector<float> parameters, average, moment1, moment2;
+        LossByNoise losses;
     };
     State save();
     Result<void> restore(const State& state);
@@ -73,6 +79,13 @@ private:
         const int* targets = nullptr;
         Matrix target_rows;  // where the loss is squared: instead of targets
         const float* weights = nullptr;
+        bool squared = false;  // the probabilities' squared error counts, not the cross-entropy
+        /// Of a Gaussian batch: how noisy a window is, what each place counts, and whether some are given.
+        struct Window {
+            double g, weight;
+            bool aided;
+        };
+        std::vector<Window> windows{};
     };
 
     Trainer() = default;
@@ -80,6 +93,9 @@ private:
     Batch corrupt_masked(int step, int length, std::span<const int> starts);
     Batch corrupt_autoregressive(int step, int length, std::span<const int> starts);
     Batch corrupt_gaussian(int step, int length, std::span<const int> starts);
+    bool by_bound(int step) const { return step >= static_cast<int>((1.0 - recipe_.nelbo_share) * recipe_.steps); }
+    /// Notes what the windows of a Gaussian batch lost, and refits the time where that is due after `step`.
+    void watch_noise(int step, const Batch& batch, int length, std::span<const float> losses);
     void update(int step, const float* scale);
 
     Ops* ops_ = nullptr;
@@ -97,6 +113,7 @@ private:
     Storage scalars_;  // squared gradient norm (f64), gradient scale (f32)
     std::unique_ptr<Denoiser> denoiser_;
     std::optional<GaussianDiffusion> diffusion_;
+    LossByNoise losses_by_noise_;
 };
 
 /// Parameters drawn as the recipe of spec section 3 says: embeddings N(0, 1), linear layers with standard deviation

@@ -100,6 +100,8 @@ Result<ProcessConfig> read_gaussian(Fields& fields) {
     if (fields.error()) return fail(fields.error()->sentence);
     gaussian.prediction = prediction == "x0" ? GaussianPrediction::x0 : GaussianPrediction::eps;
     gaussian.schedule = schedule == "warped" ? GaussianSchedule::warped : GaussianSchedule::linear;
+    if (prediction == "x0") gaussian.matched_filter = fields.boolean("matched_filter");
+    if (fields.error()) return fail(fields.error()->sentence);
     if (prediction != name_of(gaussian.prediction)) return fail("the weights file predicts " + quote(prediction) + ", but only x0 and eps are known");
     if (schedule != name_of(gaussian.schedule)) {
         return fail("the weights file asks for the schedule " + quote(schedule) + ", but only linear and warped are known");
@@ -191,6 +193,7 @@ std::string write_process(const ProcessConfig& process) {
         object.update({{"prediction", name_of(gaussian.prediction)}, {"schedule", name_of(gaussian.schedule)}, {"centred", gaussian.centred}});
         if (gaussian.schedule == GaussianSchedule::linear) object["steps"] = gaussian.steps;
         else object["knots"] = gaussian.knots;
+        if (gaussian.prediction == GaussianPrediction::x0) object["matched_filter"] = gaussian.matched_filter;
     }
     return object.dump();
 }

@@ -95,17 +95,14 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
         start.model.vocabulary = unwrap(Vocabulary::of_text(text.content));
         const int characters = start.model.vocabulary.size();
         ModelConfig& config = start.model.config;
-        ProcessConfig& process = start.model.process;
-        process.kind = preset().process;
-        process.mask_id = process.kind == ProcessKind::masked ? characters : -1;
+        start.settings.update(wanted);
+        const ProcessConfig& process = start.model.process = to_process(start.settings, characters);
         config.vocab_size = characters + (process.kind == ProcessKind::masked);
         config.causal = process.kind == ProcessKind::autoregressive;
         if (process.kind == ProcessKind::gaussian) {
-            const bool article = preset().article;
-            if (!article) process.gaussian = warped_gaussian(characters);
-            config.trunk = article ? Trunk::article : Trunk::modern;
+            config.trunk = preset().article ? Trunk::article : Trunk::modern;
             config.mixture = true;
-            config.self_conditioning = !article;
+            config.self_conditioning = start.settings.value("self-conditioning", 0.0) > 0;
             config.time_rows = time_features;
         }
     } else {
@@ -116,16 +113,29 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
                                     quote_path(init), name_of(start.model.process.kind), start.settings["preset"].get<std::string>()));
         }
         const ModelConfig& config = start.model.config;
-        start.settings.update({{"n-layer", config.n_layer}, {"d-model", config.d_model}, {"n-head", config.n_head},
-                               {"seq-len", config.seq_len}});
-        for (const char* size : {"n-layer", "d-model", "n-head"}) {
-            if (wanted.contains(size) && wanted[size] != start.settings[size]) {
-                wrong_usage(fmt::format("{} has --{} {}, not {}; leave the option out", quote_path(init), size,
-                                        start.settings[size].dump(), wanted[size].dump()));
+        if ((config.trunk == Trunk::article) != preset().article) {
+            wrong_usage(fmt::format("{} {} article's model; choose another --preset", quote_path(init),
+                                    preset().article ? "is not the" : "is the"));
+        }
+        json held{{"n-layer", config.n_layer}, {"d-model", config.d_model}, {"n-head", config.n_head}};
+        if (start.settings.contains("prediction")) {
+            const GaussianConfig& gaussian = start.model.process.gaussian;
+            held.update({{"prediction", name_of(gaussian.prediction)},
+                         {"schedule", gaussian.knots.size() == 2 ? "even" : name_of(gaussian.schedule)},
+                         {"matched-filter", gaussian.matched_filter ? "yes" : "no"}});
+            if (!config.self_conditioning) held["self-conditioning"] = 0;
+        }
+        for (const auto& [name, value] : held.items()) {
+            if (wanted.contains(name) && wanted[name] != value) {
+                wrong_usage(fmt::format("{} has --{} {}, not {}; leave the option out", quote_path(init), name, value.dump(),
+                                        wanted[name].dump()));
             }
         }
+        start.settings.update(held);
+        start.settings["seq-len"] = config.seq_len;
     }
     start.settings.update(wanted);
+    if (const std::string why = contradiction(start.settings); !why.empty()) wrong_usage(why);
     ModelConfig& config = start.model.config;
     // The article's MLP is 512 wide at d_model 384.
     const int d_model = start.settings["d-model"];
@@ -140,7 +150,7 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
     std::vector<float>& parameters = start.model.parameters;
     if (!parameters.empty()) {
         const std::size_t count = parameters.size();
-        start.state = {parameters, parameters, std::vector<float>(count), std::vector<float>(count)};
+        start.state = {parameters, parameters, std::vector<float>(count), std::vector<float>(count), {}};
         parameters.clear();
     }
     return start;
@@ -330,11 +340,17 @@ void add_train(CLI::App& program) {
     integer("warmup", 0, most_steps, help("steps of rising learning rate", "warmup"));
     number("decay", 0, 1, help("last share of the steps, in which the learning rate falls to 0", "decay"));
     choice("loss", {"mean", "nelbo"}, help("what a hidden place counts: all alike, or as the NELBO weighs it", "loss"));
-    number("nelbo-share", 0, 1, help("last share of the steps that uses --loss nelbo", "nelbo-share"));
+    number("nelbo-share", 0, 1, help("last share of the steps that lowers the NELBO itself", "nelbo-share"));
     number("short-windows", 0, 1, help("share of the steps on shorter windows", "short-windows"));
     number("input-noise", 0, 1, help("share of the input characters that are replaced by any others", "input-noise"));
     number("self-conditioning", 0, 1, help("share of the steps that show the network its own first answer", "self-conditioning"));
     number("known", 0, 1, help("share of the windows in which some characters are given", "known"));
+    choice("prediction", {"eps", "x0"}, help("what the network answers: the noise, or the characters' logits", "prediction"));
+    choice("schedule", {"linear", "even", "warped"},
+           help("the article's 128 steps, or log SNR from 4 to -6: even in time, or by how fast characters are lost", "schedule"));
+    choice("matched-filter", {"yes", "no"},
+           help("whether log p(z | character) is added to the logits, so that the network learns context alone", "matched-filter"));
+    integer("refit-every", 0, most_steps, help("steps between fits of the time to the loss; 0: never", "refit-every"));
     integer("rows-per-pass", 1, 1 << 24, help("places that go through at once: memory", "rows-per-pass"));
     add_seed(command, "--seed", [&given](std::uint64_t value) { given["seed"] = value; }, help("seed", "seed"));
     integer("checkpoint-every", 1, most_steps, help("steps between checkpoints", "checkpoint-every"));

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <utility>
+#include <vector>
 
 #include "core/base/text.h"
 #include "core/model/parameters.h"
@@ -18,11 +18,16 @@ using nlohmann::json;
 
 constexpr const char* key = "folio.checkpoint";
 
-/// The arenas by the names of their tensors.
+/// The state's numbers by the names of their tensors: as many as parameters, or as a Gaussian run watches noise levels.
 template <class State>
-auto arenas(State& state) {
-    return std::array{std::pair{"parameters", &state.parameters}, std::pair{"average", &state.average},
-                      std::pair{"moment1", &state.moment1}, std::pair{"moment2", &state.moment2}};
+auto arenas(State& state, ProcessKind process) {
+    std::vector result{std::pair{"parameters", &state.parameters}, std::pair{"average", &state.average},
+                       std::pair{"moment1", &state.moment1}, std::pair{"moment2", &state.moment2}};
+    if (process == ProcessKind::gaussian) {
+        result.emplace_back("loss_sums", &state.losses.sums);
+        result.emplace_back("loss_counts", &state.losses.counts);
+    }
+    return result;
 }
 
 }  // namespace
@@ -45,7 +50,7 @@ void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
                          {"elapsed_s", at.elapsed_s}}
                         .dump();
     std::vector<TensorView> tensors;
-    for (const auto& [name, arena] : arenas(checkpoint.state)) {
+    for (const auto& [name, arena] : arenas(checkpoint.state, checkpoint.model.process.kind)) {
         tensors.push_back({name, Dtype::f32, {arena->size()}, std::as_bytes(std::span(*arena))});
     }
     write_file(path, [&](const ByteSink& sink) { return write_safetensors(metadata, tensors, sink); });
@@ -86,8 +91,8 @@ Checkpoint read_checkpoint(const fs::path& path) {
         refuse(fmt::format("its {} is incomplete", key));
     }
     if (at.step < 0 || at.loss_count < 0) refuse("its position is no position");
-    const std::size_t count = parameter_count(checkpoint.model.config);
-    for (const auto& [name, arena] : arenas(checkpoint.state)) {
+    for (const auto& [name, arena] : arenas(checkpoint.state, checkpoint.model.process.kind)) {
+        const std::size_t count = arena->empty() ? parameter_count(checkpoint.model.config) : arena->size();
         const TensorView* tensor = file.find(name);
         if (!tensor || tensor->dtype != Dtype::f32 || tensor->count() != count || !all_finite(*tensor)) {
             refuse(fmt::format("its {} are missing or do not fit the model", name));

@@ -32,7 +32,7 @@ struct Checkpoint {
     Trainer::State state;
 };
 
-/// A checkpoint is a safetensors file of four flat arenas, `parameters`, `average`, `moment1` and `moment2`, with the
+/// A checkpoint is a safetensors file of the flat arenas `parameters`, `average`, `moment1` and `moment2`, a Gaussian run's also of its losses by noise, with the
 /// model's metadata and the rest under `folio.checkpoint`. Written whole or not at all.
 void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint);
 

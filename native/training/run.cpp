@@ -96,6 +96,7 @@ RunEnd TrainingRun::run() {
         const Clock::time_point step_begin = Clock::now();
         const StepReport report = unwrap(trainer_->run(at_.step));
         state_.reset();
+        checkpoint_.model.process = trainer_->process();
         if (!report.finite) {
             roll_back();
             interval_s = 0;
@@ -147,6 +148,7 @@ void TrainingRun::roll_back() {
     at_ = last.position;
     at_.rollbacks = rollbacks;
     at_.lr_factor = factor;
+    checkpoint_.model.process = last.model.process;
     start_trainer(last.state);
     truncate_metrics(folder_ / "metrics.jsonl", at_.step);
     progress_.say(fmt::format("Step {} gave numbers that are not finite; going on from step {} with the learning rate times {}.",

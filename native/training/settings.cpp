@@ -28,6 +28,8 @@ json default_settings(const Preset& preset) {
             recipe.short_windows = article ? 0 : 0.1f;
             recipe.self_conditioning = article ? 0 : 0.5f;
             recipe.known = article ? 0 : 0.5f;
+            recipe.refit_every = 1000;
+            recipe.nelbo_share = 0.2f;
             if (!article) break;
             // The article's own: Adam at one rate throughout.
             recipe.steps = 20000;
@@ -60,17 +62,38 @@ json default_settings(const Preset& preset) {
                   {"checkpoint-every", 1000},
                   {"patience", 20}};
     settings["preset"] = preset.name;
-    if (masked) {
-        settings["loss"] = recipe.loss == MaskedLoss::mean ? "mean" : "nelbo";
-        settings["nelbo-share"] = number(recipe.nelbo_share);
-    }
+    if (masked) settings["loss"] = recipe.loss == MaskedLoss::mean ? "mean" : "nelbo";
+    if (masked || (preset.process == ProcessKind::gaussian && !article)) settings["nelbo-share"] = number(recipe.nelbo_share);
     if (preset.process == ProcessKind::autoregressive) settings["input-noise"] = number(recipe.input_noise);
     else settings["short-windows"] = number(recipe.short_windows);
     if (preset.process == ProcessKind::gaussian && !article) {
         settings["self-conditioning"] = number(recipe.self_conditioning);
         settings["known"] = number(recipe.known);
+        settings["refit-every"] = recipe.refit_every;
+        settings.update({{"prediction", "x0"}, {"schedule", "warped"}, {"matched-filter", "yes"}});
     }
     return settings;
+}
+
+std::string contradiction(const json& settings) {
+    if (!settings.contains("prediction")) return "";
+    const bool trains_bound = settings["nelbo-share"] > 0;
+    if (settings["prediction"] == "eps" && (settings["matched-filter"] == "yes" || settings["self-conditioning"] > 0 || trains_bound))
+        return "--prediction eps has no probabilities; give --matched-filter no, --self-conditioning 0 and --nelbo-share 0 with it";
+    if (settings["schedule"] == "linear" && (settings["refit-every"] > 0 || trains_bound))
+        return "--schedule linear has its steps once for all; give --refit-every 0 and --nelbo-share 0 with it";
+    return "";
+}
+
+ProcessConfig to_process(const json& settings, int characters) {
+    const Preset& preset = preset_of(settings);
+    ProcessConfig process{preset.process, preset.process == ProcessKind::masked ? characters : -1, {}};
+    if (!settings.contains("prediction")) return process;
+    GaussianConfig& gaussian = process.gaussian;
+    if (settings["schedule"] != "linear") gaussian = settings["schedule"] == "even" ? even_gaussian() : warped_gaussian(characters);
+    gaussian.prediction = settings["prediction"] == "eps" ? GaussianPrediction::eps : GaussianPrediction::x0;
+    gaussian.matched_filter = settings["matched-filter"] == "yes";
+    return process;
 }
 
 Recipe to_recipe(const json& settings) {
@@ -89,16 +112,15 @@ Recipe to_recipe(const json& settings) {
     recipe.dropout = number("dropout");
     recipe.rows_per_pass = settings.at("rows-per-pass");
     recipe.seed = settings.at("seed");
-    if (settings.contains("loss")) {
-        recipe.loss = settings["loss"] == "mean" ? MaskedLoss::mean : MaskedLoss::nelbo;
-        recipe.nelbo_share = number("nelbo-share");
-    }
+    if (settings.contains("loss")) recipe.loss = settings["loss"] == "mean" ? MaskedLoss::mean : MaskedLoss::nelbo;
+    if (settings.contains("nelbo-share")) recipe.nelbo_share = number("nelbo-share");
     // A causal window is all shorter ones at once.
     recipe.short_windows = settings.contains("short-windows") ? number("short-windows") : 0;
     if (settings.contains("input-noise")) recipe.input_noise = number("input-noise");
     if (settings.contains("known")) {
         recipe.self_conditioning = number("self-conditioning");
         recipe.known = number("known");
+        recipe.refit_every = settings.at("refit-every");
     }
     if (preset_of(settings).article) recipe.beta2 = 0.999f;
     return recipe;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
 
 #include "core/training/step.h"
@@ -27,6 +28,10 @@ nlohmann::json default_settings(const Preset& preset);
 /// The preset that the settings name, `masked` where they name none.
 const Preset& preset_of(const nlohmann::json& settings);
 
+/// What of the settings contradicts what else, as a clause; empty where all of it can be.
+std::string contradiction(const nlohmann::json& settings);
+/// The process of the settings, for texts of `characters` different ones.
+ProcessConfig to_process(const nlohmann::json& settings, int characters);
 /// The recipe that the settings spell out.
 Recipe to_recipe(const nlohmann::json& settings);
 
