@@ -39,11 +39,11 @@ std::vector<std::u32string> real_samples(const Windows& windows, const Vocabular
     return texts;
 }
 
-ordered_json to_json(const TextStatistics& of) {
-    return {{"count", of.count},
-            {"judge_nll", of.judge.nats_per_char},
-            {"judge_stderr", of.judge.standard_error},
-            {"entropy", of.entropy.nats_per_char},
+ordered_json to_json(const TextStatistics& of, const std::optional<Estimate>& judged) {
+    ordered_json report{{"count", of.count}, {"judge_nll", of.judge.nats_per_char}, {"judge_stderr", of.judge.standard_error}};
+    if (judged) report.update({{"model_nll", judged->nats_per_char}, {"model_stderr", judged->standard_error}});
+    report.update(
+           {{"entropy", of.entropy.nats_per_char},
             {"entropy_stderr", of.entropy.standard_error},
             {"pooled_entropy", of.pooled_entropy},
             {"distinct_4", of.distinct_4},
@@ -53,7 +53,8 @@ ordered_json to_json(const TextStatistics& of) {
             {"word_bigram_stderr", of.word_pairs.standard_error},
             {"copied_median", of.copied_median},
             {"copied_p90", of.copied_p90},
-            {"copied_32", of.copied_32}};
+            {"copied_32", of.copied_32}});
+    return report;
 }
 
 std::string draw_frontier(std::span<const FrontierPoint> points, const TextStatistics& real, int count, int length) {
@@ -65,26 +66,38 @@ std::string draw_frontier(std::span<const FrontierPoint> points, const TextStati
 
 ordered_json to_json(const Drawn& drawn) {
     ordered_json report = {{"sampler", name_of(*drawn.options.sampler)}, {"steps", drawn.options.steps}, {"temperature", drawn.options.temperature}};
-    report.update(to_json(drawn.statistics));
+    report.update(to_json(drawn.statistics, drawn.judge));
     report.update({{"passes", drawn.passes}, {"ms", drawn.ms}});
     return report;
 }
 
-SampleMeasure::SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count)
+SampleMeasure::SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count, std::optional<Judge> judge)
     : denoiser_(denoiser), model_(model), count_(count),
-      training_(characters(text.train(), model.vocabulary), count_characters(model.vocabulary)) {
+      training_(characters(text.train(), model.vocabulary), count_characters(model.vocabulary)), judge_(std::move(judge)) {
     const auto windows = [&](int some) {
         return real_samples(unwrap(Windows::of(text.validation(), length(), some)), model_.vocabulary);
     };
     real_ = training_.measure(windows(0));
+    real_judged_ = judged(windows(0));
     // The share of different strings depends on the number of texts: as many as there are samples.
     real_.distinct_4 = distinct_4(windows(count));
+}
+
+std::optional<Estimate> SampleMeasure::judged(std::span<const std::u32string> texts) const {
+    if (!judge_) return std::nullopt;
+    std::vector<double> nats;
+    for (const std::u32string& text : texts) {
+        std::vector<int> ids;
+        for (const char32_t character : text) ids.push_back(judge_->vocabulary->encode(character).value());
+        nats.push_back(unwrap(exact_nats(judge_->model, ids)));
+    }
+    return estimate(nats);
 }
 
 Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)>& progress) const {
     options.length = length();
     if (!options.sampler) options.sampler = default_sampler(model_.process.kind);
-    Drawn drawn{options, {}, 0, 0};
+    Drawn drawn{options, {}, {}, 0, 0};
     std::vector<std::u32string> texts;
     for (int i = 0; i < count_; ++i) {
         progress(i);
@@ -100,6 +113,7 @@ Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)
     }
     progress(count_);
     drawn.statistics = training_.measure(texts);
+    drawn.judge = judged(texts);
     return drawn;
 }
 
@@ -136,7 +150,7 @@ ordered_json SampleMeasure::plot(const std::string& file, const SamplingOptions&
     return report;
 }
 
-ordered_json SampleMeasure::real() const { return to_json(real_); }
+ordered_json SampleMeasure::real() const { return to_json(real_, real_judged_); }
 
 void SampleMeasure::print(const Drawn& drawn) const {
     const TextStatistics &ours = drawn.statistics, &real = real_;
@@ -154,6 +168,7 @@ void SampleMeasure::print(const Drawn& drawn) const {
         line(what, with_error(a.share, a.standard_error), with_error(b.share, b.standard_error));
     };
     mean("5-gram judge, nats/character", ours.judge, real.judge);
+    if (drawn.judge) mean("the other model as judge", *drawn.judge, *real_judged_);
     mean("entropy of a sample, nats/character", ours.entropy, real.entropy);
     line("different 4-grams/characters, pooled", fmt::format("{:.3f}", ours.distinct_4), fmt::format("{:.3f}", real.distinct_4));
     rate("words that the training text has", ours.words, real.words);

@@ -2,8 +2,10 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
+#include "core/evaluation/likelihood.h"
 #include "core/evaluation/statistics.h"
 #include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
@@ -16,14 +18,21 @@ namespace folio {
 struct Drawn {
     SamplingOptions options;
     TextStatistics statistics;
+    std::optional<Estimate> judge;  // where a model judges too: -log p of all characters but a sample's first
     double passes = 0, ms = 0;
 };
 
 /// Samples of a model, measured beside real text of the same length.
 class SampleMeasure {
 public:
-    /// Model and denoiser must outlive it.
-    SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count);
+    /// An autoregressive model that judges samples beside the 5-gram of the training text, and knows all characters of the model.
+    struct Judge {
+        AutoregressiveModel model;
+        const Vocabulary* vocabulary;
+    };
+
+    /// Model, denoiser and the judge's must outlive it.
+    SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count, std::optional<Judge> judge);
 
     /// Samples of seeds 0, 1, 2, ...; `progress` is told of those done.
     Drawn draw(SamplingOptions options, const std::function<void(int done)>& progress) const;
@@ -39,12 +48,15 @@ public:
 
 private:
     int length() const { return model_.config.seq_len; }
+    std::optional<Estimate> judged(std::span<const std::u32string> texts) const;
 
     Denoiser& denoiser_;
     const ModelFile& model_;
     int count_;
     TrainingText training_;
     TextStatistics real_;
+    std::optional<Judge> judge_;
+    std::optional<Estimate> real_judged_;
 };
 
 /// The setting and what came of it.

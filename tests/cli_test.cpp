@@ -5,8 +5,12 @@
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
+#include "core/model/trial.h"
+#include "core/process/noisy_rows.h"
 #include "core/weights/model_file.h"
 #include "core/base/text.h"
+#include "native/models.h"
+#include "native/npy.h"
 #include "tests/program.h"
 #include "tests/test_support.h"
 
@@ -16,6 +20,7 @@ using nlohmann::json;
 namespace {
 
 const std::string model = golden_path("masked.safetensors").string();
+const std::string gaussian_model = golden_path("exact-gaussian.safetensors").string();
 const std::string exact_model = golden_path("exact-masked.safetensors").string();
 const std::string causal_model = golden_path("causal.safetensors").string();
 const std::string timed_model = golden_path("masked-time.safetensors").string();
@@ -90,6 +95,14 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         {"sample", "--weights", causal_model, "--from-text", "ab"},
         {"sample", "--weights", causal_model, "--prompt", "abc", "--length", "2"},
         {"eval", "--weights", causal_model, "--order", "margin"},
+        {"sample", "--weights", gaussian_model, "--sampler", "confidence"},
+        {"sample", "--weights", gaussian_model, "--prompt", "To be", "--length", "4"},
+        {"eval", "--weights", gaussian_model, "--order", "margin"},
+        {"eval", "--weights", model, "--judge", causal_model},
+        {"eval", "--weights", model, "--samples", "1", "--judge", model},
+        {"logits", "--weights", gaussian_model, "--text", "To be", "--t", "0.5", "--out", "x.npy"},
+        {"logits", "--weights", gaussian_model, "--input", "z.npy", "--out", "x.npy"},
+        {"logits", "--weights", model, "--input", "z.npy", "--t", "0.5", "--out", "x.npy"},
         sample({"--prompt", "xyz"}),
         sample({"--prompt", "\xff"}),
         sample({"--prompt", std::string("a\x1b[31mb")}),
@@ -151,6 +164,18 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
     write(folder / "large ids", "[[1, 11]]");
     write(folder / "short", std::string(120, 'a'));  // 12 to validate on, and a window has 13
     write(folder / "letters", std::string(1000, 'a'));
+    const auto npy = [](std::size_t length, std::size_t width, float value) {
+        const std::vector<float> values(length * width, value);
+        return folio::npy_header({1, length, width}).append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+    };
+    write(folder / "narrow.npy", npy(3, 64, 0));
+    write(folder / "long.npy", npy(4 * 128 + 1, 65, 0));
+    write(folder / "infinite.npy", npy(3, 65, INFINITY));
+    write(folder / "cut.npy", npy(3, 65, 0).substr(0, 300));
+    std::string doubles = npy(3, 65, 0);
+    doubles[doubles.find("<f4") + 2] = '8';
+    write(folder / "doubles.npy", doubles);
+    write(folder / "huge.npy", folio::npy_header({1ull << 32, 1ull << 32, 65}));
     ::mkfifo((folder / "pipe").c_str(), 0600);
     const std::string out = (folder / "out").string();
     const auto at = [&](const char* name) { return (folder / name).string(); };
@@ -166,6 +191,13 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
         {"logits", "--weights", model, "--ids", at("large ids"), "--out", out},
         {"logits", "--weights", model, "--text", std::string(49, 'a'), "--out", out},
         {"logits", "--weights", model, "--text", "ab", "--out", at("no/such/folder/x.npy")},
+        {"logits", "--weights", gaussian_model, "--input", at("noise"), "--t", "0.5", "--out", out},
+        {"logits", "--weights", gaussian_model, "--input", at("narrow.npy"), "--t", "0.5", "--out", out},
+        {"logits", "--weights", gaussian_model, "--input", at("long.npy"), "--t", "0.5", "--out", out},
+        {"logits", "--weights", gaussian_model, "--input", at("infinite.npy"), "--t", "0.5", "--out", out},
+        {"logits", "--weights", gaussian_model, "--input", at("cut.npy"), "--t", "0.5", "--out", out},
+        {"logits", "--weights", gaussian_model, "--input", at("doubles.npy"), "--t", "0.5", "--out", out},
+        {"logits", "--weights", gaussian_model, "--input", at("huge.npy"), "--t", "0.5", "--out", out},
         {"export", "--weights", model, "--dtype", "f16", "--out", "/dev/null"},
         {"export", "--weights", model, "--dtype", "f16", "--out", "/dev/full"},
         {"export", "--weights", model, "--dtype", "f16", "--out", at("")},
@@ -308,6 +340,75 @@ TEST_CASE("an autoregressive model writes on from the prompt, fills gaps and can
     CHECK(filled.out.starts_with("a"));
     CHECK(characters(filled.out) == 6);
     CHECK(json::parse(text_of({"--length", "5", "--json"})).at("steps") == 5);
+}
+
+TEST_CASE("a Gaussian model samples, fills gaps, noises a text and is scored as the others are") {
+    const auto run = [](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin() + 1, {"--weights", gaussian_model});
+        const Outcome outcome = folio::test::folio(arguments);
+        CAPTURE(arguments, outcome.err);
+        REQUIRE(outcome.code == 0);
+        return outcome.out;
+    };
+    for (const char* sampler : {"ddpm", "ddim", "churn"}) {
+        const json report = json::parse(run({"sample", "--sampler", sampler, "--steps", "5", "--length", "40", "--prompt", "To be", "--json"}));
+        CHECK(report.at("steps") == 5);
+        CHECK(report.at("text").get<std::string>().starts_with("To be"));
+        CHECK(characters(report.at("text")) == 40);
+    }
+    const std::string filled = run({"infill", "--text", "To be, ______ to be", "--steps", "4"});
+    CHECK(filled.starts_with("To be, "));
+    CHECK(filled.ends_with(" to be\n"));
+    const std::string given = "To be, or not to be, that is the question";
+    const std::string back = run({"sample", "--from-text", given, "--steps", "6"});
+    CHECK(characters(back) == given.size() + 1);
+    CHECK(run({"sample", "--from-text", given, "--steps", "6"}) == back);
+    CHECK(run({"sample", "--length", "30", "--steps", "4", "--edit", "4:put:3:Q", "--edit", "4:noise:5-9:60"})[3] == 'Q');
+
+    const TemporaryFolder folder;
+    std::string text;
+    while (text.size() < 1500) text += given + ".\n";
+    write(folder / "text", text);
+    const json report = json::parse(run({"eval", "--data", (folder / "text").string(), "--draws", "3", "--json"}));
+    const json& parts = report.at("parts");
+    CHECK(report.at("windows") == 1);  // floor((150 - 1) / 128)
+    CHECK(report.at("levels").size() == 20);
+    CHECK(parts.at("prior").get<double>() == Approx(0.0013).margin(2e-4));
+    CHECK(parts.at("prior").get<double>() + parts.at("reconstruction").get<double>() + parts.at("diffusion").get<double>() ==
+          Approx(report.at("nats_per_char").get<double>()));
+}
+
+TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, row by row") {
+    const TemporaryFolder folder;
+    const std::string bytes = content_of(gaussian_model), in = (folder / "z.npy").string(), out = (folder / "x.npy").string();
+    const folio::ModelFile gaussian = folio::read_model(std::as_bytes(std::span(bytes))).value();
+    Random random(8);
+    const std::size_t batch = 2, length = 7, V = 65;
+    const std::vector<float> z = random.normals<float>(batch * length * V);
+    write(in, folio::npy_header({batch, length, V}).append(reinterpret_cast<const char*>(z.data()), z.size() * sizeof(float)));
+    const auto answer = [&](const char* t) {
+        const Outcome outcome = folio::test::folio({"logits", "--weights", gaussian_model, "--input", in, "--t", t, "--out", out, "--json"});
+        CAPTURE(outcome.err);
+        REQUIRE(outcome.code == 0);
+        CHECK(json::parse(outcome.out).at("shape") == json{batch, length, V});
+        return read_npy(out).values;
+    };
+    const auto diffusion = folio::GaussianDiffusion::create(gaussian.process.gaussian, static_cast<int>(V)).value();
+    folio::Serial serial;
+    const folio::KernelSet* plainest = folio::available_kernels().back();
+    const auto ops = folio::make_ops(serial, {&plainest, 1}, folio::Precision::int8);
+    folio::Denoiser denoiser = folio::make_denoiser(*ops, gaussian);
+    for (const char* t : {"0.25", "1"}) {
+        const std::vector<float> logits = answer(t);
+        REQUIRE(logits.size() == z.size());
+        for (std::size_t row = 0; row < batch; ++row) {
+            folio::NoisyRows rows(diffusion, gaussian.process.gaussian, gaussian.config, static_cast<int>(length));
+            std::copy_n(z.begin() + static_cast<std::ptrdiff_t>(row * length * V), length * V, rows.all().begin());
+            REQUIRE(rows.look(denoiser, diffusion.level(std::stod(t)), [](int) { return false; }));
+            CHECK(std::equal(rows.answers().begin(), rows.answers().end(), logits.begin() + static_cast<std::ptrdiff_t>(row * length * V)));
+        }
+    }
+    CHECK(answer("0.25") != answer("0.26"));
 }
 
 TEST_CASE("every sampler ends within its steps") {
@@ -543,4 +644,17 @@ TEST_CASE("eval lays samples beside real text, and draws their frontier") {
     for (const auto& [character, count] : counts) entropy -= count / 12 * std::log(count / 12);
     CHECK(one.at("samples").at("entropy").get<double>() == Approx(entropy));
     CHECK(one.at("samples").at("judge_stderr").is_null());
+    CHECK_FALSE(one.at("samples").contains("model_nll"));
+
+    // Beside the 5-gram an autoregressive model judges: what it says of the text itself follows from its exact likelihood.
+    const auto judge = [&](const std::string& weights) {
+        return folio::test::folio({"eval", "--weights", weights, "--data", (folder / "text").string(), "--draws", "1", "--samples", "2", "--judge",
+                                   causal_model, "--json"});
+    };
+    const json judged = json::parse(judge(causal_model).out);
+    CHECK(judged.at("samples").at("model_nll") > 0);
+    CHECK(judged.at("samples").at("model_stderr") > 0);
+    // It scores 11 of the 12 characters here and 12 of 13 there.
+    CHECK(judged.at("real").at("model_nll").get<double>() == Approx(judged.at("nats_per_char").get<double>()).epsilon(0.05));
+    expect_failure(judge(model), 2);  // which writes characters that the judge has never seen
 }

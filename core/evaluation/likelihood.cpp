@@ -218,22 +218,27 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
     return result;
 }
 
-Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows, const EvaluationOptions& options) {
-    const int places = windows.scored(), vocab_size = model.config.vocab_size;
-    std::vector<float> logits(static_cast<std::size_t>(places) * vocab_size);
+Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int> ids) {
+    const std::size_t places = ids.size() - 1, vocab_size = static_cast<std::size_t>(model.config.vocab_size);
+    std::vector<float> logits(places * vocab_size);
     std::vector<double> probability(vocab_size);
+    if (auto ok = model.read(ids.first(places), 0, logits); !ok) return tl::unexpected<Error>(ok.error());
+    double nats = 0;
+    for (std::size_t place = 0; place < places; ++place) {
+        const auto answer = answer_of(std::span<const float>(logits).subspan(place * vocab_size, vocab_size), -1, ids[place + 1], probability);
+        if (!answer) return tl::unexpected<Error>(answer.error());
+        nats += answer->nats / static_cast<double>(places);
+    }
+    return nats;
+}
+
+Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows, const EvaluationOptions& options) {
     Evaluation result;
-    result.windows.assign(windows.size(), 0);
     for (int window = 0; window < windows.size(); ++window) {
         if (options.progress) options.progress(window, windows.size());
-        const auto ids = windows.ids(window);
-        if (auto ok = model.read(ids.first(places), 0, logits); !ok) return tl::unexpected<Error>(ok.error());
-        for (int place = 0; place < places; ++place) {
-            const auto row = std::span<const float>(logits).subspan(static_cast<std::size_t>(place) * vocab_size, vocab_size);
-            const auto answer = answer_of(row, -1, ids[place + 1], probability);
-            if (!answer) return tl::unexpected<Error>(answer.error());
-            result.windows[window] += answer->nats / places;
-        }
+        const auto nats = exact_nats(model, windows.ids(window));
+        if (!nats) return tl::unexpected<Error>(nats.error());
+        result.windows.push_back(*nats);
     }
     if (options.progress) options.progress(windows.size(), windows.size());
     return result;

@@ -89,7 +89,9 @@ Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows
 /// the first character of a window is given. A model that is conditioned on itself answers twice.
 Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options);
 
-/// The exact negative log-likelihood per window of an autoregressive model, in nats per character: one pass a window.
+/// -log p of all ids but the first, nats per character, by an autoregressive model: one pass. At least two ids.
+Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int> ids);
+/// The same of every window.
 Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows, const EvaluationOptions& options);
 
 /// A rule that says which place is revealed next, from the model's answers alone.

@@ -11,7 +11,7 @@ NoisyRows::NoisyRows(const GaussianDiffusion& diffusion, const GaussianConfig& p
       time_rows_(model.time_rows), vocab_size_(static_cast<std::size_t>(model.vocab_size)), width_(static_cast<std::size_t>(model.input_width())),
       z_(length * vocab_size_), mixture_(length * width_), prior_(filtered_ ? length * vocab_size_ : 0), logits_(length * vocab_size_) {}
 
-Result<void> NoisyRows::answer(Denoiser& denoiser, const Level& t, const std::function<bool(int place)>& known) {
+Result<void> NoisyRows::look(Denoiser& denoiser, const Level& t, const Known& known) {
     const Level given = diffusion_.given(t);
     std::vector<float> features(static_cast<std::size_t>(time_rows_));
     diffusion_.features(t, features);
@@ -27,7 +27,11 @@ Result<void> NoisyRows::answer(Denoiser& denoiser, const Level& t, const std::fu
         to = std::fill_n(to, vocab_size_, 0.f);
         *to = is_known ? 1.f : 0.f;
     }
-    if (auto ok = denoiser.predict_mixture(mixture_, prior_, 1, length_, logits_); !ok || !conditioned_) return ok;
+    return denoiser.predict_mixture(mixture_, prior_, 1, length_, logits_);
+}
+
+Result<void> NoisyRows::answer(Denoiser& denoiser, const Level& t, const Known& known) {
+    if (auto ok = look(denoiser, t, known); !ok || !conditioned_) return ok;
     std::vector<double> probability(vocab_size_);
     for (int place = 0; place < length_; ++place) {
         if (!softmax(logits(place), -1, probability)) return {};  // whoever reads the answer says so

@@ -25,8 +25,13 @@ public:
     /// Of the last answer: completed logits of x0, or eps.
     std::span<const float> logits(int place) const { return {logits_.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_}; }
 
-    /// One pass at level t, or two where the model is conditioned on its own answer. `known` says of a place whether its character is given, in which case its z is at diffusion.given(t).
-    Result<void> answer(Denoiser& denoiser, const Level& t, const std::function<bool(int place)>& known);
+    using Known = std::function<bool(int place)>;
+
+    /// One pass at level t without an answer that the model could be conditioned on. `known` says of a place whether its character is
+    /// given, in which case its z is at diffusion.given(t).
+    Result<void> look(Denoiser& denoiser, const Level& t, const Known& known);
+    /// The same, and where the model is conditioned on its own answer a second pass that sees it.
+    Result<void> answer(Denoiser& denoiser, const Level& t, const Known& known);
 
 private:
     std::span<float> row(std::vector<float>& values, int place) {

@@ -13,7 +13,9 @@
 
 #include "core/model/parameters.h"
 #include "core/model/trial.h"
+#include "core/base/normals.h"
 #include "core/process/masked.h"
+#include "core/process/noisy_rows.h"
 #include "core/sampling/sampler.h"
 #include "core/training/step.h"
 #include "core/weights/quantise.h"
@@ -61,6 +63,71 @@ ModelFile random_model() {
         }
     });
     return model;
+}
+
+/// A text at half noise, as a model's process has it, and one pass over it.
+class Subject {
+public:
+    virtual ~Subject() = default;
+    /// Whether its process makes noise at all.
+    virtual bool noisy() const { return true; }
+    virtual void noise() = 0;
+    virtual std::span<const float> pass(Denoiser& denoiser) = 0;
+};
+
+class TextSubject : public Subject {
+public:
+    TextSubject(const ModelFile& model, std::span<const int> clean)
+        : mask_id_(model.process.mask_id), clean_(clean), ids_(clean.begin(), clean.end()),
+          logits_(clean.size() * static_cast<std::size_t>(model.config.vocab_size)) {
+        if (model.config.time_rows > 0) time_rows_.push_back(time_row(0.5, model.config.time_rows));
+    }
+    bool noisy() const override { return mask_id_ >= 0; }
+    void noise() override {
+        if (!noisy()) return;
+        std::copy(clean_.begin(), clean_.end(), ids_.begin());
+        mask_places(ids_, static_cast<int>(ids_.size()) / 2, mask_id_, 1, 0, 0, Purpose::mask_place);
+    }
+    std::span<const float> pass(Denoiser& denoiser) override {
+        unwrap(denoiser.predict(ids_, time_rows_, 1, static_cast<int>(ids_.size()), logits_));
+        return logits_;
+    }
+
+private:
+    int mask_id_;
+    std::span<const int> clean_;
+    std::vector<int> ids_, time_rows_;
+    std::vector<float> logits_;
+};
+
+class NoisySubject : public Subject {
+public:
+    NoisySubject(const ModelFile& model, std::span<const int> clean)
+        : clean_(clean), diffusion_(unwrap(GaussianDiffusion::create(model.process.gaussian, model.config.vocab_size))),
+          half_(diffusion_.level(0.5)), eps_(static_cast<std::size_t>(model.config.vocab_size)),
+          rows_(diffusion_, model.process.gaussian, model.config, static_cast<int>(clean.size())) {}
+    void noise() override {
+        for (std::size_t place = 0; place < clean_.size(); ++place) {
+            normals(eps_, 1, place, 0, Purpose::diffuse);
+            diffusion_.noised(half_, clean_[place], eps_, rows_.z(static_cast<int>(place)));
+        }
+    }
+    std::span<const float> pass(Denoiser& denoiser) override {
+        unwrap(rows_.look(denoiser, half_, [](int) { return false; }));
+        return rows_.answers();
+    }
+
+private:
+    std::span<const int> clean_;
+    GaussianDiffusion diffusion_;
+    Level half_;
+    std::vector<double> eps_;
+    NoisyRows rows_;
+};
+
+std::unique_ptr<Subject> make_subject(const ModelFile& model, std::span<const int> clean) {
+    if (model.process.kind == ProcessKind::gaussian) return std::make_unique<NoisySubject>(model, clean);
+    return std::make_unique<TextSubject>(model, clean);
 }
 
 /// Milliseconds of each repetition, shortest first: as many as fit into `seconds`, and three even where that takes up to
@@ -119,7 +186,6 @@ void print(const ordered_json& report) {
 
 void BenchCommand::execute() const {
     const ModelFile model = weights.empty() ? random_model() : load_model(weights);
-    if (model.config.mixture) wrong_usage("this version does not time Gaussian models yet");
     // An I8 file has one arithmetic; any other is timed as it is and as its I8 twin.
     const ModelFile exact_model = model.exact() ? model : unwrap(quantise(model));
     const ModelConfig& config = model.config;
@@ -129,13 +195,11 @@ void BenchCommand::execute() const {
         text[i] = static_cast<int>(philox_word(3, i, 0, Purpose::window) % static_cast<std::uint32_t>(config.vocab_size));
         if (text[i] == model.process.mask_id) text[i] = (text[i] + 1) % config.vocab_size;
     }
-    std::vector<int> input(text.begin(), text.begin() + passed_length);
-    const bool masked = model.process.kind == ProcessKind::masked;
+    const std::span<const int> clean(text.data(), static_cast<std::size_t>(passed_length));
     // From left to right a pass writes one character.
     const int passes = model.process.kind == ProcessKind::autoregressive ? passed_length : sampling_steps;
-    if (masked) mask_places(input, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
-    std::vector<int> time_rows;
-    if (config.time_rows > 0) time_rows.push_back(time_row(0.5, config.time_rows));
+    const auto subject = make_subject(model, clean);
+    subject->noise();
 
     std::vector<Way> all = ways(true);
     if (!model.exact()) {
@@ -153,7 +217,7 @@ void BenchCommand::execute() const {
 
     Progress progress;
     ordered_json results = ordered_json::array(), checks = ordered_json::array();
-    const std::size_t rows = masked + tasks * widths.size();
+    const std::size_t rows = subject->noisy() + tasks * widths.size();
     const auto record = [&](const char* task, const Way* way, int width, int characters, const std::vector<double>& times) {
         const double median = quantile(times, 0.5);
         Timing timing{{task, "", "", width}, static_cast<std::int64_t>(times.size()), median, quantile(times, 0.25),
@@ -167,20 +231,13 @@ void BenchCommand::execute() const {
                       fmt::format("{} of {} measured: {} {:.2f} ms", results.size(), rows, task, median));
     };
 
-    if (masked) {
-        std::vector<int> noisy(input.size());
-        record("noising", nullptr, 1, passed_length, time(seconds, [&] {
-                   std::copy(text.begin(), text.begin() + passed_length, noisy.begin());
-                   mask_places(noisy, passed_length / 2, model.process.mask_id, 1, 0, 0, Purpose::mask_place);
-               }));
-    }
+    if (subject->noisy()) record("noising", nullptr, 1, passed_length, time(seconds, [&] { subject->noise(); }));
 
     const auto logits_of = [&](const Way& way, Parallel& parallel) {
         const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
         Denoiser denoiser = make_denoiser(*ops, way.precision == Precision::int8 ? exact_model : model);
-        std::vector<float> logits(input.size() * static_cast<std::size_t>(config.vocab_size));
-        unwrap(denoiser.predict(input, time_rows, 1, passed_length, logits));
-        return logits;
+        const std::span<const float> logits = subject->pass(denoiser);
+        return std::vector<float>(logits.begin(), logits.end());
     };
     Serial serial;
     const KernelSet* plainest = available_kernels().back();
@@ -200,10 +257,7 @@ void BenchCommand::execute() const {
             {
                 const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
                 Denoiser denoiser = make_denoiser(*ops, way.precision == Precision::int8 ? exact_model : model);
-                std::vector<float> logits(reference.size());
-                record("forward", &way, width, passed_length, time(seconds, [&] {
-                           unwrap(denoiser.predict(input, time_rows, 1, passed_length, logits));
-                       }));
+                record("forward", &way, width, passed_length, time(seconds, [&] { subject->pass(denoiser); }));
                 SamplingRequest request;
                 request.options.steps = passes;
                 request.given.assign(static_cast<std::size_t>(passed_length), -1);

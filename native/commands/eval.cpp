@@ -23,7 +23,7 @@ namespace {
 using nlohmann::ordered_json;
 
 struct EvalCommand {
-    std::string weights, data, against, plot;
+    std::string weights, data, against, plot, judge;
     int draws = 16, windows = 0, samples = 0;
     std::vector<std::string> orders;
     SamplingOptions sampling;
@@ -58,7 +58,7 @@ struct Evaluated {
 void EvalCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     for (const std::string& name : orders) order_named(name);
-    for (const std::string& file : {weights, data, against}) {
+    for (const std::string& file : {weights, data, against, judge}) {
         std::error_code unknown;
         if (!plot.empty() && fs::equivalent(file, plot, unknown)) stop("the picture would take the place of a file that it is made from");
     }
@@ -70,12 +70,25 @@ void EvalCommand::execute() const {
         wrong_usage(gaussian ? "a Gaussian model reveals no places one by one; leave --order out"
                              : "an autoregressive model has but one order; leave --order out");
     }
+    std::optional<Evaluated> judging;
+    std::optional<SampleMeasure::Judge> second_judge;
+    if (!judge.empty()) {
+        judging.emplace(judge, device);
+        if (judging->model.process.kind != ProcessKind::autoregressive) wrong_usage("--judge takes an autoregressive model, as weights/gpt-small.safetensors is one");
+        if (judging->model.config.max_length() < model.config.seq_len) wrong_usage("the judge does not see as many characters as a sample has");
+        for (int id = 0; id < model.vocabulary.size(); ++id) {
+            const char32_t character = model.vocabulary.character(id);
+            if (character != no_character && !judging->model.vocabulary.encode(character))
+                wrong_usage("the judge does not know all characters of the model; choose a judge of the same text");
+        }
+        second_judge = {autoregressive_model(judging->denoiser), &judging->model.vocabulary};
+    }
     const Text content = load_text(data);
     const TextData text = encode_text(content, model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
 
     std::optional<SampleMeasure> sampled;
-    if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples);
+    if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples, std::move(second_judge));
     if (!plot.empty()) sampled->begin_plot(plot);
 
     Progress progress;
@@ -194,6 +207,7 @@ void add_eval(CLI::App& program) {
     add_text(command, "--plot", options->plot,
              "with --samples: try every sampler at several numbers of passes and temperatures, and draw what the judge says of "
              "them against their entropy into this SVG file, which is replaced if it is there [no picture]");
+    add_text(command, "--judge", options->judge, "with --samples: an autoregressive model that judges them too, as weights/gpt-small.safetensors [none]");
     add_sampling_options(command, options->sampling, "length");
     command.add_flag("--json", options->as_json, "the figures as JSON");
     add_device_options(command, options->device);
@@ -204,6 +218,7 @@ void add_eval(CLI::App& program) {
             }
         };
         needs_samples("--plot");
+        needs_samples("--judge");
         needs_samples("--sampler");
         for (const SamplingOption& option : sampling_options) {
             if (option.name != "length") needs_samples(fmt::format("--{}", option.name));

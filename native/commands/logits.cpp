@@ -4,13 +4,16 @@
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/process/masked.h"
+#include "core/process/noisy_rows.h"
 #include "core/weights/json.h"
 #include "native/commands/commands.h"
 #include "native/failure.h"
 #include "native/files.h"
 #include "native/models.h"
+#include "native/npy.h"
 #include "native/options.h"
 
 namespace folio {
@@ -19,13 +22,17 @@ namespace {
 using nlohmann::ordered_json;
 
 struct LogitsCommand {
-    std::string weights, text, ids_file, out;
+    std::string weights, text, ids_file, noisy_file, out;
     double t = -1;  // not given
     bool as_json = false;
     DeviceOptions device;
 
     void execute() const;
 };
+
+bool all_finite(std::span<const float> values) {
+    return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
 
 struct Rows {
     std::vector<int> ids;  // [batch, length]
@@ -54,27 +61,35 @@ Rows read_ids(const std::string& path, int vocab_size) {
     return rows;
 }
 
-/// The header of NumPy's format, version 1.0: magic, length, a Python dictionary padded so that the data is aligned.
-std::string npy_header(int batch, int length, int width) {
-    std::string dictionary =
-        fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}, {}), }}", batch, length, width);
-    dictionary.append(63 - (10 + dictionary.size()) % 64, ' ');
-    dictionary += '\n';
-    std::string header = "\x93NUMPY";
-    header += {'\x01', '\x00', static_cast<char>(dictionary.size() & 0xFF), static_cast<char>(dictionary.size() >> 8)};
-    return header + dictionary;
+/// The noisy rows of a Gaussian model out of a file, as many and as wide as the model takes.
+Npy read_rows(const std::string& path, const ModelConfig& config) {
+    Npy rows = parse_npy(read_file(path, "the file of noisy rows"), "the file of noisy rows");
+    if (rows.shape[2] != static_cast<std::size_t>(config.vocab_size)) {
+        stop(fmt::format("the noisy rows are {} wide, but the model has {} characters", rows.shape[2], config.vocab_size));
+    }
+    if (!all_finite(rows.values)) stop("the file of noisy rows holds numbers that are not finite");
+    return rows;
 }
 
 void LogitsCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     if (out.empty()) wrong_usage("a file for the logits is missing; name it with --out");
-    if (text.empty() == ids_file.empty()) wrong_usage("give the input either by --text or by --ids");
+    if (text.empty() + ids_file.empty() + noisy_file.empty() != 2) wrong_usage("give the input either by --text, by --ids or by --input");
     const ModelFile model = load_model(weights);
-    if (model.config.mixture) wrong_usage("this version does not take the noisy rows of a Gaussian model yet");
     Device computer(device, model);
     const ModelConfig& config = model.config;
+    if (config.mixture == noisy_file.empty()) {
+        wrong_usage(config.mixture ? "a Gaussian model looks at noisy rows; give them by --input, and their time by --t"
+                                   : "--input takes the noisy rows of a Gaussian model; give this one --text or --ids");
+    }
     Rows rows;
-    if (!ids_file.empty()) {
+    Npy noisy;
+    if (config.mixture) {
+        if (t < 0) wrong_usage("the time of the noisy rows is missing; give it by --t, 1 being noise");
+        noisy = read_rows(noisy_file, config);
+        rows.batch = static_cast<int>(noisy.shape[0]);
+        rows.length = static_cast<int>(noisy.shape[1]);
+    } else if (!ids_file.empty()) {
         rows = read_ids(ids_file, config.vocab_size);
     } else {
         auto ids = model.vocabulary.encode(text);
@@ -90,18 +105,32 @@ void LogitsCommand::execute() const {
     Denoiser denoiser = make_denoiser(computer.ops(), model);
     const auto length = static_cast<std::size_t>(rows.length);
     std::vector<float> logits(length * static_cast<std::size_t>(config.vocab_size));
-    const std::string header = npy_header(rows.batch, rows.length, config.vocab_size);
+    const auto of_ids = [&](std::size_t row) {
+        const std::span<const int> ids(rows.ids.data() + row * length, length);
+        // Without --t the noise is what the row shows.
+        const double masked = static_cast<double>(std::count(ids.begin(), ids.end(), model.process.mask_id));
+        std::vector<int> time;
+        if (config.time_rows > 0) time.push_back(time_row(t < 0 ? masked / static_cast<double>(length) : t, config.time_rows));
+        unwrap(denoiser.predict(ids, time, 1, rows.length, logits));
+    };
+    std::optional<GaussianDiffusion> diffusion;
+    std::optional<NoisyRows> z;
+    if (config.mixture) {
+        diffusion = unwrap(GaussianDiffusion::create(model.process.gaussian, config.vocab_size));
+        z.emplace(*diffusion, model.process.gaussian, config, rows.length);
+    }
+    const auto of_noise = [&](std::size_t row) {
+        std::copy_n(noisy.values.begin() + static_cast<std::ptrdiff_t>(row * logits.size()), logits.size(), z->all().begin());
+        unwrap(z->look(denoiser, diffusion->level(t), [](int) { return false; }));
+        std::copy(z->answers().begin(), z->answers().end(), logits.begin());
+    };
+    const std::string header = npy_header({static_cast<std::size_t>(rows.batch), length, static_cast<std::size_t>(config.vocab_size)});
     write_file(out, [&](const ByteSink& sink) -> Result<void> {
         if (auto written = sink(std::as_bytes(std::span(header))); !written) return written;
         for (int row = 0; row < rows.batch; ++row) {
-            const std::span<const int> ids(rows.ids.data() + static_cast<std::size_t>(row) * length, length);
-            // Without --t the noise is what the row shows.
-            const double masked = static_cast<double>(std::count(ids.begin(), ids.end(), model.process.mask_id));
-            std::vector<int> time;
-            if (config.time_rows > 0) time.push_back(time_row(t < 0 ? masked / static_cast<double>(length) : t, config.time_rows));
-            unwrap(denoiser.predict(ids, time, 1, rows.length, logits));
-            if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); }))
-                stop("the model answers with numbers that are not finite; its weights are damaged");
+            if (config.mixture) of_noise(static_cast<std::size_t>(row));
+            else of_ids(static_cast<std::size_t>(row));
+            if (!all_finite(logits)) stop("the model answers with numbers that are not finite; its weights are damaged");
             if (auto written = sink(std::as_bytes(std::span(logits))); !written) return written;
         }
         return {};
@@ -117,8 +146,10 @@ void add_logits(CLI::App& program) {
     add_text(command, "--weights", options->weights, "weights file");
     add_text(command, "--text", options->text, "a text as the input");
     add_text(command, "--ids", options->ids_file, "a file with JSON rows of ids as the input");
+    add_text(command, "--input", options->noisy_file,
+             "a NumPy file with the noisy rows x_t of a Gaussian model as the input, float32 [batch, positions, vocab_size]");
     add_number(command, "--t", 0, 1, [o = options.get()](double t) { o->t = t; },
-               "mask probability, for models with a time embedding [share of [MASK] in a row]");
+               "their time, 1 being noise; or the mask probability, for models with a time embedding [share of [MASK] in a row]");
     add_text(command, "--out", options->out, "NumPy file for float32 [batch, positions, vocab_size]");
     command.add_flag("--json", options->as_json, "what was written as JSON");
     add_device_options(command, options->device);
