@@ -23,7 +23,8 @@ GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& proces
                                  SamplingRequest request)
     : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian)), denoiser_(&denoiser),
       process_(process.gaussian), diffusion_(std::move(diffusion)), rows_(*diffusion_, process_, denoiser.config(), window_length()),
-      noisy_(static_cast<std::size_t>(window_length())), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
+      noisy_(static_cast<std::size_t>(window_length())),
+      seen_(denoiser.config().self_conditioning ? rows_.all().size() : 0), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
       likelihood_(eps_.size()) {
     apply_due_edits();
 }
@@ -57,13 +58,10 @@ void GaussianSampler::noise() {
 }
 
 Result<void> GaussianSampler::reveal() {
-    const std::vector<float> rows = rows_.all();
-    const std::vector<std::uint8_t> noisy = noisy_;
+    std::vector<std::uint8_t> before(more_bytes());
+    save_more(before.data());
     auto ok = take_pass();
-    if (!ok) {
-        rows_.all() = rows;
-        noisy_ = noisy;
-    }
+    if (!ok) restore_more(before.data());
     return ok;
 }
 
@@ -73,7 +71,10 @@ Result<void> GaussianSampler::take_pass() {
     const Level t = after(pass() - 1), s = after(pass());
     const SamplerKind kind = *request_.options.sampler;
     const Level u = kind == SamplerKind::churn ? diffusion_->churned(t, churn_gamma) : t;
-    if (pass() == 1) std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
+    if (pass() == 1) {
+        std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
+        std::fill(seen_.begin(), seen_.end(), 0.f);
+    }
     const auto known = [&](int i) { return !is_open(now_.flags[first + i]); };
 
     for (int i = 0; i < window; ++i) {
@@ -81,13 +82,17 @@ Result<void> GaussianSampler::take_pass() {
         if (known(i)) {
             diffusion_->noised(diffusion_->given(u), now_.id[first + i], eps(first + i, Purpose::given), z);
             noisy_[i] = 0;
+            if (pass() > 1) see(i, now_.id[first + i]);
             continue;
         }
-        if (!noisy_[i]) diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
+        if (!noisy_[i]) {
+            diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
+            see(i, -1);
+        }
         noisy_[i] = 1;
         if (u.g > t.g) diffusion_->apply(diffuse(t, u), {}, eps(first + i, Purpose::churn), z);
     }
-    if (auto ok = rows_.answer(*denoiser_, u, known); !ok) return ok;
+    if (auto ok = rows_.look(*denoiser_, u, known, seen_); !ok) return ok;
     logits_.assign(rows_.answers().begin(), rows_.answers().end());
 
     const SamplingOptions& options = request_.options;
@@ -109,7 +114,8 @@ Result<void> GaussianSampler::take_pass() {
             diffusion_->likelihood(there, z, likelihood_);
             says = likelihood_;
         }
-        if (auto seen = look(place, says); !seen) return tl::unexpected<Error>(seen.error());
+        if (auto opinion = look(place, says); !opinion) return tl::unexpected<Error>(opinion.error());
+        if (!seen_.empty()) std::copy(probability_.begin(), probability_.end(), seen(i));
         if (pass() == passes()) {
             const int id = draw(says, -1, options, word(place, Purpose::draw, 0));
             fix(place, id, static_cast<float>(probability_[id]));
@@ -120,16 +126,26 @@ Result<void> GaussianSampler::take_pass() {
     return {};
 }
 
+void GaussianSampler::see(int i, int id) {
+    if (seen_.empty()) return;
+    std::fill_n(seen(i), vocab_size_, 0.f);
+    if (id >= 0) seen(i)[id] = 1;
+}
+
 void GaussianSampler::save_more(std::uint8_t* bytes) const {
-    const std::vector<float>& rows = rows_.all();
-    std::memcpy(bytes, rows.data(), rows.size() * sizeof(float));
-    std::copy(noisy_.begin(), noisy_.end(), bytes + rows.size() * sizeof(float));
+    for (const std::vector<float>* values : {&rows_.all(), &seen_}) {
+        std::memcpy(bytes, values->data(), values->size() * sizeof(float));
+        bytes += values->size() * sizeof(float);
+    }
+    std::copy(noisy_.begin(), noisy_.end(), bytes);
 }
 
 void GaussianSampler::restore_more(const std::uint8_t* bytes) {
-    std::vector<float>& rows = rows_.all();
-    std::memcpy(rows.data(), bytes, rows.size() * sizeof(float));
-    std::copy_n(bytes + rows.size() * sizeof(float), noisy_.size(), noisy_.begin());
+    for (std::vector<float>* values : {&rows_.all(), &seen_}) {
+        std::memcpy(values->data(), bytes, values->size() * sizeof(float));
+        bytes += values->size() * sizeof(float);
+    }
+    std::copy_n(bytes, noisy_.size(), noisy_.begin());
 }
 
 }  // namespace folio

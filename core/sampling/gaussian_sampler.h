@@ -14,8 +14,8 @@ namespace folio {
 /// - churn: some noise is added before each deterministic step where the characters are decided (Karras et al. 2022).
 /// Temperature, top-k and top-p shape the last draw; of x_0 models temperature and top-k shape every x_hat too.
 ///
-/// What is opened in a running block begins as noise of its present level. A text on its way into noise is shown by what its rows
-/// say by themselves.
+/// A model that is conditioned on itself sees what it made of each place in the pass before (Chen et al. 2023). What is opened in a
+/// running block begins as noise of its present level. A text on its way into noise is shown by what its rows say by themselves.
 class GaussianSampler final : public BlockSampler {
 public:
     /// Fails as Sampler::check does, and on schedules that are none. The denoiser must outlive the sampler.
@@ -28,11 +28,14 @@ private:
     void noise() override;
     Result<void> reveal() override;
     bool takes_all_passes() const override { return true; }
-    std::size_t more_bytes() const override { return rows_.all().size() * sizeof(float) + noisy_.size(); }
+    std::size_t more_bytes() const override { return (rows_.all().size() + seen_.size()) * sizeof(float) + noisy_.size(); }
     void save_more(std::uint8_t* bytes) const override;
     void restore_more(const std::uint8_t* bytes) override;
 
     Result<void> take_pass();
+    std::vector<float>::iterator seen(int i) { return seen_.begin() + static_cast<std::ptrdiff_t>(i) * vocab_size_; }
+    /// That place i of the window is this character, or with -1 that nothing was made of it.
+    void see(int i, int id);
     /// The normals of a place in this step.
     std::span<const double> eps(int place, Purpose purpose);
 
@@ -41,6 +44,7 @@ private:
     std::unique_ptr<GaussianDiffusion> diffusion_;  // rows_ refers to it
     NoisyRows rows_;                                // of the window
     std::vector<std::uint8_t> noisy_;               // [window] 1: the place is open and its row is on its way
+    std::vector<float> seen_;                       // [window, V] what the pass before made of a place, or zeros; of such models alone
     std::vector<double> eps_, x_hat_;
     std::vector<float> likelihood_;
 };
