@@ -23,7 +23,7 @@ GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& proces
                                  SamplingRequest request)
     : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian)), denoiser_(&denoiser),
       process_(process.gaussian), diffusion_(std::move(diffusion)), rows_(*diffusion_, process_, denoiser.config(), window_length()),
-      noisy_(static_cast<std::size_t>(window_length())), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
+      noisy_(static_cast<std::size_t>(window_length())), back_to_(request_.given.size()), was_(request_.given.size(), -1), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
       likelihood_(eps_.size()) {
     apply_due_edits();
 }
@@ -56,24 +56,59 @@ void GaussianSampler::noise() {
     }
 }
 
+void GaussianSampler::renoise(int from, int to, int percent) {
+    const int first = now_.window_first;
+    for (int place = from; place <= to; ++place) {
+        if (now_.flags[place] & place_given) continue;
+        const bool seen = now_.step < now_.block_end && place >= first && place < first + window_length();
+        if (!is_open(now_.flags[place])) {
+            was_[place] = now_.id[place];
+            open(place);
+        } else if (seen && noisy_[place - first]) {
+            now_.flags[place] = place_reopened;
+        } else {
+            continue;  // it is to begin as noise
+        }
+        back_to_[place] = static_cast<std::uint8_t>(percent);
+    }
+}
+
+int GaussianSampler::begins_at(const std::vector<std::uint8_t>& flags, Window window) const {
+    int latest = 0;
+    for (int place = window.first; place < window.first + window.length; ++place) {
+        if (is_open(flags[place])) latest = std::max(latest, back_to_[place] > 0 ? int{back_to_[place]} : 100);
+    }
+    return latest;
+}
+
+int GaussianSampler::passes_again(const std::vector<std::uint8_t>& flags, Window window) const {
+    return share(steps_, begins_at(flags, window), 100);
+}
+
 Result<void> GaussianSampler::reveal() {
     const std::vector<float> rows = rows_.all();
     const std::vector<std::uint8_t> noisy = noisy_;
+    const std::uint8_t begun_at = begun_at_;
     auto ok = take_pass();
     if (!ok) {
         rows_.all() = rows;
         noisy_ = noisy;
+        begun_at_ = begun_at;
     }
     return ok;
 }
 
 Result<void> GaussianSampler::take_pass() {
     const int first = now_.window_first, window = window_length();
-    const auto after = [&](int done) { return diffusion_->level(static_cast<double>(passes() - done) / passes()); };
+    if (pass() == 1) {
+        std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
+        begun_at_ = static_cast<std::uint8_t>(begins_at(now_.flags, {first, window}));
+    }
+    const double begin = begun_at_ / 100.0;
+    const auto after = [&](int done) { return diffusion_->level(begin * (passes() - done) / passes()); };
     const Level t = after(pass() - 1), s = after(pass());
     const SamplerKind kind = *request_.options.sampler;
     const Level u = kind == SamplerKind::churn ? diffusion_->churned(t, churn_gamma) : t;
-    if (pass() == 1) std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
     const auto known = [&](int i) { return !is_open(now_.flags[first + i]); };
 
     for (int i = 0; i < window; ++i) {
@@ -83,7 +118,14 @@ Result<void> GaussianSampler::take_pass() {
             noisy_[i] = 0;
             continue;
         }
-        if (!noisy_[i]) diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
+        const Level back = diffusion_->level(std::max(t.t, back_to_[first + i] / 100.0));
+        if (noisy_[i]) {
+            if (back.g > t.g) diffusion_->apply(diffuse(t, back), {}, eps(first + i, Purpose::pure_noise), z);
+        } else if (was_[first + i] >= 0) {
+            diffusion_->noised(back, was_[first + i], eps(first + i, Purpose::pure_noise), z);
+        } else {
+            diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
+        }
         noisy_[i] = 1;
         if (u.g > t.g) diffusion_->apply(diffuse(t, u), {}, eps(first + i, Purpose::churn), z);
     }
@@ -117,19 +159,35 @@ Result<void> GaussianSampler::take_pass() {
             diffusion_->apply(move, x_hat_, move.noise != 0 ? eps(place, Purpose::reverse) : std::span<const double>(), rows_.z(i));
         }
     }
+    std::fill_n(back_to_.begin() + first, window, std::uint8_t{0});
+    std::fill_n(was_.begin() + first, window, -1);
     return {};
+}
+
+std::size_t GaussianSampler::more_bytes() const {
+    return (rows_.all().size() + was_.size()) * sizeof(float) + noisy_.size() + back_to_.size() + 1;
 }
 
 void GaussianSampler::save_more(std::uint8_t* bytes) const {
     const std::vector<float>& rows = rows_.all();
     std::memcpy(bytes, rows.data(), rows.size() * sizeof(float));
-    std::copy(noisy_.begin(), noisy_.end(), bytes + rows.size() * sizeof(float));
+    bytes += rows.size() * sizeof(float);
+    std::memcpy(bytes, was_.data(), was_.size() * sizeof(std::int32_t));
+    bytes = std::copy(noisy_.begin(), noisy_.end(), bytes + was_.size() * sizeof(std::int32_t));
+    *std::copy(back_to_.begin(), back_to_.end(), bytes) = begun_at_;
 }
 
 void GaussianSampler::restore_more(const std::uint8_t* bytes) {
+    const auto percent = [](std::uint8_t byte) { return std::min(byte, std::uint8_t{100}); };
     std::vector<float>& rows = rows_.all();
     std::memcpy(rows.data(), bytes, rows.size() * sizeof(float));
-    std::copy_n(bytes + rows.size() * sizeof(float), noisy_.size(), noisy_.begin());
+    bytes += rows.size() * sizeof(float);
+    std::memcpy(was_.data(), bytes, was_.size() * sizeof(std::int32_t));
+    bytes += was_.size() * sizeof(std::int32_t);
+    std::copy_n(bytes, noisy_.size(), noisy_.begin());
+    bytes += noisy_.size();
+    std::transform(bytes, bytes + back_to_.size(), back_to_.begin(), percent);
+    begun_at_ = percent(bytes[back_to_.size()]);
 }
 
 }  // namespace folio

@@ -2,7 +2,7 @@
 import { EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, type Shelf, type Weights } from "../engine";
 import { readNumber, type Address } from "../address";
 import { hasSimd, mostThreads, prefersSmall } from "../features";
-import { processOf } from "../processes";
+import { processes, processOf } from "../processes";
 import { byId, html } from "./dom";
 import type { Leaf } from "./leaf";
 
@@ -72,6 +72,32 @@ export class Library {
     const shelf = this.shelves.find(({ name }) => name === this.name);
     if (!shelf && this.name) return `${this.name.replace(/@.*/, "")}.safetensors`;
     return `weights/${(shelf ?? this.shelves[0])?.file ?? "masked-base.safetensors"}`;
+  }
+
+  /** Of the processes that there are weights for. */
+  get kinds(): string[] {
+    return this.shelves.map(({ process }) => process);
+  }
+
+  /** Weights of another process, as large as those in use where there are such; without a word where it is the same one. */
+  turnTo(kind: string): void {
+    const size = this.shelves.find(({ name }) => name === this.name)?.size;
+    const shelves = this.shelves.filter(({ process }) => process === kind);
+    const shelf = shelves.find((other) => other.size === size) ?? shelves[0];
+    if (shelf && kind !== this.engine.description?.process.kind) void this.load(fromShelf(shelf), shelf.bytes);
+  }
+
+  /** Weights of each process, all of one size, the smallest of which there are several; without some where there are none. */
+  get racers(): Shelf[] {
+    const sizes = [...new Set(this.shelves.map(({ size }) => size))];
+    const fields = sizes.map((size) => processes.flatMap(({ kind }) => this.shelves.find((shelf) => shelf.size === size && shelf.process === kind) ?? []));
+    const bytes = (shelves: Shelf[]) => shelves.reduce((sum, shelf) => sum + shelf.bytes, 0);
+    return fields.sort((a, b) => b.length - a.length || bytes(a) - bytes(b))[0] ?? [];
+  }
+
+  /** -log SNR at evenly spaced times, of the first model that has such a schedule. */
+  get schedule(): readonly number[] | undefined {
+    return this.shelves.find(({ knots }) => knots)?.knots;
   }
 
   /** Looks what there is and loads what an address means, else what suits this visitor. */
