@@ -868,7 +868,7 @@ TEST_CASE("Gaussian characters noised again go back to the time that was asked f
             const Frame near = again("0:noise:0-5:1"), far = again("0:noise:0-5");
             CHECK(near.step == 21);
             CHECK(far.step == 40);
-            if (!article) CHECK(near.id == straight.id);
+            if (!article && kind != SamplerKind::churn) CHECK(near.id == straight.id);  // churn adds noise of its own
             CHECK(far.id != straight.id);
         }
     }

@@ -64,16 +64,18 @@ class Runner {
     const { lane, canvas } = this;
     this.way.style.setProperty("transform", `scaleX(${share})`);
     if (!lane?.frames[step]) return;
-    this.count.textContent = step === lane.head && lane.finished ? `${this.passes} passes` : `pass ${step}`;
+    // What is red happens now.
+    const atRest = step === lane.head && lane.finished;
+    this.count.textContent = atRest ? `${this.passes} passes` : `pass ${step}`;
     const looks = lookOfAll({ lane, step, show: "ink", guesses: true, chosen: undefined, pinned: -1, closest: -1, compared: undefined, moving: true });
     const width = canvas.clientWidth / columns;
-    const cell = { width, height: Math.round(width * 1.8), size: width * 1.32 };
+    const cell = { width, height: Math.round(width * 2.2), size: width * 1.35 };
     const height = Math.ceil(looks.length / columns) * cell.height;
     canvas.style.setProperty("height", `${height}px`);
     const context = fitCanvas(canvas, canvas.clientWidth, height);
     context.clearRect(0, 0, canvas.clientWidth, height);
     looks.forEach((look, place) =>
-      drawCell(context, look, (place % columns) * width, Math.floor(place / columns) * cell.height, cell, palette));
+      drawCell(context, atRest && look.wet ? { ...look, wet: false, ink: "ink" } : look, (place % columns) * width, Math.floor(place / columns) * cell.height, cell, palette));
   }
 }
 
