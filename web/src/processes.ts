@@ -65,7 +65,7 @@ const gaussian: Process = {
     think: { options: { sampler: "ddpm", steps: 64 }, speed: "6" },
   },
   begins: "noise",
-  bars: "letters that changed at each step",
+  bars: "letters changed at each step",
 };
 
 const leftToRight: Process = {

@@ -87,9 +87,9 @@ function toBaseline(context: CanvasRenderingContext2D, family: string): number {
 /** Of a line end's arrow, as a share of a letter's size. */
 export const lineEnd = 0.8;
 
-/** What is written in a cell, the likeliest last; white space is nothing. */
+/** What can be seen written in a cell, the likeliest last; white space is nothing. */
 export function layersOf({ layers, sign }: Look): Look["layers"] {
-  return (layers.length ? layers : [{ sign, opacity: 1 }]).filter((layer) => layer.sign.trim());
+  return (layers.length ? layers : [{ sign, opacity: 1 }]).filter((layer) => layer.opacity > 0.05 && layer.sign.trim());
 }
 
 /** `dryness`: 0 the block has just been struck, 1 its ground is gone. `size` may lag behind the look's own. */

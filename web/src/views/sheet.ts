@@ -42,7 +42,7 @@ export class Sheet {
   private looks: Look[] = [];
   private driesFrom: number[] = [];
   private growsFrom: { size: number; time: number }[] = [];
-  private animateUntil = 0;
+  private animateFrom = -Infinity;
   private pending = 0;
   private settled = false;
   private settleTimer = 0;
@@ -89,14 +89,16 @@ export class Sheet {
     }
     looks.forEach((look, place) => {
       const old = this.looks[place];
-      if (stepsOn && old?.wet && !look.wet && look.size === 1) this.driesFrom[place] = now;
+      if (stepsOn && old?.wet && !look.wet && look.size === 1) this.driesFrom[place] = this.animateFrom = now;
       else if (!stepsOn && before?.step !== step) this.driesFrom[place] = -Infinity;
-      if (stepsOn && old && old.size !== look.size) this.growsFrom[place] = { size: old.sign === "\u00b7" ? 0.5 : old.size, time: now };
-      else if (!stepsOn) this.growsFrom[place] = { size: look.size, time: -Infinity };
+      if (stepsOn && old && old.size !== look.size) {
+        this.growsFrom[place] = { size: old.sign === "\u00b7" ? 0.5 : old.size, time: now };
+        this.animateFrom = now;
+      }
+      if (!stepsOn) this.growsFrom[place] = { size: look.size, time: -Infinity };
     });
     this.looks = looks;
     this.picture = picture;
-    if (stepsOn) this.animateUntil = now + dryingTime;
     const moved = !before || before.step !== step || before.show !== picture.show || !sameText(this.frame, frame);
     this.frame = frame;
     if (frame.done && picture.step === lane.head) {
@@ -154,7 +156,7 @@ export class Sheet {
         from + (look.size - from) * grown, dryness);
     });
     this.reflect();
-    if (time < this.animateUntil) this.redraw();
+    if (time < this.animateFrom + dryingTime) this.redraw();
   }
 
   /** The story's small copy of the sheet. */
