@@ -82,7 +82,7 @@ class Page {
   private library = new Library(this.engine, this.leaf, {
     loaded: (changed) => void this.loaded(changed),
     changed: () => {
-      this.controls.offerProcesses(this.library.kinds);
+      this.controls.offerProcesses(this.library.kinds, this.library.kind);
       this.race.offer(this.library.racers);
       this.story.compare(this.library.schedule);
       this.refresh();
@@ -202,7 +202,7 @@ class Page {
     const first = !this.defaults;
     this.defaults = defaults;
     this.controls.setModel(defaults, samplers, this.process);
-    this.controls.offerProcesses(this.library.kinds);
+    this.controls.offerProcesses(this.library.kinds, this.library.kind);
     if (first) this.controls.set(defaults);
     this.sheet.typable = true;
     const name = this.library.name!;
@@ -376,11 +376,12 @@ class Page {
     this.begin(request, undefined, true);
   }
 
-  /** The finished text goes into noise, step by step, and comes back as another. */
+  /** The finished text goes into noise, step by step, and comes back as another: by a seed of its own, as of pure noise nothing but the seed is left. */
   private noiseText(): void {
     const { lane } = this;
     if (!lane?.finished) return this.leaf.say("Only a finished text can go into noise.");
     if (!this.engine.description) return this.leaf.say("Noise needs the weights, and they are not here yet.");
+    this.controls.newSeed();
     if (this.controls.refuse()) return;
     this.begin({ ...this.controls.request(), prompt: "", length: lane.frames[0].length, "from-text": lane.text(lane.head, "") }, undefined, true);
   }

@@ -87,10 +87,10 @@ export class Controls {
     this.showPreset();
   }
 
-  /** Offers the processes of these kinds, and the one in use. */
-  offerProcesses(kinds: readonly string[]): void {
+  /** Offers the processes of these kinds, and the one in use; `chosen` may be on its way. */
+  offerProcesses(kinds: readonly string[], chosen = this.process.kind): void {
     const offered = processes.filter((process) => process === this.process || kinds.includes(process.kind));
-    this.processes.offer(offered.map(({ kind, name }) => [kind, name] as const), this.process.kind);
+    this.processes.offer(offered.map(({ kind, name }) => [kind, name] as const), chosen);
   }
 
   /** Shows a request in the fields. */

@@ -24,6 +24,7 @@ export class Library {
   private threads = byId<HTMLInputElement>("threads");
   private width = mostThreads();
   private turn = new AbortController();
+  private coming: string | undefined;
   private file = byId<HTMLInputElement>("file");
 
   constructor(private engine: EngineHost, private leaf: Leaf, private events: LibraryEvents) {
@@ -74,6 +75,11 @@ export class Library {
     return `weights/${(shelf ?? this.shelves[0])?.file ?? "masked-base.safetensors"}`;
   }
 
+  /** Of the process of the weights that are here or, so far as is known, on their way. */
+  get kind(): string | undefined {
+    return (this.loading && this.coming) || this.engine.description?.process.kind;
+  }
+
   /** Of the processes that there are weights for. */
   get kinds(): string[] {
     return this.shelves.map(({ process }) => process);
@@ -84,7 +90,7 @@ export class Library {
     const size = this.shelves.find(({ name }) => name === this.name)?.size;
     const shelves = this.shelves.filter(({ process }) => process === kind);
     const shelf = shelves.find((other) => other.size === size) ?? shelves[0];
-    if (shelf && kind !== this.engine.description?.process.kind) void this.load(fromShelf(shelf), shelf.bytes);
+    if (shelf && kind !== this.kind) void this.load(fromShelf(shelf), shelf.bytes);
   }
 
   /** Weights of each process, all of one size, the smallest of which there are several; without some where there are none. */
@@ -137,6 +143,7 @@ export class Library {
   private async load(weights: Weights, bytes: number): Promise<void> {
     const before = this.name;
     const signal = this.overtake();
+    this.coming = this.shelves.find(({ name }) => name === weights.name)?.process;
     const { width } = this;
     this.loading = true;
     this.failed = false;

@@ -11,14 +11,14 @@ export class Rooms {
         event.preventDefault();
         this.enter(link.dataset.room!);
       });
-    // The room below the sheet that the reader's eye is in, else the sheet itself, is the current one.
+    // The room below the sheet that begins or goes on a fifth of the window down is the current one, else the sheet itself.
     const seen = new Set<string>();
     const middle = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries)
         if (isIntersecting) seen.add(target.id);
         else seen.delete(target.id);
-      this.mark([...below].reverse().find((room) => seen.has(room)) ?? "sheet");
-    }, { rootMargin: "-60% 0px -15% 0px" });
+      this.mark(below.find((room) => seen.has(room)) ?? "sheet");
+    }, { rootMargin: "-19% 0px -80% 0px" });
     for (const room of below) middle.observe(byId(room));
   }
 
