@@ -430,6 +430,12 @@ const links = [
   "prompt=JULIET%3A&length=64&steps=8&edit=3%3Anoise%3A10-40%3A60&edit=8%3Aopen%3A20-25&edit=9%3Aput%3A30%3A'&edit=9%3Aput%3A31%3A%0A&edit=4%3Akeep%3A7-12",
   ...["ancestral", "margin", "threshold", "entropy", "remask"].map((sampler) => `prompt=The%20&length=64&steps=12&sampler=${sampler}&temperature=0.9`),
   "prompt=KING%3A%0A&length=600&steps=5",
+  "from-text=To%20be%2C%20or%20not%20to%20be%3A%0Athat%20is&steps=6&edit=2%3Akeep%3A0-4",
+  "weights=gaussian-small&prompt=ROMEO%3A&length=64&steps=8&sampler=ddim&top-k=5",
+  "weights=gaussian-small&prompt=KING&length=40&steps=12&edit=5%3Anoise%3A10-20%3A70&edit=12%3Anoise%3A20-30%3A40&edit=14%3Aput%3A12%3Ax",
+  "weights=gaussian-small&text=To%20be%2C%20or%20____%20to%20be&steps=5&sampler=churn&temperature=0.9",
+  "weights=gaussian-small&from-text=To%20be%2C%20or%20not%20to%20be%3A%0Athat%20is&steps=4",
+  "weights=gaussian-article-small&prompt=The%20&length=48&steps=9",
 ];
 test("a link and the command it gives write the same text, byte for byte", { skip: !existsSync(program) && "the program is not built" }, async () => {
   for (const server of [isolated, plain]) {
@@ -851,7 +857,8 @@ test("a model that writes from left to right is shown as one: its own options, w
   assert.ok(await role(page, "spinbutton", "Temperature").isVisible());
   assert.equal(await page.locator("#complaint").isVisible(), false);
   assert.deepEqual(await role(page, "combobox", "Sampler").locator("option").allTextContents(), ["left-to-right"]);
-  assert.deepEqual(await offered(page, "Process"), ["Left to right"]);
+  assert.deepEqual(await offered(page, "Process"), ["Masked", "Gaussian", "Left to right"]);
+  assert.ok(await role(page, "radio", "Left to right").isChecked());
   assert.match(await page.locator(".runhead").innerText(), /^Left to right/);
   assert.match(await page.locator(".lede:visible").textContent(), /from left to right.* no diffusion/);
   assert.equal(await page.locator(".lede:visible").count(), 1);
@@ -888,7 +895,7 @@ test("a model that writes from left to right is shown as one: its own options, w
   assert.equal(await page.getByRole("alert").count(), 0);
   assert.equal(await role(page, "combobox", "Sampler").inputValue(), "confidence");
   assert.ok(await role(page, "spinbutton", "Steps").isVisible());
-  assert.deepEqual(await offered(page, "Process"), ["Masked"]);
+  assert.ok(await role(page, "radio", "Masked").isChecked());
   assert.match(await page.locator(".lede:visible").textContent(), /characters of noise/);
 });
 
@@ -960,6 +967,264 @@ test("a model from left to right can be on the shelf, and a link's options that 
   await until(fresh, { state: "done", source: "live", step: "250" });
   assert.match(await fresh.locator(".runhead").innerText(), /^Left to right/);
   assert.equal(await fresh.getByRole("alert").count(), 0);
+});
+
+/** The text that the page's command writes; undefined where there is no program. */
+async function written(page) {
+  await role(page, "button", "Copy command line").click();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  return existsSync(program) ? execFileSync("/bin/sh", ["-c", command], { cwd: top, env: pathWithProgram, encoding: "utf8" }).slice(0, -1) : undefined;
+}
+const gaussian = "#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&steps=24&sampler=ddim";
+const turned = (page, words) => page.waitForFunction((begin) => document.querySelector(".runhead").innerText.startsWith(begin), words, { timeout: 60000 });
+
+test("the processes are turned to by hand and by key, each with its own options, words and presets", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  await role(page, "button", "More settings").click();
+  const models = await role(page, "combobox", "Model").locator("option").allTextContents();
+  for (const name of ["masked-small", "gaussian-small", "gaussian-article-small", "gpt-small"]) assert.ok(models.includes(name), name);
+  assert.deepEqual(await offered(page, "Process"), ["Masked", "Gaussian", "Left to right"]);
+  await role(page, "radio", "Gaussian").check({ force: true });
+  await turned(page, "Gaussian diffusion");
+  await done(page);
+  assert.equal(await role(page, "combobox", "Model").inputValue(), "gaussian-small");
+  assert.deepEqual(await role(page, "combobox", "Sampler").locator("option").allTextContents(), ["ddpm", "ddim", "churn"]);
+  for (const name of ["Tau", "Gamma", "Eta"]) assert.equal(await role(page, "spinbutton", name).count(), 0, name);
+  assert.match(await page.locator(".lede:visible").textContent(), /blurs/);
+  assert.equal(await page.locator(".lede:visible").count(), 1);
+  assert.match(await page.locator("#colophon").textContent(), /^gaussian-small: takes away noise that blurs letters, /);
+  // The request stays what it was, but for a sampler that it could not name.
+  await page.waitForFunction(() => /weights=gaussian-small.*prompt=ROMEO%3A.*steps=8$/.test(location.hash));
+  const presets = { Quick: ["ddim", "32"], Careful: ["ddpm", "256"], "Watch it think": ["ddpm", "64"] };
+  for (const [name, [sampler, steps]] of Object.entries(presets)) {
+    await role(page, "radio", name).check({ force: true });
+    assert.equal(await role(page, "combobox", "Sampler").inputValue(), sampler);
+    assert.equal(await role(page, "spinbutton", "Steps").inputValue(), steps);
+    assert.ok(await role(page, "radio", name).isChecked(), name);
+  }
+  await hurry(page);
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press("3");
+  await turned(page, "Left to right");
+  await done(page);
+  assert.equal(await role(page, "button", "Noise the text").count(), 0);
+  await page.keyboard.press("1");
+  await turned(page, "Masked diffusion");
+  await done(page);
+  assert.equal(await page.getByRole("alert").count(), 0);
+});
+
+test("weights of another process that do not arrive leave the process as it is", async () => {
+  const { page } = await visit(quick, { mayFail: true, prepare: (page) => page.route("**/gaussian-small.safetensors*", (route) => route.abort()) });
+  await done(page);
+  const text = await verse(page);
+  await role(page, "radio", "Gaussian").check({ force: true });
+  await page.getByText("The weights did not arrive.").waitFor();
+  assert.ok(await role(page, "radio", "Masked").isChecked());
+  assert.equal(await verse(page), text);
+});
+
+test("Gaussian diffusion is a blur that sharpens: letters settle, the timeline counts changes, a life is told", async () => {
+  const { page } = await visit(`${gaussian}&char=30`);
+  await done(page);
+  await hurry(page);
+  const text = await verse(page);
+  assert.equal(text, (await written(page)) ?? text);
+  const slider = role(page, "slider", "Step");
+  const settled = async (step) => {
+    await slider.fill(String(step));
+    const [, told] = /^Step \d+ of 24, (\d+) of 64 characters settled$/.exec(await slider.getAttribute("aria-valuetext"));
+    return Number(told);
+  };
+  const counts = [];
+  for (const step of [0, 6, 12, 18, 24]) counts.push(await settled(step));
+  assert.deepEqual([counts[0], counts[4]], [6, 64]);
+  assert.deepEqual(counts, [...counts].sort((a, b) => a - b));
+  await slider.fill("12");
+  // What stands is what the end has.
+  const value = (await role(page, "textbox", "Text").inputValue()).replace("\n", "").replaceAll("\u21b5", "\n");
+  [...value].forEach((letter, place) => letter === "_" || assert.equal(letter, text[place], `place ${place}`));
+  assert.equal(value.replaceAll("_", "").length, counts[2]);
+  assert.match(await page.locator("#plot").textContent(), /letters changed at each step/);
+  assert.match(await role(page, "region", "Biography").textContent(), /Settled at step \d+ of 24|Still unsettled at step 12/);
+  assert.equal(await role(page, "region", "Biography").locator("figure polyline").count(), 4);
+  await role(page, "button", "Save").click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.locator("[data-save=image]").click()]);
+  assert.ok((await readFile(await download.path(), "utf8")).match(/ opacity="0\.\d+"/g).length > 20);
+  for (const show of ["Doubt", "Order"]) await role(page, "radio", show).check({ force: true });
+});
+
+test("Gaussian letters are noised again, kept, typed and taken, wherever a fork begins", async () => {
+  const { page } = await visit(gaussian);
+  await done(page);
+  await hurry(page);
+  const before = await verse(page);
+  const toolbar = role(page, "toolbar", "Chosen text");
+  // Behind the end: the time that the letters go back to is the share of the passes.
+  await choose(page, 40, 49);
+  await toolbar.getByRole("slider", { name: "How far back" }).fill("50");
+  await toolbar.getByRole("button", { name: "Noise again" }).click();
+  await until(page, { state: "done", step: "36" });
+  const again = await verse(page);
+  assert.equal(again.slice(0, 40) + again.slice(50), before.slice(0, 40) + before.slice(50));
+  assert.equal(again, (await written(page)) ?? again);
+  assert.match(await page.locator("#command").textContent(), /--edit 24:noise:40-49:50$/);
+  // On the way, at a step whose state is not kept: letters that stand are kept, others noised and typed.
+  await role(page, "slider", "Step").fill("19");
+  const value = (await role(page, "textbox", "Text").inputValue()).replace("\n", "");
+  const stands = [...value].findIndex((letter, place) => place > 6 && !["_", "\u21b5"].includes(letter));
+  await choose(page, stands, stands);
+  await toolbar.getByRole("button", { name: "Keep" }).click();
+  await page.waitForSelector("#lanes input >> nth=2");
+  await page.keyboard.press("Escape");
+  await choose(page, 50, 49);
+  await page.keyboard.type("sweet");
+  await page.waitForFunction(() => document.querySelector("#text").value.includes("sweet"));
+  await page.keyboard.press("Escape");
+  await choose(page, 32, 41);
+  await toolbar.getByRole("slider", { name: "How far back" }).fill("100");
+  await toolbar.getByRole("button", { name: "Noise again" }).click();
+  await until(page, { state: "done", step: "24" });
+  const text = await verse(page);
+  assert.equal(text[stands], value[stands]);
+  assert.equal(text.slice(50, 55), "sweet");
+  assert.match(await page.locator("#command").textContent(), /--edit 19:noise:32-41$/);
+  assert.equal(text, (await written(page)) ?? text);
+  await role(page, "button", "Copy link").click();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  const { page: other } = await visit(new URL(link).hash);
+  await done(other);
+  assert.equal(await verse(other), text);
+});
+
+test("a finished text goes into noise and comes back as another", async () => {
+  for (const [hash, process] of [[quick, "masked"], [gaussian.replace("steps=24", "steps=8"), "gaussian"]]) {
+    const { page } = await visit(hash);
+    await done(page);
+    await hurry(page);
+    const text = await verse(page);
+    const steps = Number(await stage(page).getAttribute("data-step"));
+    await role(page, "button", "Noise the text").click();
+    await until(page, { state: "done", step: String(2 * steps) });
+    const back = await verse(page);
+    assert.notEqual(back, text);
+    assert.equal([...back].length, 64);
+    assert.equal(back, (await written(page)) ?? back);
+    assert.match(await page.locator("#command").textContent(), / --from-text '/);
+    assert.match(page.url(), /from-text=ROMEO%3A/);
+    const slider = role(page, "slider", "Step");
+    await slider.fill("0");
+    assert.match(await slider.getAttribute("aria-valuetext"), /, 64 of 64 characters /);
+    await slider.fill(String(steps));
+    if (process === "masked") assert.match(await slider.getAttribute("aria-valuetext"), /, 0 of 64 characters /);
+    await slider.fill("3");
+    await role(page, "button", "Noise the text").click();
+    await until(page, { state: "done", step: String(2 * steps) });
+    assert.notEqual(await verse(page), back);
+    await page.goBack();
+    await page.waitForFunction((text) => document.querySelector("#verse").textContent === text, back);
+  }
+  const { page } = await visit("#v=1&length=32&steps=4&from-text=caf%C3%A9");
+  await done(page);
+  assert.equal((await page.locator("#note").textContent()).trim(), "Part of this link could not be read: from-text.");
+  await page.evaluate(() => (location.hash = "#v=1&weights=gpt-small&length=32&from-text=To%20be"));
+  await turned(page, "Left to right");
+  await done(page);
+  assert.equal((await page.locator("#note").textContent()).trim(), "Part of this link could not be read: from-text.");
+});
+
+const race = (page) => role(page, "region", "Race");
+const raceSays = (page, words) => page.waitForFunction((text) => document.querySelector("#race-state").textContent.startsWith(text), words, { timeout: 120000 });
+
+test("a race runs one model of each process, replays them on one clock and names no winner", async () => {
+  const { page } = await visit(`${quick.replace("length=64", "length=40")}&room=race`);
+  await done(page);
+  await page.waitForSelector("nav [data-room=race][aria-current=page]");
+  const shelves = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8"));
+  const racers = ["masked-small", "gaussian-small", "gpt-small"].map((name) => shelves.find((shelf) => shelf.name === name));
+  const megabytes = racers.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+  assert.ok((await race(page).textContent()).includes(`3 files of ${megabytes.toFixed(1)} MB together`));
+  await race(page).getByRole("button", { name: "Run race", exact: true }).click();
+  assert.equal(await race(page).getAttribute("aria-busy"), "true");
+  await raceSays(page, "Finished");
+  assert.equal(await race(page).getAttribute("aria-busy"), "false");
+  const figures = await role(page, "table", "Race figures").locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText)));
+  assert.deepEqual(figures.map(([name]) => name.split(/\s*\S+-small/)[0]), ["Masked", "Gaussian", "Left to right"]);
+  for (const [at, [, passes, seconds, speed, nats]] of figures.entries()) {
+    assert.equal(passes, at === 2 ? "34" : "64");
+    assert.ok(Math.abs((Number(speed) * Number(seconds)) / 40 - 1) < 0.1 || Number(seconds) < 0.2, `${speed} characters a second in ${seconds} s`);
+    const { nats: [mean, error] = [] } = racers[at];
+    assert.equal(nats, mean ? `${at === 2 ? "" : "\u2264 "}${mean.toFixed(3)} \u00b1 ${error.toFixed(3)}` : "not measured");
+  }
+  assert.ok(racers[0].nats && racers[2].nats, "the cards of these two have figures");
+  assert.doesNotMatch(await race(page).textContent(), /winner|wins|fastest|best/i);
+  // Each text is what that model writes for the same request by itself.
+  const texts = await race(page).locator("figure p").allTextContents();
+  if (existsSync(program))
+    for (const [at, { name }] of racers.entries()) {
+      const options = ["sample", "--weights", `weights/${name}.safetensors`, "--prompt", "ROMEO:", "--length", "40", "--seed", "7"];
+      assert.equal(texts[at], execFileSync(program, options, { cwd: top, encoding: "utf8" }).slice(0, -1), name);
+    }
+  const clock = role(page, "slider", "Clock");
+  await clock.focus();
+  await page.keyboard.press("Home");
+  assert.match(await clock.getAttribute("aria-valuetext"), /^0\.00 of \d+\.\d\d s$/);
+  assert.deepEqual(await race(page).locator("figcaption .num").allTextContents(), ["pass 0", "pass 0", "pass 0"]);
+  await role(page, "radio", "Passes").check({ force: true });
+  await clock.fill("625");
+  assert.equal(await clock.getAttribute("aria-valuetext"), "40 of 64 passes");
+  assert.deepEqual(await race(page).locator("figcaption .num").allTextContents(), ["pass 40", "pass 40", "34 passes"]);
+  await role(page, "button", "Replay").click();
+  await page.waitForFunction(() => document.querySelector("#clock").value > 0 && document.querySelector("#clock").value < 600);
+  // The sheet's own sample is where it was, and goes on working.
+  await role(page, "textbox", "Prompt").fill("JULIET:");
+  await role(page, "button", "Sample").click();
+  await done(page);
+  assert.ok((await verse(page)).startsWith("JULIET:"));
+});
+
+test("a race can be stopped, and what goes wrong with it is said in one sentence", async () => {
+  let failing = true;
+  const { page } = await visit(quick, { mayFail: true, prepare: (page) => page.route("**/gpt-small.safetensors*", (route) => (failing ? route.abort() : route.continue())) });
+  await done(page);
+  const workers = () => page.workers().length;
+  const atRest = workers();
+  await race(page).getByRole("button", { name: "Run race", exact: true }).click();
+  await raceSays(page, "Masked, 1 of 3: pass ");
+  await race(page).getByRole("button", { name: "Stop", exact: true }).click();
+  await raceSays(page, "Stopped.");
+  for (let wait = 0; wait < 100 && workers() > atRest; ++wait) await page.waitForTimeout(100);
+  assert.equal(workers(), atRest);
+  await race(page).getByRole("button", { name: "Run race", exact: true }).click();
+  await race(page).getByRole("alert").waitFor({ timeout: 120000 });
+  assert.equal(await race(page).getByRole("alert").textContent(), "The weights of gpt-small did not arrive.");
+  failing = false;
+  await role(page, "textbox", "Prompt").fill("Rom\u00e9o");
+  await race(page).getByRole("button", { name: "Run race", exact: true }).click();
+  await page.waitForFunction(() => document.querySelector("#race-alert-text").textContent.includes("\u00e9"));
+  assert.match(await race(page).getByRole("alert").textContent(), /^The race stopped: [^\n]+\.$/);
+});
+
+test("the story lets the two schedules be compared, and turns the sheet to another process", async () => {
+  const { page } = await visit(`${quick}&room=story`);
+  await done(page);
+  const time = role(page, "slider", "Time");
+  const left = () => Promise.all(["#article-left", "#our-left"].map((id) => page.locator(id).textContent()));
+  await time.focus();
+  await page.keyboard.press("End");
+  const [article, ours] = await left();
+  assert.equal(article, "27 % of the power, 6 of 100 letters legible by themselves");
+  assert.match(ours, /^0\.\d % of the power, 2 of 100 letters/);
+  await page.keyboard.press("Home");
+  assert.match((await left())[0], /^100 % of the power, 100 of 100 letters/);
+  await role(page, "region", "Story").getByRole("link", { name: "Let all three race" }).click();
+  await page.waitForSelector("nav [data-room=race][aria-current=page]");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "race-start");
+  await role(page, "region", "Story").getByRole("button", { name: "Load such a model" }).click();
+  await turned(page, "Gaussian diffusion");
+  await page.getByText("where nothing is hidden and nothing fixed before the end").waitFor();
 });
 
 const bench = (page) => role(page, "region", "Bench");
@@ -1197,6 +1462,7 @@ test("screenshots", { skip: !shots }, async () => {
     ["verse", "&length=256&steps=16&step=16", { viewport: { width: 1280, height: 860 } }],
     ["tablet", "&step=24&length=256&steps=64", { viewport: { width: 820, height: 1180 } }],
     ["phone", "&step=24&length=256&steps=64", { viewport: { width: 375, height: 800 } }],
+    ["gaussian", "&weights=gaussian-small&step=36&length=256&steps=64", { viewport: { width: 1280, height: 860 } }],
   ];
   for (const [name, rest, options] of scenes) {
     const { page } = await visit(`#v=1&prompt=ROMEO%3A&seed=1623${rest}`, options);

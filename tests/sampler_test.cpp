@@ -856,8 +856,8 @@ TEST_CASE("a Gaussian sampler takes one pass a step and shows the model what it 
     const std::vector<float> made = sampler.frame().top_probability;
     const State state = sampler.save();
 
-    // At the end of the state stand x_hat of every place and whether it is noisy.
-    const std::size_t x_hat = state.size() - 12 - 12 * 5 * sizeof(float);
+    // At the end of the state stand x_hat of every place and what is to become of it.
+    const std::size_t x_hat = state.size() - (12 * 6 + 1) - 12 * 5 * sizeof(float);
     std::vector<float> seen(12 * 5);
     std::memcpy(seen.data(), state.data() + x_hat, seen.size() * sizeof(float));
     for (int place = 0; place < 12; ++place)
@@ -871,6 +871,55 @@ TEST_CASE("a Gaussian sampler takes one pass a step and shows the model what it 
     std::fill_n(blank.begin() + static_cast<std::ptrdiff_t>(x_hat), seen.size() * sizeof(float), std::uint8_t{0});
     REQUIRE(other.restore(blank));
     CHECK(other.step()->top_probability != next);
+}
+
+TEST_CASE("Gaussian characters noised again go back to the time that was asked for") {
+    for (const bool article : {false, true}) {
+        IndifferentModel model(article);
+        for (const SamplerKind kind : gaussian_samplers) {
+            CAPTURE(article, static_cast<int>(kind));
+            GaussianSampler sampler = model.sampler(request_for(12, kind, 20));
+            const Frame straight = run(sampler, 100);
+            const State end = sampler.save();
+            const auto again = [&](const char* edit) {
+                REQUIRE(sampler.restore(end));
+                REQUIRE(sampler.edit(edit_of(edit, 12)));
+                CHECK(count_open(sampler.frame().flags, 0, 12) == 6);
+                // A state between edit and pass has all that the pass needs.
+                GaussianSampler other = model.sampler(request_for(12, kind, 20));
+                REQUIRE(other.restore(sampler.save()));
+                const Frame frame = run(sampler, 100);
+                CHECK(run(other, 100).id == frame.id);
+                for (int place = 6; place < 12; ++place) CHECK(frame.id[place] == straight.id[place]);
+                return frame;
+            };
+            // The time is the share of the passes. From near by all come back, from pure noise all do by chance alone.
+            const Frame near = again("0:noise:0-5:1"), far = again("0:noise:0-5");
+            CHECK(near.step == 21);
+            CHECK(far.step == 40);
+            if (!article && kind != SamplerKind::churn) CHECK(near.id == straight.id);  // churn adds noise of its own
+            CHECK(far.id != straight.id);
+        }
+    }
+    // In a running block a row that is further on than that is left alone, another gets the noise.
+    IndifferentModel model(false);
+    GaussianSampler sampler = model.sampler(request_for(12, SamplerKind::ddim, 20));
+    for (int i = 0; i < 15; ++i) REQUIRE(sampler.step());
+    const State state = sampler.save();
+    const auto after = [&](const char* edit) {
+        REQUIRE(sampler.restore(state));
+        REQUIRE(sampler.edit(edit_of(edit, 12)));
+        CHECK(sampler.frame().flags[3] == place_reopened);
+        return run(sampler, 100).id;
+    };
+    REQUIRE(sampler.restore(state));
+    const std::vector<int> straight = run(sampler, 100).id;
+    CHECK(after("0:noise:0-11:20") == straight);
+    CHECK(after("0:noise:0-11") != straight);
+    // What has not begun begins as noise as it is.
+    GaussianSampler fresh = model.sampler(request_for(12, SamplerKind::ddim, 20));
+    REQUIRE(fresh.edit(edit_of("0:noise:0-11:20", 12)));
+    CHECK(run(fresh, 100).id == straight);
 }
 
 TEST_CASE("a Gaussian step that fails changes nothing") {

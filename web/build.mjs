@@ -46,22 +46,29 @@ await writeFile(join(out, "trace.json"), JSON.stringify(record));
 await writeFile(join(out, "index.html"), await fillPage(record));
 
 /**
- * The masked models, the largest first, which the page takes unless told otherwise, then those that write from left to right; no
- * f16 file of what is there as I8.
+ * The masked models, the largest first, which the page takes unless told otherwise, then the Gaussian ones, the article's last,
+ * then those that write from left to right; no f16 file of what is there as I8.
  */
 async function findWeights() {
-  const all = (await readdir(from.weights)).filter((name) => /^(masked|gpt)-.*\.safetensors$/.test(name));
+  const all = (await readdir(from.weights)).filter((name) => /^(masked|gaussian|gpt)-.*\.safetensors$/.test(name));
   const files = all.filter((name) => !(name.includes("-f16.") && all.includes(name.replace("-f16.", "."))));
   if (!files.some((name) => name.startsWith("masked"))) throw new Error(`There are no masked-*.safetensors in ${from.weights}.`);
-  const rank = (name) => (name.startsWith("masked") ? 0 : 8) + (name.includes("base") ? 0 : name.includes("small") ? 2 : 4) + (name.includes("-f16") ? 1 : 0);
+  const families = ["masked", "gaussian", "gaussian-article", "gpt"];
+  const rank = (name) => 8 * families.findLastIndex((family) => name.startsWith(family)) + (name.includes("base") ? 0 : name.includes("small") ? 2 : 4) + (name.includes("-f16") ? 1 : 0);
   files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   return Promise.all(files.map(async (file) => {
     const bytes = await readFile(join(from.weights, file));
     const name = basename(file, ".safetensors");
     const card = await access(join(from.weights, `${name}.md`)).then(() => `${name}.txt`, () => "");
     const header = JSON.parse(bytes.toString("utf8", 8, 8 + Number(bytes.readBigUInt64LE(0))));
-    const { kind: process } = JSON.parse(header.__metadata__["folio.process"]);
-    return { name, file, process, bytes: bytes.length, version: createHash("sha256").update(bytes).digest("hex").slice(0, 16), card };
+    const { kind: process, knots } = JSON.parse(header.__metadata__["folio.process"]);
+    const size = name.replace("-f16", "").split("-").pop();
+    const nats = /\*\*(\d+\.\d+) ± (\d+\.\d+) nats\/character\*\*/.exec(card && (await readFile(join(from.weights, `${name}.md`), "utf8")));
+    return {
+      name, file, process, size, bytes: bytes.length, version: createHash("sha256").update(bytes).digest("hex").slice(0, 16), card,
+      ...(nats ? { nats: [Number(nats[1]), Number(nats[2])] } : {}),
+      ...(knots ? { knots: knots.map((knot) => Number(knot.toFixed(3))) } : {}),
+    };
   }));
 }
 

@@ -47,7 +47,11 @@ int BlockSampler::passes_for(const std::vector<std::uint8_t>& flags, Window wind
     const bool all_reopened = std::all_of(first, first + window.length, [](std::uint8_t place) {
         return !is_open(place) || (place & place_reopened);
     });
-    return all_reopened ? share(steps_, count_open(flags, window.first, window.length), window.length) : steps_;
+    return all_reopened ? passes_again(flags, window) : steps_;
+}
+
+int BlockSampler::passes_again(const std::vector<std::uint8_t>& flags, Window window) const {
+    return share(steps_, count_open(flags, window.first, window.length), window.length);
 }
 
 void BlockSampler::begin_block() {

@@ -13,8 +13,8 @@ namespace folio {
 /// written with between half a window and a whole one to its left); where known text follows, both sides count alike.
 ///
 /// **Edits.** What is opened inside the window of a running block shares the passes that it has left. Everything else
-/// opened again gets a block of its own, at the pace of the whole: ceil(steps * open places / window) passes. Edits due
-/// later than the last step are applied when nothing is open any more.
+/// opened again gets a block of its own, at the pace of the whole: ceil(steps * open places / window) passes, unless the process
+/// has another pace. Edits due later than the last step are applied when nothing is open any more.
 ///
 /// **From a text.** It goes into noise over `steps` steps that need no pass, and is sampled anew then.
 class BlockSampler : public Sampler {
@@ -31,6 +31,11 @@ protected:
     virtual Result<void> reveal() = 0;
     /// Whether a block with open places takes all its passes.
     virtual bool takes_all_passes() const = 0;
+    struct Window {
+        int first = 0, length = 0;
+    };
+    /// How many passes a block gets whose open places were all opened again: here their share of the window's.
+    virtual int passes_again(const std::vector<std::uint8_t>& flags, Window window) const;
 
     int passes() const { return now_.block_end - now_.block_begin; }
     int pass() const { return now_.step - now_.block_begin; }
@@ -39,20 +44,15 @@ protected:
     bool noising() const { return now_.step < noising_steps_; }
 
     int noising_steps_ = 0;
+    int steps_;  // passes of a whole block
 
 private:
-    struct Window {
-        int first = 0, length = 0;
-    };
-
     Result<void> advance() override;
     int steps_known() const override;
     /// The window of the next block, given that no place before `from` is open; length 0 where none is.
     Window window_for(const std::vector<std::uint8_t>& flags, int from) const;
     int passes_for(const std::vector<std::uint8_t>& flags, Window window) const;
     void begin_block();
-
-    int steps_;  // passes of a whole block
 };
 
 }  // namespace folio

@@ -24,7 +24,8 @@ GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& proces
     : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian)), denoiser_(&denoiser),
       process_(process.gaussian), diffusion_(std::move(diffusion)), rows_(*diffusion_, process_, denoiser.config(), window_length()),
       noisy_(static_cast<std::size_t>(window_length())),
-      seen_(denoiser.config().self_conditioning ? rows_.all().size() : 0), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
+      seen_(denoiser.config().self_conditioning ? rows_.all().size() : 0), back_to_(request_.given.size()),
+      was_(request_.given.size(), -1), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
       likelihood_(eps_.size()) {
     apply_due_edits();
 }
@@ -57,6 +58,35 @@ void GaussianSampler::noise() {
     }
 }
 
+void GaussianSampler::renoise(int from, int to, int percent) {
+    const int first = now_.window_first;
+    for (int place = from; place <= to; ++place) {
+        if (now_.flags[place] & place_given) continue;
+        const bool seen = now_.step < now_.block_end && place >= first && place < first + window_length();
+        if (!is_open(now_.flags[place])) {
+            was_[place] = now_.id[place];
+            open(place);
+        } else if (seen && noisy_[place - first]) {
+            now_.flags[place] = place_reopened;
+        } else {
+            continue;  // it is to begin as noise
+        }
+        back_to_[place] = static_cast<std::uint8_t>(percent);
+    }
+}
+
+int GaussianSampler::begins_at(const std::vector<std::uint8_t>& flags, Window window) const {
+    int latest = 0;
+    for (int place = window.first; place < window.first + window.length; ++place) {
+        if (is_open(flags[place])) latest = std::max(latest, back_to_[place] > 0 ? int{back_to_[place]} : 100);
+    }
+    return latest;
+}
+
+int GaussianSampler::passes_again(const std::vector<std::uint8_t>& flags, Window window) const {
+    return share(steps_, begins_at(flags, window), 100);
+}
+
 Result<void> GaussianSampler::reveal() {
     std::vector<std::uint8_t> before(more_bytes());
     save_more(before.data());
@@ -67,14 +97,16 @@ Result<void> GaussianSampler::reveal() {
 
 Result<void> GaussianSampler::take_pass() {
     const int first = now_.window_first, window = window_length();
-    const auto after = [&](int done) { return diffusion_->level(static_cast<double>(passes() - done) / passes()); };
-    const Level t = after(pass() - 1), s = after(pass());
-    const SamplerKind kind = *request_.options.sampler;
-    const Level u = kind == SamplerKind::churn ? diffusion_->churned(t, churn_gamma) : t;
     if (pass() == 1) {
         std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
         std::fill(seen_.begin(), seen_.end(), 0.f);
+        begun_at_ = static_cast<std::uint8_t>(begins_at(now_.flags, {first, window}));
     }
+    const double begin = begun_at_ / 100.0;
+    const auto after = [&](int done) { return diffusion_->level(begin * (passes() - done) / passes()); };
+    const Level t = after(pass() - 1), s = after(pass());
+    const SamplerKind kind = *request_.options.sampler;
+    const Level u = kind == SamplerKind::churn ? diffusion_->churned(t, churn_gamma) : t;
     const auto known = [&](int i) { return !is_open(now_.flags[first + i]); };
 
     for (int i = 0; i < window; ++i) {
@@ -85,8 +117,12 @@ Result<void> GaussianSampler::take_pass() {
             if (pass() > 1) see(i, now_.id[first + i]);
             continue;
         }
-        if (!noisy_[i]) {
-            diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
+        const Level back = diffusion_->level(std::max(t.t, back_to_[first + i] / 100.0));
+        if (noisy_[i]) {
+            if (back.g > t.g) diffusion_->apply(diffuse(t, back), {}, eps(first + i, Purpose::pure_noise), z);
+        } else {
+            if (was_[first + i] >= 0) diffusion_->noised(back, was_[first + i], eps(first + i, Purpose::pure_noise), z);
+            else diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
             see(i, -1);
         }
         noisy_[i] = 1;
@@ -123,6 +159,8 @@ Result<void> GaussianSampler::take_pass() {
             diffusion_->apply(move, x_hat_, move.noise != 0 ? eps(place, Purpose::reverse) : std::span<const double>(), rows_.z(i));
         }
     }
+    std::fill_n(back_to_.begin() + first, window, std::uint8_t{0});
+    std::fill_n(was_.begin() + first, window, -1);
     return {};
 }
 
@@ -132,20 +170,37 @@ void GaussianSampler::see(int i, int id) {
     if (id >= 0) seen(i)[id] = 1;
 }
 
+std::size_t GaussianSampler::more_bytes() const {
+    return (rows_.all().size() + seen_.size()) * sizeof(float) + was_.size() * sizeof(std::int32_t) + noisy_.size() + back_to_.size() + 1;
+}
+
 void GaussianSampler::save_more(std::uint8_t* bytes) const {
-    for (const std::vector<float>* values : {&rows_.all(), &seen_}) {
-        std::memcpy(bytes, values->data(), values->size() * sizeof(float));
-        bytes += values->size() * sizeof(float);
-    }
-    std::copy(noisy_.begin(), noisy_.end(), bytes);
+    const auto put = [&](const auto& values) {
+        std::memcpy(bytes, values.data(), values.size() * sizeof values[0]);
+        bytes += values.size() * sizeof values[0];
+    };
+    put(rows_.all());
+    put(seen_);
+    put(was_);
+    put(noisy_);
+    put(back_to_);
+    *bytes = begun_at_;
 }
 
 void GaussianSampler::restore_more(const std::uint8_t* bytes) {
-    for (std::vector<float>* values : {&rows_.all(), &seen_}) {
-        std::memcpy(values->data(), bytes, values->size() * sizeof(float));
-        bytes += values->size() * sizeof(float);
-    }
-    std::copy_n(bytes, noisy_.size(), noisy_.begin());
+    const auto take = [&](auto& values) {
+        std::memcpy(values.data(), bytes, values.size() * sizeof values[0]);
+        bytes += values.size() * sizeof values[0];
+    };
+    take(rows_.all());
+    take(seen_);
+    take(was_);
+    take(noisy_);
+    take(back_to_);
+    // Times are percents, whoever made the bytes.
+    constexpr std::uint8_t all = 100;
+    for (std::uint8_t& percent : back_to_) percent = std::min(percent, all);
+    begun_at_ = std::min(*bytes, all);
 }
 
 }  // namespace folio

@@ -14,8 +14,12 @@ namespace folio {
 /// - churn: some noise is added before each deterministic step where the characters are decided (Karras et al. 2022).
 /// Temperature, top-k and top-p shape the last draw; of x_0 models temperature and top-k shape every x_hat too.
 ///
-/// A model that is conditioned on itself sees what it made of each place in the pass before (Chen et al. 2023). What is opened in a
-/// running block begins as noise of its present level. A text on its way into noise is shown by what its rows say by themselves.
+/// A model that is conditioned on itself sees what it made of each place in the pass before (Chen et al. 2023).
+///
+/// What is noised again goes back to the time t = percent / 100: characters that stand do so in a block of their own, which begins
+/// there and takes that share of the passes. In a running block, whose rows have one level, a row gets the noise of that time where
+/// it has less, and passes for one of the block's level. What is opened begins as pure noise. A text on its way into noise is shown
+/// by what its rows say by themselves.
 class GaussianSampler final : public BlockSampler {
 public:
     /// Fails as Sampler::check does, and on schedules that are none. The denoiser must outlive the sampler.
@@ -28,7 +32,9 @@ private:
     void noise() override;
     Result<void> reveal() override;
     bool takes_all_passes() const override { return true; }
-    std::size_t more_bytes() const override { return (rows_.all().size() + seen_.size()) * sizeof(float) + noisy_.size(); }
+    void renoise(int from, int to, int percent) override;
+    int passes_again(const std::vector<std::uint8_t>& flags, Window window) const override;
+    std::size_t more_bytes() const override;
     void save_more(std::uint8_t* bytes) const override;
     void restore_more(const std::uint8_t* bytes) override;
 
@@ -36,6 +42,8 @@ private:
     std::vector<float>::iterator seen(int i) { return seen_.begin() + static_cast<std::ptrdiff_t>(i) * vocab_size_; }
     /// That place i of the window is this character, or with -1 that nothing was made of it.
     void see(int i, int id);
+    /// In percent, the latest time that an open place of the window begins at.
+    int begins_at(const std::vector<std::uint8_t>& flags, Window window) const;
     /// The normals of a place in this step.
     std::span<const double> eps(int place, Purpose purpose);
 
@@ -45,6 +53,9 @@ private:
     NoisyRows rows_;                                // of the window
     std::vector<std::uint8_t> noisy_;               // [window] 1: the place is open and its row is on its way
     std::vector<float> seen_;                       // [window, V] what the pass before made of a place, or zeros; of such models alone
+    std::uint8_t begun_at_ = 100;                   // percent: the time at which the block began
+    std::vector<std::uint8_t> back_to_;             // [length] percent: the time that a place goes back to before the next pass; or 0
+    std::vector<std::int32_t> was_;                 // [length] the character that goes back, -1 for a row on its way
     std::vector<double> eps_, x_hat_;
     std::vector<float> likelihood_;
 };

@@ -139,14 +139,23 @@ void Sampler::open(int place) {
     now_.flags[place] = place_reopened;
 }
 
+void Sampler::renoise(int from, int to, int percent) {
+    std::vector<std::pair<std::uint32_t, int>> order;  // whose turn it is
+    for (int place = from; place <= to; ++place) {
+        // Element 1: element 0 of the same counter is the remasking sampler's.
+        if (!(now_.flags[place] & place_given)) order.emplace_back(word(place, Purpose::renoise, 1), place);
+    }
+    std::sort(order.begin(), order.end());
+    order.resize(share(static_cast<int>(order.size()), percent, 100));
+    for (const auto& turn : order) open(turn.second);
+}
+
 void Sampler::apply(const Edit& edit) {
-    std::vector<std::pair<std::uint32_t, int>> order;  // noise: whose turn it is
+    if (edit.kind == Edit::Kind::noise) return renoise(edit.from, edit.to, edit.percent);
     for (int place = edit.from; place <= edit.to; ++place) {
         switch (edit.kind) {
             case Edit::Kind::noise:
-                // Element 1: element 0 of the same counter is the remasking sampler's.
-                if (!(now_.flags[place] & place_given)) order.emplace_back(word(place, Purpose::renoise, 1), place);
-                break;
+                break;  // above
             case Edit::Kind::keep:
                 if (!is_open(now_.flags[place])) now_.flags[place] |= place_given;
                 break;
@@ -159,9 +168,6 @@ void Sampler::apply(const Edit& edit) {
                 break;
         }
     }
-    std::sort(order.begin(), order.end());
-    order.resize(share(static_cast<int>(order.size()), edit.percent, 100));
-    for (const auto& turn : order) open(turn.second);
 }
 
 void Sampler::apply_due_edits() {

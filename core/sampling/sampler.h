@@ -105,6 +105,8 @@ protected:
     virtual std::size_t more_bytes() const { return 0; }
     virtual void save_more(std::uint8_t*) const {}
     virtual void restore_more(const std::uint8_t*) {}
+    /// Noises places `from` to `to` again that nobody has given: here `percent` of them, chosen by chance, are hidden.
+    virtual void renoise(int from, int to, int percent);
     /// How many places a pass sees.
     int window_length() const { return std::min(length(), seq_len_); }
 

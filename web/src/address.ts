@@ -78,7 +78,7 @@ export function readAddress(hash: string): Address | undefined {
       if (value !== undefined) set(value);
       return value !== undefined;
     });
-  const takeText = (key: "prompt" | "text", least: number) =>
+  const takeText = (key: "prompt" | "text" | "from-text", least: number) =>
     take(key, (value) => {
       const text = value.replace(/\r\n?/g, "\n");
       const { length } = [...text];
@@ -94,9 +94,10 @@ export function readAddress(hash: string): Address | undefined {
   take("sampler", (value) => /^[a-z-]{1,40}$/.test(value) && ((request.sampler = value), true));
   takeText("prompt", 0);
   takeText("text", 1);
+  takeText("from-text", 1);
   take("mark", (value) => [...value].length === 1 && ((request.mark = value), true));
   take("weights", (value) => /^[\w.@-]{1,120}$/.test(value) && ((address.weights = value), true));
-  take("room", (value) => ["sheet", "bench", "story"].includes(value) && ((address.room = value), true));
+  take("room", (value) => ["sheet", "race", "bench", "story"].includes(value) && ((address.room = value), true));
   take("show", (value) => shows.includes(value as Show) && ((address.show = value as Show), true));
   take("theme", (value) => (value === "light" || value === "dark") && ((address.theme = value), true));
   const edits = given.getAll("edit");
@@ -121,6 +122,11 @@ export function requestOf(asked: Partial<Request>, description: Description, pro
   const request = suit({ ...defaults, ...asked }, description, process);
   const unreadable = asked.sampler === undefined || samplers.includes(asked.sampler) ? [] : ["sampler"];
   const knows = (text: string, gap?: string) => [...text].every((character) => character === gap || vocabulary.has(character));
+  const whole = request["from-text"];
+  if (asked["from-text"] !== undefined && (whole === undefined || !knows(whole))) {
+    delete request["from-text"];
+    unreadable.push("from-text");
+  } else if (whole !== undefined) Object.assign(request, { prompt: "", text: undefined, mark: undefined, length: [...whole].length });
   if (request.text !== undefined && knows(request.text, request.mark ?? "_")) request.length = [...request.text].length;
   else if (request.text !== undefined) {
     delete request.text;
@@ -142,7 +148,8 @@ export function requestOf(asked: Partial<Request>, description: Description, pro
 /** The parts of a sample that an address and a command both name, defaults left out. */
 function options(request: Request, edits: readonly string[], defaults: Request): [string, string][] {
   const pairs: [string, string][] = [];
-  if (request.text !== undefined) {
+  if (request["from-text"] !== undefined) pairs.push(["from-text", request["from-text"]]);
+  else if (request.text !== undefined) {
     pairs.push(["text", request.text]);
     if (request.mark !== undefined && request.mark !== "_") pairs.push(["mark", request.mark]);
   } else {

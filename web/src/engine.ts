@@ -10,6 +10,12 @@ export interface Shelf {
   bytes: number;
   /** The kind of its process. */
   process: string;
+  /** The last word of its name: small, base. */
+  size: string;
+  /** Nats a character on the validation text, with the standard error, as its card has them. */
+  nats?: [number, number];
+  /** Of a Gaussian model with a schedule of its own: -log SNR at evenly spaced times. */
+  knots?: number[];
   /** Its model card's file, if it has one. */
   card: string;
   /** The first digits of the file's SHA-256: a new file has a new address, so a cached one is never stale. */
@@ -29,6 +35,8 @@ export class Weights {
 export interface Order {
   request: Request;
   from: number;
+  /** The step of the state. */
+  held: number;
   state: Uint8Array | null;
   edits: string[];
   goOn: boolean;
@@ -65,12 +73,28 @@ function ask<T>(worker: Worker, message: ToWorker, signal: AbortSignal | undefin
       if (data.type === "missing") reject(new Error("The weights did not arrive."));
       if (data.type === "absent") reject(new EngineFailed("The engine did not arrive."));
       if (data.type === "trapped") reject(data.outOfMemory ? new OutOfMemory() : new EngineFailed("The engine stopped."));
-      const taken = take(data);
-      if (taken !== undefined) resolve(taken);
+      try {
+        const taken = take(data);
+        if (taken !== undefined) resolve(taken);
+      } catch (error) {
+        reject(error);
+      }
     };
     worker.postMessage(message);
   });
 }
+
+/** Hears of a race as it goes on. */
+export interface RaceListener {
+  arrived(bytes: number): void;
+  /** The request for the model that has come. */
+  loaded(description: Description): Request;
+  /** In milliseconds, what the pass took; not told of passes before the measured run. */
+  frame(frame: Frame, milliseconds: number): void;
+}
+
+/** Passes before a measured run: by then kernels are chosen and the module is compiled at its best. */
+const warmingPasses = 24;
 
 /** Hears of a bench as it goes on. */
 export interface BenchListener {
@@ -84,7 +108,8 @@ export class EngineHost {
   private worker: Worker | undefined;
   /** Begun before anyone knows which weights are wanted: it fetches and compiles the engine meanwhile. */
   private spare: Worker | undefined;
-  private benching = new AbortController();
+  /** Of what goes on in a worker of its own beside the one that samples. */
+  private beside = new AbortController();
   private orders = new Map<number, Order>();
   private count = 0;
 
@@ -101,7 +126,7 @@ export class EngineHost {
 
   /** Loads into a new worker, so that the old model serves on should the file be refused, or `signal` end the loading. */
   async open(weights: Weights, threads: number, progress: (bytes: number) => void, signal?: AbortSignal): Promise<Description> {
-    this.stopBench();
+    this.stopBeside();
     const worker = (threads === mostThreads() && this.spare) || startWorker();
     if (worker === this.spare) this.spare = undefined;
     try {
@@ -127,12 +152,12 @@ export class EngineHost {
 
   /** Whatever ran before ends first. */
   run(order: Order): void {
-    this.stopBench();
+    this.stopBeside();
     this.endAll();
     const run = ++this.count;
     this.orders.set(run, order);
-    const { request, from, state, edits, goOn } = order;
-    this.worker?.postMessage({ type: "run", run, request, from, state, edits, goOn } satisfies ToWorker);
+    const { request, from, held, state, edits, goOn } = order;
+    this.worker?.postMessage({ type: "run", run, request, from, held, state, edits, goOn } satisfies ToWorker);
   }
 
   stop(): void {
@@ -140,22 +165,47 @@ export class EngineHost {
     this.endAll();
   }
 
-  /**
-   * Times the weights in a worker of its own; resolves to whether it came to its end. What runs is stopped, and whatever
-   * runs next stops the bench: beside one another neither would be as fast as it is.
-   */
-  async bench(threads: number, listener: BenchListener): Promise<boolean> {
-    this.stop();
-    this.stopBench();
-    const { signal } = (this.benching = new AbortController());
-    let worker: Worker | undefined;
-    try {
-      worker = startWorker();
-      return await ask(worker, { type: "bench", source: this.weights!.source, threads }, signal, (answer) => {
+  /** Times the weights; resolves to whether it came to its end. */
+  bench(threads: number, listener: BenchListener): Promise<boolean> {
+    return this.alone((worker, signal) =>
+      ask(worker, { type: "bench", source: this.weights!.source, threads }, signal, (answer) => {
         if (answer.type === "bench begins") listener.begins(answer.setting, answer.rows);
         if (answer.type === "timed") listener.timed(answer.row);
         return answer.type === "bench ends" || undefined;
+      }));
+  }
+
+  /** A whole sample of other weights, on all threads; resolves to whether it came to its end. */
+  race({ source }: Weights, listener: RaceListener): Promise<boolean> {
+    return this.alone(async (worker, signal) => {
+      const description = await ask(worker, { type: "load", source, threads: mostThreads() }, signal, (answer) => {
+        if (answer.type === "arrived") listener.arrived(answer.bytes);
+        return answer.type === "loaded" ? answer.description : undefined;
       });
+      const request = listener.loaded(description);
+      const run = (count: number, take: (frame: Frame, milliseconds: number) => boolean) =>
+        ask(worker, { type: "run", run: count, request, from: 0, held: 0, state: null, edits: [], goOn: true }, signal, (answer) => {
+          if (!("run" in answer) || answer.run !== count) return undefined;
+          if (answer.type === "failed") throw new EngineFailed(answer.sentence);
+          return answer.type === "stopped" || (answer.type === "frame" && take(answer.frame, answer.milliseconds)) || undefined;
+        });
+      await run(1, ({ step }) => step === warmingPasses);
+      return run(2, (frame, milliseconds) => (listener.frame(frame, milliseconds), false));
+    });
+  }
+
+  /**
+   * Work in a worker of its own; resolves to whether it came to its end. What runs is stopped, and whatever runs next stops the
+   * work: beside one another neither would be as fast as it is.
+   */
+  private async alone(work: (worker: Worker, signal: AbortSignal) => Promise<boolean>): Promise<boolean> {
+    this.stop();
+    this.stopBeside();
+    const { signal } = (this.beside = new AbortController());
+    let worker: Worker | undefined;
+    try {
+      worker = startWorker();
+      return await work(worker, signal);
     } catch (error) {
       if (signal.aborted) return false;
       throw error;
@@ -164,8 +214,8 @@ export class EngineHost {
     }
   }
 
-  stopBench(): void {
-    this.benching.abort();
+  stopBeside(): void {
+    this.beside.abort();
   }
 
   private receive(message: FromWorker, threads: number): void {

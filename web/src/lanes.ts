@@ -30,8 +30,8 @@ export class Vocabulary {
 
 /** What the timeline draws of a frame. */
 export interface Summary {
-  fixed: number;
-  fixedNow: number;
+  /** Letters that were fixed in this step, or changed where every step changes them. */
+  moved: number;
   /**
    * Mean entropy of the open places, of a process that goes in order of those fixed in this step: the others nobody has looked
    * at. As a share of the greatest possible, 0 to 1.
@@ -41,34 +41,39 @@ export interface Summary {
 
 const summaries = new WeakMap<Frame, Summary>();
 
-export function summarise({ frames, process, vocabulary }: Lane, step: number): Summary {
-  const frame = frames[step];
+export function summarise(lane: Lane, step: number): Summary {
+  const frame = lane.frames[step];
   const known = summaries.get(frame);
   if (known) return known;
-  let fixed = 0;
-  let fixedNow = 0;
+  const most = Math.log(Math.max(2, lane.vocabulary.characters.length));
+  let moved = 0;
   let [entropy, count] = [0, 0];
   for (let place = 0; place < frame.length; ++place) {
     const fresh = (frame.flags[place] & JUST_FIXED) !== 0;
-    if (frame.id[place] >= 0) ++fixed;
-    if (fresh) ++fixedNow;
-    if (process.inOrder ? !fresh : frame.id[place] >= 0) continue;
-    entropy += frame.entropy[place];
+    if (lane.moves(place, step)) ++moved;
+    if (lane.process.inOrder ? !fresh && step > 0 : frame.id[place] >= 0) continue;
+    // Of what no pass has seen doubt is complete.
+    entropy += frame.topProbability[4 * place] > 0 ? frame.entropy[place] : most;
     ++count;
   }
-  const most = Math.log(Math.max(2, vocabulary.characters.length));
-  // Before the first pass nobody has an opinion: doubt is complete.
-  const doubt = frame.step === 0 && entropy === 0 && fixed < frame.length ? 1 : count === 0 ? 0 : Math.min(1, entropy / count / most);
-  const summary = { fixed, fixedNow, doubt };
+  const summary = { moved, doubt: count === 0 ? 0 : Math.min(1, entropy / count / most) };
   summaries.set(frame, summary);
   return summary;
 }
 
+/** States of more bytes are kept at some steps only. */
+const largeState = 1 << 14;
+const largeStatesEvery = 8;
+
 export class Lane {
   frames: Frame[] = [];
-  /** The sampler's state at each step; a recorded lane has none. */
+  /** The sampler's state at each step, or at some: a pass leads from one to the next. A recorded lane has none. */
   states: (Uint8Array | undefined)[] = [];
+  /** How many of the edits that the request plans lie behind each step. */
+  editsMade: number[] = [];
   computing = false;
+  /** The letters last asked for. */
+  private known: { step: number; letters: Int32Array } | undefined;
 
   constructor(
     readonly name: string,
@@ -84,6 +89,7 @@ export class Lane {
     if (parent) {
       this.frames = parent.frames.slice(0, from + 1);
       this.states = parent.states.slice(0, from + 1);
+      this.editsMade = parent.editsMade.slice(0, from + 1);
     }
   }
 
@@ -102,30 +108,86 @@ export class Lane {
   }
 
   get promptLength(): number {
-    const { prompt, text } = this.request;
+    const { prompt, text, "from-text": whole } = this.request;
+    if (whole !== undefined) return 0;
     return text === undefined || text.startsWith(prompt) ? [...prompt].length : 0;
   }
 
-  add(frame: Frame, state: Uint8Array | undefined): void {
-    this.frames.length = this.states.length = Math.min(this.frames.length, frame.step);
-    this.frames[frame.step] = frame;
-    this.states[frame.step] = state;
+  /** `keep`: the state is needed, however large. */
+  add(frame: Frame, state: Uint8Array | undefined, keep = false): void {
+    const { step } = frame;
+    this.frames.length = this.states.length = this.editsMade.length = Math.min(this.frames.length, step);
+    this.frames[step] = frame;
+    this.states[step] = keep || step % largeStatesEvery === 0 || (state && state.length <= largeState) ? state : undefined;
+    // The fourth number of a saved state, as core/sampling/sampler.cpp writes it.
+    this.editsMade[step] = state ? new DataView(state.buffer, state.byteOffset).getInt32(12, true) : 0;
+    this.known = undefined;
   }
 
-  /** `open` stands for an open place; `among` takes a part, both its ends included. */
+  /** The letter that stands at each place, -1 where none does. */
+  letters(step: number): Int32Array {
+    const { id } = this.frames[step];
+    if (!this.process.together) return id;
+    if (this.known?.step !== step)
+      this.known = { step, letters: id.map((_, place) => (this.fixedAt(place, step) === undefined ? -1 : this.seeming(place, step))) };
+    return this.known.letters;
+  }
+
+  /** How many places have their letter. */
+  standing(step: number): number {
+    return this.letters(step).reduce((count, id) => count + (id >= 0 ? 1 : 0), 0);
+  }
+
+  /** `open` stands for a place without a letter; `among` takes a part, both its ends included. */
   text(step: number, open: string, among = { from: 0, to: Infinity }): string {
-    const ids = this.frames[step].id.subarray(among.from, among.to + 1);
+    const ids = this.letters(step).subarray(among.from, among.to + 1);
     return Array.from(ids, (id) => (id < 0 ? open : this.vocabulary.character(id))).join("");
   }
 
-  /** The step in which the letter that a place has at `step` was fixed; undefined where the place is open. */
+  /** The letter of a place, or the likeliest one where it is open; -1 where nobody has looked. */
+  seeming(place: number, step: number): number {
+    const { id, topId, topProbability } = this.frames[step];
+    return id[place] >= 0 ? id[place] : topProbability[4 * place] > 0 ? topId[4 * place] : -1;
+  }
+
+  /** How sure that letter is, or was when it was fixed. */
+  sureness(place: number, step: number): number {
+    const { id, probability, topProbability } = this.frames[step];
+    return id[place] >= 0 ? probability[place] : topProbability[4 * place];
+  }
+
+  /** Whether a place gets its letter in a step, or another where every step changes them. */
+  moves(place: number, step: number): boolean {
+    if (!this.process.together) return (this.frames[step].flags[place] & JUST_FIXED) !== 0;
+    if (step === 0 || this.frames[step].flags[place] & GIVEN) return false;
+    const before = this.seeming(place, step - 1);
+    return before >= 0 && this.seeming(place, step) !== before;
+  }
+
+  /** The step since which a place has the letter that it has at `step`; undefined where none stands there. */
   fixedAt(place: number, step: number): number | undefined {
+    if (this.process.together && !(this.frames[step].flags[place] & GIVEN)) return this.settledAt(place, step);
     if (!(this.frames[step].flags[place] & FIXED)) return undefined;
     const id = this.frames[step].id[place];
     let first = step;
     while (first > 0 && !(this.frames[first].flags[place] & JUST_FIXED) &&
       this.frames[first - 1].flags[place] & FIXED && this.frames[first - 1].id[place] === id) --first;
     return first;
+  }
+
+  /**
+   * The step after which the likeliest letter of a place has not changed until it was decided. As long as nobody knows what is to
+   * come, it counts as settled where it has not changed for an eighth of all steps.
+   */
+  private settledAt(place: number, step: number): number | undefined {
+    const fixed = (at: number) => (this.frames[at].flags[place] & FIXED) !== 0;
+    let last = step;
+    while (last < this.head && !fixed(last)) ++last;
+    const letter = this.seeming(place, last);
+    let first = last;
+    while (first > 0 && this.seeming(place, first - 1) === letter && !(fixed(first - 1) && !fixed(first))) --first;
+    const known = fixed(last) || last - first >= this.steps / 8;
+    return letter >= 0 && known && first <= step ? first : undefined;
   }
 
   /** The step after which the place was open for good until it was fixed, or until `step`. */

@@ -2,8 +2,8 @@
 import { commandLine, readAddress, requestOf, suit, writeAddress, type Address, type Show } from "./address";
 import { EngineHost } from "./engine";
 import { hasSimd, isPhone, prefersStillness } from "./features";
-import { summarise, Vocabulary, type Lane } from "./lanes";
-import { processOf, type Process } from "./processes";
+import { Vocabulary, type Lane } from "./lanes";
+import { processes, processOf, type Process } from "./processes";
 import type { Request } from "./protocol";
 import { fetchRecord } from "./record";
 import { Relay } from "./relay";
@@ -16,8 +16,11 @@ import { Controls } from "./views/controls";
 import { byId, Radios } from "./views/dom";
 import { Leaf } from "./views/leaf";
 import { Library } from "./views/library";
+import { Race } from "./views/race";
+import { Rooms } from "./views/rooms";
 import { download, imageOf, SaveMenu, type SaveKind } from "./views/save";
-import { lookOfAll, Sheet, type Choice, type ChooseBy, type Picture } from "./views/sheet";
+import { lookOfAll, type Choice, type Picture } from "./views/looks";
+import { Sheet, type ChooseBy } from "./views/sheet";
 import { listenForShortcuts, type Act } from "./views/shortcuts";
 import { stepOfShare, Story } from "./views/story";
 import { ThemeToggle } from "./views/theme";
@@ -78,16 +81,27 @@ class Page {
   private leaf = new Leaf(this.announcer);
   private library = new Library(this.engine, this.leaf, {
     loaded: (changed) => void this.loaded(changed),
-    changed: () => this.refresh(),
+    changed: () => {
+      this.controls.offerProcesses(this.library.kinds, this.library.kind);
+      this.race.offer(this.library.racers);
+      this.story.compare(this.library.schedule);
+      this.refresh();
+    },
     reports: (files) => {
-      this.enterRoom("bench");
+      this.rooms.enter("bench");
       void this.bench.open(files);
     },
+  });
+  private rooms = new Rooms();
+  private race = new Race(this.engine, this.announcer, {
+    begins: () => this.rest(),
+    request: () => (this.defaults && !this.controls.refuse() ? this.controls.request() : undefined),
   });
   private bench = new Bench(this.engine, this.announcer, { begins: () => this.rest(), reloads: () => this.keepForReload() });
   private theme = new ThemeToggle(() => {
     this.sheet.resize();
-    this.story.drawKey();
+    this.story.redraw();
+    this.race.redraw();
   });
   private sheet = new Sheet({
     choose: (choice) => this.choose(choice),
@@ -118,6 +132,8 @@ class Page {
   });
   private controls = new Controls({
     sample: () => this.sample(),
+    noiseText: () => this.noiseText(),
+    process: (kind) => this.library.turnTo(kind),
     changed: () => this.refresh(),
     speed: (value) => this.setSpeed(Number(value)),
   });
@@ -126,6 +142,7 @@ class Page {
     goTo: (share) => this.lane && this.visit(share === 0 ? 1 : stepOfShare(share, this.lane.steps)),
     goBy: (steps) => this.visit(this.step + steps),
     show: (show) => this.setShow(show),
+    turnTo: (kind) => this.library.turnTo(kind),
     copyCommand: () => this.copy(this.command(), "The command line is copied."),
     leave: () => this.leaveStory(),
   });
@@ -147,12 +164,6 @@ class Page {
     on("copy-link", () => this.copyLink());
     on("copy-command", () => this.copy(this.command(), "The command line is copied."));
     byId("guesses").addEventListener("change", () => this.refresh());
-    for (const link of document.querySelectorAll<HTMLElement>("[data-room]"))
-      link.addEventListener("click", (event) => {
-        event.preventDefault();
-        this.enterRoom(link.dataset.room!);
-      });
-    this.watchRooms();
     addEventListener("popstate", () => this.followAddress());
     document.addEventListener("visibilitychange", () => !document.hidden && this.sheet.redraw());
     listenForShortcuts((act) => this.shortcut(act));
@@ -191,6 +202,7 @@ class Page {
     const first = !this.defaults;
     this.defaults = defaults;
     this.controls.setModel(defaults, samplers, this.process);
+    this.controls.offerProcesses(this.library.kinds, this.library.kind);
     if (first) this.controls.set(defaults);
     this.sheet.typable = true;
     const name = this.library.name!;
@@ -364,6 +376,16 @@ class Page {
     this.begin(request, undefined, true);
   }
 
+  /** The finished text goes into noise, step by step, and comes back as another: by a seed of its own, as of pure noise nothing but the seed is left. */
+  private noiseText(): void {
+    const { lane } = this;
+    if (!lane?.finished) return this.leaf.say("Only a finished text can go into noise.");
+    if (!this.engine.description) return this.leaf.say("Noise needs the weights, and they are not here yet.");
+    this.controls.newSeed();
+    if (this.controls.refuse()) return;
+    this.begin({ ...this.controls.request(), prompt: "", length: lane.frames[0].length, "from-text": lane.text(lane.head, "") }, undefined, true);
+  }
+
   private stop(): void {
     this.session.stop();
     this.goal = undefined;
@@ -462,9 +484,9 @@ class Page {
   private sayQuarter(): void {
     if (!this.lane?.live) return;
     const frame = this.lane.frames[this.step];
-    const quarter = Math.floor((4 * summarise(this.lane, this.step).fixed) / frame.length);
+    const quarter = Math.floor((4 * this.lane.standing(this.step)) / frame.length);
     if (quarter > this.lastQuarter && quarter < 4)
-      this.announcer.say(`${["", "A quarter", "Half", "Three quarters"][quarter]} of the letters are fixed.`);
+      this.announcer.say(`${["", "A quarter", "Half", "Three quarters"][quarter]} of the letters are ${this.lane.process.fixed}.`);
     this.lastQuarter = quarter;
   }
 
@@ -493,10 +515,11 @@ class Page {
     this.pinned = place === this.pinned ? -1 : place;
     this.touched = true;
     if (this.pinned >= 0 && this.lane) {
-      const letter = this.lane.vocabulary.character(this.lane.frames[this.step].id[place]);
+      const { process } = this.lane;
+      const letter = this.lane.vocabulary.character(this.lane.letters(this.step)[place]);
       const fixedAt = this.lane.fixedAt(place, this.step);
-      this.announcer.say(fixedAt === undefined ? "Biography of an open place."
-        : `Biography of ${letter === "\n" ? "a line end" : letter === " " ? "a space" : letter}, fixed at step ${fixedAt}.`);
+      this.announcer.say(fixedAt === undefined ? `Biography of an ${process.open} place.`
+        : `Biography of ${letter === "\n" ? "a line end" : letter === " " ? "a space" : letter}, ${process.fixed} at step ${fixedAt}.`);
     }
     this.refresh();
   }
@@ -513,7 +536,7 @@ class Page {
       this.chosen = undefined;
       this.pinned = -1;
       this.refresh();
-    } else if (!this.bench.stop() && this.state === "running") this.stop();
+    } else if (!this.bench.stop() && !this.race.stop() && this.state === "running") this.stop();
   }
 
   /** Edits at the step on show. */
@@ -551,9 +574,13 @@ class Page {
 
   private keep(): void {
     if (!this.chosen || !this.lane) return;
-    const { id } = this.lane.frames[this.step];
-    const any = id.subarray(this.chosen.from, this.chosen.to + 1).some((letter) => letter >= 0);
-    if (any) this.actOnChosen("keep", "in place", false);
+    const { lane, step, chosen: { from, to } } = this;
+    const [letters, { id }] = [lane.letters(step), lane.frames[step]];
+    // A letter may stand before it is decided: then to keep it is to write it.
+    const edits = [`keep:${from}-${to}`];
+    for (let place = from; place <= to; ++place)
+      if (letters[place] >= 0 && id[place] < 0) edits.push(`put:${place}:${lane.vocabulary.character(letters[place])}`);
+    if (letters.subarray(from, to + 1).some((letter) => letter >= 0)) void this.act(edits, "in place", false);
     else this.leaf.say("Only letters that stand can be kept; these places are still open.");
   }
 
@@ -627,7 +654,7 @@ class Page {
     if (!address) return;
     if (address.theme) this.theme.wearOnce(address.theme);
     if (address.show) this.setShow(address.show);
-    if (address.room) this.enterRoom(address.room);
+    if (address.room) this.rooms.enter(address.room);
     if (address.unreadable.length) this.sayUnreadable(address.unreadable);
     if (Object.keys(address.request).length || address.weights !== undefined || address.step !== undefined) {
       this.asked = address;
@@ -673,33 +700,7 @@ class Page {
     history.replaceState(null, "", `${this.currentAddress() || "#"}&room=bench`);
   }
 
-  // ---- rooms
-
-  private enterRoom(room: string): void {
-    const still = prefersStillness.matches;
-    if (room !== "sheet") {
-      byId(room).scrollIntoView({ behavior: still ? "auto" : "smooth" });
-      byId(`${room}-start`).focus({ preventScroll: true });
-    } else scrollTo({ top: 0, behavior: still ? "auto" : "smooth" });
-  }
-
-  /** The room below the sheet that the reader's eye is in, else the sheet itself, is the current one. */
-  private watchRooms(): void {
-    const seen = new Set<string>();
-    const middle = new IntersectionObserver((entries) => {
-      for (const { target, isIntersecting } of entries)
-        if (isIntersecting) seen.add(target.id);
-        else seen.delete(target.id);
-      this.setRoom(["story", "bench"].find((room) => seen.has(room)) ?? "sheet");
-    }, { rootMargin: "-60% 0px -15% 0px" });
-    for (const room of ["bench", "story"]) middle.observe(byId(room));
-  }
-
-  private setRoom(room: string): void {
-    for (const link of document.querySelectorAll<HTMLElement>("nav [data-room]"))
-      if (link.dataset.room === room) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
-  }
+  // ---- the story
 
   /** A link of the story: the sheet comes back to where it was when the story is left. */
   private visit(step: number): void {
@@ -741,6 +742,9 @@ class Page {
         if (this.lane) this.openLane(lanes[(lanes.indexOf(this.lane) + 1) % lanes.length].name);
       },
       doubt: () => this.setShow(this.showing === "doubt" ? "ink" : "doubt"),
+      "first process": () => this.library.turnTo(processes[0].kind),
+      "second process": () => this.library.turnTo(processes[1].kind),
+      "third process": () => this.library.turnTo(processes[2].kind),
       clear: () => this.clear(),
       help: () => {
         this.controls.unfold(true);
@@ -787,7 +791,7 @@ class Page {
     if (!lane || !lane.frames[this.step]) return;
     stage.dataset.source = lane.live ? "live" : "recorded";
     // What is said of the sheet is said of the process that made it.
-    for (const words of document.querySelectorAll<HTMLElement>("[data-process]")) words.hidden = words.dataset.process !== lane.process.kind;
+    for (const words of document.querySelectorAll<HTMLElement>("[data-process]")) words.hidden = !words.dataset.process!.split(" ").includes(lane.process.kind);
     stage.dataset.step = String(this.step);
     const play = byId("play");
     play.setAttribute("aria-label", this.playing ? "Pause" : "Play");

@@ -14,7 +14,7 @@ export interface Frame {
   flags: Uint8Array;
   /** Of the letter when it was fixed; 0 where the place is open. */
   probability: Float32Array;
-  /** In nats, of the last pass that saw the place open. */
+  /** In nats, of the last pass that saw the place open; 0 with no probabilities below where none has. */
   entropy: Float32Array;
   /** The four likeliest of that pass, likeliest first, at temperature 1. */
   topId: Int32Array;
@@ -43,6 +43,8 @@ export interface Request {
   /** Fixed text with gaps; where it is there, prompt and length are not looked at. */
   text?: string;
   mark?: string;
+  /** A text that goes into noise first; where it is there, prompt and length are not looked at. */
+  "from-text"?: string;
   edit?: string[];
 }
 
@@ -112,8 +114,9 @@ export type ToWorker =
       type: "run";
       run: number;
       request: Request;
-      /** Where to begin: this state at step `from`, or, without one, `from` passes after the start. */
+      /** Where to begin: at step `from`, to which passes that are not shown lead from this state of step `held`, or from the start. */
       from: number;
+      held: number;
       state: Uint8Array | null;
       /** Applied at step `from`, without its number. */
       edits: string[];

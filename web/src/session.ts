@@ -40,6 +40,7 @@ export class Session {
     const live = new Lane(lane.name, lane.request, lane.vocabulary, lane.process, true);
     live.frames = lane.frames.slice(0, step + 1);
     live.states = lane.states.slice(0, step + 1);
+    live.editsMade = lane.editsMade.slice(0, step + 1);
     this.compute(live, step, [], true);
     return live;
   }
@@ -52,7 +53,7 @@ export class Session {
   fork(lane: Lane, step: number): Lane {
     const keeps = (edit: string) => Number(edit.split(":")[0]) <= step;
     const { edit: planned, ...rest } = lane.request;
-    const request: Request = planned ? { ...rest, edit: behind(planned, lane.states, step) } : rest;
+    const request: Request = planned ? { ...rest, edit: behind(planned, lane.editsMade, step) } : rest;
     if (this.lanes.length >= mostLanes) {
       const oldest = this.lanes.find((other) => other !== lane)!;
       this.lanes = this.lanes.filter((other) => other !== oldest);
@@ -94,15 +95,19 @@ export class Session {
   private compute(lane: Lane, from: number, edits: string[], goOn: boolean): Promise<void> {
     return new Promise((resolve) => {
       const { states, request } = lane;
+      let held = from;
+      while (held > 0 && !states[held]) --held;
       this.engine.run({
-        request, from, edits, goOn,
-        state: states[from] ?? null,
+        request, from, edits, goOn, held,
+        state: states[held] ?? null,
         onFrame: (frame, state, milliseconds) => {
           if (milliseconds) this.milliseconds = milliseconds;
           const before = lane.frames[Math.max(from, frame.step - 1)];
           if (before) recall(frame, before);
-          if (frame.step === from) lane.edits.push(...edits.splice(0).map((edit) => `${from}:${edit}`));
-          lane.add(frame, state);
+          // What is edited by hand no pass can bring back.
+          const edited = frame.step === from && edits.length > 0;
+          if (edited) lane.edits.push(...edits.splice(0).map((edit) => `${from}:${edit}`));
+          lane.add(frame, state, edited);
           this.events.changed(lane);
           resolve();
         },
@@ -122,16 +127,10 @@ export class Session {
  * The planned edits that a lane has behind it at a step, each with the step at which it was made: those planned for later
  * than the text was finished were made then.
  */
-function behind(planned: readonly string[], states: Lane["states"], step: number): string[] {
+function behind(planned: readonly string[], made: readonly number[], step: number): string[] {
   const stepOf = (edit: string) => Number(edit.split(":")[0]);
-  const made = (state: Uint8Array | undefined) => (state ? editsMade(state) : 0);
-  return [...planned].sort((a, b) => stepOf(a) - stepOf(b)).slice(0, made(states[step])).map((edit, index) =>
-    edit.replace(/^\d+/, String(states.findIndex((state) => made(state) > index))));
-}
-
-/** The fourth number of a saved state, as core/sampling/sampler.cpp writes it. */
-function editsMade(state: Uint8Array): number {
-  return new DataView(state.buffer, state.byteOffset).getInt32(12, true);
+  return [...planned].sort((a, b) => stepOf(a) - stepOf(b)).slice(0, made[step]).map((edit, index) =>
+    edit.replace(/^\d+/, String(made.findIndex((count) => count > index))));
 }
 
 /** A restored sampler has forgotten what passes before have said; the page has not. */

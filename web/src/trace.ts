@@ -13,8 +13,8 @@ function inFours<T>(values: T[]): T[][] {
 
 export function traceOf(lane: Lane): string {
   const numbers = (values: Float32Array) => Array.from(values, rounded);
-  return lane.frames.map((frame, step) => JSON.stringify({
-    sample: 0, step: frame.step, steps: frame.steps, length: frame.length, text: lane.text(step, "\ufffd"),
+  return lane.frames.map((frame) => JSON.stringify({
+    sample: 0, step: frame.step, steps: frame.steps, length: frame.length, text: Array.from(frame.id, (id) => (id < 0 ? "\ufffd" : lane.vocabulary.character(id))).join(""),
     ids: Array.from(frame.id), flags: Array.from(frame.flags),
     probability: numbers(frame.probability), entropy: numbers(frame.entropy),
     top: inFours(Array.from(frame.topId)), top_probability: inFours(numbers(frame.topProbability)),

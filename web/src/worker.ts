@@ -73,7 +73,7 @@ function pass(model: Engine): void {
   if (settled) post({ type: "settled", description });
 }
 
-async function run(model: Engine, { run, request, from, state, edits, goOn }: Run): Promise<void> {
+async function run(model: Engine, { run, request, from, held, state, edits, goOn }: Run): Promise<void> {
   const show = (milliseconds: number): boolean => {
     const frame = model.frame();
     const saved = model.save();
@@ -84,7 +84,7 @@ async function run(model: Engine, { run, request, from, state, edits, goOn }: Ru
   try {
     model.start(request);
     if (state) model.restore(state);
-    for (let step = 0; !state && step < from; ++step) {
+    for (let step = state ? held : 0; step < from; ++step) {
       await breathe();
       if (current !== run) return;
       pass(model);

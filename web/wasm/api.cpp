@@ -128,6 +128,11 @@ Result<SamplingRequest> request_of(std::string_view text) {
         if (!gaps) return tl::unexpected(gaps.error());
         words.text = *gaps;
     }
+    if (parsed->contains("from-text")) {
+        const auto whole = read_text(*parsed, "from-text");
+        if (!whole) return tl::unexpected(whole.error());
+        words.from_text = *whole;
+    }
     if (const auto edits = parsed->find("edit"); edits != parsed->end()) {
         if (!edits->is_array()) return fail("The option edit must be a list of texts.");
         for (const json& edit : *edits) {

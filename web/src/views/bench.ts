@@ -83,7 +83,7 @@ export class Bench {
   /** True where there was something to stop. */
   stop(): boolean {
     if (!this.running && !this.queued) return false;
-    this.engine.stopBench();
+    this.engine.stopBeside();
     if (this.queued) {
       this.queued = false;
       this.showState("");

@@ -1,8 +1,8 @@
 /** The life of one place: when its letter was fixed, how sure that was, and what else it might have been. */
-import { GIVEN, JUST_FIXED } from "../protocol";
+import { GIVEN } from "../protocol";
 import type { Lane } from "../lanes";
 import { byId, html, sign, spoken, svg } from "./dom";
-import { columns } from "./sheet";
+import { columns } from "./looks";
 
 export interface BiographyEvents {
   /** Another letter at this place, decided at this step. */
@@ -15,16 +15,13 @@ export function closestCall(lane: Lane, step: number): number {
   const last = step === lane.head && lane.finished ? step : step - (step % 4);
   let closest = -1;
   let least = 2;
-  for (let at = Math.max(1, last - 3); at <= last; ++at) {
-    const { flags, id, probability } = lane.frames[at];
-    id.forEach((letter, place) => {
-      const told = flags[place] & JUST_FIXED && !(flags[place] & GIVEN) && /[a-z]/i.test(lane.vocabulary.character(letter));
-      if (told && lane.frames[step].id[place] === letter && probability[place] < least) {
-        least = probability[place];
-        closest = place;
-      }
-    });
-  }
+  lane.letters(step).forEach((letter, place) => {
+    if (lane.frames[step].flags[place] & GIVEN || !/[a-z]/i.test(lane.vocabulary.character(letter))) return;
+    const at = lane.fixedAt(place, step) ?? 0;
+    if (at < Math.max(1, last - 3) || at > last || lane.sureness(place, at) >= least) return;
+    least = lane.sureness(place, at);
+    closest = place;
+  });
   return closest;
 }
 
@@ -64,21 +61,26 @@ export class Biography {
     const { vocabulary } = lane;
     const given = (frame.flags[place] & GIVEN) !== 0;
     const fixedAt = lane.fixedAt(place, step);
-    const character = vocabulary.character(frame.id[place]);
+    const character = vocabulary.character(lane.letters(step)[place]);
+    const { process } = lane;
     const where = `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`;
     const close = html("button", { class: "close", click: (event) => this.events.close((event as MouseEvent).detail === 0) }, "Close");
     const title = html("h2", {}, automatic ? "Biography of the closest call" : "Biography");
     const number = (value: number) => html("span", { class: "num" }, rounded(value));
+    const original = fixedAt === 0 && (step === 0 || !process.together);
     const small = html("small");
     let life: string;
     if (given) {
       life = "Given by you";
-      small.append(place < lane.promptLength ? lane.process.inOrder ? "part of the prompt" : "part of the prompt, never noised" : fixedAt ? `after step ${fixedAt}` : "from the start");
+      small.append(place < lane.promptLength ? process.inOrder ? "part of the prompt" : "part of the prompt, never noised" : fixedAt ? `after step ${fixedAt}` : "from the start");
+    } else if (original) {
+      life = "Part of the text";
+      small.append("that goes into noise");
     } else if (fixedAt !== undefined) {
-      life = `Fixed at step ${fixedAt} of ${lane.steps}`;
-      small.append("with a probability of ", number(frame.probability[place]));
+      life = `${process.fixed[0].toUpperCase()}${process.fixed.slice(1)} at step ${fixedAt} of ${lane.steps}`;
+      small.append(process.together ? "now with a probability of " : "with a probability of ", number(lane.sureness(place, step)));
     } else {
-      life = `Still open at step ${step}`;
+      life = `Still ${process.open} at step ${step}`;
       if (frame.topProbability[4 * place] > 0)
         small.append("now leaning to ", html("b", {}, spoken(vocabulary.character(frame.topId[4 * place]))), ", ", number(frame.topProbability[4 * place]));
       else small.append("nobody has looked yet");
@@ -87,14 +89,16 @@ export class Biography {
     const who = html("div", { class: "who" },
       html("div", { class: "glyph", "aria-hidden": "true" }, character ? sign(character) : "?"),
       html("p", {}, character ? html("span", { class: "unseen" }, `${spoken(character)}: `) : "", life, html("br"), small));
-    const runners = given ? [] : runnersUp(lane, place, fixedAt ?? step, fixedAt !== undefined);
+    // Where every step changes all, what is said now counts, not what was when a letter settled.
+    const told = process.together ? step : fixedAt ?? step;
+    const runners = given || original ? [] : runnersUp(lane, place, told, fixedAt !== undefined);
     if (runners.length === 0) return [close, title, html("div", {}, who)];
     const decided = fixedAt !== undefined;
     return [close, title,
       // Only one pass looks at a place when all goes in order.
-      html("div", {}, who, ...(lane.process.inOrder ? [] : [html("figure", {},
+      html("div", {}, who, ...(process.inOrder ? [] : [html("figure", {},
         html("figcaption", {}, "How likely each letter seemed, step by step"),
-        this.chart(lane, place, step, fixedAt, runners))])),
+        this.chart(lane, place, step, told, fixedAt, runners))])),
       html("div", {}, html("h3", {}, decided ? "Its runners-up" : "Who is in the running"),
         html("ul", { class: "runners" }, ...runners.map((runner) => this.runner(runner, lane, place, fixedAt, step, takable))),
         html("p", { class: "hint" }, "Take another letter and the timeline forks there: the rest of the verse has to live with it."))];
@@ -116,9 +120,9 @@ export class Biography {
       bar, html("span", { class: "num" }, rounded(runner.probability)), last);
   }
 
-  private chart(lane: Lane, place: number, step: number, fixedAt: number | undefined, runners: Runner[]): SVGSVGElement {
+  /** `end`: the last step of the curves. */
+  private chart(lane: Lane, place: number, step: number, end: number, fixedAt: number | undefined, runners: Runner[]): SVGSVGElement {
     const height = innerWidth <= 600 ? 112 : 156;
-    const end = fixedAt ?? step;
     const steps = Math.max(1, lane.steps);
     const since = Math.min(lane.openSince(place, step), Math.max(0, end - 1));
     const right = chartWidth - margin;
@@ -142,7 +146,7 @@ export class Biography {
     for (const { runner, y: at } of labels)
       parts.push(svg("text", { class: runner.chosen ? "label taken" : "label", x: x(end) + 9, y: at + 5 }, sign(lane.vocabulary.character(runner.id))));
     if (fixedAt !== undefined && runners[0].chosen)
-      parts.push(svg("circle", { class: "decided", cx: x(fixedAt), cy: y(runners[0].probability), r: 4 }));
+      parts.push(svg("circle", { class: "decided", cx: x(fixedAt), cy: y(lane.process.together ? seemed(lane, place, fixedAt, runners[0].id) : runners[0].probability), r: 4 }));
     const now = x(step);
     if (step > end) {
       parts.push(svg("line", { class: "now", x1: now, x2: now, y1: y(1), y2: y(0) }));
@@ -168,12 +172,13 @@ interface Runner {
 
 /** The four likeliest when it was decided; the letter chosen comes first even where the draw took a rarer one. */
 function runnersUp(lane: Lane, place: number, at: number, decided: boolean): Runner[] {
-  const { id, probability, topId, topProbability } = lane.frames[at];
+  const { topId, topProbability } = lane.frames[at];
+  const letter = lane.seeming(place, at);
   const top = [0, 1, 2, 3]
     .map((rank) => ({ id: topId[4 * place + rank], probability: topProbability[4 * place + rank], chosen: false }))
     .filter((runner) => runner.probability > 0);
   if (!decided) return top;
-  const chosen = top.find((runner) => runner.id === id[place]) ?? { id: id[place], probability: probability[place], chosen: true };
+  const chosen = top.find((runner) => runner.id === letter) ?? { id: letter, probability: lane.sureness(place, at), chosen: true };
   chosen.chosen = true;
   return [chosen, ...top.filter((runner) => runner !== chosen)].slice(0, 4);
 }

@@ -1,6 +1,6 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
 import { isSeed, numberKeys, ranges, readNumber, type Range } from "../address";
-import { masked, type Preset, type Process } from "../processes";
+import { masked, processes, type Preset, type Process } from "../processes";
 import type { Request } from "../protocol";
 import { byId, html, Radios } from "./dom";
 
@@ -10,6 +10,9 @@ export const speeds: readonly (readonly [string, string])[] = [
 
 export interface ControlsEvents {
   sample(): void;
+  noiseText(): void;
+  /** A process was chosen, by its kind. */
+  process(kind: string): void;
   /** Some field was changed by hand. */
   changed(): void;
   speed(perSecond: string): void;
@@ -22,7 +25,7 @@ export class Controls {
   private speed = byId<HTMLSelectElement>("speed");
   private threads = byId<HTMLInputElement>("threads");
   private presets: Radios<Preset | "custom">;
-  private processes = new Radios<string>(byId("process"), () => {});
+  private processes: Radios<string>;
   private process = masked;
   private defaults: Request | undefined;
   /** What fields may hold that hold something else; empty where all is well. */
@@ -33,7 +36,9 @@ export class Controls {
       const field = byId<HTMLInputElement>(key);
       [field.min, field.max] = [String(ranges[key].least), String(ranges[key].most)];
     }
-    this.processes.offer([[masked.kind, masked.name]], masked.kind);
+    this.processes = new Radios<string>(byId("process"), (kind) => events.process(kind));
+    this.offerProcesses([]);
+    byId("noise-text").addEventListener("click", () => events.noiseText());
     this.presets = new Radios<Preset | "custom">(byId("preset"), (preset) => this.choose(preset));
     this.presets.offer([["quick", "Quick"], ["careful", "Careful"], ["think", "Watch it think"], ["custom", "Custom"]], "custom");
     this.speed.append(...speeds.map(([value, label]) => html("option", { value }, label)));
@@ -77,9 +82,15 @@ export class Controls {
     this.sampler.replaceChildren(...samplers.map((name) => html("option", { value: name }, name)));
     this.sampler.value = samplers.includes(selected) ? selected : defaults.sampler;
     this.process = process;
-    this.processes.offer([[process.kind, process.name]], process.kind);
+    byId("noise-text").hidden = process.without.includes("from-text");
     for (const key of numberKeys) byId(key).closest<HTMLElement>(".field")!.hidden = process.without.includes(key);
     this.showPreset();
+  }
+
+  /** Offers the processes of these kinds, and the one in use; `chosen` may be on its way. */
+  offerProcesses(kinds: readonly string[], chosen = this.process.kind): void {
+    const offered = processes.filter((process) => process === this.process || kinds.includes(process.kind));
+    this.processes.offer(offered.map(({ kind, name }) => [kind, name] as const), chosen);
   }
 
   /** Shows a request in the fields. */

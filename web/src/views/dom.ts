@@ -35,6 +35,8 @@ export class Radios<T extends string> {
   constructor(private group: HTMLElement, private onChoose: (value: T) => void) {}
 
   offer(choices: readonly (readonly [T, string])[], selected: T): void {
+    // The focus stays where it is.
+    if (choices.map(([value]) => value).join() === [...this.inputs.keys()].join()) return this.select(selected);
     for (const input of this.inputs.values()) input.parentElement?.remove();
     this.inputs.clear();
     for (const [value, label] of choices) {

@@ -3,6 +3,8 @@
 export interface Look {
   /** What stands in the cell; "" for nothing. */
   sign: string;
+  /** Letters over one another instead of the sign alone, each as opaque as it is likely. */
+  layers: readonly { sign: string; opacity: number }[];
   /** As a share of the full size. */
   size: number;
   ink: "ink" | "soft" | "edge" | "guess" | "near" | "sheet";
@@ -26,7 +28,7 @@ export interface Look {
 }
 
 export const plain: Look = {
-  sign: "", size: 1, ink: "ink", wet: false, given: false, hatched: false, caret: false, ground: 0,
+  sign: "", layers: [], size: 1, ink: "ink", wet: false, given: false, hatched: false, caret: false, ground: 0,
   chosen: false, chosenFirst: false, chosenLast: false, frame: 0, differs: false,
 };
 
@@ -82,6 +84,14 @@ function toBaseline(context: CanvasRenderingContext2D, family: string): number {
   return share;
 }
 
+/** Of a line end's arrow, as a share of a letter's size. */
+export const lineEnd = 0.8;
+
+/** What can be seen written in a cell, the likeliest last; white space is nothing. */
+export function layersOf({ layers, sign }: Look): Look["layers"] {
+  return (layers.length ? layers : [{ sign, opacity: 1 }]).filter((layer) => layer.opacity > 0.05 && layer.sign.trim());
+}
+
 /** `dryness`: 0 the block has just been struck, 1 its ground is gone. `size` may lag behind the look's own. */
 export function drawCell(
   context: CanvasRenderingContext2D, look: Look, x: number, y: number, cell: Cell, palette: Palette,
@@ -124,14 +134,16 @@ export function drawCell(
     if (look.chosenFirst) context.fillRect(x, y + inset, 1.5, height - 2 * inset);
     if (look.chosenLast) context.fillRect(x + width - 1.5, y + inset, 1.5, height - 2 * inset);
   }
-  if (look.sign.trim()) {
-    const pixels = cell.size * size;
+  for (const { sign, opacity } of layersOf(look)) {
+    const pixels = cell.size * (sign === "\u21b5" ? Math.min(size, lineEnd) : size);
     const drop = toBaseline(context, palette.mono) * pixels;
     context.font = `${look.given ? "700 " : ""}${pixels}px ${palette.mono}`;
     context.textAlign = "center";
     context.fillStyle = palette[look.ink];
-    context.fillText(look.sign, x + width / 2, y + height / 2 + drop);
+    context.globalAlpha = opacity;
+    context.fillText(sign, x + width / 2, y + height / 2 + drop);
   }
+  context.globalAlpha = 1;
   if (look.frame) {
     const line = look.frame;
     context.strokeStyle = palette.red;

@@ -1,7 +1,6 @@
 /** The leaf around the sheet: running head, signature, catchword, and the sentences that stand in its foot. */
 import { isPhone } from "../features";
-import { JUST_FIXED } from "../protocol";
-import { summarise, type Lane } from "../lanes";
+import type { Lane } from "../lanes";
 import type { Show } from "../address";
 import type { Announcer } from "./announcer";
 import { byId, html } from "./dom";
@@ -32,11 +31,10 @@ export class Leaf {
   show(lane: Lane, step: number, show: Show): void {
     const frame = lane.frames[step];
     const atEnd = frame.done && step === lane.head;
-    const { fixed } = summarise(lane, step);
     byId("source").textContent = lane.live ? "Live" : "Recorded";
     byId("run-head").textContent = atEnd ? "Finished" : `Step ${step} of ${lane.steps}`;
     byId("run-count").replaceChildren(...(atEnd ? [`${lane.steps} steps`]
-      : [`${fixed} of ${frame.length}`, html("span", { class: "wide" }, " fixed")]));
+      : [`${lane.standing(step)} of ${frame.length}`, html("span", { class: "wide" }, ` ${lane.process.fixed}`)]));
     byId("signature").textContent = `Seed ${lane.request.seed}`;
     const next = atEnd ? [] : nextLetters(lane, step).slice(0, isPhone.matches ? 3 : 4);
     byId("catchword").replaceChildren(...(atEnd ? ["finis"] : next.length ? ["next", ...next.map((letter) => html("i", {}, letter))] : []));
@@ -100,17 +98,17 @@ function leave(element: HTMLElement): void {
   if (element.contains(document.activeElement)) byId("sample").focus({ preventScroll: true });
 }
 
-/** The letters to be fixed next, surest first: known where the next frame is, else the likeliest guesses. */
+/** The letters to be fixed next, or to change, surest first: known where the next frame is, else the likeliest guesses. */
 function nextLetters(lane: Lane, step: number): string[] {
   const now = lane.frames[step];
-  const next = lane.frames[step + 1];
+  const at = step < lane.head ? step + 1 : step;
   const letters: { letter: string; probability: number }[] = [];
-  // Of what stands further on, a process that goes in order has no guess.
-  if (!next && lane.process.inOrder) return [];
+  // Of what stands further on, a process that goes in order has no guess; nor is there one of which guesses will change.
+  if (at === step && (lane.process.inOrder || lane.process.together)) return [];
   now.id.forEach((id, place) => {
-    if (next ? !(next.flags[place] & JUST_FIXED) : id >= 0) return;
-    const letter = lane.vocabulary.character(next ? next.id[place] : now.topId[4 * place]);
-    const probability = next ? next.probability[place] : now.topProbability[4 * place];
+    if (at > step ? !lane.moves(place, at) : id >= 0) return;
+    const letter = lane.vocabulary.character(lane.seeming(place, at));
+    const probability = lane.sureness(place, at);
     if (letter.trim() && probability > 0) letters.push({ letter, probability });
   });
   return letters.sort((a, b) => b.probability - a.probability).map(({ letter }) => letter);

@@ -2,7 +2,7 @@
 import { EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, type Shelf, type Weights } from "../engine";
 import { readNumber, type Address } from "../address";
 import { hasSimd, mostThreads, prefersSmall } from "../features";
-import { processOf } from "../processes";
+import { processes, processOf } from "../processes";
 import { byId, html } from "./dom";
 import type { Leaf } from "./leaf";
 
@@ -24,6 +24,7 @@ export class Library {
   private threads = byId<HTMLInputElement>("threads");
   private width = mostThreads();
   private turn = new AbortController();
+  private coming: string | undefined;
   private file = byId<HTMLInputElement>("file");
 
   constructor(private engine: EngineHost, private leaf: Leaf, private events: LibraryEvents) {
@@ -74,6 +75,37 @@ export class Library {
     return `weights/${(shelf ?? this.shelves[0])?.file ?? "masked-base.safetensors"}`;
   }
 
+  /** Of the process of the weights that are here or, so far as is known, on their way. */
+  get kind(): string | undefined {
+    return (this.loading && this.coming) || this.engine.description?.process.kind;
+  }
+
+  /** Of the processes that there are weights for. */
+  get kinds(): string[] {
+    return this.shelves.map(({ process }) => process);
+  }
+
+  /** Weights of another process, as large as those in use where there are such; without a word where it is the same one. */
+  turnTo(kind: string): void {
+    const size = this.shelves.find(({ name }) => name === this.name)?.size;
+    const shelves = this.shelves.filter(({ process }) => process === kind);
+    const shelf = shelves.find((other) => other.size === size) ?? shelves[0];
+    if (shelf && kind !== this.kind) void this.load(fromShelf(shelf), shelf.bytes);
+  }
+
+  /** Weights of each process, all of one size, the smallest of which there are several; without some where there are none. */
+  get racers(): Shelf[] {
+    const sizes = [...new Set(this.shelves.map(({ size }) => size))];
+    const fields = sizes.map((size) => processes.flatMap(({ kind }) => this.shelves.find((shelf) => shelf.size === size && shelf.process === kind) ?? []));
+    const bytes = (shelves: Shelf[]) => shelves.reduce((sum, shelf) => sum + shelf.bytes, 0);
+    return fields.sort((a, b) => b.length - a.length || bytes(a) - bytes(b))[0] ?? [];
+  }
+
+  /** -log SNR at evenly spaced times, of the first model that has such a schedule. */
+  get schedule(): readonly number[] | undefined {
+    return this.shelves.find(({ knots }) => knots)?.knots;
+  }
+
   /** Looks what there is and loads what an address means, else what suits this visitor. */
   async visit(asked: Address | undefined): Promise<void> {
     const signal = this.overtake();
@@ -111,6 +143,7 @@ export class Library {
   private async load(weights: Weights, bytes: number): Promise<void> {
     const before = this.name;
     const signal = this.overtake();
+    this.coming = this.shelves.find(({ name }) => name === weights.name)?.process;
     const { width } = this;
     this.loading = true;
     this.failed = false;

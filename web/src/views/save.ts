@@ -1,7 +1,7 @@
 /** Taking the sample home: as text, as a trace of its steps, or as a picture. */
 import { byId, html } from "./dom";
-import { readPalette, type Look } from "./ink";
-import { columns } from "./sheet";
+import { layersOf, lineEnd, readPalette, type Look } from "./ink";
+import { columns } from "./looks";
 
 export type SaveKind = "text" | "trace" | "image";
 
@@ -59,10 +59,10 @@ export function imageOf(looks: readonly Look[], address: string, words: string):
     if (look.wet) cell += rect(palette.red, 4);
     if (look.caret) cell += `<path d="M${x + 2} ${y + 4}v${height - 8}" stroke="${palette.red}" stroke-width="2"/>`;
     if (look.given) cell += `<path d="M${x} ${y + height - 6}h${width}" stroke="${palette.ink}" stroke-width="2"/>`;
-    if (look.sign.trim()) {
-      const pixels = size * look.size;
+    for (const { sign, opacity } of layersOf(look)) {
+      const pixels = size * (sign === "\u21b5" ? lineEnd : look.size);
       cell += `<text x="${x + width / 2}" y="${y + height / 2 + pixels * 0.35}" font-size="${pixels.toFixed(1)}" fill="${palette[look.ink]}"` +
-        `${look.given ? ' font-weight="700"' : ""}>${escape(look.sign)}</text>`;
+        `${look.given ? ' font-weight="700"' : ""}${opacity < 1 ? ` opacity="${opacity.toFixed(2)}"` : ""}>${escape(sign)}</text>`;
     }
     return cell;
   });

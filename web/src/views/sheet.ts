@@ -3,35 +3,12 @@
  * the sample rests, real text in verse.
  */
 import { prefersStillness } from "../features";
-import { GIVEN, JUST_FIXED, NOISED_AGAIN, type Frame } from "../protocol";
-import type { Show } from "../address";
-import type { Lane } from "../lanes";
+import { GIVEN, type Frame } from "../protocol";
 import { byId, html } from "./dom";
-import { drawCell, drawGliding, fitCanvas, plain, readPalette, type Cell, type Look, type Palette } from "./ink";
-
-export const columns = 32;
-
-/** Places from `from` to `to`, both included. */
-export interface Choice {
-  from: number;
-  to: number;
-}
+import { drawCell, drawGliding, fitCanvas, readPalette, type Cell, type Look, type Palette } from "./ink";
+import { columns, lookOfAll, type Choice, type Picture } from "./looks";
 
 export type ChooseBy = "range" | "words" | "lines";
-
-export interface Picture {
-  lane: Lane;
-  step: number;
-  show: Show;
-  guesses: boolean;
-  chosen: Choice | undefined;
-  pinned: number;
-  /** The place that the margin speaks of by itself, or -1. */
-  closest: number;
-  compared: Lane | undefined;
-  /** Playing or computing: the textarea under a visitor's caret keeps its value. */
-  moving: boolean;
-}
 
 export interface SheetEvents {
   choose(choice: Choice | undefined): void;
@@ -49,9 +26,6 @@ const growingTime = 280;
 const restTime = 900;
 const glideTime = 700;
 
-/** Steps of doubt, in bits; the greatest of 65 characters is 6.02. */
-const bitsPerGround = 1.05;
-
 export class Sheet {
   chooseBy: ChooseBy = "range";
   private stage = byId("stage");
@@ -68,7 +42,7 @@ export class Sheet {
   private looks: Look[] = [];
   private driesFrom: number[] = [];
   private growsFrom: { size: number; time: number }[] = [];
-  private animateUntil = 0;
+  private animateFrom = -Infinity;
   private pending = 0;
   private settled = false;
   private settleTimer = 0;
@@ -115,14 +89,16 @@ export class Sheet {
     }
     looks.forEach((look, place) => {
       const old = this.looks[place];
-      if (stepsOn && old?.wet && !look.wet && look.size === 1) this.driesFrom[place] = now;
+      if (stepsOn && old?.wet && !look.wet && look.size === 1) this.driesFrom[place] = this.animateFrom = now;
       else if (!stepsOn && before?.step !== step) this.driesFrom[place] = -Infinity;
-      if (stepsOn && old && old.size !== look.size) this.growsFrom[place] = { size: old.sign === "\u00b7" ? 0.5 : old.size, time: now };
-      else if (!stepsOn) this.growsFrom[place] = { size: look.size, time: -Infinity };
+      if (stepsOn && old && old.size !== look.size) {
+        this.growsFrom[place] = { size: old.sign === "\u00b7" ? 0.5 : old.size, time: now };
+        this.animateFrom = now;
+      }
+      if (!stepsOn) this.growsFrom[place] = { size: look.size, time: -Infinity };
     });
     this.looks = looks;
     this.picture = picture;
-    if (stepsOn) this.animateUntil = now + dryingTime;
     const moved = !before || before.step !== step || before.show !== picture.show || !sameText(this.frame, frame);
     this.frame = frame;
     if (frame.done && picture.step === lane.head) {
@@ -180,7 +156,7 @@ export class Sheet {
         from + (look.size - from) * grown, dryness);
     });
     this.reflect();
-    if (time < this.animateUntil) this.redraw();
+    if (time < this.animateFrom + dryingTime) this.redraw();
   }
 
   /** The story's small copy of the sheet. */
@@ -354,7 +330,7 @@ export class Sheet {
   private writeText(): void {
     const { lane, step } = this.picture!;
     let value = "";
-    lane.frames[step].id.forEach((id, place) => {
+    lane.letters(step).forEach((id, place) => {
       if (place && place % columns === 0) value += "\n";
       const character = lane.vocabulary.character(id);
       value += id < 0 ? "_" : character === "\n" ? "\u21b5" : character.length === 1 ? character : "\ufffd";
@@ -470,9 +446,9 @@ export class Sheet {
   private widened({ from, to }: Choice): Choice {
     if (this.chooseBy === "range" || !this.picture) return { from, to };
     const { lane, step } = this.picture;
-    const { id } = lane.frames[step];
+    const letters = lane.letters(step);
     const ends = (place: number) => {
-      const character = lane.vocabulary.character(id[place]);
+      const character = lane.vocabulary.character(letters[place]);
       return character === "\n" || (this.chooseBy === "words" && character === " ");
     };
     while (from > 0 && !ends(from - 1)) --from;
@@ -539,67 +515,4 @@ export class Sheet {
 function sameText(a: Frame | undefined, b: Frame): boolean {
   return a === b || (a !== undefined && a.length === b.length &&
     a.id.every((id, place) => id === b.id[place] && a.flags[place] === b.flags[place]));
-}
-
-/** Every place of a frame, in the state in which it stands. */
-export function lookOfAll(picture: Picture): Look[] {
-  const { lane, step, show, chosen, pinned, closest, compared } = picture;
-  const frame = lane.frames[step];
-  const other = compared?.frames[Math.min(step, compared.head)];
-  const caret = lane.process.inOrder ? frame.id.indexOf(-1) : -1;
-  return Array.from(frame.id, (id, place) => {
-    const look: Look = { ...plain };
-    const flags = frame.flags[place];
-    if (id >= 0) {
-      const character = lane.vocabulary.character(id);
-      look.sign = character === "\n" ? "\u21b5" : character;
-      if (character === "\n") Object.assign(look, { size: 0.8, ink: "soft" });
-      look.wet = (flags & JUST_FIXED) !== 0 && (flags & GIVEN) === 0;
-      look.given = (flags & GIVEN) !== 0;
-      if (look.wet && show === "ink") look.ink = "sheet";
-    } else {
-      if (!lane.process.inOrder) guess(look, picture, place);
-      look.caret = place === caret;
-      look.hatched = (flags & NOISED_AGAIN) !== 0;
-    }
-    if (show !== "ink") {
-      look.ink = "ink";
-      look.wet = false;
-      look.ground = (flags & GIVEN) !== 0 ? 0 : show === "doubt" ? groundOfDoubt(frame.entropy[place]) : groundOfOrder(lane, place, step);
-    }
-    if (chosen && place >= chosen.from && place <= chosen.to) {
-      look.chosen = true;
-      look.chosenFirst = place === chosen.from || place % columns === 0;
-      look.chosenLast = place === chosen.to || place % columns === columns - 1;
-      look.wet = false;
-      look.ink = look.ink === "edge" ? "soft" : "ink";
-    }
-    look.frame = place === pinned ? 2 : place === closest ? 1 : 0;
-    look.differs = other !== undefined && other.id[place] !== id;
-    return look;
-  });
-}
-
-function guess(look: Look, { lane, step, guesses }: Picture, place: number): void {
-  const frame = lane.frames[step];
-  const probability = frame.topProbability[4 * place];
-  const character = lane.vocabulary.character(frame.topId[4 * place]);
-  if (!guesses || probability < 0.2 || character === " " || character === "\n") {
-    look.sign = "\u00b7";
-    look.ink = "edge";
-  } else {
-    look.sign = character;
-    look.ink = probability > 0.4 ? "near" : "guess";
-    // Eight sizes, not a continuum: an eye sees no more, and glyphs are kept.
-    look.size = 0.6 + 0.3 * (Math.round(7 * Math.min(1, probability / 0.8)) / 7);
-  }
-}
-
-function groundOfDoubt(nats: number): number {
-  return Math.min(4, Math.floor(nats / Math.LN2 / bitsPerGround));
-}
-
-function groundOfOrder(lane: Lane, place: number, step: number): number {
-  const fixedAt = lane.fixedAt(place, step);
-  return fixedAt === undefined ? 0 : 4 - Math.min(3, Math.floor((fixedAt / Math.max(1, lane.steps)) * 4));
 }

@@ -2,11 +2,11 @@
 import { byId } from "./dom";
 
 export type Act = "play" | "back" | "on" | "back ten" | "on ten" | "first" | "last" | "sample" | "noise" | "keep" | "fork" |
-  "biography" | "lane" | "doubt" | "clear" | "help";
+  "biography" | "lane" | "doubt" | "first process" | "second process" | "third process" | "clear" | "help";
 
 const acts: Record<string, Act> = {
   " ": "play", ArrowLeft: "back", ArrowRight: "on", Home: "first", End: "last", s: "sample", n: "noise", k: "keep", f: "fork",
-  b: "biography", l: "lane", d: "doubt", Escape: "clear", "?": "help",
+  b: "biography", l: "lane", d: "doubt", 1: "first process", 2: "second process", 3: "third process", Escape: "clear", "?": "help",
 };
 
 /** Keys that a focused control needs for itself. */

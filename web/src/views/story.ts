@@ -2,12 +2,15 @@
 import { byId, html } from "./dom";
 import { drawCell, fitCanvas, plain, readPalette, type Look } from "./ink";
 import { shows, type Show } from "../address";
+import { Schedule } from "./schedule";
 
 export interface StoryEvents {
   /** A share of all steps; 0 is the first step. */
   goTo(share: number): void;
   goBy(steps: number): void;
   show(show: Show): void;
+  /** To another process, by its kind. */
+  turnTo(kind: string): void;
   copyCommand(): void;
   leave(): void;
 }
@@ -20,18 +23,21 @@ const marks: readonly (readonly [Partial<Look>, string])[] = [
   [{ sign: "E", given: true }, "fixed by you"],
   [{ sign: "e", chosen: true, chosenFirst: true, chosenLast: true }, "chosen"],
   [{ sign: "\u00b7", ink: "edge", hatched: true }, "noised again"],
+  [{ layers: [{ sign: "c", opacity: 0.3 }, { sign: "e", opacity: 0.6 }] }, "Gaussian: letters over one another, each as dark as it is likely"],
 ];
 
 export class Story {
   private steps = byId("story").querySelectorAll<HTMLElement>("[data-share]");
   private key = byId("key");
+  private schedule = new Schedule();
 
   constructor(events: StoryEvents) {
     const story = byId("story");
     story.addEventListener("click", ({ target }) => {
-      const { share, by, show, command } = (target as HTMLElement).dataset;
+      const { share, by, show, turn, command } = (target as HTMLElement).dataset;
       if (share !== undefined) events.goTo(Number(share));
       if (by !== undefined) events.goBy(Number(by));
+      if (turn !== undefined) events.turnTo(turn);
       if (command !== undefined) events.copyCommand();
       const chosen = shows.find((name) => name === show);
       if (chosen) events.show(chosen);
@@ -44,8 +50,18 @@ export class Story {
     this.drawKey();
   }
 
+  /** Of a model with a schedule of its own, where there is one: -log SNR at evenly spaced times. */
+  compare(knots: readonly number[] | undefined): void {
+    this.schedule.compare(knots);
+  }
+
   /** After a change of theme. */
-  drawKey(): void {
+  redraw(): void {
+    this.drawKey();
+    this.schedule.draw();
+  }
+
+  private drawKey(): void {
     const palette = readPalette();
     this.key.querySelectorAll("canvas").forEach((canvas, index) => {
       const context = fitCanvas(canvas, 24, 34);

@@ -18,7 +18,6 @@ export class Timeline {
   private strip = byId("lanes");
   private compare = byId<HTMLButtonElement>("compare");
   private radios: Radios<string>;
-  private offered = "";
   private drawn = "";
   private head = svg("line", { class: "head", y1: 2 });
   private knob = svg("circle", { class: "knob", r: 5.5 });
@@ -42,10 +41,9 @@ export class Timeline {
 
   show(lanes: readonly Lane[], lane: Lane, step: number, comparing: Lane | undefined): void {
     const steps = Math.max(1, lane.steps);
-    const { fixed } = summarise(lane, step);
     this.slider.max = String(steps);
     this.slider.value = String(step);
-    this.slider.setAttribute("aria-valuetext", `Step ${step} of ${steps}, ${fixed} of ${lane.frames[step].length} characters fixed`);
+    this.slider.setAttribute("aria-valuetext", `Step ${step} of ${steps}, ${lane.standing(step)} of ${lane.frames[step].length} characters ${lane.process.fixed}`);
     this.showLanes(lanes, lane, comparing);
     const width = this.track.clientWidth || 600;
     const longest = Math.max(1, ...lanes.map((other) => other.steps));
@@ -73,9 +71,7 @@ export class Timeline {
   private showLanes(lanes: readonly Lane[], lane: Lane, comparing: Lane | undefined): void {
     this.strip.hidden = lanes.length < 2;
     const names = lanes.map(({ name }) => name);
-    if (names.join() !== this.offered) this.radios.offer(names.map((name) => [name, name] as const), lane.name);
-    this.offered = names.join();
-    this.radios.select(lane.name);
+    this.radios.offer(names.map((name) => [name, name] as const), lane.name);
     const other = comparing ?? otherLane(lanes, lane);
     this.compare.hidden = !other;
     this.compare.textContent = `Compare with ${other?.name ?? ""}`;
@@ -84,10 +80,10 @@ export class Timeline {
 
   private draw(lanes: readonly Lane[], lane: Lane, x: (at: number) => number, longest: number, width: number): void {
     const summaries = lane.frames.map((_, at) => summarise(lane, at));
-    const most = Math.max(10, ...summaries.map(({ fixedNow }) => fixedNow));
+    const most = Math.max(10, ...summaries.map(({ moved }) => moved));
     const barWidth = Math.max(1, (width / longest) * 0.56);
-    this.bars = summaries.slice(1).map(({ fixedNow }, index) => {
-      const height = (fixedNow / most) * tallest;
+    this.bars = summaries.slice(1).map(({ moved }, index) => {
+      const height = (moved / most) * tallest;
       return svg("rect", { class: "bar", x: x(index + 0.5) - barWidth / 2, y: base - height, width: barWidth, height });
     });
     const doubtY = (at: number) => base - 2 - summaries[at].doubt * 42;
@@ -106,7 +102,7 @@ export class Timeline {
       texts.push(svg("text", { x: atX, y, "text-anchor": anchor }, text));
     if (lanes.length > 1) lanes.forEach((other, index) => label(other.name, x(other.steps) + 7, base + index * laneGap + 4, "start"));
     else {
-      label(lane.process.begins, 0, 66, "start");
+      label(lane.request["from-text"] === undefined ? lane.process.begins : "text", 0, 66, "start");
       label(lane.process.bars, width / 2, 66, "middle");
       label("text", width, 66, "end");
     }

@@ -2,7 +2,8 @@
 import { GIVEN } from "../protocol";
 import type { Lane } from "../lanes";
 import { byId } from "./dom";
-import { columns, type Choice, type Sheet } from "./sheet";
+import { columns, type Choice } from "./looks";
+import type { Sheet } from "./sheet";
 
 export interface ToolbarEvents {
   noiseAgain(): void;

@@ -1,0 +1,110 @@
+/** How the places of a frame look, each by the state in which it stands. */
+import type { Show } from "../address";
+import type { Lane } from "../lanes";
+import { GIVEN, JUST_FIXED, NOISED_AGAIN } from "../protocol";
+import { lineEnd, plain, type Look } from "./ink";
+
+export const columns = 32;
+
+/** Places from `from` to `to`, both included. */
+export interface Choice {
+  from: number;
+  to: number;
+}
+
+export interface Picture {
+  lane: Lane;
+  step: number;
+  show: Show;
+  guesses: boolean;
+  chosen: Choice | undefined;
+  pinned: number;
+  /** The place that the margin speaks of by itself, or -1. */
+  closest: number;
+  compared: Lane | undefined;
+  /** Playing or computing: the textarea under a visitor's caret keeps its value. */
+  moving: boolean;
+}
+
+/** Steps of doubt, in bits; the greatest of 65 characters is 6.02. */
+const bitsPerGround = 1.05;
+
+/** Every place of a frame, in the state in which it stands. */
+export function lookOfAll(picture: Picture): Look[] {
+  const { lane, step, show, chosen, pinned, closest, compared } = picture;
+  const frame = lane.frames[step];
+  const other = compared?.frames[Math.min(step, compared.head)];
+  const caret = lane.process.inOrder ? frame.id.indexOf(-1) : -1;
+  return Array.from(frame.id, (id, place) => {
+    const look: Look = { ...plain };
+    const flags = frame.flags[place];
+    if (id >= 0) {
+      const character = lane.vocabulary.character(id);
+      look.sign = character === "\n" ? "\u21b5" : character;
+      if (character === "\n") Object.assign(look, { size: lineEnd, ink: "soft" });
+      look.wet = (flags & JUST_FIXED) !== 0 && (flags & GIVEN) === 0 && !lane.process.together;
+      look.given = (flags & GIVEN) !== 0;
+      if (look.wet && show === "ink") look.ink = "sheet";
+    } else {
+      if (lane.process.together) blur(look, picture, place);
+      else if (!lane.process.inOrder) guess(look, picture, place);
+      look.caret = place === caret;
+      look.hatched = (flags & NOISED_AGAIN) !== 0;
+    }
+    if (show !== "ink") {
+      look.ink = "ink";
+      look.wet = false;
+      look.ground = (flags & GIVEN) !== 0 ? 0 : show === "doubt" ? groundOfDoubt(frame.entropy[place]) : groundOfOrder(lane, place, step);
+    }
+    if (chosen && place >= chosen.from && place <= chosen.to) {
+      look.chosen = true;
+      look.chosenFirst = place === chosen.from || place % columns === 0;
+      look.chosenLast = place === chosen.to || place % columns === columns - 1;
+      look.wet = false;
+      look.ink = look.ink === "edge" ? "soft" : "ink";
+    }
+    look.frame = place === pinned ? 2 : place === closest ? 1 : 0;
+    look.differs = other !== undefined && other.id[place] !== id;
+    return look;
+  });
+}
+
+/** The three likeliest letters over one another, each as opaque as it is likely: what is in doubt is a blur. */
+function blur(look: Look, { lane, step, guesses }: Picture, place: number): void {
+  const { topId, topProbability } = lane.frames[step];
+  if (lane.seeming(place, step) < 0 || (!guesses && lane.letters(step)[place] < 0)) {
+    look.sign = "\u00b7";
+    look.ink = "edge";
+    return;
+  }
+  look.layers = [2, 1, 0].map((rank) => {
+    const character = lane.vocabulary.character(topId[4 * place + rank]);
+    // The eye takes half the ink for less than half.
+    return { sign: character === "\n" ? "\u21b5" : character, opacity: topProbability[4 * place + rank] ** 0.7 };
+  });
+  look.sign = look.layers[2].sign;
+}
+
+function guess(look: Look, { lane, step, guesses }: Picture, place: number): void {
+  const frame = lane.frames[step];
+  const probability = frame.topProbability[4 * place];
+  const character = lane.vocabulary.character(frame.topId[4 * place]);
+  if (!guesses || probability < 0.2 || character === " " || character === "\n") {
+    look.sign = "\u00b7";
+    look.ink = "edge";
+  } else {
+    look.sign = character;
+    look.ink = probability > 0.4 ? "near" : "guess";
+    // Eight sizes, not a continuum: an eye sees no more, and glyphs are kept.
+    look.size = 0.6 + 0.3 * (Math.round(7 * Math.min(1, probability / 0.8)) / 7);
+  }
+}
+
+function groundOfDoubt(nats: number): number {
+  return Math.min(4, Math.floor(nats / Math.LN2 / bitsPerGround));
+}
+
+function groundOfOrder(lane: Lane, place: number, step: number): number {
+  const fixedAt = lane.fixedAt(place, step);
+  return fixedAt === undefined ? 0 : 4 - Math.min(3, Math.floor((fixedAt / Math.max(1, lane.steps)) * 4));
+}

@@ -1,0 +1,233 @@
+/** The race: one text by a model of each process, one after another, then all of them side by side on one clock. */
+import { EngineFailed, fromShelf, OutOfMemory, RefusedFile, type EngineHost, type Shelf } from "../engine";
+import { mostThreads, prefersStillness } from "../features";
+import { Lane, Vocabulary } from "../lanes";
+import { processOf, type Process } from "../processes";
+import type { Request } from "../protocol";
+import type { Announcer } from "./announcer";
+import { byId, html, Radios } from "./dom";
+import { drawCell, fitCanvas, readPalette, type Palette } from "./ink";
+import { columns, lookOfAll } from "./looks";
+
+export interface RaceEvents {
+  /** What plays should stop now. */
+  begins(): void;
+  /** What all of them are asked for; undefined where it cannot be read. */
+  request(): Request | undefined;
+}
+
+type Axis = "seconds" | "passes";
+
+/** Of a replay, in milliseconds, however long the race took. */
+const replayTime = 9000;
+
+/** One model, its sample and when each step of it came. */
+class Runner {
+  lane: Lane | undefined;
+  /** In seconds from the start, by step. */
+  readonly times: number[] = [];
+  readonly process: Process;
+  readonly figure: HTMLElement;
+  readonly text = html("p", { class: "unseen" });
+  private canvas = html("canvas", { "aria-hidden": "true" });
+  private count = html("span", { class: "num" });
+  private way = html("div");
+
+  constructor(readonly shelf: Shelf) {
+    this.process = processOf(shelf.process)!;
+    this.figure = html("figure", {},
+      html("figcaption", {}, html("span", {}, this.process.name), this.count),
+      this.canvas, html("div", { class: "way" }, this.way), this.text);
+  }
+
+  get passes(): number {
+    return this.lane?.head ?? 0;
+  }
+
+  get seconds(): number {
+    return this.times[this.times.length - 1] ?? 0;
+  }
+
+  length(axis: Axis): number {
+    return axis === "seconds" ? this.seconds : this.passes;
+  }
+
+  /** The last step that has come by then. */
+  stepAt(time: number, axis: Axis): number {
+    if (axis === "passes") return Math.min(this.passes, Math.floor(time));
+    const later = this.times.findIndex((at) => at > time);
+    return later < 0 ? this.passes : Math.max(0, later - 1);
+  }
+
+  /** `share`: how much of the common clock's way is behind. */
+  show(step: number, share: number, palette: Palette): void {
+    const { lane, canvas } = this;
+    this.way.style.setProperty("transform", `scaleX(${share})`);
+    if (!lane?.frames[step]) return;
+    // What is red happens now.
+    const atRest = step === lane.head && lane.finished;
+    this.count.textContent = atRest ? `${this.passes} passes` : `pass ${step}`;
+    const looks = lookOfAll({ lane, step, show: "ink", guesses: true, chosen: undefined, pinned: -1, closest: -1, compared: undefined, moving: true });
+    const width = canvas.clientWidth / columns;
+    const cell = { width, height: Math.round(width * 2.2), size: width * 1.35 };
+    const height = Math.ceil(looks.length / columns) * cell.height;
+    canvas.style.setProperty("height", `${height}px`);
+    const context = fitCanvas(canvas, canvas.clientWidth, height);
+    context.clearRect(0, 0, canvas.clientWidth, height);
+    looks.forEach((look, place) =>
+      drawCell(context, atRest && look.wet ? { ...look, wet: false, ink: "ink" } : look, (place % columns) * width, Math.floor(place / columns) * cell.height, cell, palette));
+  }
+}
+
+export class Race {
+  private region = byId("race");
+  private button = byId<HTMLButtonElement>("run-race");
+  private clock = byId<HTMLInputElement>("clock");
+  private shelves: readonly Shelf[] = [];
+  private runners: Runner[] = [];
+  private axis: Axis = "seconds";
+  private palette = readPalette();
+  private running = false;
+  private pending = 0;
+  /** When the replay began, less the part of it that was skipped. */
+  private began = 0;
+
+  constructor(private engine: EngineHost, private announcer: Announcer, private events: RaceEvents) {
+    this.button.addEventListener("click", () => (this.running ? this.stop() : void this.run()));
+    byId("replay").addEventListener("click", () => this.replay());
+    this.clock.addEventListener("input", () => {
+      cancelAnimationFrame(this.pending);
+      this.show();
+    });
+    new Radios<Axis>(byId("axis"), (axis) => {
+      this.axis = axis;
+      this.show();
+    }).offer([["seconds", "Seconds"], ["passes", "Passes"]], "seconds");
+    new ResizeObserver(() => this.show()).observe(byId("race-sheets"));
+  }
+
+  /** The models that would run. */
+  offer(shelves: readonly Shelf[]): void {
+    this.shelves = shelves;
+    this.button.disabled = shelves.length < 2;
+    const megabytes = shelves.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+    byId("race-needs").textContent = shelves.length < 2 ? "There are not weights enough here for a race."
+      : `Their weights are ${shelves.length} files of ${megabytes.toFixed(1)} MB together, which come once.`;
+  }
+
+  /** After a change of theme. */
+  redraw(): void {
+    this.palette = readPalette();
+    this.show();
+  }
+
+  /** True where there was something to stop. */
+  stop(): boolean {
+    if (this.running) this.engine.stopBeside();
+    return this.running;
+  }
+
+  private async run(): Promise<void> {
+    const asked = this.events.request();
+    if (!asked) return;
+    this.complain("");
+    this.events.begins();
+    cancelAnimationFrame(this.pending);
+    this.running = true;
+    const runners = (this.runners = this.shelves.map((shelf) => new Runner(shelf)));
+    byId("race-sheets").replaceChildren(...runners.map(({ figure }) => figure));
+    byId("race-sheets").hidden = false;
+    byId("race-clock").hidden = byId("race-results").hidden = true;
+    this.announcer.say("The race begins.");
+    this.say("Beginning");
+    let ended = true;
+    try {
+      for (const runner of runners) if (ended) ended = await this.let(runner, asked);
+    } catch (error) {
+      ended = false;
+      this.complain(sentenceOf(error, runners.find(({ lane }) => !lane?.finished)));
+    }
+    this.running = false;
+    this.say(ended ? `Finished, each on ${mostThreads() === 1 ? "one thread" : `${mostThreads()} threads`}.` : byId("race-alert").hidden ? "Stopped." : "");
+    if (!ended) return;
+    for (const { lane, text } of runners) text.textContent = lane!.text(lane!.head, "_");
+    byId("race-clock").hidden = byId("race-results").hidden = false;
+    this.showResults();
+    this.announcer.say("The race is over; its figures are in the table.");
+    if (prefersStillness.matches) this.show(1);
+    else this.replay();
+  }
+
+  private let(runner: Runner, asked: Request): Promise<boolean> {
+    const { name } = runner.process;
+    const place = `${this.runners.indexOf(runner) + 1} of ${this.runners.length}`;
+    return this.engine.race(fromShelf(runner.shelf), {
+      arrived: (bytes) => this.say(`${name}, ${place}: ${(bytes / 1e6).toFixed(1)} of ${(runner.shelf.bytes / 1e6).toFixed(1)} MB`),
+      loaded: ({ defaults, vocab }) => {
+        const request = { ...defaults, prompt: asked.prompt, length: asked.length, seed: asked.seed };
+        runner.lane = new Lane("A", request, new Vocabulary(vocab), runner.process, true);
+        return request;
+      },
+      frame: (frame, milliseconds) => {
+        runner.lane!.add(frame, undefined);
+        runner.times.push(runner.seconds + milliseconds / 1000);
+        this.say(`${name}, ${place}: pass ${frame.step} of ${frame.steps}`);
+        this.pending ||= requestAnimationFrame(() => {
+          this.pending = 0;
+          runner.show(runner.passes, 0, this.palette);
+        });
+      },
+    });
+  }
+
+  private replay(): void {
+    cancelAnimationFrame(this.pending);
+    this.began = performance.now();
+    const tick = (now: number) => {
+      const share = Math.min(1, Math.max(0, (now - this.began) / replayTime));
+      this.show(share);
+      this.pending = share < 1 ? requestAnimationFrame(tick) : 0;
+    };
+    this.pending = requestAnimationFrame(tick);
+  }
+
+  /** All of them at a share of the common clock's way, by default where its slider stands. */
+  private show(share = Number(this.clock.value) / Number(this.clock.max)): void {
+    if (this.running || !this.runners.every(({ lane }) => lane?.finished)) return;
+    const longest = Math.max(...this.runners.map((runner) => runner.length(this.axis)));
+    const now = share * longest;
+    const told = this.axis === "seconds" ? `${now.toFixed(2)} of ${longest.toFixed(2)} s` : `${Math.floor(now)} of ${longest} passes`;
+    this.clock.value = String(Math.round(share * Number(this.clock.max)));
+    this.clock.setAttribute("aria-valuetext", told);
+    byId("race-time").textContent = told;
+    for (const runner of this.runners) runner.show(runner.stepAt(now, this.axis), Math.min(now, runner.length(this.axis)) / longest, this.palette);
+  }
+
+  private showResults(): void {
+    byId<HTMLTableElement>("race-results").tBodies[0].replaceChildren(...this.runners.map(({ process, shelf, passes, seconds, lane }) =>
+      html("tr", {}, html("th", { scope: "row" }, process.name, html("small", {}, shelf.name)),
+        ...[
+          String(passes), seconds.toFixed(2), String(Math.round(lane!.frames[0].length / Math.max(seconds, 1e-3))),
+          shelf.nats ? `${process.bounded ? "\u2264 " : ""}${shelf.nats[0].toFixed(3)} \u00b1 ${shelf.nats[1].toFixed(3)}` : "not measured",
+        ].map((figure) => html("td", { class: "num" }, figure)))));
+  }
+
+  private complain(sentence: string): void {
+    byId("race-alert").hidden = !sentence;
+    byId("race-alert-text").textContent = sentence;
+  }
+
+  private say(words: string): void {
+    this.button.textContent = this.running ? "Stop" : "Run race";
+    this.region.setAttribute("aria-busy", String(this.running));
+    byId("race-state").textContent = words;
+  }
+}
+
+function sentenceOf(error: unknown, runner: Runner | undefined): string {
+  const name = runner?.shelf.name ?? "A model";
+  if (error instanceof OutOfMemory) return "There was not enough memory for the race.";
+  if (error instanceof RefusedFile) return `${name} is not a model Folio can read: ${error.message}`;
+  if (error instanceof EngineFailed) return `The race stopped: ${error.message}`;
+  return `The weights of ${name} did not arrive.`;
+}
