@@ -13,7 +13,7 @@ row() {
     shift
     echo "$name" >&2
     "$folio" train --preset gaussian --out "$runs/$name" "$@" >/dev/null
-    "$folio" eval --weights "$runs/$name/last.safetensors" --json >"$runs/$name.json"
+    "$folio" eval --weights "$runs/$name/last.safetensors" --draws 8 --json >"$runs/$name.json"
     printf '%-20s %s\n' "$name" "$(sed 's/"levels".*//' "$runs/$name.json" | tr -d '\n')"
 }
 
