@@ -1467,6 +1467,12 @@ test("screenshots", { skip: !shots }, async () => {
     await page.waitForSelector("#stage[data-source=live]:is([data-state=paused], [data-state=done])", { timeout: 240000 });
     if (name === "verse") await page.waitForSelector(".settled");
     await page.waitForTimeout(500);
-    await page.screenshot({ path: join(shots, `${name}.png`), fullPage: name !== "light" && name !== "dark" });
+    await page.screenshot({ path: join(shots, `${name}.png`), fullPage: name !== "light" && name !== "dark" && name !== "gaussian" });
   }
+  const { page } = await visit("#v=1&prompt=ROMEO%3A&seed=1623&steps=16");
+  await done(page);
+  await race(page).getByRole("button", { name: "Run race", exact: true }).click();
+  await raceSays(page, "Finished");
+  await role(page, "slider", "Clock").fill("340");
+  await race(page).screenshot({ path: join(shots, "race.png") });
 });
