@@ -493,6 +493,34 @@ TEST_CASE("with the exact posterior the continuous bound is the entropy and the 
     CHECK(fewer < nats + 0.01);
 }
 
+TEST_CASE("draws of the bound have its weights as their mean, and no draw counts out of all proportion") {
+    // With squared errors of 1 / SNR the continuous bound is half of what g rises, whatever the time.
+    const auto mean = [](const GaussianDiffusion& diffusion, double most) {
+        const int n = 20000;
+        double sum = 0, last_t = -1;
+        for (int i = 0; i < n; ++i) {
+            const auto [t, weight] = diffusion.bound_draw((i + 0.5) / n);
+            CHECK(t.t >= last_t);
+            CHECK(weight / t.snr() < most);
+            sum += weight / t.snr() / n;
+            last_t = t.t;
+        }
+        CHECK(diffusion.bound_draw(0).t.t < 0.02);
+        CHECK(diffusion.bound_draw(1 - 1e-12).t.t == Approx(1));
+        return sum;
+    };
+    CHECK(mean(warped(65), 10) == Approx(5).epsilon(1e-3));
+    GaussianConfig bent = warped_gaussian(65);
+    bent.knots = {-4, 5, 5.01, 6};
+    CHECK(mean(*GaussianDiffusion::create(bent, 65), 10) == Approx(5).epsilon(1e-3));
+
+    const GaussianDiffusion steps = article(65);
+    double expected = 0;
+    for (int n = 2; n <= 128; ++n) expected += weight(steps.level(n / 128.0), steps.level((n - 1) / 128.0)) / steps.level(n / 128.0).snr();
+    CHECK(mean(steps, 20) == Approx(expected).epsilon(1e-2));
+    CHECK(steps.bound_draw(0).t.t == Approx(2.0 / 128));
+}
+
 TEST_CASE("the article's bound with the exact eps") {
     const std::vector<double> p = {0.85, 0.15};
     const GaussianDiffusion diffusion = article(2);

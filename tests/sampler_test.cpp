@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -753,7 +754,8 @@ TEST_CASE("an autoregressive sampler sees what stands before, and no more") {
 
 namespace {
 
-/// A Gaussian model whose head is zero: what it makes of a row is what the row says by itself, whatever stands beside it.
+/// A Gaussian model whose head is zero: what it makes of a row is what the row says by itself, whatever stands beside it. With
+/// `opinion` all its zeros are filled.
 struct IndifferentModel {
     ModelConfig config;
     ProcessConfig process;
@@ -761,7 +763,7 @@ struct IndifferentModel {
     CpuOps ops{serial, *available_kernels().front(), Precision::f32};
     std::optional<Denoiser> denoiser;
 
-    explicit IndifferentModel(bool article, float head = 0) {
+    explicit IndifferentModel(bool article, float head = 0, float opinion = 0) {
         config.vocab_size = 5;
         config.seq_len = 12;
         config.d_model = 8;
@@ -774,6 +776,8 @@ struct IndifferentModel {
         config.self_conditioning = !article;
         process = {ProcessKind::gaussian, -1, article ? GaussianConfig{} : warped_gaussian(5)};
         std::vector<float> parameters = initial_parameters(config, 1);
+        for (std::size_t i = 0; i < parameters.size(); ++i)
+            if (parameters[i] == 0) parameters[i] = opinion * static_cast<float>(i % 7 - 3.0);
         parameters.back() = head;
         denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
     }
@@ -842,6 +846,31 @@ TEST_CASE("Gaussian samplers keep what is given, can be stopped, taken back, edi
     CHECK(most.frame().steps == 128);
     CHECK(run(most, 128).step == 128);
     CHECK(!GaussianSampler::create(*article.denoiser, article.process, request_for(12, SamplerKind::confidence, 4)));
+}
+
+TEST_CASE("a Gaussian sampler takes one pass a step and shows the model what it made of each place in the last") {
+    IndifferentModel model(false, 0, 0.3f);
+    const SamplingRequest request = request_for(12, SamplerKind::ddim, 8);
+    GaussianSampler sampler = model.sampler(request);
+    for (int i = 0; i < 3; ++i) REQUIRE(sampler.step());
+    const std::vector<float> made = sampler.frame().top_probability;
+    const State state = sampler.save();
+
+    // At the end of the state stand x_hat of every place and what is to become of it.
+    const std::size_t x_hat = state.size() - (12 * 6 + 1) - 12 * 5 * sizeof(float);
+    std::vector<float> seen(12 * 5);
+    std::memcpy(seen.data(), state.data() + x_hat, seen.size() * sizeof(float));
+    for (int place = 0; place < 12; ++place)
+        CHECK(*std::max_element(seen.begin() + 5 * place, seen.begin() + 5 * place + 5) == made[4 * place]);
+
+    const std::vector<float> next = sampler.step()->top_probability;
+    GaussianSampler other = model.sampler(request);
+    REQUIRE(other.restore(state));
+    CHECK(other.step()->top_probability == next);
+    State blank = state;
+    std::fill_n(blank.begin() + static_cast<std::ptrdiff_t>(x_hat), seen.size() * sizeof(float), std::uint8_t{0});
+    REQUIRE(other.restore(blank));
+    CHECK(other.step()->top_probability != next);
 }
 
 TEST_CASE("Gaussian characters noised again go back to the time that was asked for") {

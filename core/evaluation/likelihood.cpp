@@ -163,8 +163,6 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
     auto made = GaussianDiffusion::create(process.gaussian, V);
     if (!made) return tl::unexpected<Error>(made.error());
     const GaussianDiffusion& diffusion = *made;
-    const bool linear = process.gaussian.schedule == GaussianSchedule::linear;
-    const double last_step = linear ? 1.0 / process.gaussian.steps : 0;  // the reconstruction's time
     NoisyRows rows(diffusion, process.gaussian, config, length);
     std::vector<double> eps(V), x_hat(V);
     // Noises all places of a window at t but the first, which is given, and answers.
@@ -184,7 +182,8 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
     for (int window = 0; window < windows.size(); ++window) {
         const auto ids = windows.ids(window);
         const int number = windows.number(window);
-        const Level cleanest = diffusion.level(last_step);
+        const bool linear = process.gaussian.schedule == GaussianSchedule::linear;
+        const Level cleanest = diffusion.level(linear ? 1.0 / process.gaussian.steps : 0);
         if (auto ok = answer(cleanest, ids, number, 0xFFFFFFFEu); !ok) return tl::unexpected<Error>(ok.error());
         double reconstruction = 0, error = 0;
         for (int place = 1; place < length; ++place) {
@@ -193,11 +192,7 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
         }
         for (int draw = 0; draw < options.draws; ++draw) {
             if (options.progress) options.progress(static_cast<std::int64_t>(window) * (options.draws + 1) + draw + 1, total);
-            const double share = stratum(offset, number, draw, options.draws);
-            // Linear: any of the steps 2 .. T, of which there are T - 1.
-            const int step = linear ? 2 + std::min(static_cast<int>(share * (process.gaussian.steps - 1)), process.gaussian.steps - 2) : 0;
-            const Level t = diffusion.level(linear ? step * last_step : share);
-            const double counts = linear ? (process.gaussian.steps - 1) * weight(t, diffusion.level((step - 1) * last_step)) : diffusion.weight(share);
+            const auto [t, counts] = diffusion.bound_draw(stratum(offset, number, draw, options.draws));
             if (auto ok = answer(t, ids, number, static_cast<std::uint32_t>(draw)); !ok) return tl::unexpected<Error>(ok.error());
             NoiseLevel& level = result.levels[std::min(static_cast<int>(20 * t.t), 19)];
             for (int place = 1; place < length; ++place) {

@@ -222,6 +222,26 @@ double GaussianDiffusion::weight(double t) const {
     return 0.5 * slope * elementary::exp(-interpolate(g_, t));
 }
 
+GaussianDiffusion::Draw GaussianDiffusion::bound_draw(double share) const {
+    const bool linear = config_.schedule == GaussianSchedule::linear;
+    const std::size_t first = linear ? 1 : 0, last = g_.size() - 1;  // the bound's sum begins at the second step
+    const auto drawn_before = [&](std::size_t i) {
+        return 0.5 * static_cast<double>(i - first) / static_cast<double>(last - first) + 0.5 * (g_[i] - g_[first]) / (g_[last] - g_[first]);
+    };
+    std::size_t from = first, to = last;
+    while (to - from > 1) {
+        const std::size_t middle = (from + to) / 2;
+        (drawn_before(middle) <= share ? from : to) = middle;
+    }
+    const double density = drawn_before(to) - drawn_before(from);  // of the line or the step
+    if (linear) {
+        const Level t = level(static_cast<double>(to) / config_.steps), s = level(static_cast<double>(from) / config_.steps);
+        return {t, folio::weight(t, s) / density};
+    }
+    const double t = std::min((static_cast<double>(from) + (share - drawn_before(from)) / density) / static_cast<double>(last), 1.0);
+    return {level(t), weight(t) / (density * static_cast<double>(last))};
+}
+
 double weight(const Level& t, const Level& s) { return 0.5 * (s.snr() - t.snr()); }
 
 double squared_error(std::span<const double> x_hat, int id) {

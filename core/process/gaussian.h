@@ -77,6 +77,13 @@ public:
     double reconstruction_nats(const Level& t, std::span<const float> z, std::span<const float> answer, int id) const;
     /// -dSNR/dt / 2. Warped only.
     double weight(double t) const;
+    /// One draw of that mean or sum by a uniform number in [0, 1): where it lies, and what its squared error counts. Half of all draws
+    /// lie evenly in t and half evenly in g, else the few errors of the clean end, which count most, would be met too seldom.
+    struct Draw {
+        Level t;
+        double weight;
+    };
+    Draw bound_draw(double share) const;
 
 private:
     GaussianDiffusion() = default;

@@ -27,10 +27,10 @@ public:
 
     using Known = std::function<bool(int place)>;
 
-    /// One pass at level t without an answer that the model could be conditioned on. `known` says of a place whether its character is
-    /// given, in which case its z is at diffusion.given(t).
-    Result<void> look(Denoiser& denoiser, const Level& t, const Known& known);
-    /// The same, and where the model is conditioned on its own answer a second pass that sees it.
+    /// One pass at level t. `known` says of a place whether its character is given, in which case its z is at diffusion.given(t).
+    /// `seen` [length, V] is what a model that is conditioned on itself made of the places before, x_hat or zeros; empty: nothing.
+    Result<void> look(Denoiser& denoiser, const Level& t, const Known& known, std::span<const float> seen = {});
+    /// One pass that has seen nothing, and where the model is conditioned on itself a second that sees what the first made of it.
     Result<void> answer(Denoiser& denoiser, const Level& t, const Known& known);
 
 private:
@@ -42,7 +42,7 @@ private:
     bool filtered_, conditioned_;
     int length_, time_rows_;
     std::size_t vocab_size_, width_;
-    std::vector<float> z_, mixture_, prior_, logits_;
+    std::vector<float> z_, mixture_, prior_, logits_, seen_;
 };
 
 }  // namespace folio

@@ -23,7 +23,9 @@ GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& proces
                                  SamplingRequest request)
     : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian)), denoiser_(&denoiser),
       process_(process.gaussian), diffusion_(std::move(diffusion)), rows_(*diffusion_, process_, denoiser.config(), window_length()),
-      noisy_(static_cast<std::size_t>(window_length())), back_to_(request_.given.size()), was_(request_.given.size(), -1), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
+      noisy_(static_cast<std::size_t>(window_length())),
+      seen_(denoiser.config().self_conditioning ? rows_.all().size() : 0), back_to_(request_.given.size()),
+      was_(request_.given.size(), -1), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
       likelihood_(eps_.size()) {
     apply_due_edits();
 }
@@ -86,15 +88,10 @@ int GaussianSampler::passes_again(const std::vector<std::uint8_t>& flags, Window
 }
 
 Result<void> GaussianSampler::reveal() {
-    const std::vector<float> rows = rows_.all();
-    const std::vector<std::uint8_t> noisy = noisy_;
-    const std::uint8_t begun_at = begun_at_;
+    std::vector<std::uint8_t> before(more_bytes());
+    save_more(before.data());
     auto ok = take_pass();
-    if (!ok) {
-        rows_.all() = rows;
-        noisy_ = noisy;
-        begun_at_ = begun_at;
-    }
+    if (!ok) restore_more(before.data());
     return ok;
 }
 
@@ -102,6 +99,7 @@ Result<void> GaussianSampler::take_pass() {
     const int first = now_.window_first, window = window_length();
     if (pass() == 1) {
         std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
+        std::fill(seen_.begin(), seen_.end(), 0.f);
         begun_at_ = static_cast<std::uint8_t>(begins_at(now_.flags, {first, window}));
     }
     const double begin = begun_at_ / 100.0;
@@ -116,20 +114,21 @@ Result<void> GaussianSampler::take_pass() {
         if (known(i)) {
             diffusion_->noised(diffusion_->given(u), now_.id[first + i], eps(first + i, Purpose::given), z);
             noisy_[i] = 0;
+            if (pass() > 1) see(i, now_.id[first + i]);
             continue;
         }
         const Level back = diffusion_->level(std::max(t.t, back_to_[first + i] / 100.0));
         if (noisy_[i]) {
             if (back.g > t.g) diffusion_->apply(diffuse(t, back), {}, eps(first + i, Purpose::pure_noise), z);
-        } else if (was_[first + i] >= 0) {
-            diffusion_->noised(back, was_[first + i], eps(first + i, Purpose::pure_noise), z);
         } else {
-            diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
+            if (was_[first + i] >= 0) diffusion_->noised(back, was_[first + i], eps(first + i, Purpose::pure_noise), z);
+            else diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
+            see(i, -1);
         }
         noisy_[i] = 1;
         if (u.g > t.g) diffusion_->apply(diffuse(t, u), {}, eps(first + i, Purpose::churn), z);
     }
-    if (auto ok = rows_.answer(*denoiser_, u, known); !ok) return ok;
+    if (auto ok = rows_.look(*denoiser_, u, known, seen_); !ok) return ok;
     logits_.assign(rows_.answers().begin(), rows_.answers().end());
 
     const SamplingOptions& options = request_.options;
@@ -151,7 +150,8 @@ Result<void> GaussianSampler::take_pass() {
             diffusion_->likelihood(there, z, likelihood_);
             says = likelihood_;
         }
-        if (auto seen = look(place, says); !seen) return tl::unexpected<Error>(seen.error());
+        if (auto opinion = look(place, says); !opinion) return tl::unexpected<Error>(opinion.error());
+        if (!seen_.empty()) std::copy(probability_.begin(), probability_.end(), seen(i));
         if (pass() == passes()) {
             const int id = draw(says, -1, options, word(place, Purpose::draw, 0));
             fix(place, id, static_cast<float>(probability_[id]));
@@ -164,30 +164,43 @@ Result<void> GaussianSampler::take_pass() {
     return {};
 }
 
+void GaussianSampler::see(int i, int id) {
+    if (seen_.empty()) return;
+    std::fill_n(seen(i), vocab_size_, 0.f);
+    if (id >= 0) seen(i)[id] = 1;
+}
+
 std::size_t GaussianSampler::more_bytes() const {
-    return (rows_.all().size() + was_.size()) * sizeof(float) + noisy_.size() + back_to_.size() + 1;
+    return (rows_.all().size() + seen_.size()) * sizeof(float) + was_.size() * sizeof(std::int32_t) + noisy_.size() + back_to_.size() + 1;
 }
 
 void GaussianSampler::save_more(std::uint8_t* bytes) const {
-    const std::vector<float>& rows = rows_.all();
-    std::memcpy(bytes, rows.data(), rows.size() * sizeof(float));
-    bytes += rows.size() * sizeof(float);
-    std::memcpy(bytes, was_.data(), was_.size() * sizeof(std::int32_t));
-    bytes = std::copy(noisy_.begin(), noisy_.end(), bytes + was_.size() * sizeof(std::int32_t));
-    *std::copy(back_to_.begin(), back_to_.end(), bytes) = begun_at_;
+    const auto put = [&](const auto& values) {
+        std::memcpy(bytes, values.data(), values.size() * sizeof values[0]);
+        bytes += values.size() * sizeof values[0];
+    };
+    put(rows_.all());
+    put(seen_);
+    put(was_);
+    put(noisy_);
+    put(back_to_);
+    *bytes = begun_at_;
 }
 
 void GaussianSampler::restore_more(const std::uint8_t* bytes) {
-    const auto percent = [](std::uint8_t byte) { return std::min(byte, std::uint8_t{100}); };
-    std::vector<float>& rows = rows_.all();
-    std::memcpy(rows.data(), bytes, rows.size() * sizeof(float));
-    bytes += rows.size() * sizeof(float);
-    std::memcpy(was_.data(), bytes, was_.size() * sizeof(std::int32_t));
-    bytes += was_.size() * sizeof(std::int32_t);
-    std::copy_n(bytes, noisy_.size(), noisy_.begin());
-    bytes += noisy_.size();
-    std::transform(bytes, bytes + back_to_.size(), back_to_.begin(), percent);
-    begun_at_ = percent(bytes[back_to_.size()]);
+    const auto take = [&](auto& values) {
+        std::memcpy(values.data(), bytes, values.size() * sizeof values[0]);
+        bytes += values.size() * sizeof values[0];
+    };
+    take(rows_.all());
+    take(seen_);
+    take(was_);
+    take(noisy_);
+    take(back_to_);
+    // Times are percents, whoever made the bytes.
+    constexpr std::uint8_t all = 100;
+    for (std::uint8_t& percent : back_to_) percent = std::min(percent, all);
+    begun_at_ = std::min(*bytes, all);
 }
 
 }  // namespace folio

@@ -14,6 +14,8 @@ namespace folio {
 /// - churn: some noise is added before each deterministic step where the characters are decided (Karras et al. 2022).
 /// Temperature, top-k and top-p shape the last draw; of x_0 models temperature and top-k shape every x_hat too.
 ///
+/// A model that is conditioned on itself sees what it made of each place in the pass before (Chen et al. 2023).
+///
 /// What is noised again goes back to the time t = percent / 100: characters that stand do so in a block of their own, which begins
 /// there and takes that share of the passes. In a running block, whose rows have one level, a row gets the noise of that time where
 /// it has less, and passes for one of the block's level. What is opened begins as pure noise. A text on its way into noise is shown
@@ -37,6 +39,9 @@ private:
     void restore_more(const std::uint8_t* bytes) override;
 
     Result<void> take_pass();
+    std::vector<float>::iterator seen(int i) { return seen_.begin() + static_cast<std::ptrdiff_t>(i) * vocab_size_; }
+    /// That place i of the window is this character, or with -1 that nothing was made of it.
+    void see(int i, int id);
     /// In percent, the latest time that an open place of the window begins at.
     int begins_at(const std::vector<std::uint8_t>& flags, Window window) const;
     /// The normals of a place in this step.
@@ -47,6 +52,7 @@ private:
     std::unique_ptr<GaussianDiffusion> diffusion_;  // rows_ refers to it
     NoisyRows rows_;                                // of the window
     std::vector<std::uint8_t> noisy_;               // [window] 1: the place is open and its row is on its way
+    std::vector<float> seen_;                       // [window, V] what the pass before made of a place, or zeros; of such models alone
     std::uint8_t begun_at_ = 100;                   // percent: the time at which the block began
     std::vector<std::uint8_t> back_to_;             // [length] percent: the time that a place goes back to before the next pass; or 0
     std::vector<std::int32_t> was_;                 // [length] the character that goes back, -1 for a row on its way

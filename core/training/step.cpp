@@ -163,8 +163,8 @@ Trainer::Batch Trainer::corrupt_gaussian(int step, int length, std::span<const i
     };
     for (int b = 0; b < batch; ++b) {
         const double turn = offset + static_cast<double>(b) / batch, share = turn - std::floor(turn);
-        const Level level = diffusion_->training_level(share);
-        const double weight = made.squared ? diffusion_->weight(share) : eps ? 1.0 / V : 1;
+        const auto [level, weight] = made.squared ? diffusion_->bound_draw(share)
+                                                  : GaussianDiffusion::Draw{diffusion_->training_level(share), eps ? 1.0 / V : 1};
         add_level(level, weight / open);
         diffusion_->features(level, std::span(features).subspan(static_cast<std::size_t>(b) * config_.time_rows, config_.time_rows));
         made.windows.push_back({level.g, weight / open, aided[b]});
