@@ -767,35 +767,36 @@ test("copies and cuts the sample's own letters", async () => {
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "________");
 });
 
+async function save(page, kind) {
+  await role(page, "button", "Save").click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.locator(`[data-save=${kind}]`).click()]);
+  return readFile(await download.path(), "utf8");
+}
+const steps = (trace) => trace.trim().split("\n").map((line) => JSON.parse(line));
+/** The command that the page gives traces what the page saves. */
+async function sameTrace(page) {
+  if (!existsSync(program)) return;
+  const command = await page.locator("#command").textContent();
+  const file = join(temporary, "trace.jsonl");
+  execFileSync("/bin/sh", ["-c", `${command} --trace ${file}`], { cwd: top, env: pathWithProgram });
+  assert.deepEqual(steps(await save(page, "trace")), steps(await readFile(file, "utf8")));
+}
+
 test("saves text, trace and picture", async () => {
   const { page } = await visit(quick);
   await done(page);
-  const save = async (kind) => {
-    await role(page, "button", "Save").click();
-    const [download] = await Promise.all([page.waitForEvent("download"), page.locator(`[data-save=${kind}]`).click()]);
-    return readFile(await download.path(), "utf8");
-  };
-  assert.equal(await save("text"), await verse(page));
-  const steps = (trace) => trace.trim().split("\n").map((line) => JSON.parse(line));
-  const trace = steps(await save("trace"));
+  assert.equal(await save(page, "text"), await verse(page));
+  const trace = steps(await save(page, "trace"));
   assert.deepEqual(trace.map(({ step }) => step), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
   assert.equal(trace[8].text, await verse(page));
-  // The command that the page gives traces the same, also of a lane that was forked by an edit.
-  const traced = async () => {
-    const command = await page.locator("#command").textContent();
-    const file = join(temporary, "trace.jsonl");
-    execFileSync("/bin/sh", ["-c", `${command} --trace ${file}`], { cwd: top, env: pathWithProgram });
-    return steps(await readFile(file, "utf8"));
-  };
-  if (existsSync(program)) {
-    assert.deepEqual(trace, await traced());
-    await choose(page, 40, 49);
-    await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Noise again" }).click();
-    await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) > 8);
-    await done(page);
-    assert.deepEqual(steps(await save("trace")), await traced());
-  }
-  assert.match(await save("image"), /^<svg [^]*<metadata>http[^]*seed=7[^]*<\/svg>\n$/);
+  await sameTrace(page);
+  // Also of a lane that was forked by an edit.
+  await choose(page, 40, 49);
+  await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Noise again" }).click();
+  await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) > 8);
+  await done(page);
+  await sameTrace(page);
+  assert.match(await save(page, "image"), /^<svg [^]*<metadata>http[^]*seed=7[^]*<\/svg>\n$/);
 });
 
 test("asked for stillness, nothing plays by itself", async () => {
@@ -873,9 +874,7 @@ test("a model that writes from left to right is shown as one: its own options, w
   // Half way: what stands further on is empty, and a caret stands where the next letter comes.
   await role(page, "slider", "Step").fill("20");
   assert.equal((await role(page, "textbox", "Text").inputValue()).replace("\n", "").indexOf("_"), 26);
-  await role(page, "button", "Save").click();
-  const [download] = await Promise.all([page.waitForEvent("download"), page.locator("[data-save=image]").click()]);
-  const image = await readFile(await download.path(), "utf8");
+  const image = await save(page, "image");
   assert.doesNotMatch(image, /\u00b7/);
   assert.equal(image.match(/<path /g).length, 6 + 1);
   assert.equal(await role(page, "region", "Biography").locator("figure").count(), 0);
@@ -1050,9 +1049,7 @@ test("Gaussian diffusion is a blur that sharpens: letters settle, the timeline c
   assert.match(await page.locator("#plot").textContent(), /letters changed at each step/);
   assert.match(await role(page, "region", "Biography").textContent(), /Settled at step \d+ of 24|Still unsettled at step 12/);
   assert.equal(await role(page, "region", "Biography").locator("figure polyline").count(), 4);
-  await role(page, "button", "Save").click();
-  const [download] = await Promise.all([page.waitForEvent("download"), page.locator("[data-save=image]").click()]);
-  assert.ok((await readFile(await download.path(), "utf8")).match(/ opacity="0\.\d+"/g).length > 20);
+  assert.ok((await save(page, "image")).match(/ opacity="0\.\d+"/g).length > 20);
   for (const show of ["Doubt", "Order"]) await role(page, "radio", show).check({ force: true });
 });
 
@@ -1090,6 +1087,7 @@ test("Gaussian letters are noised again, kept, typed and taken, wherever a fork 
   const text = await verse(page);
   assert.equal(text[stands], value[stands]);
   assert.equal(text.slice(50, 55), "sweet");
+  await sameTrace(page);
   assert.match(await page.locator("#command").textContent(), /--edit 19:noise:32-41$/);
   assert.equal(text, (await written(page)) ?? text);
   await role(page, "button", "Copy link").click();
@@ -1139,7 +1137,7 @@ const race = (page) => role(page, "region", "Race");
 const raceSays = (page, words) => page.waitForFunction((text) => document.querySelector("#race-state").textContent.startsWith(text), words, { timeout: 120000 });
 
 test("a race runs one model of each process, replays them on one clock and names no winner", async () => {
-  const { page } = await visit(`${quick.replace("length=64", "length=40")}&room=race`);
+  const { page } = await visit(`${quick.replace("length=64", "length=96")}&room=race`);
   await done(page);
   await page.waitForSelector("nav [data-room=race][aria-current=page]");
   const shelves = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8"));
@@ -1151,10 +1149,10 @@ test("a race runs one model of each process, replays them on one clock and names
   await raceSays(page, "Finished");
   assert.equal(await race(page).getAttribute("aria-busy"), "false");
   const figures = await role(page, "table", "Race figures").locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText)));
-  assert.deepEqual(figures.map(([name]) => name.split(/\s*\S+-small/)[0]), ["Masked", "Gaussian", "Left to right"]);
+  assert.deepEqual(figures.map(([name]) => name.replace(/\s+\S+$/, "")), ["Masked", "Gaussian", "Left to right"]);
   for (const [at, [, passes, seconds, speed, nats]] of figures.entries()) {
-    assert.equal(passes, at === 2 ? "34" : "64");
-    assert.ok(Math.abs((Number(speed) * Number(seconds)) / 40 - 1) < 0.1 || Number(seconds) < 0.2, `${speed} characters a second in ${seconds} s`);
+    assert.equal(passes, at === 2 ? "90" : "64");
+    assert.ok(Math.abs((Number(speed) * Number(seconds)) / 96 - 1) < 0.1 || Number(seconds) < 0.2, `${speed} characters a second in ${seconds} s`);
     const { nats: [mean, error] = [] } = racers[at];
     assert.equal(nats, mean ? `${at === 2 ? "" : "\u2264 "}${mean.toFixed(3)} \u00b1 ${error.toFixed(3)}` : "not measured");
   }
@@ -1164,7 +1162,7 @@ test("a race runs one model of each process, replays them on one clock and names
   const texts = await race(page).locator("figure p").allTextContents();
   if (existsSync(program))
     for (const [at, { name }] of racers.entries()) {
-      const options = ["sample", "--weights", `weights/${name}.safetensors`, "--prompt", "ROMEO:", "--length", "40", "--seed", "7"];
+      const options = ["sample", "--weights", `weights/${name}.safetensors`, "--prompt", "ROMEO:", "--length", "96", "--seed", "7"];
       assert.equal(texts[at], execFileSync(program, options, { cwd: top, encoding: "utf8" }).slice(0, -1), name);
     }
   const clock = role(page, "slider", "Clock");
@@ -1173,9 +1171,9 @@ test("a race runs one model of each process, replays them on one clock and names
   assert.match(await clock.getAttribute("aria-valuetext"), /^0\.00 of \d+\.\d\d s$/);
   assert.deepEqual(await race(page).locator("figcaption .num").allTextContents(), ["pass 0", "pass 0", "pass 0"]);
   await role(page, "radio", "Passes").check({ force: true });
-  await clock.fill("625");
-  assert.equal(await clock.getAttribute("aria-valuetext"), "40 of 64 passes");
-  assert.deepEqual(await race(page).locator("figcaption .num").allTextContents(), ["pass 40", "pass 40", "34 passes"]);
+  await clock.fill("800");
+  assert.equal(await clock.getAttribute("aria-valuetext"), "72 of 90 passes");
+  assert.deepEqual(await race(page).locator("figcaption .num").allTextContents(), ["64 passes", "64 passes", "pass 72"]);
   await role(page, "button", "Replay").click();
   await page.waitForFunction(() => document.querySelector("#clock").value > 0 && document.querySelector("#clock").value < 600);
   // The sheet's own sample is where it was, and goes on working.
@@ -1469,6 +1467,12 @@ test("screenshots", { skip: !shots }, async () => {
     await page.waitForSelector("#stage[data-source=live]:is([data-state=paused], [data-state=done])", { timeout: 240000 });
     if (name === "verse") await page.waitForSelector(".settled");
     await page.waitForTimeout(500);
-    await page.screenshot({ path: join(shots, `${name}.png`), fullPage: name !== "light" && name !== "dark" });
+    await page.screenshot({ path: join(shots, `${name}.png`), fullPage: name !== "light" && name !== "dark" && name !== "gaussian" });
   }
+  const { page } = await visit("#v=1&prompt=ROMEO%3A&seed=1623&steps=16");
+  await done(page);
+  await race(page).getByRole("button", { name: "Run race", exact: true }).click();
+  await raceSays(page, "Finished");
+  await role(page, "slider", "Clock").fill("340");
+  await race(page).screenshot({ path: join(shots, "race.png") });
 });

@@ -118,9 +118,10 @@ Result<void> GaussianSampler::take_pass() {
             continue;
         }
         const Level back = diffusion_->level(std::max(t.t, back_to_[first + i] / 100.0));
-        if (noisy_[i]) {
-            if (back.g > t.g) diffusion_->apply(diffuse(t, back), {}, eps(first + i, Purpose::pure_noise), z);
-        } else {
+        if (noisy_[i] && back.g > t.g) {
+            diffusion_->apply(diffuse(t, back), {}, eps(first + i, Purpose::pure_noise), z);
+            see(i, -1);  // what was made of it before would give it away
+        } else if (!noisy_[i]) {
             if (was_[first + i] >= 0) diffusion_->noised(back, was_[first + i], eps(first + i, Purpose::pure_noise), z);
             else diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
             see(i, -1);

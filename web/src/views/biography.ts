@@ -78,7 +78,7 @@ export class Biography {
       small.append("that goes into noise");
     } else if (fixedAt !== undefined) {
       life = `${process.fixed[0].toUpperCase()}${process.fixed.slice(1)} at step ${fixedAt} of ${lane.steps}`;
-      small.append(process.together ? "now with a probability of " : "with a probability of ", number(lane.sureness(place, step)));
+      small.append(process.together ? "now at probability " : "with a probability of ", number(lane.sureness(place, step)));
     } else {
       life = `Still ${process.open} at step ${step}`;
       if (frame.topProbability[4 * place] > 0)

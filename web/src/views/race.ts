@@ -89,7 +89,7 @@ export class Race {
   private palette = readPalette();
   private running = false;
   private pending = 0;
-  /** When the replay began, less the part of it that was skipped. */
+  /** When the replay began. */
   private began = 0;
 
   constructor(private engine: EngineHost, private announcer: Announcer, private events: RaceEvents) {
@@ -185,7 +185,8 @@ export class Race {
     this.began = performance.now();
     const tick = (now: number) => {
       const share = Math.min(1, Math.max(0, (now - this.began) / replayTime));
-      this.show(share);
+      // Asked for stillness, it goes in cuts, a second each.
+      this.show(prefersStillness.matches ? Math.floor((share * replayTime) / 1000) / (replayTime / 1000) : share);
       this.pending = share < 1 ? requestAnimationFrame(tick) : 0;
     };
     this.pending = requestAnimationFrame(tick);
@@ -205,7 +206,7 @@ export class Race {
 
   private showResults(): void {
     byId<HTMLTableElement>("race-results").tBodies[0].replaceChildren(...this.runners.map(({ process, shelf, passes, seconds, lane }) =>
-      html("tr", {}, html("th", { scope: "row" }, process.name, html("small", {}, shelf.name)),
+      html("tr", {}, html("th", { scope: "row" }, process.name, " ", html("small", {}, shelf.name)),
         ...[
           String(passes), seconds.toFixed(2), String(Math.round(lane!.frames[0].length / Math.max(seconds, 1e-3))),
           shelf.nats ? `${process.bounded ? "\u2264 " : ""}${shelf.nats[0].toFixed(3)} \u00b1 ${shelf.nats[1].toFixed(3)}` : "not measured",
