@@ -551,7 +551,7 @@ TEST_CASE("ops: embed and its backward") {
         compare(D, 1e-5, both, [&](const Backend& backend, Device& device) {
             float* gradient = device.put(Values(table.size(), 0.5f));
             float* time_gradient = rows ? device.put(Values(time_table.size(), 0.5f)) : nullptr;
-            backend.training.embed_backward(gradient, time_gradient, device.put(dy, R, D, margin), device.put(ids),
+            backend.training.embed_backward({gradient, vocab, D}, {time_gradient, rows, D}, device.put(dy, R, D, margin), device.put(ids),
                                             rows ? device.put(time_row) : nullptr, length);
             Values result = device.get(gradient, table.size());
             if (rows) {

@@ -76,16 +76,16 @@ void CpuTrainingOps::dropout_backward(Matrix out, Matrix dx, const Dropout& drop
     });
 }
 
-void CpuTrainingOps::embed_backward(float* dtable, float* dtime, Matrix dout, const int* ids, const int* time_row, int length) {
+void CpuTrainingOps::embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) {
     constexpr int columns = 32;
     parallel_.each(gemm::divide_up(dout.cols, columns), [&](int chunk, int) {
         const int first = chunk * columns, n = std::min(columns, dout.cols - first);
         for (int r = 0; r < dout.rows; ++r) {
             const float* from = dout.row(r) + first;
-            float* to = dtable + static_cast<std::ptrdiff_t>(ids[r]) * dout.cols + first;
+            float* to = dtable.row(ids[r]) + first;
             kernels_.add(to, to, from, n);
-            if (dtime) {
-                float* time = dtime + static_cast<std::ptrdiff_t>(time_row[r / length]) * dout.cols + first;
+            if (dtime.rows > 0) {
+                float* time = dtime.row(time_row[r / length]) + first;
                 kernels_.add(time, time, from, n);
             }
         }

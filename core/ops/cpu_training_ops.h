@@ -20,8 +20,7 @@ public:
     void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
                             const Heads& heads) override;
     void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) override;
-    void embed_backward(float* dtable, float* dtime, Matrix dout, const int* ids, const int* time_row,
-                        int length) override;
+    void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) override;
     void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                        int excluded) override;
     void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;

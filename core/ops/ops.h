@@ -207,9 +207,8 @@ public:
                                     const Heads& heads) = 0;
     /// out = dx times the dropout mask of the forward pass.
     virtual void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) = 0;
-    /// dtable[ids[r]] += dout[r]; dtime[time_row[r / length]] += dout[r] where dtime is not null. Split over columns.
-    virtual void embed_backward(float* dtable, float* dtime, Matrix dout, const int* ids,
-                                const int* time_row, int length) = 0;
+    /// dtable[ids[r]] += dout[r]; dtime[time_row[r / length]] += dout[r] where dtime has rows.
+    virtual void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) = 0;
     /// Per row: loss[r] = weights[r] * -log softmax(logits[r])[targets[r]] with column `excluded` (-1: none) left out, and
     /// dlogits[r] its gradient, 0 where weights[r] is 0. dlogits may be logits.
     virtual void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
