@@ -442,7 +442,8 @@ TEST_CASE("ops: attention") {
             return device.get(result, margin);
         });
         const auto sums = [&](Precision precision) { return forward(precision), log_sum_exp; };
-        compare(heads.n_head, 1e-5, sums, [&](const Backend& backend, Device& device) {
+        // A kernel may round q and k or not.
+        compare(heads.n_head, {1e-5, 8e-3}, sums, [&](const Backend& backend, Device& device) {
             float* kept = device.put(Values(log_sum_exp.size()));
             backend.ops.attention(device.put(Values(area(R, D)), R, D), device.put(x, R, 3 * D, margin), kept, heads);
             return device.get(kept, log_sum_exp.size());
