@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/ops/cpu_training_ops.h"
@@ -45,7 +46,7 @@ public:
     TrainingOps& training_ops() { return gpu_ ? static_cast<TrainingOps&>(*gpu_) : static_cast<CpuTrainingOps&>(*cpu_); }
     bool on_gpu() const { return gpu_ != nullptr; }
     /// The name of what computes: a kernel set, or cuda.
-    std::string kernels() const { return gpu_ ? "cuda" : cpu_->kernels().name; }
+    std::string_view kernels() const { return gpu_ ? std::string_view("cuda") : cpu_->kernels().name; }
     Precision precision() const { return precision_; }
     /// "2 threads, amx kernels, bf16 products", or "NVIDIA H200, bf16 products".
     std::string describe() const;

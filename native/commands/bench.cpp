@@ -258,7 +258,7 @@ void BenchCommand::execute() const {
         Ops& ops;
         TrainingOps& training;
     };
-    const auto measure = [&](const std::string& kernels, Precision precision, int width, bool checked, Ops& ops, std::optional<Training> trains) {
+    const auto measure = [&](std::string_view kernels, Precision precision, int width, bool checked, Ops& ops, std::optional<Training> trains) {
         const bool exact = precision == Precision::int8;
         {
             Denoiser denoiser = make_denoiser(ops, exact ? exact_model : model);
@@ -269,12 +269,12 @@ void BenchCommand::execute() const {
                                   {"largest_difference", agreement.largest_difference},
                                   {"passed", agreement.good}});
             }
-            record({"forward", kernels, name_of(precision), width}, passed_length, time(seconds, [&] { subject->pass(denoiser); }));
+            record({"forward", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, [&] { subject->pass(denoiser); }));
             SamplingRequest request;
             request.options.steps = passes;
             request.given.assign(static_cast<std::size_t>(passed_length), -1);
             request.before = 0;
-            record({"sampling", kernels, name_of(precision), width}, passed_length, time(seconds, [&] {
+            record({"sampling", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, [&] {
                        const auto sampler = unwrap(make_sampler(denoiser, model.process, request));
                        while (!sampler->done()) unwrap(sampler->step());
                    }));
@@ -286,7 +286,7 @@ void BenchCommand::execute() const {
         recipe.short_windows = 0;
         Trainer trainer = unwrap(Trainer::create(trains->ops, trains->training, config, model.process, recipe, text));
         int step = 0;
-        record({"training", kernels, name_of(precision), width}, training_batch * config.seq_len,
+        record({"training", std::string(kernels), name_of(precision), width}, training_batch * config.seq_len,
                time(seconds, [&] { unwrap(trainer.run(step++)); }));
     };
     for (const Way& way : all) {

@@ -256,7 +256,7 @@ void TrainCommand::execute() {
     // A GPU is filled by a whole batch.
     constexpr int gpu_rows_per_pass = 1 << 16;
     if (!resume && computer.on_gpu() && !given.contains("rows-per-pass")) start.settings["rows-per-pass"] = gpu_rows_per_pass;
-    start.kernels = computer.kernels();
+    start.kernels = std::string(computer.kernels());
 
     const TextData characters = encode_text(text, start.model.vocabulary);
     const auto needed = static_cast<std::size_t>(start.model.config.seq_len) + 1;

@@ -238,20 +238,25 @@ __device__ float dot(const float* a, const float* b, int n) {
     return sum;
 }
 
-/// out[0 .. d) += the sum of 32 rows, lane i's weighing `weight`; a row without weight is not looked at.
-__device__ void add_rows(float* out, const float* rows, std::ptrdiff_t stride, float weight, int count, int d) {
+/// What the lanes of each warp show each other.
+using Shown = float[block_warps][warp_size];
+
+/// out[0 .. d) += the sum of `count` rows, the i-th times lane i's weight.
+__device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdiff_t stride, float weight, int count, int d) {
     const int self = static_cast<int>(threadIdx.x) % warp_size;
-    for (int c = self; c - self < d; c += warp_size) {
+    float* weights = shown[threadIdx.x / warp_size];
+    __syncwarp();  // all have read the last ones
+    weights[self] = weight;
+    __syncwarp();
+    for (int c = self; c < d; c += warp_size) {
         float sum = 0.f;
-        for (int i = 0; i < count; ++i) {
-            const float w = __shfl_sync(all_lanes, weight, i);
-            if (c < d) sum = fmaf(w, rows[i * stride + c], sum);
-        }
-        if (c < d) out[c] += sum;
+        for (int i = 0; i < count; ++i) sum = fmaf(weights[i], rows[i * stride + c], sum);
+        out[c] += sum;
     }
 }
 
 __global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads, int known) {
+    __shared__ Shown shown;
     const int at = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size, h = static_cast<int>(blockIdx.y);
     if (at >= out.rows) return;
     const int self = static_cast<int>(threadIdx.x) % warp_size, d = heads.head_dim, d_model = heads.n_head * d;
@@ -263,7 +268,7 @@ __global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads h
     for (int s = first; s < end; s += warp_size) {
         const float weight = s + self < end ? expf(dot(qkv.row(r) + h * d, qkv.row(s + self) + d_model + h * d, d) * scale) : 0.f;
         total += weight;
-        add_rows(to, qkv.row(s) + 2 * d_model + h * d, qkv.stride, weight, min(warp_size, end - s), d);
+        add_rows(shown, to, qkv.row(s) + 2 * d_model + h * d, qkv.stride, weight, min(warp_size, end - s), d);
     }
     total = warp_sum(total);
     for (int c = self; c < d; c += warp_size) to[c] /= total;
@@ -272,6 +277,7 @@ __global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads h
 
 /// A warp computes row r's dq, dk and dv.
 __global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, Heads heads) {
+    __shared__ Shown shown;
     const int r = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size, h = static_cast<int>(blockIdx.y);
     if (r >= qkv.rows) return;
     const int self = static_cast<int>(threadIdx.x) % warp_size, d = heads.head_dim, d_model = heads.n_head * d;
@@ -291,14 +297,14 @@ __global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matr
     for (int s = first; s < end; s += warp_size) {
         float d_logit = 0.f;
         if (s + self < end) weigh(r, s + self, d_logit);
-        add_rows(dq, qkv.row(s) + d_model + h * d, qkv.stride, d_logit, min(warp_size, end - s), d);
+        add_rows(shown, dq, qkv.row(s) + d_model + h * d, qkv.stride, d_logit, min(warp_size, end - s), d);
     }
     for (int q = heads.causal ? r : first; q < last; q += warp_size) {
         float d_logit = 0.f;
         const float weight = q + self < last ? weigh(q + self, r, d_logit) : 0.f;
         const int count = min(warp_size, last - q);
-        add_rows(dk, qkv.row(q) + h * d, qkv.stride, d_logit, count, d);
-        add_rows(dv, dout.row(q) + h * d, dout.stride, weight, count, d);
+        add_rows(shown, dk, qkv.row(q) + h * d, qkv.stride, d_logit, count, d);
+        add_rows(shown, dv, dout.row(q) + h * d, dout.stride, weight, count, d);
     }
 }
 
