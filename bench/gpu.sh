@@ -2,6 +2,7 @@
 # All that needs a GPU, in one call of a few minutes: build, test, sanitize, time, compare with PyTorch, train.
 #   bench/gpu.sh [STAGE...]       default: build test sanitize floor speed peer; the trainings by name:
 #   bench/gpu.sh train            all four presets, or train-masked, train-gpt, train-gaussian, train-gaussian-article
+#   bench/gpu.sh pack             where the libraries are: programs and libraries into build/gpu-pack, for a machine without them
 # Reports go to $OUT (build/gpu where it is not set). Each stage is bounded in time and survives the failure of another.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +11,13 @@ mkdir -p "$OUT"
 export PATH=$PATH:/usr/local/cuda/bin
 [ -n "${FOLIO_DATA:-}" ] || [ ! -f ../shared/data/tinyshakespeare.txt ] || export FOLIO_DATA=../shared/data/tinyshakespeare.txt
 [ -z "${FOLIO_DATA:-}" ] || FOLIO_DATA=$(realpath "$FOLIO_DATA")
-folio=build/cuda/folio tests=build/cuda/tests
+pack=build/gpu-pack
+if [ -x $pack/folio ]; then
+  export LD_LIBRARY_PATH=$pack/lib:${LD_LIBRARY_PATH:-}
+  folio=$pack/folio tests=$pack gpu_bench=$pack/gpu_bench
+else
+  folio=build/cuda/folio tests=build/cuda/tests gpu_bench=build/cuda/bench/gpu_bench
+fi
 failed=()
 
 # stage NAME SECONDS COMMAND...: one line at the end, the output in $OUT/NAME.log.
@@ -25,6 +32,13 @@ stage() {
 
 build() {
   cmake --preset cuda && cmake --build --preset cuda --target folio gpu_ops_test gpu_denoiser_test gpu_cuda_test gpu_bench
+}
+pack() {
+  rm -rf build/gpu-pack && build && mkdir -p build/gpu-pack/lib && cp build/cuda/folio build/cuda/bench/gpu_bench build/cuda/tests/gpu_*_test build/gpu-pack/ &&
+    strip build/gpu-pack/* 2>/dev/null
+  # All but what belongs to the system's loader.
+  ldd build/gpu-pack/* | awk '$3 ~ /^\// { print $3 }' | sort -u | grep -vE '/(libc|libm|libdl|libpthread|librt|ld-[a-z0-9-]*)\.so' |
+    xargs -I{} cp -L {} build/gpu-pack/lib/
 }
 # A training speed: characters/s and the share of the GPU's bf16 peak, best of the logged lines after warming up.
 speed() {
@@ -62,13 +76,14 @@ train() {
     "$folio" export --weights "$OUT/runs/$1/best.safetensors" --dtype f16 --out "$OUT/$1-base-f16.safetensors" &&
     "$folio" eval --device cuda --weights "$OUT/runs/$1/best.safetensors" --json >"$OUT/$1-base.json" && cp "$OUT/runs/$1/metrics.jsonl" "$OUT/$1-metrics.jsonl"
 }
-export -f build speed sanitize profile train
+export -f build pack speed sanitize profile train
 export OUT folio tests
 
 [ $# -gt 0 ] || set -- build test sanitize floor speed peer
 for name in "$@"; do
   case $name in
-    build) stage build 400 bash -c build ;;
+    build) [ -x $pack/folio ] || stage build 400 bash -c build ;;
+    pack) stage pack 1200 bash -c pack ;;
     test)
       for test in gpu_cuda_test gpu_ops_test gpu_denoiser_test; do stage $test 150 "$tests/$test"; done
       ;;
@@ -79,7 +94,7 @@ for name in "$@"; do
       stage sanitize-memcheck-steps 150 compute-sanitizer --tool memcheck --error-exitcode 9 "$tests/gpu_cuda_test" "~cuda: memory*"
       stage sanitize-racecheck-steps 200 compute-sanitizer --tool racecheck --error-exitcode 9 "$tests/gpu_cuda_test" "cuda: what is no number*"
       ;;
-    floor) stage floor 60 build/cuda/bench/gpu_bench && cat "$OUT/floor.log" ;;
+    floor) stage floor 60 "$gpu_bench" && cat "$OUT/floor.log" ;;
     speed) stage speed 240 bash -c speed && cat "$OUT/speed.log" ;;
     profile) stage profile 120 bash -c profile ;;
     peer) stage peer 400 python3 bench/peers/pytorch_gpu.py --folio "$folio" --out "$OUT" && cat "$OUT/peer.log" ;;
