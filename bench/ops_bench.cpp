@@ -163,8 +163,9 @@ void add_others(const Way& way, int width, const std::string& suffix) {
         Bench bench(way, width);
         const Values parameters(bench.ops, config.d_ff, d), momentum(bench.ops, config.d_ff, d), gradient(bench.ops, config.d_ff, d);
         const float scale = 1;
+        const Muon options{1e-6f};
         measure(state, 0, [&] {
-            bench.ops.muon(parameters.matrix.data, momentum.matrix.data, gradient.matrix.data, &scale, config.d_ff, d, {1e-6f});
+            bench.ops.muon(parameters.matrix.data, momentum.matrix.data, gradient.matrix.data, &scale, config.d_ff, d, 1, 0, &options);
         });
         state.SetItemsProcessed(state.iterations() * config.d_ff * d);
     });

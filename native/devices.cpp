@@ -30,17 +30,20 @@ std::vector<const KernelSet*> chosen_kernels(Precision precision) {
     return {best.begin(), best.end()};
 }
 
-Precision chosen_precision(const DeviceOptions& options, Precision preferred) {
-    if (options.precision == "auto") return preferred;
-    if (preferred == Precision::int8)
-        wrong_usage("the weights are integers, which decides what is multiplied; leave --precision out");
-    if (options.precision == "f32") return Precision::f32;
-    if (!Device::has_bf16()) {
-        const KernelSet* forced = forced_kernels();
-        wrong_usage(fmt::format("the kernels {} have no bf16 products; use --precision f32",
-                                (forced ? forced : available_kernels().front())->name));
-    }
-    return Precision::bf16;
+/// Whether the kernels of this machine, or the forced ones, multiply bf16.
+bool cpu_has_bf16() {
+    const KernelSet* forced = forced_kernels();
+    return (forced ? forced : available_kernels().front())->bf16 != nullptr;
+}
+
+/// The GPU, or null where the options leave the choice and there is none; whoever names CPU kernels or threads means those.
+std::unique_ptr<CudaOps> chosen_gpu(const DeviceOptions& options, Precision precision) {
+    if (options.device == "cpu") return nullptr;
+    if (options.device == "auto" && (forced_kernels() || options.threads > 0)) return nullptr;
+    auto gpu = make_cuda_ops(precision);
+    if (gpu) return std::move(*gpu);
+    if (options.device == "cuda") wrong_usage(gpu.error().sentence);
+    return nullptr;
 }
 
 }  // namespace
@@ -72,29 +75,38 @@ std::vector<Way> ways(bool exact) {
     return result;
 }
 
-bool Device::has_bf16() {
-    const KernelSet* forced = forced_kernels();
-    return (forced ? forced : available_kernels().front())->bf16 != nullptr;
-}
+bool Device::has_bf16(const DeviceOptions& options) { return cpu_has_bf16() || chosen_gpu(options, Precision::bf16); }
 
-Device::Device(const DeviceOptions& options, Precision preferred) : precision_(chosen_precision(options, preferred)) {
-    if (options.device == "cuda") {
-        wrong_usage("this build has no CUDA; leave --device out to compute on the CPU");
+Device::Device(const DeviceOptions& options, bool exact, bool training) {
+    if (exact) {
+        if (options.precision != "auto") wrong_usage("the weights are integers, which decides what is multiplied; leave --precision out");
+        if (options.device == "cuda") wrong_usage("the weights are integers, which the CPU alone computes; leave --device out");
     }
-    parallel_ = std::make_unique<OpenMpParallel>(options.threads > 0 ? options.threads : physical_cores());
+    const bool f32 = options.precision == "f32" || (options.precision == "auto" && !training);
+    if (!exact) gpu_ = chosen_gpu(options, f32 ? Precision::f32 : Precision::bf16);
+    if (!gpu_) parallel_ = std::make_unique<OpenMpParallel>(options.threads > 0 ? options.threads : physical_cores());
+    precision_ = exact ? Precision::int8 : f32 ? Precision::f32 : Precision::bf16;
+    if (gpu_ || precision_ != Precision::bf16 || cpu_has_bf16()) return;
+    if (options.precision == "bf16") {
+        const KernelSet* forced = forced_kernels();
+        wrong_usage(fmt::format("the kernels {} have no bf16 products; use --precision f32",
+                                (forced ? forced : available_kernels().front())->name));
+    }
+    precision_ = Precision::f32;
 }
 
-Device::Device(const DeviceOptions& options) : Device(options, has_bf16() ? Precision::bf16 : Precision::f32) {
-    ops_ = std::make_unique<CpuTrainingOps>(*parallel_, *chosen_kernels(precision_).front(), precision_);
+Device::Device(const DeviceOptions& options) : Device(options, false, true) {
+    if (!gpu_) cpu_ = std::make_unique<CpuTrainingOps>(*parallel_, *chosen_kernels(precision_).front(), precision_);
 }
 
-Device::Device(const DeviceOptions& options, const ModelFile& model)
-    : Device(options, model.exact() ? Precision::int8 : Precision::f32) {
-    ops_ = make_ops(*parallel_, chosen_kernels(precision_), precision_);
+Device::Device(const DeviceOptions& options, const ModelFile& model) : Device(options, model.exact(), false) {
+    if (!gpu_) cpu_ = make_ops(*parallel_, chosen_kernels(precision_), precision_);
 }
 
 std::string Device::describe() const {
-    return fmt::format("{} thread{}, {} kernels, {} products", threads(), threads() == 1 ? "" : "s", kernels().name, name_of(precision_));
+    if (gpu_) return fmt::format("{}, {} products", gpu_->name(), name_of(precision_));
+    const int threads = parallel_->width();
+    return fmt::format("{} thread{}, {} kernels, {} products", threads, threads == 1 ? "" : "s", kernels(), name_of(precision_));
 }
 
 std::string processor_name() {

@@ -2,10 +2,12 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/ops/cpu_training_ops.h"
 #include "core/weights/model_file.h"
+#include "native/cuda/cuda_ops.h"
 #include "native/openmp_parallel.h"
 
 namespace folio {
@@ -30,31 +32,35 @@ struct Way {
 /// the command. An I8 model has one arithmetic; else a set whose f32 is that of a plainer one is left out, unless it is forced.
 std::vector<Way> ways(bool exact);
 
-/// A device ready to compute. What its options ask for in vain ends the command with a sentence.
+/// A device ready to compute: a GPU where there is one and nothing says otherwise, else the CPU. What its options ask for in vain
+/// ends the command with a sentence.
 class Device {
 public:
-    /// To train: f32, or bf16 where the kernels have it.
+    /// To train: f32, or bf16 where the device has it.
     explicit Device(const DeviceOptions& options);
-    /// To run a model: an I8 one on the exact path, any other in f32 unless the options say bf16.
+    /// To run a model: an I8 one on the CPU's exact path, any other in f32 unless the options say bf16.
     Device(const DeviceOptions& options, const ModelFile& model);
 
-    CpuOps& ops() { return *ops_; }
+    Ops& ops() { return gpu_ ? static_cast<Ops&>(*gpu_) : *cpu_; }
     /// Only of a device to train.
-    CpuTrainingOps& training_ops() { return static_cast<CpuTrainingOps&>(*ops_); }
-    const KernelSet& kernels() const { return ops_->kernels(); }
+    TrainingOps& training_ops() { return gpu_ ? static_cast<TrainingOps&>(*gpu_) : static_cast<CpuTrainingOps&>(*cpu_); }
+    bool on_gpu() const { return gpu_ != nullptr; }
+    /// The name of what computes: a kernel set, or cuda.
+    std::string_view kernels() const { return gpu_ ? std::string_view("cuda") : cpu_->kernels().name; }
     Precision precision() const { return precision_; }
-    int threads() const { return parallel_->width(); }
-    /// "2 threads, amx kernels, bf16 products".
+    /// "2 threads, amx kernels, bf16 products", or "NVIDIA H200, bf16 products".
     std::string describe() const;
-    /// Whether the kernels of this machine, or the forced ones, multiply bf16.
-    static bool has_bf16();
+    /// Whether these options lead to products of bf16 being there.
+    static bool has_bf16(const DeviceOptions& options);
 
 private:
-    Device(const DeviceOptions& options, Precision preferred);
+    /// Finds the GPU, or prepares for the CPU.
+    Device(const DeviceOptions& options, bool exact, bool training);
 
-    Precision precision_;
+    Precision precision_ = Precision::f32;
+    std::unique_ptr<CudaOps> gpu_;
     std::unique_ptr<OpenMpParallel> parallel_;
-    std::unique_ptr<CpuOps> ops_;
+    std::unique_ptr<CpuOps> cpu_;
 };
 
 /// The processor's name as the system gives it.

@@ -117,10 +117,10 @@ void add_sampling_options(CLI::App& command, SamplingOptions& target, std::strin
 }
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
-    add_choice(command, "--device", {"auto", "cpu", "cuda"}, options.device, "where to compute [auto]");
+    add_choice(command, "--device", {"auto", "cpu", "cuda"}, options.device, "where to compute [auto: a GPU where there is one]");
     add_integer(command, "--threads", 1, most_threads, options.threads, "CPU threads [one per physical core]");
     add_choice(command, "--precision", {"auto", "f32", "bf16"}, options.precision,
-               "operands of products; bf16 needs AMX [auto]");
+               "operands of products; bf16 needs AMX or a GPU [auto]");
 }
 
 }  // namespace folio

@@ -23,6 +23,7 @@ may(core/evaluation core/base/ core/ops/ core/model/ core/process/ core/evaluati
 may(core/sampling core/base/ core/ops/ core/model/ core/process/ core/sampling/)
 may(core/weights core/base/ core/model/ core/process/ core/weights/)
 may(native/cuda core/base/ core/ops/ native/cuda/)
+may(tests/emulated_cuda native/cuda/)
 may(native core/ native/)
 may(web/wasm core/base/ core/model/ core/ops/microkernels.h core/sampling/ core/weights/ web/wasm/)
 may(tests core/ native/ web/wasm/ tests/)

@@ -6,9 +6,9 @@
 #include "core/model/denoiser.h"
 #include "core/model/parameters.h"
 #include "core/ops/cpu_training_ops.h"
-#include "core/ops/microkernels.h"
 #include "core/ops/plain.h"
 #include "core/weights/safetensors.h"
+#include "tests/backends.h"
 #include "tests/test_support.h"
 
 // The whole trunk against golden numbers from an independent float64 generator (tests/golden): logits, loss and every
@@ -96,22 +96,6 @@ double distance(const T* actual, const std::vector<double>& expected) {
     return worst / largest;
 }
 
-/// Runs f(ops, precision) for every kernel set and precision, with one thread and with three.
-template <class F>
-void with_every_set(F f) {
-    for (const KernelSet* set : test::float_kernels()) {
-        for (const Precision precision : {Precision::f32, Precision::bf16}) {
-            if (precision == Precision::bf16 && !set->bf16) continue;
-            for (const int width : {1, 3}) {
-                INFO("kernel set " << set->name << (precision == Precision::bf16 ? " bf16" : "") << ", threads " << width);
-                test::Threads threads(width);
-                CpuTrainingOps ops(threads, *set, precision);
-                f(ops, precision);
-            }
-        }
-    }
-}
-
 /// One training pass: logits, the sum of the losses, and the gradient arena.
 struct Pass {
     std::vector<float> logits, gradients;
@@ -125,7 +109,7 @@ struct Batch {
     int batch = 0, length = 0, excluded = -1;
 };
 
-Pass train_pass(CpuTrainingOps& ops, const ModelConfig& config, const std::vector<float>& parameters, const Batch& batch,
+Pass train_pass(Ops& ops, TrainingOps& training, const ModelConfig& config, const std::vector<float>& parameters, const Batch& batch,
                 const ForwardNoise& noise = {}) {
     std::vector<Storage> storages;
     const std::size_t rows = batch.weights.size();
@@ -144,13 +128,13 @@ Pass train_pass(CpuTrainingOps& ops, const ModelConfig& config, const std::vecto
     float* loss = put(ops, storages, std::vector<float>(rows));
     const float* weights = put(ops, storages, batch.weights);
     if (batch.target_rows.empty()) {
-        ops.cross_entropy(*logits, loss, *logits, put(ops, storages, batch.targets), weights, batch.excluded);
+        training.cross_entropy(*logits, loss, *logits, put(ops, storages, batch.targets), weights, batch.excluded);
     } else {
-        ops.mean_squares(*logits, loss, *logits, matrix(batch.target_rows), weights);
+        training.mean_squares(*logits, loss, *logits, matrix(batch.target_rows), weights);
     }
     for (float each : get(ops, loss, rows)) pass.loss += each;
     float* gradients = put(ops, storages, std::vector<float>(parameters.size(), 0.f));
-    denoiser->backward(ops, gradients, *logits);
+    denoiser->backward(training, gradients, *logits);
     pass.gradients = get(ops, gradients, parameters.size());
     return pass;
 }
@@ -180,8 +164,10 @@ TEST_CASE("denoiser: golden logits, loss and gradients") {
     const auto numbers = test::golden_json(name + ".json");
     const Batch batch = golden_batch(numbers, model);
     const auto logits = flat<double>(numbers.at("logits"));
-    with_every_set([&](CpuTrainingOps& ops, Precision precision) {
-        const Pass pass = train_pass(ops, model.config, model.parameters, batch);
+    test::for_each_backend([&](const test::Backend& backend) {
+        const auto& [name, precision, ops, training] = backend;
+        INFO("backend " << name);
+        const Pass pass = train_pass(ops, training, model.config, model.parameters, batch);
         REQUIRE(pass.logits.size() == logits.size());
         // bf16 rounds every input of every product to eight bits.
         const double tolerance = precision == Precision::f32 ? 2e-6 : 2e-2;
@@ -204,8 +190,10 @@ TEST_CASE("denoiser: inference gives the same logits as training, and a pass lea
     const GoldenModel model = golden_model(name);
     const auto numbers = test::golden_json(name + ".json");
     const Batch batch = golden_batch(numbers, model);
-    with_every_set([&](CpuTrainingOps& ops, Precision) {
-        const Pass pass = train_pass(ops, model.config, model.parameters, batch);
+    test::for_each_backend([&](const test::Backend& backend) {
+        const auto& [name, precision, ops, training] = backend;
+        INFO("backend " << name);
+        const Pass pass = train_pass(ops, training, model.config, model.parameters, batch);
         std::vector<float> parameters = model.parameters;
         auto denoiser = Denoiser::create(ops, model.config, parameters.data(), false);
         REQUIRE(denoiser);
@@ -287,20 +275,23 @@ TEST_CASE("denoiser: with dropout, the gradient is the slope of the loss") {
     const ModelConfig config = odd_config();
     const auto parameters = random_parameters(config, random), direction = random_parameters(config, random);
     const Batch batch = random_batch(config, random, 2, 21);
-    const ForwardNoise noise{0.2f, 4, 9, 100};
-    with_every_set([&](CpuTrainingOps& ops, Precision precision) {
+    const std::uint32_t step = 9;
+    const ForwardNoise noise{0.2f, 4, &step, 100};
+    test::for_each_backend([&](const test::Backend& backend) {
+        const auto& [name, precision, ops, training] = backend;
+        INFO("backend " << name);
         if (precision == Precision::bf16) return;  // too coarse for differences
         const auto moved = [&](float by) {
             auto values = parameters;
             for (std::size_t i = 0; i < values.size(); ++i) values[i] += by * direction[i];
-            return train_pass(ops, config, values, batch, noise).loss;
+            return train_pass(ops, training, config, values, batch, noise).loss;
         };
-        const Pass pass = train_pass(ops, config, parameters, batch, noise);
+        const Pass pass = train_pass(ops, training, config, parameters, batch, noise);
         double slope = 0;
         for (std::size_t i = 0; i < parameters.size(); ++i) slope += double(pass.gradients[i]) * double(direction[i]);
         const float h = 1e-3f;
         CHECK((moved(h) - moved(-h)) / (2 * h) == Approx(slope).epsilon(5e-3));
-        CHECK(pass.loss != train_pass(ops, config, parameters, batch).loss);
+        CHECK(pass.loss != train_pass(ops, training, config, parameters, batch).loss);
     });
 }
 
@@ -309,9 +300,12 @@ TEST_CASE("denoiser: a batch cut into passes gives the same gradient, dropout in
     const ModelConfig config = odd_config();
     const auto parameters = random_parameters(config, random);
     const Batch whole = random_batch(config, random, 4, 13);
-    ForwardNoise noise{0.2f, 4, 9, 0};
-    with_every_set([&](CpuTrainingOps& ops, Precision precision) {
-        const Pass at_once = train_pass(ops, config, parameters, whole, noise);
+    const std::uint32_t step = 9;
+    ForwardNoise noise{0.2f, 4, &step, 0};
+    test::for_each_backend([&](const test::Backend& backend) {
+        const auto& [name, precision, ops, training] = backend;
+        INFO("backend " << name);
+        const Pass at_once = train_pass(ops, training, config, parameters, whole, noise);
         std::vector<double> sum(parameters.size());
         for (int part = 0; part < 2; ++part) {
             Batch half = whole;
@@ -322,7 +316,7 @@ TEST_CASE("denoiser: a batch cut into passes gives the same gradient, dropout in
             };
             cut(half.ids), cut(half.targets), cut(half.weights), cut(half.time_row);
             noise.first_row = static_cast<std::uint64_t>(part * 2 * 13);
-            const Pass pass = train_pass(ops, config, parameters, half, noise);
+            const Pass pass = train_pass(ops, training, config, parameters, half, noise);
             for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += pass.gradients[i];
         }
         noise.first_row = 0;
@@ -332,7 +326,9 @@ TEST_CASE("denoiser: a batch cut into passes gives the same gradient, dropout in
 
 TEST_CASE("optimisers: golden AdamW") {
     const auto numbers = test::golden_json("adamw.json");
-    with_every_set([&](CpuTrainingOps& ops, Precision) {
+    test::for_each_backend([&](const test::Backend& backend) {
+        const auto& [name, precision, ops, training] = backend;
+        INFO("backend " << name);
         std::vector<Storage> storages;
         const auto initial = numbers.at("initial").get<std::vector<float>>();
         const std::size_t count = initial.size();
@@ -350,7 +346,8 @@ TEST_CASE("optimisers: golden AdamW") {
             options.weight_decay = expected.at("weight_decay").get<float>();
             options.correction1 = static_cast<float>(1 - std::pow(numbers.at("beta1").get<double>(), step));
             options.correction2 = static_cast<float>(1 - std::pow(numbers.at("beta2").get<double>(), step));
-            ops.adamw(p, m, v, put(ops, storages, expected.at("gradient").get<std::vector<float>>()), scale, count, options);
+            training.adamw(p, m, v, put(ops, storages, expected.at("gradient").get<std::vector<float>>()), scale, count,
+                      put(ops, storages, std::vector{options}));
             CHECK(distance(get(ops, p, count).data(), expected.at("parameters").get<std::vector<double>>()) < 1e-6);
             CHECK(distance(get(ops, m, count).data(), expected.at("m").get<std::vector<double>>()) < 1e-6);
             CHECK(distance(get(ops, v, count).data(), expected.at("v").get<std::vector<double>>()) < 1e-6);
@@ -371,15 +368,17 @@ TEST_CASE("optimisers: golden Muon") {
     }
     const auto& run = numbers.at("nesterov");
     const int rows = run.at("rows"), cols = run.at("cols");
-    with_every_set([&](CpuTrainingOps& ops, Precision precision) {
+    test::for_each_backend([&](const test::Backend& backend) {
+        const auto& [name, precision, ops, training] = backend;
+        INFO("backend " << name);
         std::vector<Storage> storages;
         const auto initial = run.at("initial").get<std::vector<float>>();
         float *p = put(ops, storages, initial), *momentum = put(ops, storages, std::vector<float>(initial.size()));
         const float* scale = put(ops, storages, std::vector<float>{1.f});
         const Muon options{run.at("lr").get<float>(), run.at("momentum").get<float>(), run.at("weight_decay").get<float>()};
         for (const auto& expected : run.at("steps")) {
-            ops.muon(p, momentum, put(ops, storages, expected.at("gradient").get<std::vector<float>>()), scale, rows, cols,
-                     options);
+            training.muon(p, momentum, put(ops, storages, expected.at("gradient").get<std::vector<float>>()), scale, rows, cols, 1, 0,
+                     put(ops, storages, std::vector{options}));
             CHECK(distance(get(ops, p, initial.size()).data(), expected.at("parameters").get<std::vector<double>>()) <
                   (precision == Precision::f32 ? 1e-5 : 1e-2));
             CHECK(distance(get(ops, momentum, initial.size()).data(), expected.at("buffer").get<std::vector<double>>()) <
@@ -394,7 +393,9 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
     std::vector<int> ids;
     test::Random random(8);
     for (int i = 0; i < length; ++i) ids.push_back(random.below(V));
-    with_every_set([&](CpuTrainingOps& ops, Precision) {
+    test::for_each_backend([&](const test::Backend& backend) {
+        const auto& [name, precision, ops, training] = backend;
+        INFO("backend " << name);
         Denoiser denoiser = Denoiser::create(ops, golden.config, golden.parameters.data(), false).value();
         std::vector<float> whole(static_cast<std::size_t>(length * V)), predicted(whole.size());
         REQUIRE(denoiser.read(ids, 0, whole));

@@ -53,7 +53,8 @@ TEST_CASE("plain: linear and its backward") {
     const int R = GENERATE(1, 5), K = GENERATE(1, 7), N = GENERATE(1, 3, 6);
     auto x = random.normals(area(R, K)), w = random.normals(area(N, K)), dy = random.normals(area(R, N));
     const auto residual = random.normals(area(R, N));
-    const Dropout dropout{GENERATE(0.f, 0.25f), 7, 3, 64, 11};
+    const std::uint32_t step = 3;
+    const Dropout dropout{GENERATE(0.f, 0.25f), 7, &step, 64, 11};
 
     const auto loss = [&](std::vector<Complex> x, std::vector<Complex> w) {
         std::vector<Complex> out(area(R, N)), added = complex(residual);
@@ -189,7 +190,8 @@ TEST_CASE("plain: cross_entropy and its gradient") {
 
 TEST_CASE("plain: dropout keeps its share, and its mask does not depend on how a batch is cut") {
     const int R = 40, C = 50;
-    const Dropout whole{0.3f, 5, 2, 65, 0};
+    const std::uint32_t step = 2;
+    const Dropout whole{0.3f, 5, &step, 65, 0};
     Dropout second = whole;
     second.first_row = 10;
     int kept = 0;

@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/base/host_device.h"
+
 /// exp, log, sin and cos made of + - * / alone, so that every compiler and machine that leaves IEEE doubles uncontracted gets the
 /// same bits; the C library's differ between glibc and WebAssembly. Good to 5e-16 relative.
 namespace folio::elementary {
 
 /// e^x. Results that would be subnormal are 0, those beyond the range infinity.
-inline double exp(double x) {
+FOLIO_HOST_DEVICE inline double exp(double x) {
     if (!(x > -708.0)) return x != x ? x : 0.0;
     if (x > 709.0) return std::numeric_limits<double>::infinity();
     // x = k ln 2 + r, |r| <= ln 2 / 2. ln 2 in two parts: the first has so few bits that k times it is exact.
@@ -33,7 +35,7 @@ inline double exp(double x) {
 }
 
 /// The natural logarithm; -infinity at 0, not a number below.
-inline double log(double x) {
+FOLIO_HOST_DEVICE inline double log(double x) {
     if (!(x > 0)) return x == 0 ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
     if (x == std::numeric_limits<double>::infinity()) return x;
     int k = 0;
@@ -56,7 +58,7 @@ inline double log(double x) {
 }
 
 /// Both at once, for |x| up to 1e6.
-inline void sin_cos(double x, double& sine, double& cosine) {
+FOLIO_HOST_DEVICE inline void sin_cos(double x, double& sine, double& cosine) {
     // x = k pi / 2 + r, |r| <= pi / 4; pi / 2 in three parts, of which k times the first two is exact.
     const auto k = static_cast<std::int64_t>(x * 0.63661977236758134 + (x < 0 ? -0.5 : 0.5));
     const auto turns = static_cast<double>(k);

@@ -12,7 +12,7 @@
 namespace folio {
 
 /// Four independent N(0, 1) out of one counter's words (Box & Muller 1958): the first two words give the first two.
-inline std::array<double, 4> box_muller(const Words& words) {
+FOLIO_HOST_DEVICE inline std::array<double, 4> box_muller(const Words& words) {
     std::array<double, 4> normal;
     for (int pair = 0; pair < 4; pair += 2) {
         const double radius = std::sqrt(-2.0 * elementary::log(uniform(words.word[pair])));

@@ -2,11 +2,7 @@
 
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define FOLIO_HOST_DEVICE __host__ __device__
-#else
-#define FOLIO_HOST_DEVICE
-#endif
+#include "core/base/host_device.h"
 
 namespace folio {
 

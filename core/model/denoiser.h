@@ -14,7 +14,7 @@ namespace folio {
 struct ForwardNoise {
     float dropout = 0;
     std::uint64_t seed = 0;
-    std::uint32_t step = 0;
+    const std::uint32_t* step = nullptr;  // on the device
     std::uint64_t first_row = 0;  // the number of row 0 within the whole batch
 };
 

@@ -76,16 +76,16 @@ void CpuTrainingOps::dropout_backward(Matrix out, Matrix dx, const Dropout& drop
     });
 }
 
-void CpuTrainingOps::embed_backward(float* dtable, float* dtime, Matrix dout, const int* ids, const int* time_row, int length) {
+void CpuTrainingOps::embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) {
     constexpr int columns = 32;
     parallel_.each(gemm::divide_up(dout.cols, columns), [&](int chunk, int) {
         const int first = chunk * columns, n = std::min(columns, dout.cols - first);
         for (int r = 0; r < dout.rows; ++r) {
             const float* from = dout.row(r) + first;
-            float* to = dtable + static_cast<std::ptrdiff_t>(ids[r]) * dout.cols + first;
+            float* to = dtable.row(ids[r]) + first;
             kernels_.add(to, to, from, n);
-            if (dtime) {
-                float* time = dtime + static_cast<std::ptrdiff_t>(time_row[r / length]) * dout.cols + first;
+            if (dtime.rows > 0) {
+                float* time = dtime.row(time_row[r / length]) + first;
                 kernels_.add(time, time, from, n);
             }
         }
@@ -156,13 +156,13 @@ void CpuTrainingOps::brier(Matrix dlogits, float* loss, Matrix logits, const int
 
 void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
                             const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
-                            std::uint32_t step) {
+                            const std::uint32_t* step) {
     if (!grow_workers(sizeof(std::uint64_t) * length)) return;
     parallel_.each(batch, [&](int b, int worker) {
         auto* keys = static_cast<std::uint64_t*>(workers_[worker].data);
         const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(b) * length;
         for (int i = 0; i < length; ++i) {
-            const std::uint32_t word = philox_word(seed, static_cast<std::uint64_t>(row + i), step, Purpose::mask_place);
+            const std::uint32_t word = philox_word(seed, static_cast<std::uint64_t>(row + i), *step, Purpose::mask_place);
             keys[i] = static_cast<std::uint64_t>(word) << 32 | static_cast<std::uint32_t>(i);
             input[row + i] = targets[row + i] = text[starts[b] + i];
             weights[row + i] = 0.f;
@@ -188,7 +188,7 @@ void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text,
             const int b = r / length, id = text[starts[b] + r % length];
             const bool known = how.known[r] != 0;
             const float* level = how.levels + 5 * (known ? batch : b);
-            normals(eps, how.seed, static_cast<std::uint64_t>(r), how.step, Purpose::diffuse);
+            normals(eps, how.seed, static_cast<std::uint64_t>(r), *how.step, Purpose::diffuse);
             rows.targets[r] = id;
             rows.weights[r] = level[4];
             float* row = mixture.row(r);
@@ -220,12 +220,12 @@ void CpuTrainingOps::softmax(Matrix out, Matrix logits) {
 }
 
 void CpuTrainingOps::corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
-                                            int length, int vocab_size, float noise, std::uint64_t seed, std::uint32_t step) {
+                                            int length, int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) {
     parallel_.each(batch, [&](int b, int) {
         const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(b) * length;
         const int* from = text + starts[b];
         for (int i = 0; i < length; ++i) {
-            const Words words = philox(seed, static_cast<std::uint64_t>(row + i), step, Purpose::input_noise);
+            const Words words = philox(seed, static_cast<std::uint64_t>(row + i), *step, Purpose::input_noise);
             const bool replaced = uniform(words.word[0]) < static_cast<double>(noise);
             input[row + i] = replaced ? static_cast<int>(uniform(words.word[1]) * vocab_size) : from[i];
             targets[row + i] = from[i + 1];
@@ -253,14 +253,33 @@ void CpuTrainingOps::squared_norm(double* result, const float* data, std::size_t
     for (int c = 0; c < chunks; ++c) *result += partial[c];
 }
 
+void CpuTrainingOps::sum(double* result, const float* data, std::size_t count) {
+    *result = 0;
+    for (std::size_t i = 0; i < count; ++i) *result += data[i];
+}
+
+void CpuTrainingOps::clip(float* scale, const double* squared_norm, const double* loss, float largest) {
+    const double norm = std::sqrt(*squared_norm);
+    if (!std::isfinite(norm) || !std::isfinite(*loss)) *scale = std::numeric_limits<float>::quiet_NaN();
+    else *scale = norm > largest ? static_cast<float>(largest / norm) : 1.f;
+}
+
 void CpuTrainingOps::adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
-                   std::size_t count, const AdamW& options) {
+                   std::size_t count, const AdamW* options) {
+    if (std::isnan(*scale)) return;
     over_elements(count, [&](std::size_t i, std::size_t n) {
-        kernels_.adamw(parameters + i, moment1 + i, moment2 + i, gradient + i, n, *scale, options);
+        kernels_.adamw(parameters + i, moment1 + i, moment2 + i, gradient + i, n, *scale, *options);
     });
 }
 
 void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
+                  int matrices, std::size_t apart, const Muon* options) {
+    if (std::isnan(*scale)) return;
+    for (int i = 0; i < matrices; ++i)
+        muon(parameters + i * apart, momentum + i * apart, gradient + i * apart, *scale, rows, cols, *options);
+}
+
+void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradient, float scale, int rows, int cols,
                   const Muon& options) {
     // The orthogonal factor is sought on the side with fewer rows.
     const bool flip = rows > cols;
@@ -274,7 +293,7 @@ void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradi
         double row = 0;
         for (int j = 0; j < cols; ++j) {
             const std::size_t at = static_cast<std::size_t>(i) * cols + j;
-            const float g = gradient[at] * *scale;
+            const float g = gradient[at] * scale;
             momentum[at] = options.momentum * momentum[at] + g;
             const float update = g + options.momentum * momentum[at];
             x[flip ? static_cast<std::size_t>(j) * rows + i : at] = update;
@@ -321,9 +340,10 @@ void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradi
         }
 }
 
-void CpuTrainingOps::ema(float* average, const float* values, std::size_t count, float decay) {
+void CpuTrainingOps::ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) {
+    if (std::isnan(*scale)) return;
     over_elements(count, [&](std::size_t first, std::size_t n) {
-        for (std::size_t i = first; i < first + n; ++i) average[i] = decay * average[i] + (1.f - decay) * values[i];
+        for (std::size_t i = first; i < first + n; ++i) average[i] = *decay * average[i] + (1.f - *decay) * values[i];
     });
 }
 

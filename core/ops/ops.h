@@ -4,13 +4,15 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/base/host_device.h"
 #include "core/base/philox.h"
 #include "core/base/result.h"
 
 /// Every verb that a model is made of, as coarse as a good backend can fuse. A forward pass takes `Ops&`, a backward pass
 /// both interfaces. All arrays are on the device and f32 unless said otherwise; rows are positions, sequence after
 /// sequence, `length` rows each. Gradient contract: parameter gradients are added to (+=), activation gradients are
-/// overwritten (=), except that the backward of a norm adds to the gradient of its residual stream (+=).
+/// overwritten (=), except that the backward of a norm adds to the gradient of its residual stream (+=). What changes from
+/// step to step of a training is on the device too, so that a recorded step can run again.
 namespace folio {
 
 class Ops;
@@ -56,7 +58,7 @@ struct Matrix {
     Matrix(float* data, int rows, int cols) : data(data), rows(rows), cols(cols), stride(cols) {}
     Matrix(float* data, int rows, int cols, int stride) : data(data), rows(rows), cols(cols), stride(stride) {}
 
-    float* row(int i) const { return data + static_cast<std::ptrdiff_t>(i) * stride; }
+    FOLIO_HOST_DEVICE float* row(int i) const { return data + static_cast<std::ptrdiff_t>(i) * stride; }
 };
 
 /// The values of a matrix [out, in]: f32 on the device, or s8 in host memory, of which output channel i is worth scale[i].
@@ -79,13 +81,13 @@ struct Weight {
 struct Dropout {
     float rate = 0;  // 0: none
     std::uint64_t seed = 0;
-    std::uint32_t step = 0;
+    const std::uint32_t* step = nullptr;  // on the device
     std::uint32_t purpose = 0;
     std::uint64_t first_row = 0;  // the number of row 0 within the whole batch
 };
 
 /// An element is dropped where its 16 bits are below this.
-constexpr std::uint32_t dropout_limit(float rate) { return static_cast<std::uint32_t>(rate * 65536.f); }
+FOLIO_HOST_DEVICE constexpr std::uint32_t dropout_limit(float rate) { return static_cast<std::uint32_t>(rate * 65536.f); }
 
 /// What happens to a product before it is stored.
 struct Epilogue {
@@ -168,7 +170,7 @@ struct GaussianNoise {
     const int* known = nullptr;       // [batch, length] 1: the character is given
     float centre = 0;                 // what is taken off each element of a one-hot
     std::uint64_t seed = 0;
-    std::uint32_t step = 0;
+    const std::uint32_t* step = nullptr;
 };
 
 /// What becomes of them. R = batch * length.
@@ -186,8 +188,8 @@ public:
     virtual ~TrainingOps() = default;
 
     virtual void zero(float* data, std::size_t count) = 0;
-    /// Runs body; a device that can record captures it once per key and launches the record afterwards. Inside: no
-    /// allocation and no host read.
+    /// Runs body; a device that can record may do so once per key and launch the record afterwards, so a key stands for the
+    /// same verbs on the same memory. Inside: no allocation, no upload and no host read.
     virtual void replay(int key, void (*body)(void* context), void* context) = 0;
 
     /// dx [R, in] = dy [R, out] W; where relu2_out (the forward's max(0, z)^2 [R, in]) is given, the gradient of z:
@@ -205,9 +207,8 @@ public:
                                     const Heads& heads) = 0;
     /// out = dx times the dropout mask of the forward pass.
     virtual void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) = 0;
-    /// dtable[ids[r]] += dout[r]; dtime[time_row[r / length]] += dout[r] where dtime is not null. Split over columns.
-    virtual void embed_backward(float* dtable, float* dtime, Matrix dout, const int* ids,
-                                const int* time_row, int length) = 0;
+    /// dtable[ids[r]] += dout[r]; dtime[time_row[r / length]] += dout[r] where dtime has rows.
+    virtual void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) = 0;
     /// Per row: loss[r] = weights[r] * -log softmax(logits[r])[targets[r]] with column `excluded` (-1: none) left out, and
     /// dlogits[r] its gradient, 0 where weights[r] is 0. dlogits may be logits.
     virtual void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
@@ -222,12 +223,12 @@ public:
     /// row_weights[b], all others weight 0.
     virtual void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
                                 const int* counts, const float* row_weights, int batch, int length, int mask_id,
-                                std::uint64_t seed, std::uint32_t step) = 0;
+                                std::uint64_t seed, const std::uint32_t* step) = 0;
     /// Windows out of a text and what follows each of their characters: input[b, i] = text[starts[b] + i], targets[b, i] the
     /// character behind it, weights all 1 / (batch length). With the chance `noise` an input character is any of vocab_size
     /// instead: by {Philox words of (b * length + i, step, input_noise)}, the first deciding, the second choosing.
     virtual void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
-                                        int length, int vocab_size, float noise, std::uint64_t seed, std::uint32_t step) = 0;
+                                        int length, int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) = 0;
     /// Windows out of a text as noisy rows: z = alpha x + sigma eps, x the one-hot of V characters less `centre`, eps the normals of
     /// row r at {step, diffuse} (base/normals.h). mixture = scale z | features | 0 ... 0 | known, prior = prior weight z, noise = eps.
     virtual void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
@@ -236,14 +237,20 @@ public:
     virtual void softmax(Matrix out, Matrix logits) = 0;
     /// *result = sum of squares, in a fixed order: f64 over short runs of f32.
     virtual void squared_norm(double* result, const float* data, std::size_t count) = 0;
+    /// *result = the sum in f64, in a fixed order.
+    virtual void sum(double* result, const float* data, std::size_t count) = 0;
+    /// *scale = what brings a gradient's norm down to `largest`, 1 where it is no larger; NaN where the norm or the loss is not
+    /// finite, by which the updates below leave everything as it was.
+    virtual void clip(float* scale, const double* squared_norm, const double* loss, float largest) = 0;
     /// parameters, moment1, moment2 updated by gradient * (*scale).
     virtual void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
-                       std::size_t count, const AdamW& options) = 0;
-    /// parameters [rows, cols] and momentum updated; scale as in adamw. Step length lr * sqrt(max(1, rows / cols)).
+                       std::size_t count, const AdamW* options) = 0;
+    /// parameters [rows, cols] and momentum updated; of `matrices` of them, `apart` floats from one to the next. Step length
+    /// lr * sqrt(max(1, rows / cols)).
     virtual void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
-                      const Muon& options) = 0;
+                      int matrices, std::size_t apart, const Muon* options) = 0;
     /// average = decay * average + (1 - decay) * values.
-    virtual void ema(float* average, const float* values, std::size_t count, float decay) = 0;
+    virtual void ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) = 0;
 };
 
 }  // namespace folio

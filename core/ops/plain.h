@@ -43,7 +43,7 @@ T dropout_factor(const Dropout& dropout, int row, int col, int cols) {
     if (dropout.rate == 0) return T(1);
     const std::uint64_t at = dropout.first_row + static_cast<std::uint64_t>(row);
     const Words words = philox(dropout.seed, at / 8 * static_cast<std::uint64_t>(cols) + static_cast<std::uint64_t>(col),
-                               dropout.step, dropout.purpose);
+                               *dropout.step, dropout.purpose);
     const std::uint32_t bits = words.word[at % 8 / 2] >> at % 2 * 16 & 0xffffu;
     return bits >= dropout_limit(dropout.rate) ? T(1) / (T(1) - T(dropout.rate)) : T(0);
 }
@@ -379,7 +379,7 @@ void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T
     for (int r = 0; r < batch * length; ++r) {
         const int b = r / length, id = text[starts[b] + r % length];
         const float* level = how.levels + 5 * (how.known[r] ? batch : b);
-        normals(eps, how.seed, static_cast<std::uint64_t>(r), how.step, Purpose::diffuse);
+        normals(eps, how.seed, static_cast<std::uint64_t>(r), *how.step, Purpose::diffuse);
         targets[r] = id;
         weights[r] = T(level[4]);
         T* row = mixture + static_cast<std::ptrdiff_t>(r) * width;

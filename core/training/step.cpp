@@ -83,7 +83,7 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
           Request{trainer.moment2_, arena}, Request{trainer.gradients_, arena}, Request{trainer.text_, text.size_bytes()},
           Request{trainer.places_, places * (3 + numbers) * sizeof(float)}, Request{trainer.losses_, places * sizeof(float)},
           Request{trainer.rows_, static_cast<std::size_t>(recipe.batch + 1) * (6 + config.time_rows) * sizeof(float)},
-          Request{trainer.scalars_, 2 * sizeof(double)}}) {
+          Request{trainer.numbers_, sizeof(Numbers)}}) {
         auto storage = ops.allocate(request.bytes);
         if (!storage) return tl::unexpected(storage.error());
         request.storage = std::move(*storage);
@@ -98,12 +98,13 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     auto denoiser = Denoiser::create(ops, config, trainer.parameters_.as<float>(), true);
     if (!denoiser) return tl::unexpected(denoiser.error());
     trainer.denoiser_ = std::make_unique<Denoiser>(std::move(*denoiser));
-    const int sequences = std::min(recipe.batch, std::max(1, recipe.rows_per_pass / recipe.seq_len));
-    if (auto room = trainer.denoiser_->reserve(sequences, recipe.seq_len); !room) return tl::unexpected(room.error());
+    // Room for a pass over windows of any length.
+    const int rows = static_cast<int>(std::min<std::size_t>(places, std::max(recipe.rows_per_pass, recipe.seq_len)));
+    if (auto room = trainer.denoiser_->reserve(rows, 1); !room) return tl::unexpected(room.error());
     return trainer;
 }
 
-Trainer::Batch Trainer::corrupt_masked(int step, int length, std::span<const int> starts) {
+Trainer::Batch Trainer::masked_batch(int step, int length, std::span<const int> starts) {
     const int batch = recipe_.batch, places = batch * length;
     std::vector<int> rows(starts.begin(), starts.end());
     const MaskedBatch masks = stratified_masks(batch, length, by_bound(step) ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed,
@@ -116,23 +117,29 @@ Trainer::Batch Trainer::corrupt_masked(int step, int length, std::span<const int
     ops_->upload(device_rows, rows.data(), rows.size() * sizeof(int));
     ops_->upload(row_weights, masks.row_weights.data(), static_cast<std::size_t>(batch) * sizeof(float));
     int *input = places_.as<int>(), *targets = input + places;
-    auto* weights = reinterpret_cast<float*>(targets + places);
-    training_->corrupt_masked(input, targets, weights, text_.as<int>(), device_rows, device_rows + batch, row_weights, batch, length,
-                              process_.mask_id, recipe_.seed, static_cast<std::uint32_t>(step));
-    return {{input, device_rows + 2 * batch, {}, {}}, targets, {}, weights};
+    Batch made;
+    made.input = {input, device_rows + 2 * batch, {}, {}};
+    made.targets = targets;
+    made.weights = reinterpret_cast<float*>(targets + places);
+    made.starts = device_rows;
+    made.counts = device_rows + batch;
+    made.row_weights = row_weights;
+    return made;
 }
 
-Trainer::Batch Trainer::corrupt_autoregressive(int step, int length, std::span<const int> starts) {
-    const int batch = recipe_.batch, places = batch * length;
+Trainer::Batch Trainer::autoregressive_batch(int length, std::span<const int> starts) {
+    const int places = recipe_.batch * length;
     ops_->upload(rows_.as<int>(), starts.data(), starts.size_bytes());
     int *input = places_.as<int>(), *targets = input + places;
-    auto* weights = reinterpret_cast<float*>(targets + places);
-    training_->corrupt_autoregressive(input, targets, weights, text_.as<int>(), rows_.as<int>(), batch, length, config_.vocab_size,
-                                      recipe_.input_noise, recipe_.seed, static_cast<std::uint32_t>(step));
-    return {{input, nullptr, {}, {}}, targets, {}, weights};
+    Batch made;
+    made.input = {input, nullptr, {}, {}};
+    made.targets = targets;
+    made.weights = reinterpret_cast<float*>(targets + places);
+    made.starts = rows_.as<int>();
+    return made;
 }
 
-Trainer::Batch Trainer::corrupt_gaussian(int step, int length, std::span<const int> starts) {
+Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int> starts) {
     const int batch = recipe_.batch, places = batch * length, V = config_.vocab_size;
     const bool eps = process_.gaussian.prediction == GaussianPrediction::eps;
     const auto chance = [&](int b, int word) {
@@ -181,21 +188,33 @@ Trainer::Batch Trainer::corrupt_gaussian(int step, int length, std::span<const i
     ops_->upload(device_levels, levels.data(), levels.size() * sizeof(float));
     ops_->upload(device_features, features.data(), features.size() * sizeof(float));
     ops_->upload(device_known, known.data(), known.size() * sizeof(int));
-    GaussianRows rows;
-    rows.mixture = {numbers, places, config_.input_width()};
+    made.input.mixture = {numbers, places, config_.input_width()};
     const Matrix beside{numbers + static_cast<std::ptrdiff_t>(places) * config_.input_width(), places, V};
-    if (eps) rows.noise = beside;
-    if (process_.gaussian.matched_filter) rows.prior = beside;
-    rows.targets = targets;
-    rows.weights = weights;
-    const float centre = process_.gaussian.centred ? 1.f / static_cast<float>(V) : 0.f;
-    training_->corrupt_gaussian(rows, text_.as<int>(), device_starts, batch, length, V,
-                                {device_levels, device_features, device_known, centre, recipe_.seed, static_cast<std::uint32_t>(step)});
-    made.input = {nullptr, nullptr, rows.mixture, rows.prior};
+    if (eps) made.target_rows = beside;
+    if (process_.gaussian.matched_filter) made.input.prior = beside;
     made.targets = targets;
-    made.target_rows = rows.noise;
     made.weights = weights;
+    made.starts = device_starts;
+    const float centre = process_.gaussian.centred ? 1.f / static_cast<float>(V) : 0.f;
+    made.noise = {device_levels, device_features, device_known, centre, recipe_.seed, &now()->step};
     return made;
+}
+
+void Trainer::corrupt(const Batch& batch, int length) {
+    const int* text = text_.as<int>();
+    int *input = places_.as<int>(), *targets = input + recipe_.batch * length;
+    auto* weights = reinterpret_cast<float*>(targets + recipe_.batch * length);
+    switch (process_.kind) {
+        case ProcessKind::masked:
+            return training_->corrupt_masked(input, targets, weights, text, batch.starts, batch.counts, batch.row_weights, recipe_.batch,
+                                             length, process_.mask_id, recipe_.seed, &now()->step);
+        case ProcessKind::gaussian:
+            return training_->corrupt_gaussian({batch.input.mixture, batch.input.prior, batch.target_rows, targets, weights}, text,
+                                               batch.starts, recipe_.batch, length, config_.vocab_size, batch.noise);
+        case ProcessKind::autoregressive:
+            return training_->corrupt_autoregressive(input, targets, weights, text, batch.starts, recipe_.batch, length,
+                                                     config_.vocab_size, recipe_.input_noise, recipe_.seed, &now()->step);
+    }
 }
 
 void Trainer::watch_noise(int step, const Batch& batch, int length, std::span<const float> losses) {
@@ -221,18 +240,50 @@ Result<StepReport> Trainer::run(int step) {
         const bool followed = process_.kind == ProcessKind::autoregressive;
         starts.push_back(pick(recipe_.seed, static_cast<std::uint64_t>(b), step, Purpose::window, text_size_ - length + !followed));
     }
-    const Batch made = process_.kind == ProcessKind::masked     ? corrupt_masked(step, length, starts)
-                       : process_.kind == ProcessKind::gaussian ? corrupt_gaussian(step, length, starts)
-                                                                : corrupt_autoregressive(step, length, starts);
-    float *losses = losses_.as<float>(), *gradients = gradients_.as<float>();
-
     const bool conditioned =
         config_.self_conditioning && uniform(philox(recipe_.seed, 1, step_word, Purpose::mask_count).word[0]) < recipe_.self_conditioning;
+    const Numbers given = numbers(step);
+    ops_->upload(now(), &given, sizeof given);
+    Record record{this,
+                  process_.kind == ProcessKind::masked     ? masked_batch(step, length, starts)
+                  : process_.kind == ProcessKind::gaussian ? gaussian_batch(step, length, starts)
+                                                           : autoregressive_batch(length, starts),
+                  length, conditioned};
+    const int key = 4 * length + 2 * conditioned + record.batch.squared;
+    training_->replay(
+        key,
+        [](void* context) {
+            auto& r = *static_cast<Record*>(context);
+            r.status = r.trainer->train(r.batch, r.length, r.conditioned);
+        },
+        &record);
+    if (!record.status) return tl::unexpected(record.status.error());
+    if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());
+
+    Numbers seen;
+    ops_->download(&seen, now(), sizeof seen);
+    StepReport report;
+    report.characters = places;
+    report.loss = seen.loss;
+    report.gradient_norm = std::sqrt(seen.squared_norm);
+    report.finite = std::isfinite(report.loss) && std::isfinite(report.gradient_norm);
+    if (report.finite && diffusion_ && recipe_.refit_every > 0 && !by_bound(step)) {
+        std::vector<float> losses(static_cast<std::size_t>(places));
+        ops_->download(losses.data(), losses_.as<float>(), losses.size() * sizeof(float));
+        watch_noise(step, record.batch, length, losses);
+    }
+    return report;
+}
+
+Result<void> Trainer::train(const Batch& made, int length, bool conditioned) {
+    const int batch = recipe_.batch;
+    float *losses = losses_.as<float>(), *gradients = gradients_.as<float>();
+    corrupt(made, length);
     training_->zero(gradients, count_);
     const int sequences = std::min(batch, std::max(1, recipe_.rows_per_pass / length));
     for (int first = 0; first < batch; first += sequences) {
         const int n = std::min(sequences, batch - first), at = first * length;
-        const ForwardNoise noise{recipe_.dropout, recipe_.seed, step_word, static_cast<std::uint64_t>(at)};
+        const ForwardNoise noise{recipe_.dropout, recipe_.seed, &now()->step, static_cast<std::uint64_t>(at)};
         const auto rows = [&](Matrix all) { return all.rows == 0 ? all : Matrix(all.row(at), n * length, all.cols, all.stride); };
         const Input input{made.input.ids ? made.input.ids + at : nullptr, made.input.time_row ? made.input.time_row + first : nullptr,
                           rows(made.input.mixture), rows(made.input.prior)};
@@ -255,53 +306,51 @@ Result<StepReport> Trainer::run(int step) {
         }
         denoiser_->backward(*training_, gradients, *logits);
     }
-
-    auto* squared_norm = scalars_.as<double>();
-    auto* scale = reinterpret_cast<float*>(squared_norm + 1);
-    training_->squared_norm(squared_norm, gradients, count_);
-    if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());
-    StepReport report;
-    report.characters = places;
-    double square = 0;
-    std::vector<float> host_losses(static_cast<std::size_t>(places));
-    ops_->download(host_losses.data(), losses, host_losses.size() * sizeof(float));
-    ops_->download(&square, squared_norm, sizeof square);
-    for (float loss : host_losses) report.loss += loss;
-    report.gradient_norm = std::sqrt(square);
-    report.finite = std::isfinite(report.loss) && std::isfinite(report.gradient_norm);
-    if (!report.finite) return report;
-
-    const float factor = report.gradient_norm > recipe_.clip ? static_cast<float>(recipe_.clip / report.gradient_norm) : 1.f;
-    ops_->upload(scale, &factor, sizeof factor);
-    update(step, scale);
-    if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());
-    if (auto packed = denoiser_->repack(); !packed) return tl::unexpected(packed.error());
-    if (diffusion_ && recipe_.refit_every > 0 && !by_bound(step)) watch_noise(step, made, length, host_losses);
-    return report;
+    training_->sum(&now()->loss, losses, static_cast<std::size_t>(batch) * length);
+    training_->squared_norm(&now()->squared_norm, gradients, count_);
+    training_->clip(&now()->scale, &now()->squared_norm, &now()->loss, recipe_.clip);
+    update();
+    return denoiser_->repack();
 }
 
-void Trainer::update(int step, const float* scale) {
+Trainer::Numbers Trainer::numbers(int step) const {
     const auto factor = static_cast<float>(schedule(recipe_, step));
-    AdamW adamw{recipe_.lr * factor, recipe_.beta1, recipe_.beta2};
-    adamw.correction1 = static_cast<float>(1.0 - std::pow(static_cast<double>(recipe_.beta1), step + 1));
-    adamw.correction2 = static_cast<float>(1.0 - std::pow(static_cast<double>(recipe_.beta2), step + 1));
-    const Muon muon{recipe_.muon_lr * factor, 0.95f, recipe_.weight_decay};
-    for_each_tensor(config_, [&](const TensorSpec& tensor) {
-        float* values = parameters_.as<float>() + tensor.offset;
-        float* moment1 = moment1_.as<float>() + tensor.offset;
-        const float* gradient = gradients_.as<float>() + tensor.offset;
-        const bool matrix = tensor.kind == TensorKind::matrix;
-        if (matrix && recipe_.muon_lr > 0) {
-            training_->muon(values, moment1, gradient, scale, tensor.rows, tensor.cols, muon);
-        } else {
-            AdamW options = adamw;
-            options.weight_decay = matrix ? recipe_.weight_decay : 0.f;
-            training_->adamw(values, moment1, moment2_.as<float>() + tensor.offset, gradient, scale, tensor.count(), options);
-        }
-    });
+    Numbers numbers;
+    numbers.step = static_cast<std::uint32_t>(step);
+    numbers.adamw = {recipe_.lr * factor, recipe_.beta1, recipe_.beta2};
+    numbers.adamw.correction1 = static_cast<float>(1.0 - std::pow(static_cast<double>(recipe_.beta1), step + 1));
+    numbers.adamw.correction2 = static_cast<float>(1.0 - std::pow(static_cast<double>(recipe_.beta2), step + 1));
+    numbers.decaying = numbers.adamw;
+    numbers.decaying.weight_decay = recipe_.weight_decay;
+    numbers.muon = {recipe_.muon_lr * factor, 0.95f, recipe_.weight_decay};
     // The average forgets its random beginning faster than its final decay would.
-    const float decay = std::min(recipe_.ema, (1.f + static_cast<float>(step)) / (10.f + static_cast<float>(step)));
-    training_->ema(average_.as<float>(), parameters_.as<float>(), count_, decay);
+    numbers.ema = std::min(recipe_.ema, (1.f + static_cast<float>(step)) / (10.f + static_cast<float>(step)));
+    return numbers;
+}
+
+void Trainer::update() {
+    float *parameters = parameters_.as<float>(), *moment1 = moment1_.as<float>(), *moment2 = moment2_.as<float>();
+    const float *gradients = gradients_.as<float>(), *scale = &now()->scale;
+    const std::size_t matrices = embedding_count(config_);  // where the blocks begin
+    const std::size_t head = count_ - static_cast<std::size_t>(config_.vocab_size) * config_.d_model;
+    const auto adamw = [&](std::size_t first, std::size_t end, const AdamW* options) {
+        training_->adamw(parameters + first, moment1 + first, moment2 + first, gradients + first, scale, end - first, options);
+    };
+    adamw(0, matrices, &now()->adamw);
+    adamw(head, count_, &now()->adamw);
+    if (recipe_.muon_lr > 0) {
+        // The matrices of one name, of all blocks at once.
+        const std::size_t block = (head - matrices) / config_.n_layer;
+        for_each_tensor(config_, [&](const TensorSpec& tensor) {
+            if (tensor.offset < matrices || tensor.offset >= matrices + block) return;
+            const std::size_t at = tensor.offset;
+            training_->muon(parameters + at, moment1 + at, gradients + at, scale, tensor.rows, tensor.cols, config_.n_layer, block,
+                            &now()->muon);
+        });
+    } else {
+        adamw(matrices, head, &now()->decaying);
+    }
+    training_->ema(average_.as<float>(), parameters, scale, count_, &now()->ema);
 }
 
 Trainer::State Trainer::save() {

@@ -80,6 +80,11 @@ private:
         Matrix target_rows;  // where the loss is squared: instead of targets
         const float* weights = nullptr;
         bool squared = false;  // the probabilities' squared error counts, not the cross-entropy
+        // What they are made from.
+        const int* starts = nullptr;         // [batch]
+        const int* counts = nullptr;         // [batch] masked
+        const float* row_weights = nullptr;  // [batch] masked
+        GaussianNoise noise{};
         /// Of a Gaussian batch: how noisy a window is, what each place counts, and whether some are given.
         struct Window {
             double g, weight;
@@ -88,15 +93,39 @@ private:
         std::vector<Window> windows{};
     };
 
+    /// What differs from step to step, on the device: the rest of a step is a record that can run again.
+    struct Numbers {
+        std::uint32_t step = 0;
+        AdamW adamw, decaying;    // of embeddings and head; of the matrices
+        Muon muon;
+        float ema = 0;            // decay of the average
+        float scale = 1;          // of the gradient
+        double squared_norm = 0;  // of the gradient
+        double loss = 0;
+    };
+    /// A step's verbs, given what was uploaded for it.
+    struct Record {
+        Trainer* trainer;
+        Batch batch;
+        int length;
+        bool conditioned;
+        Result<void> status{};
+    };
+
     Trainer() = default;
-    /// The batch of a step as the process makes it, with windows of `length` at `starts`.
-    Batch corrupt_masked(int step, int length, std::span<const int> starts);
-    Batch corrupt_autoregressive(int step, int length, std::span<const int> starts);
-    Batch corrupt_gaussian(int step, int length, std::span<const int> starts);
+    /// The batch of a step as the process makes it, with windows of `length` at `starts`: what the host says of it goes up, the
+    /// rest is corrupt's.
+    Batch masked_batch(int step, int length, std::span<const int> starts);
+    Batch autoregressive_batch(int length, std::span<const int> starts);
+    Batch gaussian_batch(int step, int length, std::span<const int> starts);
+    void corrupt(const Batch& batch, int length);
+    Result<void> train(const Batch& batch, int length, bool conditioned);
+    void update();
+    Numbers numbers(int step) const;
+    Numbers* now() const { return numbers_.as<Numbers>(); }
     bool by_bound(int step) const { return step >= static_cast<int>((1.0 - recipe_.nelbo_share) * recipe_.steps); }
     /// Notes what the windows of a Gaussian batch lost, and refits the time where that is due after `step`.
     void watch_noise(int step, const Batch& batch, int length, std::span<const float> losses);
-    void update(int step, const float* scale);
 
     Ops* ops_ = nullptr;
     TrainingOps* training_ = nullptr;
@@ -110,7 +139,7 @@ private:
     Storage rows_;     // what a process says of each window
     Storage places_;   // what it makes of each place
     Storage losses_;   // [batch, length]
-    Storage scalars_;  // squared gradient norm (f64), gradient scale (f32)
+    Storage numbers_;
     std::unique_ptr<Denoiser> denoiser_;
     std::optional<GaussianDiffusion> diffusion_;
     LossByNoise losses_by_noise_;

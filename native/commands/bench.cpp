@@ -9,6 +9,7 @@
 #include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "core/model/parameters.h"
@@ -43,6 +44,7 @@ struct BenchCommand {
     std::string weights;
     double seconds = 1;
     int threads = 0;
+    std::string device = "auto";
     std::vector<std::string> compared;
     std::string svg;
     bool as_json = false;
@@ -201,8 +203,20 @@ void BenchCommand::execute() const {
     const auto subject = make_subject(model, clean);
     subject->noise();
 
-    std::vector<Way> all = ways(true);
-    if (!model.exact()) {
+    std::vector<std::unique_ptr<CudaOps>> gpus;  // one GPU in each precision
+    if (device != "cpu" && !model.exact()) {
+        for (const Precision precision : {Precision::bf16, Precision::f32}) {
+            auto gpu = make_cuda_ops(precision);
+            if (!gpu && device == "cuda") wrong_usage(gpu.error().sentence);
+            if (!gpu) break;
+            gpus.push_back(std::move(*gpu));
+        }
+    } else if (device == "cuda") {
+        wrong_usage("the weights are integers, which the CPU alone computes; leave --device out");
+    }
+    std::vector<Way> all;
+    if (device != "cuda") all = ways(true);
+    if (device != "cuda" && !model.exact()) {
         const std::vector<Way> others = ways(false);
         all.insert(all.begin(), others.begin(), others.end());
     }
@@ -217,21 +231,17 @@ void BenchCommand::execute() const {
 
     Progress progress;
     ordered_json results = ordered_json::array(), checks = ordered_json::array();
-    const std::size_t rows = subject->noisy() + tasks * widths.size();
-    const auto record = [&](const char* task, const Way* way, int width, int characters, const std::vector<double>& times) {
+    const std::size_t rows = subject->noisy() + tasks * widths.size() + 3 * gpus.size();
+    const auto record = [&](const Work& work, int characters, const std::vector<double>& times) {
         const double median = quantile(times, 0.5);
-        Timing timing{{task, "", "", width}, static_cast<std::int64_t>(times.size()), median, quantile(times, 0.25),
-                      quantile(times, 0.75), characters / median * 1000};
-        if (way) {
-            timing.work.kernels = way->kernels->name;
-            timing.work.products = name_of(way->precision);
-        }
+        const Timing timing{work, static_cast<std::int64_t>(times.size()), median, quantile(times, 0.25), quantile(times, 0.75),
+                            characters / median * 1000};
         results.push_back(to_json(timing));
         progress.show(static_cast<double>(results.size()) / static_cast<double>(rows),
-                      fmt::format("{} of {} measured: {} {:.2f} ms", results.size(), rows, task, median));
+                      fmt::format("{} of {} measured: {} {:.2f} ms", results.size(), rows, work.task, median));
     };
 
-    if (subject->noisy()) record("noising", nullptr, 1, passed_length, time(seconds, [&] { subject->noise(); }));
+    if (subject->noisy()) record({"noising", "", "", 1}, passed_length, time(seconds, [&] { subject->noise(); }));
 
     const auto logits_of = [&](const Way& way, Parallel& parallel) {
         const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
@@ -243,50 +253,63 @@ void BenchCommand::execute() const {
     const KernelSet* plainest = available_kernels().back();
     const std::vector<float> exact_reference = logits_of({plainest, Precision::int8}, serial);
     const std::vector<float> reference = model.exact() ? exact_reference : logits_of({plainest, Precision::f32}, serial);
-    for (const Way& way : all) {
-        for (const int width : widths) {
-            OpenMpParallel parallel(width);
-            if (width == most_threads) {
-                const Agreement agreement =
-                    compare_logits(logits_of(way, parallel), way.precision == Precision::int8 ? exact_reference : reference, way.precision);
-                checks.push_back({{"kernels", way.kernels->name},
-                                  {"products", name_of(way.precision)},
+    /// Both interfaces of what trains.
+    struct Training {
+        Ops& ops;
+        TrainingOps& training;
+    };
+    const auto measure = [&](std::string_view kernels, Precision precision, int width, bool checked, Ops& ops, std::optional<Training> trains) {
+        const bool exact = precision == Precision::int8;
+        {
+            Denoiser denoiser = make_denoiser(ops, exact ? exact_model : model);
+            if (checked) {
+                const Agreement agreement = compare_logits(subject->pass(denoiser), exact ? exact_reference : reference, precision);
+                checks.push_back({{"kernels", kernels},
+                                  {"products", name_of(precision)},
                                   {"largest_difference", agreement.largest_difference},
                                   {"passed", agreement.good}});
             }
-            {
-                const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
-                Denoiser denoiser = make_denoiser(*ops, way.precision == Precision::int8 ? exact_model : model);
-                record("forward", &way, width, passed_length, time(seconds, [&] { subject->pass(denoiser); }));
-                SamplingRequest request;
-                request.options.steps = passes;
-                request.given.assign(static_cast<std::size_t>(passed_length), -1);
-                request.before = 0;
-                record("sampling", &way, width, passed_length, time(seconds, [&] {
-                           const auto sampler = unwrap(make_sampler(denoiser, model.process, request));
-                           while (!sampler->done()) unwrap(sampler->step());
-                       }));
-            }
-            if (!trains(way)) continue;
-            CpuTrainingOps ops(parallel, *way.kernels, way.precision);
-            Recipe recipe;
-            recipe.batch = training_batch;
-            recipe.seq_len = config.seq_len;
-            recipe.short_windows = 0;
-            Trainer trainer = unwrap(Trainer::create(ops, ops, config, model.process, recipe, text));
-            int step = 0;
-            record("training", &way, width, training_batch * config.seq_len,
-                   time(seconds, [&] { unwrap(trainer.run(step++)); }));
+            record({"forward", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, [&] { subject->pass(denoiser); }));
+            SamplingRequest request;
+            request.options.steps = passes;
+            request.given.assign(static_cast<std::size_t>(passed_length), -1);
+            request.before = 0;
+            record({"sampling", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, [&] {
+                       const auto sampler = unwrap(make_sampler(denoiser, model.process, request));
+                       while (!sampler->done()) unwrap(sampler->step());
+                   }));
+        }
+        if (!trains) return;
+        Recipe recipe;
+        recipe.batch = training_batch;
+        recipe.seq_len = config.seq_len;
+        recipe.short_windows = 0;
+        Trainer trainer = unwrap(Trainer::create(trains->ops, trains->training, config, model.process, recipe, text));
+        int step = 0;
+        record({"training", std::string(kernels), name_of(precision), width}, training_batch * config.seq_len,
+               time(seconds, [&] { unwrap(trainer.run(step++)); }));
+    };
+    for (const Way& way : all) {
+        for (const int width : widths) {
+            OpenMpParallel parallel(width);
+            const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
+            std::optional<CpuTrainingOps> training;
+            if (trains(way)) training.emplace(parallel, *way.kernels, way.precision);
+            measure(way.kernels->name, way.precision, width, width == most_threads, *ops,
+                    training ? std::optional<Training>({*training, *training}) : std::nullopt);
         }
     }
+    for (std::size_t i = 0; i < gpus.size(); ++i)
+        measure("cuda", i == 0 ? Precision::bf16 : Precision::f32, 1, true, *gpus[i], Training{*gpus[i], *gpus[i]});
 
     std::vector<std::string_view> names;
     for (const KernelSet* set : available_kernels()) names.push_back(set->name);
+    if (!gpus.empty()) names.push_back("cuda");
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     const bool passed = std::all_of(checks.begin(), checks.end(),
                                     [](const ordered_json& check) { return check["passed"].get<bool>(); });
-    const ordered_json report{
+    ordered_json report{
         {"program", "folio"},
         {"machine", {{"processor", processor_name()},
                      {"cores", physical_cores()},
@@ -301,6 +324,7 @@ void BenchCommand::execute() const {
         {"results", results},
         {"memory_mib", usage.ru_maxrss >> 10},
         {"self_check", {{"passed", passed}, {"against", plainest->name}, {"kernels", checks}}}};
+    if (!gpus.empty()) report["machine"]["gpu"] = gpus.front()->name();
     if (as_json) fmt::print("{}\n", report.dump());
     else print(report);
     if (!passed) stop("a set of kernels computes wrongly on this machine; the report says which");
@@ -328,6 +352,7 @@ void add_bench(CLI::App& program) {
     add_number(command, "--seconds", 0, 3600, [o = options.get()](double seconds) { o->seconds = seconds; },
                "time per figure; at least three repetitions [1]");
     add_integer(command, "--threads", 1, 1024, options->threads, "most threads [one per physical core]");
+    add_choice(command, "--device", {"auto", "cpu", "cuda"}, options->device, "what to time [auto: all that there is]");
     command
         .add_option("--compare", options->compared,
                     "measure nothing; lay these reports of --json, or of the page's Bench, side by side as a table")
@@ -341,7 +366,7 @@ void add_bench(CLI::App& program) {
             if (given("--svg")) wrong_usage("--svg draws what --compare names; give both");
             return options->execute();
         }
-        for (const char* name : {"--weights", "--seconds", "--threads"}) {
+        for (const char* name : {"--weights", "--seconds", "--threads", "--device"}) {
             if (given(name)) wrong_usage(fmt::format("--compare measures nothing, so it does not take {}", name));
         }
         options->compare();

@@ -241,19 +241,22 @@ void TrainCommand::execute() {
 
     const bool precise = device.precision != "auto";
     if (resume && !precise) device.precision = start.settings["precision"];
-    if (resume && !precise && device.precision == "bf16" && !Device::has_bf16()) {
+    if (resume && !precise && device.precision == "bf16" && !Device::has_bf16(device)) {
         wrong_usage(fmt::format("the run in {} was begun with bf16 products, which this machine does not have; go on with "
                                 "--precision f32",
                                 shown));
     }
     Device computer(device);
     const std::string precision = computer.precision() == Precision::bf16 ? "bf16" : "f32";
-    if (resume && (start.kernels != computer.kernels().name || start.settings["precision"] != precision)) {
+    if (resume && (start.kernels != computer.kernels() || start.settings["precision"] != precision)) {
         notice(fmt::format("The run was begun with {} products on {} kernels; with {} on {} its numbers differ.",
-                           start.settings["precision"].get<std::string>(), start.kernels, precision, computer.kernels().name));
+                           start.settings["precision"].get<std::string>(), start.kernels, precision, computer.kernels()));
     }
     start.settings["precision"] = precision;
-    start.kernels = computer.kernels().name;
+    // A GPU is filled by a whole batch.
+    constexpr int gpu_rows_per_pass = 1 << 16;
+    if (!resume && computer.on_gpu() && !given.contains("rows-per-pass")) start.settings["rows-per-pass"] = gpu_rows_per_pass;
+    start.kernels = std::string(computer.kernels());
 
     const TextData characters = encode_text(text, start.model.vocabulary);
     const auto needed = static_cast<std::size_t>(start.model.config.seq_len) + 1;

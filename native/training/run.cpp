@@ -69,7 +69,7 @@ void TrainingRun::start_trainer(const Trainer::State& state) {
     recipe.muon_lr *= static_cast<float>(at_.lr_factor);
     trainer_.reset();
     state_.reset();
-    trainer_.emplace(unwrap(Trainer::create(device_.training_ops(), device_.training_ops(), checkpoint_.model.config, checkpoint_.model.process,
+    trainer_.emplace(unwrap(Trainer::create(device_.ops(), device_.training_ops(), checkpoint_.model.config, checkpoint_.model.process,
                                             recipe, data_.train())));
     if (!state.parameters.empty()) unwrap(trainer_->restore(state));
 }

@@ -201,7 +201,7 @@ void dropout(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x
             for (int lane = 0; lane < block; ++lane) {
                 c[0][lane] = static_cast<std::uint32_t>(counter + static_cast<std::uint64_t>(lane));
                 c[1][lane] = static_cast<std::uint32_t>((counter + static_cast<std::uint64_t>(lane)) >> 32);
-                c[2][lane] = options.step;
+                c[2][lane] = *options.step;
                 c[3][lane] = options.purpose;
             }
             std::uint32_t k0 = static_cast<std::uint32_t>(options.seed), k1 = static_cast<std::uint32_t>(options.seed >> 32);

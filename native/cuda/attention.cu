@@ -1,0 +1,333 @@
+#include <algorithm>
+
+#include "native/cuda/common.cuh"
+
+// Attention without a matrix of probabilities (Dao et al. 2022), each direction one kernel: bf16 heads of 64 on the tensor
+// cores, all others by the plain kernels below. No maximum is taken, since q and k are normed (ops.h). Nothing is added up
+// between blocks: in the backward pass some blocks own queries and others keys, and each redoes the probabilities it needs.
+
+namespace folio::cuda {
+namespace {
+
+// ---- On the tensor cores ------------------------------------------------------------------------------------------
+
+constexpr int width = 64;                   // of a head
+constexpr int tile = 64;                    // queries or keys of a block, and of a turn
+constexpr int tile_stride = width + 8;      // in bf16: eight rows lie in different banks
+constexpr int tile_warps = 4;               // of 16 rows each
+constexpr int tile_threads = tile_warps * warp_size;
+constexpr int steps = width / 16;           // of depth in a product over a head
+constexpr int blocks = tile / 8;            // of 8 columns in a tile
+
+using Shared = Bf16[tile * tile_stride];
+using Fragments = std::uint32_t[steps][4];  // a warp's 16 rows of a tile as a left operand
+using Sums = float[blocks][4];              // a warp's 16 rows of a product
+
+/// Rows first .. first + 63 of a head as bf16, 0 from row `end` on. `from` is row 0.
+__device__ void load_head(Shared& shared, const float* from, std::ptrdiff_t stride, int first, int end) {
+    for (int at = static_cast<int>(threadIdx.x); at < tile * width / 2; at += tile_threads) {
+        const int row = at / (width / 2), pair = at % (width / 2);
+        const float* x = from + (first + row) * stride + 2 * pair;
+        const bool inside = first + row < end;
+        *reinterpret_cast<std::uint32_t*>(shared + row * tile_stride + 2 * pair) = inside ? pack_bf16(x[0], x[1]) : 0u;
+    }
+}
+
+/// The rows of this warp.
+__device__ void load_fragments(Fragments& fragments, const Shared& shared) {
+    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+    for (int s = 0; s < steps; ++s) load_tiles(fragments[s], shared + (16 * warp + self % 16) * tile_stride + 16 * s + self / 16 * 8);
+}
+
+/// sums [16, tile] = left [16, width] right [tile, width]^T
+__device__ void scores(Sums& sums, const Fragments& left, const Shared& right) {
+    const int self = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+    for (int n = 0; n < blocks; n += 2) {
+        for (int e = 0; e < 4; ++e) sums[n][e] = sums[n + 1][e] = 0.f;
+        for (int s = 0; s < steps; ++s) {
+            std::uint32_t tiles[4];
+            load_tiles(tiles, right + (8 * n + self % 8 + self / 16 * 8) * tile_stride + 16 * s + self / 8 % 2 * 8);
+            multiply_add(sums[n], left[s], tiles[0], tiles[1]);
+            multiply_add(sums[n + 1], left[s], tiles[2], tiles[3]);
+        }
+    }
+}
+
+/// sums [16, width] += left [16, tile] right [tile, width], left as `scores` leaves it.
+__device__ void add_product(Sums& sums, const Sums& left, const Shared& right) {
+    const int self = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+    for (int s = 0; s < steps; ++s) {
+        // What a lane holds of two neighbouring blocks of sums is what it holds of a left operand.
+        const std::uint32_t rounded[4] = {pack_bf16(left[2 * s][0], left[2 * s][1]), pack_bf16(left[2 * s][2], left[2 * s][3]),
+                                          pack_bf16(left[2 * s + 1][0], left[2 * s + 1][1]), pack_bf16(left[2 * s + 1][2], left[2 * s + 1][3])};
+        for (int n = 0; n < blocks; n += 2) {
+            std::uint32_t tiles[4];
+            load_tiles_transposed(tiles, right + (16 * s + self % 8 + self / 8 % 2 * 8) * tile_stride + 8 * n + self / 16 * 8);
+            multiply_add(sums[n], rounded, tiles[0], tiles[1]);
+            multiply_add(sums[n + 1], rounded, tiles[2], tiles[3]);
+        }
+    }
+}
+
+/// Calls f(row, col, value) for what a lane holds of a warp's sums; rows of the block's tile.
+template <class F>
+__device__ void for_each_sum(Sums& sums, F f) {
+    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = static_cast<int>(threadIdx.x) % warp_size;
+#pragma unroll
+    for (int n = 0; n < blocks; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) f(16 * warp + self / 4 + e / 2 * 8, 8 * n + self % 4 * 2 + e % 2, sums[n][e]);
+}
+
+/// The sequence and head of a block.
+struct Place {
+    const float *q, *k, *v;
+    std::ptrdiff_t first_row;  // of the sequence
+    int head;
+
+    __device__ Place(Matrix qkv, const Heads& heads) : head(static_cast<int>(blockIdx.y)) {
+        const int d_model = heads.n_head * heads.head_dim;
+        first_row = static_cast<std::ptrdiff_t>(blockIdx.z) * heads.length;
+        q = qkv.data + first_row * qkv.stride + head * heads.head_dim;
+        k = q + d_model;
+        v = k + d_model;
+    }
+};
+
+/// A block computes 64 rows of out of one sequence and head; `known` places come before those of out.
+__global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads, int known) {
+    alignas(16) __shared__ Shared keys, values;
+    const Place place(qkv, heads);
+    const int length = heads.length, first = known + static_cast<int>(blockIdx.x) * tile;
+    Fragments q;
+    load_head(keys, place.q, qkv.stride, first, length);
+    __syncthreads();
+    load_fragments(q, keys);
+
+    const float scale = 1.f / sqrtf(static_cast<float>(width));
+    Sums sums = {};
+    float totals[2] = {};  // of this lane's two rows
+    const int end = heads.causal ? min(length, first + tile) : length;
+    for (int key = 0; key < end; key += tile) {
+        __syncthreads();
+        load_head(keys, place.k, qkv.stride, key, length);
+        load_head(values, place.v, qkv.stride, key, length);
+        __syncthreads();
+        Sums weights;
+        scores(weights, q, keys);
+        for_each_sum(weights, [&](int row, int col, float& weight) {
+            const bool seen = key + col < length && (!heads.causal || key + col <= first + row);
+            weight = seen ? expf(weight * scale) : 0.f;
+            totals[row / 8 % 2] += weight;
+        });
+        add_product(sums, weights, values);
+    }
+    for (float& total : totals)  // four lanes share a row
+        for (int step = 1; step < 4; step *= 2) total += __shfl_xor_sync(all_lanes, total, step);
+    const std::ptrdiff_t out_row = known > 0 ? 0 : place.first_row;
+    for_each_sum(sums, [&](int row, int col, float sum) {
+        if (first + row >= length) return;
+        const std::ptrdiff_t r = out_row + first - known + row;
+        out.data[r * out.stride + place.head * width + col] = sum / totals[row / 8 % 2];
+        if (log_sum_exp && col == 0) log_sum_exp[r * heads.n_head + place.head] = logf(totals[row / 8 % 2]);
+    });
+}
+
+/// log-sum-exp and dout . out of the queries first .. first + 63 of a head.
+__device__ void load_rows(float* shared_log, float* shared_dot, Matrix dout, Matrix out, const float* log_sum_exp, const Place& place,
+                          const Heads& heads, int first) {
+    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = static_cast<int>(threadIdx.x) % warp_size;
+    for (int i = warp; i < tile; i += tile_warps) {
+        const bool inside = first + i < heads.length;
+        const std::ptrdiff_t r = place.first_row + first + i;
+        float dot = 0.f;
+        if (inside) {
+            const float *a = dout.data + r * dout.stride + place.head * width, *b = out.data + r * out.stride + place.head * width;
+            dot = a[self] * b[self] + a[self + warp_size] * b[self + warp_size];
+        }
+        dot = warp_sum(dot);
+        if (self > 0) continue;
+        shared_dot[i] = dot;
+        shared_log[i] = inside ? log_sum_exp[r * heads.n_head + place.head] : INFINITY;  // so that its probabilities are 0
+    }
+}
+
+struct BackwardTiles {
+    alignas(16) Shared others, other_values;
+    float logs[tile], dots[tile];
+};
+
+/// Of one sequence and head a block computes dq of 64 queries, or dk and dv of 64 keys: what it owns stays in registers
+/// while the others pass by. A row of its products is one of its own, a column one of the others.
+template <bool owns_keys>
+__device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matrix dqkv, Matrix dout, Matrix qkv, Matrix out,
+                                     const float* log_sum_exp, const Heads& heads) {
+    auto& [others, other_values, logs, dots] = shared;
+    const Place place(qkv, heads);
+    const int length = heads.length, first = tile_index * tile;
+    const float* gradient = dout.data + place.first_row * dout.stride + place.head * width;
+    const float scale = 1.f / sqrtf(static_cast<float>(width));
+
+    load_head(others, owns_keys ? place.k : place.q, qkv.stride, first, length);
+    if (owns_keys) load_head(other_values, place.v, qkv.stride, first, length);
+    else load_head(other_values, gradient, dout.stride, first, length);
+    if (!owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, place, heads, first);
+    __syncthreads();
+    Fragments own, own_values;
+    load_fragments(own, others);
+    load_fragments(own_values, other_values);
+
+    Sums d_own = {}, d_values = {};
+    const int begin = owns_keys && heads.causal ? first : 0;
+    const int end = !owns_keys && heads.causal ? min(length, first + tile) : length;
+    for (int other = begin; other < end; other += tile) {
+        __syncthreads();
+        load_head(others, owns_keys ? place.q : place.k, qkv.stride, other, length);
+        if (owns_keys) load_head(other_values, gradient, dout.stride, other, length);
+        else load_head(other_values, place.v, qkv.stride, other, length);
+        if (owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, place, heads, other);
+        __syncthreads();
+        Sums weights, d_scores;
+        scores(weights, own, others);
+        scores(d_scores, own_values, other_values);
+        for_each_sum(weights, [&](int row, int col, float& weight) {
+            const int query = owns_keys ? col : row;  // within its tile
+            const int key_place = owns_keys ? first + row : other + col, query_place = owns_keys ? other + col : first + row;
+            const bool seen = key_place < length && (!heads.causal || key_place <= query_place);
+            weight = seen ? expf(weight * scale - logs[query]) : 0.f;
+        });
+        if (owns_keys) add_product(d_values, weights, other_values);
+#pragma unroll
+        for (int n = 0; n < blocks; ++n) {
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                const int self = static_cast<int>(threadIdx.x) % warp_size, warp = static_cast<int>(threadIdx.x) / warp_size;
+                const int query = owns_keys ? 8 * n + self % 4 * 2 + e % 2 : 16 * warp + self / 4 + e / 2 * 8;
+                d_scores[n][e] = weights[n][e] * (d_scores[n][e] - dots[query]) * scale;
+            }
+        }
+        add_product(d_own, d_scores, others);
+    }
+    const int d_model = heads.n_head * width;
+    const auto store = [&](Sums& sums, int part) {
+        for_each_sum(sums, [&](int row, int col, float sum) {
+            if (first + row < length) dqkv.data[(place.first_row + first + row) * dqkv.stride + part * d_model + place.head * width + col] = sum;
+        });
+    };
+    store(d_own, owns_keys ? 1 : 0);
+    if (owns_keys) store(d_values, 2);
+}
+
+/// The first half of grid.x owns keys.
+__global__ void __launch_bounds__(tile_threads) attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
+                                                                Heads heads) {
+    __shared__ BackwardTiles shared;
+    const int tiles = static_cast<int>(gridDim.x) / 2, index = static_cast<int>(blockIdx.x);
+    if (index < tiles) attend_backward_tile<true>(shared, index, dqkv, dout, qkv, out, log_sum_exp, heads);
+    else attend_backward_tile<false>(shared, index - tiles, dqkv, dout, qkv, out, log_sum_exp, heads);
+}
+
+// ---- Any head, in f32: a warp a row -------------------------------------------------------------------------------
+
+__device__ float dot(const float* a, const float* b, int n) {
+    float sum = 0.f;
+    for (int i = 0; i < n; ++i) sum = fmaf(a[i], b[i], sum);
+    return sum;
+}
+
+/// What the lanes of each warp show each other.
+using Shown = float[block_warps][warp_size];
+
+/// out[0 .. d) += the sum of `count` rows, the i-th times lane i's weight.
+__device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdiff_t stride, float weight, int count, int d) {
+    const int self = static_cast<int>(threadIdx.x) % warp_size;
+    float* weights = shown[threadIdx.x / warp_size];
+    __syncwarp();  // all have read the last ones
+    weights[self] = weight;
+    __syncwarp();
+    for (int c = self; c < d; c += warp_size) {
+        float sum = 0.f;
+        for (int i = 0; i < count; ++i) sum = fmaf(weights[i], rows[i * stride + c], sum);
+        out[c] += sum;
+    }
+}
+
+__global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads, int known) {
+    __shared__ Shown shown;
+    const int at = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size, h = static_cast<int>(blockIdx.y);
+    if (at >= out.rows) return;
+    const int self = static_cast<int>(threadIdx.x) % warp_size, d = heads.head_dim, d_model = heads.n_head * d;
+    const int r = known + at, first = r - r % heads.length, end = heads.causal ? r + 1 : first + heads.length;
+    const float scale = 1.f / sqrtf(static_cast<float>(d));
+    float* to = out.row(at) + h * d;
+    for (int c = self; c < d; c += warp_size) to[c] = 0.f;
+    float total = 0.f;
+    for (int s = first; s < end; s += warp_size) {
+        const float weight = s + self < end ? expf(dot(qkv.row(r) + h * d, qkv.row(s + self) + d_model + h * d, d) * scale) : 0.f;
+        total += weight;
+        add_rows(shown, to, qkv.row(s) + 2 * d_model + h * d, qkv.stride, weight, min(warp_size, end - s), d);
+    }
+    total = warp_sum(total);
+    for (int c = self; c < d; c += warp_size) to[c] /= total;
+    if (log_sum_exp && self == 0) log_sum_exp[static_cast<std::ptrdiff_t>(at) * heads.n_head + h] = logf(total);
+}
+
+/// A warp computes row r's dq, dk and dv.
+__global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, Heads heads) {
+    __shared__ Shown shown;
+    const int r = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size, h = static_cast<int>(blockIdx.y);
+    if (r >= qkv.rows) return;
+    const int self = static_cast<int>(threadIdx.x) % warp_size, d = heads.head_dim, d_model = heads.n_head * d;
+    const int first = r - r % heads.length, last = first + heads.length;
+    const float scale = 1.f / sqrtf(static_cast<float>(d));
+    float *dq = dqkv.row(r) + h * d, *dk = dq + d_model, *dv = dk + d_model;
+    for (int c = self; c < d; c += warp_size) dq[c] = dk[c] = dv[c] = 0.f;
+    // The probability of key s in row q, and the gradient of its logit.
+    const auto weigh = [&](int q, int s, float& d_logit) {
+        const float logit = dot(qkv.row(q) + h * d, qkv.row(s) + d_model + h * d, d) * scale;
+        const float weight = expf(logit - log_sum_exp[static_cast<std::ptrdiff_t>(q) * heads.n_head + h]);
+        const float mean = dot(dout.row(q) + h * d, out.row(q) + h * d, d);
+        d_logit = weight * (dot(dout.row(q) + h * d, qkv.row(s) + 2 * d_model + h * d, d) - mean) * scale;
+        return weight;
+    };
+    const int end = heads.causal ? r + 1 : last;
+    for (int s = first; s < end; s += warp_size) {
+        float d_logit = 0.f;
+        if (s + self < end) weigh(r, s + self, d_logit);
+        add_rows(shown, dq, qkv.row(s) + d_model + h * d, qkv.stride, d_logit, min(warp_size, end - s), d);
+    }
+    for (int q = heads.causal ? r : first; q < last; q += warp_size) {
+        float d_logit = 0.f;
+        const float weight = q + self < last ? weigh(q + self, r, d_logit) : 0.f;
+        const int count = min(warp_size, last - q);
+        add_rows(shown, dk, qkv.row(q) + h * d, qkv.stride, d_logit, count, d);
+        add_rows(shown, dv, dout.row(q) + h * d, dout.stride, weight, count, d);
+    }
+}
+
+}  // namespace
+
+void Device::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) {
+    const int known = qkv.rows - out.rows;
+    const auto n_head = static_cast<unsigned>(heads.n_head);
+    if (precision_ == Precision::bf16 && heads.head_dim == width) {
+        const int sequences = qkv.rows / heads.length, rows = heads.length - known;
+        const dim3 grid(static_cast<unsigned>(divide_up(rows, tile)), n_head, static_cast<unsigned>(sequences));
+        return launch_with(tile_threads, attend, grid, out, qkv, log_sum_exp, heads, known);
+    }
+    launch(plain_attend, dim3(for_rows(static_cast<std::size_t>(out.rows)).x, n_head), out, qkv, log_sum_exp, heads, known);
+}
+
+void Device::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, const Heads& heads) {
+    const auto n_head = static_cast<unsigned>(heads.n_head);
+    if (precision_ == Precision::bf16 && heads.head_dim == width) {
+        const dim3 grid(static_cast<unsigned>(2 * divide_up(heads.length, tile)), n_head, static_cast<unsigned>(qkv.rows / heads.length));
+        return launch_with(tile_threads, attend_backward, grid, dqkv, dout, qkv, out, log_sum_exp, heads);
+    }
+    launch(plain_attend_backward, dim3(for_rows(static_cast<std::size_t>(qkv.rows)).x, n_head), dqkv, dout, qkv, out, log_sum_exp, heads);
+}
+
+}  // namespace folio::cuda

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "native/cuda/cuda_ops.h"
+#include "native/cuda/tensor_core.cuh"
+
+namespace folio::cuda {
+
+constexpr int warp_size = 32;
+constexpr unsigned all_lanes = 0xFFFFFFFFu;
+constexpr int block_threads = 256;
+constexpr int block_warps = block_threads / warp_size;
+
+FOLIO_HOST_DEVICE constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+/// Sums over a warp, the same in every lane and every run.
+template <class T>
+__device__ inline T warp_sum(T value) {
+    for (int step = warp_size / 2; step > 0; step /= 2) value += __shfl_xor_sync(all_lanes, value, step);
+    return value;
+}
+
+__device__ inline float warp_max(float value) {
+    for (int step = warp_size / 2; step > 0; step /= 2) value = fmaxf(value, __shfl_xor_sync(all_lanes, value, step));
+    return value;
+}
+
+/// The factor of element [row, col] of a matrix `cols` wide: 0 or 1 / (1 - rate), as ops.h has it.
+__device__ inline float dropout_factor(const Dropout& dropout, int row, int col, int cols) {
+    const std::uint64_t at = dropout.first_row + static_cast<std::uint64_t>(row);
+    const Words words = philox(dropout.seed, at / 8 * static_cast<std::uint64_t>(cols) + static_cast<std::uint64_t>(col), *dropout.step,
+                               dropout.purpose);
+    const auto pair = static_cast<unsigned>(at % 8 / 2);
+    const std::uint32_t word = pair == 0 ? words.word[0] : pair == 1 ? words.word[1] : pair == 2 ? words.word[2] : words.word[3];
+    const std::uint32_t bits = word >> at % 2 * 16 & 0xffffu;
+    return bits >= dropout_limit(dropout.rate) ? 1.f / (1.f - dropout.rate) : 0.f;
+}
+
+/// The implementation: device.cu has memory, stream and records, the other files the verbs by topic.
+class Device final : public CudaOps {
+public:
+    Device(Precision precision, std::string name, cudaStream_t stream);
+    ~Device() override;
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+
+    const std::string& name() const override { return name_; }
+
+    Result<Storage> allocate(std::size_t bytes) override;
+    void release(void* data) override;
+    void upload(void* device, const void* host, std::size_t bytes) override;
+    void download(void* host, const void* device, std::size_t bytes) override;
+    Result<void> finish() override;
+
+    Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
+    void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row, int length) override;
+    void mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) override;
+    void add(Matrix out, Matrix a, Matrix b) override;
+    void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;
+    void norm(Matrix out, Matrix in, float eps) override;
+    void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) override;
+    void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) override;
+
+    void zero(float* data, std::size_t count) override;
+    void replay(int key, void (*body)(void* context), void* context) override;
+    void linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) override;
+    void linear_backward_weight(Matrix dw, Matrix dy, Matrix x) override;
+    void norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) override;
+    void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms, const Heads& heads) override;
+    void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, const Heads& heads) override;
+    void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) override;
+    void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) override;
+    void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights, int excluded) override;
+    void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;
+    void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) override;
+    void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
+                        const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed, const std::uint32_t* step) override;
+    void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch, int length,
+                                int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) override;
+    void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
+                          const GaussianNoise& how) override;
+    void softmax(Matrix out, Matrix logits) override;
+    void squared_norm(double* result, const float* data, std::size_t count) override;
+    void sum(double* result, const float* data, std::size_t count) override;
+    void clip(float* scale, const double* squared_norm, const double* loss, float largest) override;
+    void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale, std::size_t count,
+               const AdamW* options) override;
+    void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols, int matrices,
+              std::size_t apart, const Muon* options) override;
+    void ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) override;
+
+private:
+    struct Factor;   // linear.cu
+    struct Product;
+
+    /// Keeps the first thing that goes wrong for finish.
+    void note(cudaError_t status);
+    /// Starts `kernel` on blocks of block_threads threads, or none where the grid is empty.
+    template <class... P, class... A>
+    void launch(void (*kernel)(P...), dim3 grid, A&&... arguments) {
+        launch_with(block_threads, kernel, grid, static_cast<A&&>(arguments)...);
+    }
+    template <class... P, class... A>
+    void launch_with(int threads, void (*kernel)(P...), dim3 grid, A&&... arguments) {
+        if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+        cudaLaunchConfig_t config{};
+        config.gridDim = grid;
+        config.blockDim = dim3(static_cast<unsigned>(threads));
+        config.stream = stream_;
+        note(cudaLaunchKernelEx(&config, kernel, static_cast<A&&>(arguments)...));
+    }
+    /// One thread an element, or one warp a row.
+    static dim3 for_elements(std::size_t count) { return dim3(static_cast<unsigned>((count + block_threads - 1) / block_threads)); }
+    static dim3 for_rows(std::size_t rows) { return dim3(static_cast<unsigned>((rows + block_warps - 1) / block_warps)); }
+
+    /// Memory between the kernels of one verb; null, and a sentence kept, where there is none. It grows where a verb runs the
+    /// first time, never in a record: records that knew the old one are forgotten.
+    void* workspace(std::size_t bytes);
+    void forget_records();
+    void multiply(Product product, int batch);
+    void total(double* result, const float* data, std::size_t count, bool squared);
+
+    Precision precision_;
+    std::string name_;
+    cudaStream_t stream_;
+    bool recording_ = false;
+    std::map<int, cudaGraphExec_t> records_;  // null of a key that ran once
+    void* workspace_ = nullptr;
+    std::size_t workspace_bytes_ = 0;
+    std::string failure_;
+};
+
+}  // namespace folio::cuda

@@ -1,0 +1,201 @@
+#include "core/base/normals.h"
+#include "native/cuda/common.cuh"
+
+// Losses, a warp a row and one pass over the logits, and what goes into a step: windows of the text, masked or noised by the
+// same Philox numbers as on the CPU.
+
+namespace folio::cuda {
+namespace {
+
+__device__ int lane() { return static_cast<int>(threadIdx.x) % warp_size; }
+__device__ int warp_index() { return static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size; }
+__device__ int thread_index() { return static_cast<int>(blockIdx.x) * block_threads + static_cast<int>(threadIdx.x); }
+
+/// out = exp(in - the largest) with column `excluded` left out, and their sum. Every lane keeps to its own columns, so out
+/// may be in. What is no number stays none.
+__device__ float exponentials(float* out, const float* in, int n, int excluded, float& largest) {
+    float top = -INFINITY;
+    for (int i = lane(); i < n; i += warp_size)
+        if (i != excluded) top = fmaxf(top, in[i]);
+    largest = warp_max(top);
+    float sum = 0.f;
+    for (int i = lane(); i < n; i += warp_size) {
+        const float e = i == excluded ? 0.f : expf(in[i] - largest);
+        out[i] = e;
+        sum += e;
+    }
+    return warp_sum(sum);
+}
+
+__global__ void cross_entropy_rows(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights, int excluded) {
+    const int r = warp_index(), n = logits.cols;
+    if (r >= logits.rows) return;
+    float* d = dlogits.row(r);
+    const float weight = weights[r];
+    if (weight == 0.f) {
+        for (int i = lane(); i < n; i += warp_size) d[i] = 0.f;
+        if (lane() == 0) loss[r] = 0.f;
+        return;
+    }
+    const int target = targets[r];
+    const float right = logits.row(r)[target];
+    __syncwarp();  // dlogits may be logits
+    float largest;
+    const float sum = exponentials(d, logits.row(r), n, excluded, largest);
+    for (int i = lane(); i < n; i += warp_size) d[i] = weight * (d[i] / sum - (i == target ? 1.f : 0.f));
+    if (lane() == 0) loss[r] = weight * (logf(sum) + largest - right);
+}
+
+__global__ void mean_squares_rows(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) {
+    const int r = warp_index();
+    if (r >= out.rows) return;
+    const float *o = out.row(r), *t = target.row(r), weight = weights[r];
+    float* d = dout.row(r);
+    double squares = 0;
+    for (int i = lane(); i < out.cols; i += warp_size) {
+        const float difference = o[i] - t[i];
+        squares += static_cast<double>(difference) * difference;
+        d[i] = 2 * weight * difference;
+    }
+    squares = warp_sum(squares);
+    if (lane() == 0) loss[r] = static_cast<float>(weight * squares);
+}
+
+__global__ void softmax_rows(Matrix out, Matrix logits) {
+    const int r = warp_index();
+    if (r >= logits.rows) return;
+    float* p = out.row(r);
+    float largest;
+    const float sum = exponentials(p, logits.row(r), logits.cols, -1, largest);
+    for (int i = lane(); i < logits.cols; i += warp_size) p[i] /= sum;
+}
+
+__global__ void brier_rows(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) {
+    const int r = warp_index(), n = logits.cols;
+    if (r >= logits.rows) return;
+    float *p = dlogits.row(r), largest;
+    const float sum = exponentials(p, logits.row(r), n, -1, largest), weight = weights[r];
+    const int target = targets[r];
+    double squares = 0, dot = 0;  // |p - x|^2, p . (p - x)
+    for (int i = lane(); i < n; i += warp_size) {
+        p[i] /= sum;
+        const double difference = p[i] - (i == target ? 1.f : 0.f);
+        squares += difference * difference;
+        dot += p[i] * difference;
+    }
+    squares = warp_sum(squares);
+    dot = warp_sum(dot);
+    for (int i = lane(); i < n; i += warp_size) {
+        const float difference = p[i] - (i == target ? 1.f : 0.f);
+        p[i] = 2 * weight * p[i] * (difference - static_cast<float>(dot));
+    }
+    if (lane() == 0) loss[r] = static_cast<float>(weight * squares);
+}
+
+/// A block a window. A place is masked where fewer than counts[b] others come before it, so nothing is sorted.
+__global__ void mask_windows(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
+                             const float* row_weights, int length, int mask_id, std::uint64_t seed, const std::uint32_t* step) {
+    __shared__ std::uint64_t keys[block_threads];
+    const int b = static_cast<int>(blockIdx.x), self = static_cast<int>(threadIdx.x);
+    const std::size_t row = static_cast<std::size_t>(b) * length;
+    const auto key = [&](int place) {
+        const std::uint32_t word = philox_word(seed, row + place, *step, Purpose::mask_place);
+        return static_cast<std::uint64_t>(word) << 32 | static_cast<std::uint32_t>(place);
+    };
+    for (int first = 0; first < length; first += block_threads) {
+        const int place = first + self;
+        const std::uint64_t own = place < length ? key(place) : 0;
+        int before = 0;
+        for (int other = 0; other < length; other += block_threads) {
+            __syncthreads();
+            if (other + self < length) keys[self] = key(other + self);
+            __syncthreads();
+            for (int i = 0; i < block_threads && other + i < length; ++i) before += keys[i] < own;
+        }
+        if (place >= length) continue;
+        const bool masked = before < counts[b];
+        const int id = text[starts[b] + place];
+        input[row + place] = masked ? mask_id : id;
+        targets[row + place] = id;
+        weights[row + place] = masked ? row_weights[b] : 0.f;
+    }
+}
+
+__global__ void autoregressive_windows(int* input, int* targets, float* weights, const int* text, const int* starts, int rows, int length,
+                                       int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) {
+    const int r = thread_index();
+    if (r >= rows) return;
+    const int* at = text + starts[r / length] + r % length;
+    const Words words = philox(seed, static_cast<std::uint64_t>(r), *step, Purpose::input_noise);
+    const bool replaced = uniform(words.word[0]) < static_cast<double>(noise);
+    input[r] = replaced ? static_cast<int>(uniform(words.word[1]) * vocab_size) : at[0];
+    targets[r] = at[1];
+    weights[r] = 1.f / static_cast<float>(rows);
+}
+
+/// A warp a row, a lane four characters at a time, as normals.h numbers them.
+__global__ void noisy_windows(GaussianRows rows, const int* text, const int* starts, int batch, int length, int vocab_size, int time_rows,
+                              GaussianNoise how) {
+    const int r = warp_index(), b = r / length;
+    if (r >= batch * length) return;
+    const int id = text[starts[b] + r % length], quads = divide_up(vocab_size, 4);
+    const bool known = how.known[r] != 0;
+    const float* level = how.levels + 5 * (known ? batch : b);
+    float* row = rows.mixture.row(r);
+    for (int q = lane(); q < quads; q += warp_size) {
+        const std::uint64_t counter = static_cast<std::uint64_t>(r) * static_cast<std::uint64_t>(quads) + static_cast<std::uint64_t>(q);
+        const std::array<double, 4> eps = box_muller(philox(how.seed, counter, *how.step, Purpose::diffuse));
+        for (int i = 0; i < 4 && 4 * q + i < vocab_size; ++i) {
+            const int v = 4 * q + i;
+            const float noise = static_cast<float>(eps[static_cast<std::size_t>(i)]);
+            const float z = level[0] * ((v == id ? 1.f : 0.f) - how.centre) + level[1] * noise;
+            row[v] = level[2] * z;
+            if (rows.prior.rows > 0) rows.prior.row(r)[v] = level[3] * z;
+            if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
+        }
+    }
+    for (int i = lane(); i < time_rows; i += warp_size) row[vocab_size + i] = how.features[static_cast<std::ptrdiff_t>(b) * time_rows + i];
+    // Room for self-conditioning, and whether the place is known.
+    const int last = rows.mixture.cols - 1;
+    for (int i = vocab_size + time_rows + lane(); i <= last; i += warp_size) row[i] = i == last && known ? 1.f : 0.f;
+    if (lane() > 0) return;
+    rows.targets[r] = id;
+    rows.weights[r] = level[4];
+}
+
+}  // namespace
+
+void Device::cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights, int excluded) {
+    launch(cross_entropy_rows, for_rows(static_cast<std::size_t>(logits.rows)), dlogits, loss, logits, targets, weights, excluded);
+}
+
+void Device::mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) {
+    launch(mean_squares_rows, for_rows(static_cast<std::size_t>(out.rows)), dout, loss, out, target, weights);
+}
+
+void Device::softmax(Matrix out, Matrix logits) { launch(softmax_rows, for_rows(static_cast<std::size_t>(logits.rows)), out, logits); }
+
+void Device::brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) {
+    launch(brier_rows, for_rows(static_cast<std::size_t>(logits.rows)), dlogits, loss, logits, targets, weights);
+}
+
+void Device::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
+                            const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed, const std::uint32_t* step) {
+    launch(mask_windows, dim3(static_cast<unsigned>(batch)), input, targets, weights, text, starts, counts, row_weights, length, mask_id, seed,
+           step);
+}
+
+void Device::corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch, int length,
+                                    int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) {
+    launch(autoregressive_windows, for_elements(static_cast<std::size_t>(batch) * length), input, targets, weights, text, starts,
+           batch * length, length, vocab_size, noise, seed, step);
+}
+
+void Device::corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
+                              const GaussianNoise& how) {
+    const bool conditioned = rows.mixture.cols >= 2 * vocab_size + 1;
+    const int time_rows = rows.mixture.cols - vocab_size - (conditioned ? vocab_size + 1 : 0);
+    launch(noisy_windows, for_rows(static_cast<std::size_t>(batch) * length), rows, text, starts, batch, length, vocab_size, time_rows, how);
+}
+
+}  // namespace folio::cuda

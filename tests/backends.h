@@ -1,0 +1,24 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "core/ops/microkernels.h"
+#include "core/ops/ops.h"
+
+namespace folio::test {
+
+/// Something that computes all verbs, and what its products multiply.
+struct Backend {
+    std::string name;
+    Precision precision;
+    Ops& ops;
+    TrainingOps& training;
+};
+
+/// Calls f on everything that this machine computes by: every micro-kernel set (cpu_backends.cpp) or the GPU
+/// (cuda_backends.cpp), as the test is linked. A name comes more than once in a row, with other numbers of threads if there
+/// are any, and must give the same bits each time.
+void for_each_backend(const std::function<void(const Backend&)>& f);
+
+}  // namespace folio::test

@@ -1,0 +1,20 @@
+#include "core/ops/cpu_training_ops.h"
+#include "tests/backends.h"
+#include "tests/test_support.h"
+
+namespace folio::test {
+
+void for_each_backend(const std::function<void(const Backend&)>& f) {
+    for (const KernelSet* set : float_kernels()) {
+        for (const Precision precision : {Precision::f32, Precision::bf16}) {
+            if (precision == Precision::bf16 && !set->bf16) continue;
+            for (const int width : {1, 2, 3}) {
+                Threads threads(width);
+                CpuTrainingOps ops(threads, *set, precision);
+                f({std::string(set->name) + (precision == Precision::bf16 ? " bf16" : ""), precision, ops, ops});
+            }
+        }
+    }
+}
+
+}  // namespace folio::test
