@@ -770,7 +770,7 @@ TEST_CASE("ops: corrupt_gaussian") {
         int length, vocab_size, time_rows;
         bool conditioned;
     };
-    for (const auto& [length, V, T, conditioned] : {Case{1, 65, 0, false}, {7, 65, 6, true}, {64, 67, 64, true}, {33, 65, 5, false}}) {
+    for (const auto& [length, V, T, conditioned] : {Case{1, 65, 0, false}, {7, 65, 6, true}, {64, 67, 64, true}, {33, 65, 5, false}, {9, 7, 64, false}, {9, 7, 64, true}}) {
         const int batch = 3, R = batch * length, width = V + T + (conditioned ? V + 1 : 0);
         CAPTURE(length, V, T, conditioned);
         const auto starts = random.integers(batch, 500 - length);
@@ -779,9 +779,9 @@ TEST_CASE("ops: corrupt_gaussian") {
         std::vector<double> mixture(area(R, width)), prior(area(R, V)), noise(area(R, V)), weights(static_cast<std::size_t>(R));
         std::vector<int> targets(static_cast<std::size_t>(R));
         const std::uint32_t step = 7;
-        GaussianNoise how{levels.data(), features.data(), known.data(), 1.f / 65, 99, &step};
+        GaussianNoise how{levels.data(), features.data(), T, known.data(), 1.f / 65, 99, &step};
         plain::corrupt_gaussian<double>(mixture.data(), width, prior.data(), noise.data(), targets.data(), weights.data(), text.data(),
-                                        starts.data(), batch, length, V, how, T);
+                                        starts.data(), batch, length, V, how);
         double squares = 0;
         for (const double x : noise) squares += x * x;
         CHECK(squares / static_cast<double>(noise.size()) == Approx(1).margin(5 * std::sqrt(2.0 / static_cast<double>(noise.size()))));
@@ -794,7 +794,7 @@ TEST_CASE("ops: corrupt_gaussian") {
                 rows.noise = device.put(Values(area(R, V), 5), R, V);
                 rows.targets = device.put(std::vector<int>(targets.size()));
                 rows.weights = device.put(Values(weights.size(), 5));
-                const GaussianNoise there{device.put(levels), device.put(features), device.put(known), how.centre, how.seed,
+                const GaussianNoise there{device.put(levels), device.put(features), T, device.put(known), how.centre, how.seed,
                                           device.put(std::vector{step})};
                 backend.training.corrupt_gaussian(rows, device.put(text), device.put(starts), batch, length, V, there);
                 CHECK(device.get(rows.targets, targets.size()) == targets);

@@ -179,8 +179,7 @@ void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, co
 void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
                                       const GaussianNoise& how) {
     const Matrix& mixture = rows.mixture;
-    const bool conditioned = mixture.cols >= 2 * vocab_size + 1;
-    const int time_rows = mixture.cols - vocab_size - (conditioned ? vocab_size + 1 : 0);
+    const int time_rows = how.time_rows;
     if (!grow_workers(sizeof(double) * vocab_size)) return;
     over_rows(batch * length, [&](int first, int last, int worker) {
         const std::span<double> eps(static_cast<double*>(workers_[worker].data), static_cast<std::size_t>(vocab_size));
@@ -200,7 +199,7 @@ void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text,
                 if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
             }
             std::copy_n(how.features + static_cast<std::ptrdiff_t>(b) * time_rows, time_rows, row + vocab_size);
-            if (!conditioned) continue;
+            if (mixture.cols == vocab_size + time_rows) continue;
             std::fill_n(row + vocab_size + time_rows, vocab_size, 0.f);
             row[mixture.cols - 1] = known ? 1.f : 0.f;
         }

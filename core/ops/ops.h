@@ -167,6 +167,7 @@ struct Muon {
 struct GaussianNoise {
     const float* levels = nullptr;    // [batch + 1, 5] alpha, sigma, input scale, prior weight, loss weight; the last row for known places
     const float* features = nullptr;  // [batch, time_rows]
+    int time_rows = 0;
     const int* known = nullptr;       // [batch, length] 1: the character is given
     float centre = 0;                 // what is taken off each element of a one-hot
     std::uint64_t seed = 0;

@@ -374,7 +374,8 @@ void corrupt_autoregressive(int* input, int* targets, T* weights, const int* tex
 /// rows as in ops.h, by pointers of type T: mixture [R, width], prior and noise [R, V] or null.
 template <class T>
 void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T* weights, const int* text, const int* starts, int batch,
-                      int length, int vocab_size, const GaussianNoise& how, int time_rows) {
+                      int length, int vocab_size, const GaussianNoise& how) {
+    const int time_rows = how.time_rows;
     std::vector<double> eps(static_cast<std::size_t>(vocab_size));
     for (int r = 0; r < batch * length; ++r) {
         const int b = r / length, id = text[starts[b] + r % length];

@@ -196,7 +196,7 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
     made.weights = weights;
     made.starts = device_starts;
     const float centre = process_.gaussian.centred ? 1.f / static_cast<float>(V) : 0.f;
-    made.noise = {device_levels, device_features, device_known, centre, recipe_.seed, &now()->step};
+    made.noise = {device_levels, device_features, config_.time_rows, device_known, centre, recipe_.seed, &now()->step};
     return made;
 }
 

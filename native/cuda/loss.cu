@@ -134,13 +134,13 @@ __global__ void autoregressive_windows(int* input, int* targets, float* weights,
 }
 
 /// A warp a row, a lane four characters at a time, as normals.h numbers them.
-__global__ void noisy_windows(GaussianRows rows, const int* text, const int* starts, int batch, int length, int vocab_size, int time_rows,
-                              GaussianNoise how) {
+__global__ void noisy_windows(GaussianRows rows, const int* text, const int* starts, int batch, int length, int vocab_size, GaussianNoise how) {
     const int r = warp_index(), b = r / length;
     if (r >= batch * length) return;
     const int id = text[starts[b] + r % length], quads = divide_up(vocab_size, 4);
     const bool known = how.known[r] != 0;
     const float* level = how.levels + 5 * (known ? batch : b);
+    const int time_rows = how.time_rows;
     float* row = rows.mixture.row(r);
     for (int q = lane(); q < quads; q += warp_size) {
         const std::uint64_t counter = static_cast<std::uint64_t>(r) * static_cast<std::uint64_t>(quads) + static_cast<std::uint64_t>(q);
@@ -193,9 +193,7 @@ void Device::corrupt_autoregressive(int* input, int* targets, float* weights, co
 
 void Device::corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
                               const GaussianNoise& how) {
-    const bool conditioned = rows.mixture.cols >= 2 * vocab_size + 1;
-    const int time_rows = rows.mixture.cols - vocab_size - (conditioned ? vocab_size + 1 : 0);
-    launch(noisy_windows, for_rows(static_cast<std::size_t>(batch) * length), rows, text, starts, batch, length, vocab_size, time_rows, how);
+    launch(noisy_windows, for_rows(static_cast<std::size_t>(batch) * length), rows, text, starts, batch, length, vocab_size, how);
 }
 
 }  // namespace folio::cuda
