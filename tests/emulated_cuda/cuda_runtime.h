@@ -89,15 +89,18 @@ inline void wait(Barrier& barrier) {
 inline Warp& warp() { return warps[static_cast<std::size_t>(self->index / lanes)]; }
 inline int lane() { return self->index % lanes; }
 
+/// A thread of one block after another: a fiber is made once.
 inline void enter() {
-    (*body)();
-    self->done = true;
-    ++progress;
-    --block.alive;
-    block.release();
-    --warp().barrier.alive;
-    warp().barrier.release();
-    _longjmp(scheduler, 1);
+    for (;;) {
+        (*body)();
+        self->done = true;
+        ++progress;
+        --block.alive;
+        block.release();
+        --warp().barrier.alive;
+        warp().barrier.release();
+        yield();
+    }
 }
 
 /// The scheduler's own stack frame: what it holds must survive a longjmp.
@@ -121,10 +124,11 @@ inline void run_block(int count) {
     block = {count, 0, 0};
     for (int i = 0; i < count; ++i) {
         Thread& thread = *threads[static_cast<std::size_t>(i)];
-        thread.started = thread.done = false;
+        thread.done = false;
         thread.index = i;
         thread.turn = 0;
         ++warps[static_cast<std::size_t>(i / lanes)].barrier.alive;
+        if (thread.started) continue;
         getcontext(&thread.context);
         thread.context.uc_stack.ss_sp = thread.stack.get();
         thread.context.uc_stack.ss_size = stack_bytes;
