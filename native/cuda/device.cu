@@ -32,6 +32,8 @@ void Device::note(cudaError_t status) {
 }
 
 Result<Storage> Device::allocate(std::size_t bytes) {
+    // Who allocates begins something else, whose keys are not those of the records.
+    forget_records();
     void* data = nullptr;
     const cudaError_t status = cudaMalloc(&data, bytes > 0 ? bytes : 1);
     if (status == cudaSuccess) return Storage(*this, data, bytes);
