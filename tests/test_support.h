@@ -48,7 +48,7 @@ private:
 
 /// A file of golden numbers (tests/golden/README.md).
 inline std::filesystem::path golden_path(const std::string& name) {
-    return std::filesystem::path(__FILE__).parent_path() / "golden" / name;
+    return std::filesystem::path(FOLIO_SOURCE_DIR) / "tests/golden" / name;
 }
 
 inline std::string golden_bytes(const std::string& name) {
