@@ -50,7 +50,7 @@ speed() {
       python3 - "$preset" "$batch" "$OUT/run/metrics.jsonl" <<'PY' || return 1
 import json, sys
 rates = [json.loads(line)["chars_per_s"] for line in open(sys.argv[3])][1:]
-flops = 71.1e6  # a character of base, forward and backward (shared/quality.md, section 6)
+flops = 71.1e6  # of a character of base, forward and backward
 best = max(rates)
 print(f"{sys.argv[1]:<9} {sys.argv[2]:>3} x 256: {best / 1e6:.2f} M characters/s, {best * flops / 989e12:.1%} of 989 TFLOP/s")
 PY
