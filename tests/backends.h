@@ -14,6 +14,10 @@ struct Backend {
     Precision precision;
     Ops& ops;
     TrainingOps& training;
+    int rounded_head = 0;  // the only width of heads that attention rounds to bf16; 0: any
+
+    /// What the products within attention multiply.
+    Precision attention_precision(int head_dim) const { return rounded_head == 0 || head_dim == rounded_head ? precision : Precision::f32; }
 };
 
 /// Calls f on everything that this machine computes by: every micro-kernel set (cpu_backends.cpp) or the GPU
