@@ -4,7 +4,7 @@
 set -eu
 folio=$1
 shift
-[ $# -gt 0 ] || set -- --size tiny --seq-len 128 --batch 16 --steps 3000 --eval-every 1000000 --sample-every 0
+[ $# -gt 0 ] || set -- --size tiny --seq-len 128 --batch 16 --steps 400 --eval-every 1000000 --sample-every 0
 runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
 
@@ -13,7 +13,7 @@ row() {
     shift
     echo "$name" >&2
     "$folio" train --preset gaussian --out "$runs/$name" "$@" >/dev/null
-    "$folio" eval --weights "$runs/$name/last.safetensors" --draws 8 --json >"$runs/$name.json"
+    "$folio" eval --weights "$runs/$name/last.safetensors" --draws 8 --windows 200 --json >"$runs/$name.json"
     printf '%-20s %s\n' "$name" "$(sed 's/"levels".*//' "$runs/$name.json" | tr -d '\n')"
 }
 
@@ -23,5 +23,5 @@ row range "$@" --schedule even --matched-filter no --self-conditioning 0 --refit
 row warp "$@" --matched-filter no --self-conditioning 0 --refit-every 0 --nelbo-share 0
 row matched-filter "$@" --self-conditioning 0 --refit-every 0 --nelbo-share 0
 row self-conditioning "$@" --refit-every 0 --nelbo-share 0
-row refit "$@" --nelbo-share 0
-row bound "$@"
+row refit "$@" --refit-every 100 --nelbo-share 0
+row bound "$@" --refit-every 100

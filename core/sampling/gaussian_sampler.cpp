@@ -1,7 +1,6 @@
 #include "core/sampling/gaussian_sampler.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -177,8 +176,7 @@ std::size_t GaussianSampler::more_bytes() const {
 
 void GaussianSampler::save_more(std::uint8_t* bytes) const {
     const auto put = [&](const auto& values) {
-        std::memcpy(bytes, values.data(), values.size() * sizeof values[0]);
-        bytes += values.size() * sizeof values[0];
+        bytes = std::copy_n(reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof values[0], bytes);
     };
     put(rows_.all());
     put(seen_);
@@ -190,8 +188,9 @@ void GaussianSampler::save_more(std::uint8_t* bytes) const {
 
 void GaussianSampler::restore_more(const std::uint8_t* bytes) {
     const auto take = [&](auto& values) {
-        std::memcpy(values.data(), bytes, values.size() * sizeof values[0]);
-        bytes += values.size() * sizeof values[0];
+        const std::size_t count = values.size() * sizeof values[0];
+        std::copy_n(bytes, count, reinterpret_cast<std::uint8_t*>(values.data()));
+        bytes += count;
     };
     take(rows_.all());
     take(seen_);
