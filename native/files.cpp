@@ -119,6 +119,13 @@ void write_file(const fs::path& path, std::string_view content) {
     write_file(path, [&](const ByteSink& sink) { return sink(std::as_bytes(std::span(content))); });
 }
 
+void spare(const fs::path& target, std::initializer_list<fs::path> sources) {
+    for (const fs::path& source : sources) {
+        if (std::error_code unknown; !target.empty() && fs::equivalent(source, target, unknown))
+            stop(fmt::format("{} is read by this command; choose another file to write", quote_path(target)));
+    }
+}
+
 void make_folder(const fs::path& path) {
     std::error_code failed;
     fs::create_directories(path, failed);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,9 @@ std::string read_file(const fs::path& path, std::string_view what, std::size_t l
 /// process is writing ends the command with one sentence.
 void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write);
 void write_file(const fs::path& path, std::string_view content);
+
+/// Ends the command with a sentence where `target`, about to be written, is one of the files that the command reads.
+void spare(const fs::path& target, std::initializer_list<fs::path> sources);
 
 /// Makes a folder and those above it; one sentence where that fails.
 void make_folder(const fs::path& path);

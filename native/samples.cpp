@@ -94,6 +94,15 @@ std::optional<Estimate> SampleMeasure::judged(std::span<const std::u32string> te
     return estimate(nats);
 }
 
+SamplingRequest SampleMeasure::request(const SamplingOptions& options) const {
+    return unwrap(read_request({}, options, [&](char32_t c) { return model_.vocabulary.encode(c); }));
+}
+
+void SampleMeasure::check(SamplingOptions options) const {
+    options.length = length();
+    if (const auto sampler = make_sampler(denoiser_, model_.process, request(options)); !sampler) wrong_usage(sampler.error().sentence);
+}
+
 Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)>& progress) const {
     options.length = length();
     if (!options.sampler) options.sampler = default_sampler(model_.process.kind);
@@ -102,9 +111,8 @@ Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)
     for (int i = 0; i < count_; ++i) {
         progress(i);
         options.seed = static_cast<std::uint64_t>(i);
-        const SamplingRequest request = unwrap(read_request({}, options, [&](char32_t c) { return model_.vocabulary.encode(c); }));
         const auto begin = std::chrono::steady_clock::now();
-        const auto sampler = unwrap(make_sampler(denoiser_, model_.process, request));
+        const auto sampler = unwrap(make_sampler(denoiser_, model_.process, request(options)));
         while (!sampler->done()) unwrap(sampler->step());
         drawn.ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / count_;
         const Frame frame = sampler->frame();

@@ -137,6 +137,19 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
     }
 }
 
+TEST_CASE("an autoregressive run shows samples of a text that has no newline") {
+    const TemporaryFolder folder;
+    std::string text = some_text();
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    write(folder / "text", text);
+    const Outcome outcome = folio::test::folio(train(folder / "run", folder / "text",
+                                                     {"--preset", "gpt", "--n-layer", "1", "--d-model", "32", "--n-head", "2", "--seq-len", "24",
+                                                      "--batch", "4", "--steps", "2", "--sample-every", "1", "--log-every", "1"}));
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.code == 0);
+    CHECK(metrics(folder / "run").back()["sample"].get<std::string>()[0] == text[text.size() * 9 / 10]);
+}
+
 TEST_CASE("a run is resumed only as what it was begun") {
     const TemporaryFolder folder;
     const fs::path text = folder / "text", run = folder / "run";

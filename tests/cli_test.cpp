@@ -94,6 +94,7 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         {"sample", "--weights", causal_model, "--sampler", "confidence"},
         {"sample", "--weights", causal_model, "--from-text", "ab"},
         {"sample", "--weights", causal_model, "--prompt", "abc", "--length", "2"},
+        {"eval", "--weights", model, "--samples", "1", "--sampler", "ddim"},
         {"eval", "--weights", causal_model, "--order", "margin"},
         {"sample", "--weights", gaussian_model, "--sampler", "confidence"},
         {"sample", "--weights", gaussian_model, "--prompt", "To be", "--length", "4"},
@@ -160,6 +161,7 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
     const TemporaryFolder folder;
     write(folder / "noise", "this is no weights file at all");
     write(folder / "cut", content_of(model).substr(0, 5000));
+    write(folder / "spared", content_of(model));
     write(folder / "ids", "[[1, 2], [3]]");
     write(folder / "large ids", "[[1, 11]]");
     write(folder / "short", std::string(120, 'a'));  // 12 to validate on, and a window has 13
@@ -188,6 +190,8 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
         {"info", "/dev/zero"},
         {"info", std::string("evil\x1b]0;name\x07")},
         {"logits", "--weights", model, "--ids", at("ids"), "--out", out},
+        {"logits", "--weights", at("spared"), "--text", "aa", "--out", at("spared")},
+        {"sample", "--weights", at("spared"), "--length", "2", "--trace", at("./spared")},
         {"logits", "--weights", model, "--ids", at("large ids"), "--out", out},
         {"logits", "--weights", model, "--text", std::string(49, 'a'), "--out", out},
         {"logits", "--weights", model, "--text", "ab", "--out", at("no/such/folder/x.npy")},

@@ -302,6 +302,9 @@ Result<ModelFile> read_metadata(const Metadata& metadata) {
     const auto config = read_config(*config_json);
     if (!config) return tl::unexpected(config.error());
     const bool causal = process->kind == ProcessKind::autoregressive, gaussian = process->kind == ProcessKind::gaussian;
+    if (config->self_conditioning && process->gaussian.prediction == GaussianPrediction::eps) {
+        return fail("the weights file's model answers with noise, of which there is nothing to be conditioned on, yet says that it is");
+    }
     if (config->mixture != gaussian) {
         return fail(gaussian ? "the weights file's model takes no mixtures, which a Gaussian model must" :
                                "the weights file's model takes mixtures, which only a Gaussian model does");

@@ -87,8 +87,18 @@ void EvalCommand::execute() const {
     const TextData text = encode_text(content, model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
 
+    // What can be refused is refused before the long work.
+    std::optional<Evaluated> other;
+    if (!against.empty()) {
+        other.emplace(against, device);
+        if (other->model.config.seq_len != model.config.seq_len) {
+            wrong_usage(fmt::format("{} sees windows of {} characters and {} of {}, so their windows cannot be paired", quote_path(weights),
+                                    model.config.seq_len, quote_path(against), other->model.config.seq_len));
+        }
+    }
     std::optional<SampleMeasure> sampled;
     if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples, std::move(second_judge));
+    if (sampled) sampled->check(sampling);
     if (!plot.empty()) sampled->begin_plot(plot);
 
     Progress progress;
@@ -133,16 +143,11 @@ void EvalCommand::execute() const {
         report["orders"][name] = {{"nats_per_char", exact.nats_per_char}, {"stderr", exact.standard_error}};
     }
     if (!against.empty()) {
-        Evaluated other(against, device);
-        if (other.model.config.seq_len != model.config.seq_len) {
-            wrong_usage(fmt::format("{} sees windows of {} characters and {} of {}, so their windows cannot be paired", quote_path(weights),
-                                    model.config.seq_len, quote_path(against), other.model.config.seq_len));
-        }
-        const TextData same_text = encode_text(content, other.model.vocabulary);
-        const Windows paired = unwrap(Windows::of(same_text.validation(), other.model.config.seq_len, windows));
+        const TextData same_text = encode_text(content, other->model.vocabulary);
+        const Windows paired = unwrap(Windows::of(same_text.validation(), other->model.config.seq_len, windows));
         measure("likelihood of the other");
         std::vector<double> differences = evaluation.windows;
-        const Evaluation second = unwrap(evaluate(other.denoiser, other.model.process, paired, options));
+        const Evaluation second = unwrap(evaluate(other->denoiser, other->model.process, paired, options));
         for (std::size_t i = 0; i < differences.size(); ++i) differences[i] -= second.windows[i];
         const Estimate difference = estimate(differences);
         report["against"] = {{"difference", difference.nats_per_char}, {"stderr", difference.standard_error}};
@@ -164,7 +169,7 @@ void EvalCommand::execute() const {
     }
     fmt::print("{} model, {} windows, {} characters{}\n", masked ? "masked" : gaussian ? "Gaussian" : "autoregressive", chosen.size(),
                report["characters"].get<std::int64_t>(), noisy ? fmt::format(", {} draws a window", draws) : "");
-    fmt::print("{}  {}  {:.4f} bits/character  perplexity {:.3f}\n", noisy ? "NELBO" : "exact NLL",
+    fmt::print("{}  {}  {:.4f} bits/character  perplexity {:.4g}\n", noisy ? "NELBO" : "exact NLL",
                figure(nats.nats_per_char, nats.standard_error), report["bits_per_char"].get<double>(), report["perplexity"].get<double>());
     if (gaussian) {
         fmt::print("of which prior {:.4f}, reconstruction {:.4f}, diffusion {:.4f}\n", evaluation.parts.prior, evaluation.parts.reconstruction,

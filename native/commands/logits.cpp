@@ -75,6 +75,7 @@ void LogitsCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     if (out.empty()) wrong_usage("a file for the logits is missing; name it with --out");
     if (text.empty() + ids_file.empty() + noisy_file.empty() != 2) wrong_usage("give the input either by --text, by --ids or by --input");
+    spare(out, {weights, ids_file, noisy_file});
     const ModelFile model = load_model(weights);
     Device computer(device, model);
     const ModelConfig& config = model.config;
@@ -130,7 +131,8 @@ void LogitsCommand::execute() const {
         for (int row = 0; row < rows.batch; ++row) {
             if (config.mixture) of_noise(static_cast<std::size_t>(row));
             else of_ids(static_cast<std::size_t>(row));
-            if (!all_finite(logits)) stop("the model answers with numbers that are not finite; its weights are damaged");
+            if (!all_finite(logits)) stop(noisy_file.empty() ? "the model answers with numbers that are not finite; its weights are damaged"
+                                                         : "the model answers with numbers that are not finite; its weights are damaged, or the rows too large");
             if (auto written = sink(std::as_bytes(std::span(logits))); !written) return written;
         }
         return {};

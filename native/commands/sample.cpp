@@ -86,6 +86,7 @@ std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::ui
 void SampleCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     if (infill && text.empty()) wrong_usage("a text with gaps is missing; give it with --text");
+    spare(trace, {weights});
     const ModelFile model = load_model(weights);
     Device computer(device, model);
     SamplingRequest request = this->request(model);

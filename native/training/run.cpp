@@ -187,7 +187,10 @@ std::string TrainingRun::sample() {
     SamplingOptions options;
     options.seed = recipe_.seed;
     options.length = sample_length;
-    const SamplingRequest request = unwrap(read_request({}, options, encode));
+    RequestWords words;
+    // A model that goes from left to right begins after a newline, or where a text has none, with a character of it.
+    if (checkpoint_.model.config.causal && !encode(U'\n')) words.prompt = checkpoint_.model.vocabulary.decode(data_.validation().first(1));
+    const SamplingRequest request = unwrap(read_request(words, options, encode));
     const auto sampler = unwrap(make_sampler(denoiser, checkpoint_.model.process, request));
     while (!sampler->done()) unwrap(sampler->step());
     const std::string text = checkpoint_.model.vocabulary.decode(sampler->frame().id);
