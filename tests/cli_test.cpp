@@ -94,7 +94,6 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         {"sample", "--weights", causal_model, "--sampler", "confidence"},
         {"sample", "--weights", causal_model, "--from-text", "ab"},
         {"sample", "--weights", causal_model, "--prompt", "abc", "--length", "2"},
-        {"eval", "--weights", model, "--samples", "1", "--sampler", "ddim"},
         {"eval", "--weights", causal_model, "--order", "margin"},
         {"sample", "--weights", gaussian_model, "--sampler", "confidence"},
         {"sample", "--weights", gaussian_model, "--prompt", "To be", "--length", "4"},
@@ -596,6 +595,10 @@ TEST_CASE("eval lays samples beside real text, and draws their frontier") {
     Random random(6);
     for (int i = 0; i < 2000; ++i) text += "\n !',Iab"[random.below(8)];
     write(folder / "text", text);
+    // A sampler that the model does not have is refused, and before the long work.
+    const Outcome refused =
+        folio::test::folio({"eval", "--weights", model, "--data", (folder / "text").string(), "--samples", "1", "--sampler", "ddim"});
+    expect_failure(refused, 2);
     const std::string picture = (folder / "frontier.svg").string();
     const std::vector<std::string> arguments{"eval", "--weights", model, "--data", (folder / "text").string(), "--draws", "1", "--samples", "3",
                                              "--sampler", "margin", "--steps", "5", "--json", "--plot", picture};

@@ -302,12 +302,12 @@ Result<ModelFile> read_metadata(const Metadata& metadata) {
     const auto config = read_config(*config_json);
     if (!config) return tl::unexpected(config.error());
     const bool causal = process->kind == ProcessKind::autoregressive, gaussian = process->kind == ProcessKind::gaussian;
-    if (config->self_conditioning && process->gaussian.prediction == GaussianPrediction::eps) {
-        return fail("the weights file's model answers with noise, of which there is nothing to be conditioned on, yet says that it is");
-    }
     if (config->mixture != gaussian) {
         return fail(gaussian ? "the weights file's model takes no mixtures, which a Gaussian model must" :
                                "the weights file's model takes mixtures, which only a Gaussian model does");
+    }
+    if (gaussian && config->self_conditioning && process->gaussian.prediction == GaussianPrediction::eps) {
+        return fail("the weights file's model answers with noise, of which there is nothing to be conditioned on, yet says that it is");
     }
     if (config->causal != causal) {
         return fail(causal ? "the weights file's model is not causal, which an autoregressive model must be"
