@@ -165,7 +165,7 @@ TEST_CASE("denoiser: golden logits, loss and gradients") {
     const Batch batch = golden_batch(numbers, model);
     const auto logits = flat<double>(numbers.at("logits"));
     test::for_each_backend([&](const test::Backend& backend) {
-        const auto& [name, precision, ops, training] = backend;
+        const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
         const Pass pass = train_pass(ops, training, model.config, model.parameters, batch);
         REQUIRE(pass.logits.size() == logits.size());
@@ -191,7 +191,7 @@ TEST_CASE("denoiser: inference gives the same logits as training, and a pass lea
     const auto numbers = test::golden_json(name + ".json");
     const Batch batch = golden_batch(numbers, model);
     test::for_each_backend([&](const test::Backend& backend) {
-        const auto& [name, precision, ops, training] = backend;
+        const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
         const Pass pass = train_pass(ops, training, model.config, model.parameters, batch);
         std::vector<float> parameters = model.parameters;
@@ -278,7 +278,7 @@ TEST_CASE("denoiser: with dropout, the gradient is the slope of the loss") {
     const std::uint32_t step = 9;
     const ForwardNoise noise{0.2f, 4, &step, 100};
     test::for_each_backend([&](const test::Backend& backend) {
-        const auto& [name, precision, ops, training] = backend;
+        const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
         if (precision == Precision::bf16) return;  // too coarse for differences
         const auto moved = [&](float by) {
@@ -303,7 +303,7 @@ TEST_CASE("denoiser: a batch cut into passes gives the same gradient, dropout in
     const std::uint32_t step = 9;
     ForwardNoise noise{0.2f, 4, &step, 0};
     test::for_each_backend([&](const test::Backend& backend) {
-        const auto& [name, precision, ops, training] = backend;
+        const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
         const Pass at_once = train_pass(ops, training, config, parameters, whole, noise);
         std::vector<double> sum(parameters.size());
@@ -327,7 +327,7 @@ TEST_CASE("denoiser: a batch cut into passes gives the same gradient, dropout in
 TEST_CASE("optimisers: golden AdamW") {
     const auto numbers = test::golden_json("adamw.json");
     test::for_each_backend([&](const test::Backend& backend) {
-        const auto& [name, precision, ops, training] = backend;
+        const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
         std::vector<Storage> storages;
         const auto initial = numbers.at("initial").get<std::vector<float>>();
@@ -369,7 +369,7 @@ TEST_CASE("optimisers: golden Muon") {
     const auto& run = numbers.at("nesterov");
     const int rows = run.at("rows"), cols = run.at("cols");
     test::for_each_backend([&](const test::Backend& backend) {
-        const auto& [name, precision, ops, training] = backend;
+        const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
         std::vector<Storage> storages;
         const auto initial = run.at("initial").get<std::vector<float>>();
@@ -394,7 +394,7 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
     test::Random random(8);
     for (int i = 0; i < length; ++i) ids.push_back(random.below(V));
     test::for_each_backend([&](const test::Backend& backend) {
-        const auto& [name, precision, ops, training] = backend;
+        const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
         Denoiser denoiser = Denoiser::create(ops, golden.config, golden.parameters.data(), false).value();
         std::vector<float> whole(static_cast<std::size_t>(length * V)), predicted(whole.size());
