@@ -1,9 +1,8 @@
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
-
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
@@ -41,17 +40,10 @@ std::string usage_sentence(const CLI::App& program, const CLI::ParseError& error
                             kind == static_cast<int>(CLI::ExitCodes::RequiredError))) {
         const std::string extra = folio::quote(extras.front());
         if (chosen.empty()) return fmt::format("there is no command {}{}", extra, advice);
-        constexpr std::array later{"--input"};
-        if (std::find(later.begin(), later.end(), extras.front()) != later.end()) {
-            return fmt::format("{} does not take {} in this version{}", command, extra, advice);
-        }
         return fmt::format("{} does not take {}{}", command, extra, advice);
     }
     const std::string option = what.substr(0, what.find_first_of(": "));
-    if (kind == static_cast<int>(CLI::ExitCodes::RequiredError)) {
-        return option.starts_with("-") ? fmt::format("{} needs {}{}", command, option, advice)
-                                       : fmt::format("a command is missing{}", advice);
-    }
+    if (kind == static_cast<int>(CLI::ExitCodes::RequiredError)) return fmt::format("a command is missing{}", advice);
     if (option.starts_with("--")) return fmt::format("{} is given the wrong way{}", option, advice);
     return fmt::format("the options cannot be understood{}", advice);
 }

@@ -1,15 +1,26 @@
 #include "native/models.h"
 
+#include <fmt/format.h>
+
 #include "core/base/text.h"
 #include "native/failure.h"
 #include "native/files.h"
+#include "native/training/checkpoint.h"
 
 namespace folio {
 
 ModelFile load_model(const std::string& path) { return parse_model(read_file(path, "the weights file"), path); }
 
 ModelFile parse_model(std::string_view bytes, const std::string& path) {
-    return unwrap(read_model(std::as_bytes(std::span(bytes))), quote_path(path));
+    auto model = read_model(std::as_bytes(std::span(bytes)));
+    if (!model) {
+        const auto file = read_safetensors(std::as_bytes(std::span(bytes)));
+        if (file && is_checkpoint(*file)) {
+            stop(fmt::format("{} is the checkpoint of a training run, to go on from; its weights are beside it, in last.safetensors",
+                             quote_path(path)));
+        }
+    }
+    return unwrap(std::move(model), quote_path(path));
 }
 
 Denoiser make_denoiser(Ops& ops, const ModelConfig& config, std::span<const float> parameters) {

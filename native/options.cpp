@@ -1,5 +1,6 @@
 #include "native/options.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -16,9 +17,9 @@ namespace {
 
 constexpr int most_threads = 1024;
 
-CLI::Option* add(CLI::App& command, const std::string& name, const std::string& type, const std::string& help,
-                 std::function<void(const std::string&)> set) {
-    return command.add_option_function<std::string>(name, std::move(set), help)
+void add(CLI::App& command, const std::string& name, const std::string& type, const std::string& help,
+         std::function<void(const std::string&)> set) {
+    command.add_option_function<std::string>(name, std::move(set), help)
         ->type_name(type)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
@@ -36,9 +37,17 @@ T parse(const std::string& name, const std::string& text, const std::string& wan
 
 }  // namespace
 
-CLI::Option* add_integer(CLI::App& command, const std::string& name, std::int64_t least, std::int64_t most,
-                         std::function<void(std::int64_t)> set, const std::string& help) {
-    return add(command, name, "N", help, [=](const std::string& text) {
+CLI::App& add_command(CLI::App& program, const std::string& name, const std::string& help) { return *program.add_subcommand(name, help); }
+
+void on_call(CLI::App& command, std::function<void()> execute) { command.callback(std::move(execute)); }
+
+bool given(const CLI::App& command, const std::string& name) { return command.count(name) > 0; }
+
+void add_flag(CLI::App& command, const std::string& name, bool& target, const std::string& help) { command.add_flag(name, target, help); }
+
+void add_integer(CLI::App& command, const std::string& name, std::int64_t least, std::int64_t most,
+                 std::function<void(std::int64_t)> set, const std::string& help) {
+    add(command, name, "N", help, [=](const std::string& text) {
         const std::string wanted = fmt::format("a whole number from {} to {}", least, most);
         const auto value = parse<std::int64_t>(name, text, wanted);
         if (value < least || value > most) wrong_usage(fmt::format("{} takes {}, not {}", name, wanted, value));
@@ -46,15 +55,14 @@ CLI::Option* add_integer(CLI::App& command, const std::string& name, std::int64_
     });
 }
 
-CLI::Option* add_integer(CLI::App& command, const std::string& name, std::int64_t least, std::int64_t most, int& target,
-                         const std::string& help) {
-    return add_integer(command, name, least, most, [&target](std::int64_t value) { target = static_cast<int>(value); },
-                       help);
+void add_integer(CLI::App& command, const std::string& name, std::int64_t least, std::int64_t most, int& target,
+                 const std::string& help) {
+    add_integer(command, name, least, most, [&target](std::int64_t value) { target = static_cast<int>(value); }, help);
 }
 
-CLI::Option* add_number(CLI::App& command, const std::string& name, double least, double most,
-                        std::function<void(double)> set, const std::string& help) {
-    return add(command, name, "X", help, [=](const std::string& text) {
+void add_number(CLI::App& command, const std::string& name, double least, double most,
+                std::function<void(double)> set, const std::string& help) {
+    add(command, name, "X", help, [=](const std::string& text) {
         const std::string wanted = fmt::format("a number from {} to {}", least, most);
         const auto value = parse<double>(name, text, wanted);
         if (!(value >= least && value <= most)) wrong_usage(fmt::format("{} takes {}, not {}", name, wanted, quote(text)));
@@ -62,18 +70,18 @@ CLI::Option* add_number(CLI::App& command, const std::string& name, double least
     });
 }
 
-CLI::Option* add_seed(CLI::App& command, const std::string& name, std::function<void(std::uint64_t)> set,
-                      const std::string& help) {
-    return add(command, name, "S", help, [=](const std::string& text) {
+void add_seed(CLI::App& command, const std::string& name, std::function<void(std::uint64_t)> set,
+              const std::string& help) {
+    add(command, name, "S", help, [=](const std::string& text) {
         set(parse<std::uint64_t>(name, text, fmt::format("a whole number from 0 to {}",
                                                          std::numeric_limits<std::uint64_t>::max())));
     });
 }
 
-CLI::Option* add_choice(CLI::App& command, const std::string& name, std::vector<std::string> choices,
-                        std::function<void(const std::string&)> set, const std::string& help) {
+void add_choice(CLI::App& command, const std::string& name, std::vector<std::string> choices,
+                std::function<void(const std::string&)> set, const std::string& help) {
     const std::string type = fmt::format("{{{}}}", fmt::join(choices, ","));
-    return add(command, name, type, help, [=](const std::string& text) {
+    add(command, name, type, help, [=](const std::string& text) {
         if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
             wrong_usage(fmt::format("{} takes one of {}, not {}", name, fmt::join(choices, ", "), quote(text)));
         }
@@ -81,13 +89,20 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, std::vector<
     });
 }
 
-CLI::Option* add_choice(CLI::App& command, const std::string& name, std::vector<std::string> choices,
-                        std::string& target, const std::string& help) {
-    return add_choice(command, name, std::move(choices), [&target](const std::string& text) { target = text; }, help);
+void add_choice(CLI::App& command, const std::string& name, std::vector<std::string> choices,
+                std::string& target, const std::string& help) {
+    add_choice(command, name, std::move(choices), [&target](const std::string& text) { target = text; }, help);
 }
 
-CLI::Option* add_text(CLI::App& command, const std::string& name, std::string& target, const std::string& help) {
-    return add(command, name, "TEXT", help, [&target](const std::string& text) { target = text; });
+void add_text(CLI::App& command, const std::string& name, std::string& target, const std::string& help) {
+    add(command, name, "TEXT", help, [&target](const std::string& text) { target = text; });
+}
+
+void add_texts(CLI::App& command, const std::string& name, const std::string& type, std::vector<std::string>& target, bool several,
+               const std::string& help) {
+    CLI::Option* option = command.add_option(name, target, help)->type_name(type);
+    if (several) option->expected(1, CLI::detail::expected_max_vector_size);
+    else option->allow_extra_args(false);
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& target, std::string_view without) {
@@ -113,6 +128,13 @@ void add_sampling_options(CLI::App& command, SamplingOptions& target, std::strin
         } else {
             add_number(command, name, option.least, option.most, set, help);
         }
+    }
+}
+
+void check_sampling_options(const CLI::App& command, const SamplingOptions& options) {
+    for (const SamplingOption& option : sampling_options) {
+        if (!option.of || option.of == options.sampler || !given(command, fmt::format("--{}", option.name))) continue;
+        wrong_usage(fmt::format("only the sampler {1} reads --{0}; leave it out or give --sampler {1}", option.name, name_of(*option.of)));
     }
 }
 

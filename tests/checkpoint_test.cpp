@@ -248,7 +248,32 @@ TEST_CASE("a damaged checkpoint is refused in a sentence") {
         CAPTURE(word);
         CHECK(refused(changed));
     }
+    std::string flipped = good;
+    flipped[good.size() - 4096] ^= 1;  // the last bit of some number
+    CHECK(refused(flipped));
     CHECK_FALSE(refused(good));
+}
+
+TEST_CASE("whoever samples from a checkpoint is told where its weights are") {
+    const TemporaryFolder folder;
+    write(folder / "text", some_text());
+    REQUIRE(folio::test::folio(train(folder / "run", folder / "text", small + std::vector<std::string>{"--steps", "2"})).code == 0);
+    const Outcome outcome = folio::test::folio({"sample", "--weights", (folder / "run" / "checkpoint.safetensors").string()});
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err.find("in last.safetensors") != std::string::npos);
+}
+
+TEST_CASE("damaged lines of the metrics are left out with a word") {
+    const TemporaryFolder folder;
+    const fs::path run = folder / "run";
+    write(folder / "text", some_text());
+    REQUIRE(folio::test::folio(train(run, folder / "text", small + std::vector<std::string>{"--steps", "10"})).code == 0);
+    const std::size_t lines = metrics(run).size();
+    write(run / "metrics.jsonl", "{\"step\":1,\"lo\n" + content_of(run / "metrics.jsonl") + "{\"step\":10,\"loss");
+    const Outcome outcome = folio::test::folio(train(run, folder / "text", {"--resume", "--steps", "15"}));
+    CHECK(outcome.code == 0);
+    CHECK(outcome.err.find("cannot be read in 1 of its lines") != std::string::npos);
+    CHECK(metrics(run).size() > lines);
 }
 
 TEST_CASE("a file is written whole or not at all") {

@@ -35,6 +35,7 @@ struct SamplingOption {
     std::variant<int SamplingOptions::*, double SamplingOptions::*> member;
     double least, most;
     std::string_view meaning;
+    std::optional<SamplerKind> of = {};  // the one sampler that reads it; none: all do
 };
 
 inline constexpr std::array<SamplingOption, 8> sampling_options = {{
@@ -43,9 +44,10 @@ inline constexpr std::array<SamplingOption, 8> sampling_options = {{
     {"temperature", &SamplingOptions::temperature, 0, 1e6, "of the draw; 0 takes the likeliest character"},
     {"top-k", &SamplingOptions::top_k, 0, 1 << 20, "draw among the K likeliest; 0 is off"},
     {"top-p", &SamplingOptions::top_p, 0, 1, "draw among the fewest that have this share of what top-k left; 1 is off"},
-    {"tau", &SamplingOptions::tau, 0, 1, "threshold: fix every place at least this sure"},
-    {"gamma", &SamplingOptions::gamma, 0, 1e6, "entropy: nats that the places fixed in one pass may have, less the largest"},
-    {"eta", &SamplingOptions::eta, 0, 1, "remask: largest chance per pass that a fixed place is noised again"},
+    {"tau", &SamplingOptions::tau, 0, 1, "threshold: fix every place at least this sure", SamplerKind::threshold},
+    {"gamma", &SamplingOptions::gamma, 0, 1e6, "entropy: nats that the places fixed in one pass may have, less the largest",
+     SamplerKind::entropy},
+    {"eta", &SamplingOptions::eta, 0, 1, "remask: largest chance per pass that a fixed place is noised again", SamplerKind::remask},
 }};
 
 /// A sampler under its name.

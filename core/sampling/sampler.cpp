@@ -61,7 +61,7 @@ Result<void> Sampler::check(SamplingRequest& request, ProcessKind process, int v
     SamplingOptions& options = request.options;
     if (!options.sampler) options.sampler = default_sampler(process);
     if (const SamplerName& sampler = sampler_names[static_cast<std::size_t>(*options.sampler)]; sampler.process != process) {
-        return fail("This model has no sampler " + std::string(sampler.name) + "; choose one of " + list_of_samplers(process) + ".");
+        return fail("This model has no sampler " + std::string(sampler.name) + "; it has " + list_of_samplers(process) + ".");
     }
     const std::size_t length = request.given.size();
     if (!request.text.empty() && request.text.size() != length) {
@@ -151,22 +151,22 @@ void Sampler::renoise(int from, int to, int percent) {
 }
 
 void Sampler::apply(const Edit& edit) {
-    if (edit.kind == Edit::Kind::noise) return renoise(edit.from, edit.to, edit.percent);
-    for (int place = edit.from; place <= edit.to; ++place) {
-        switch (edit.kind) {
-            case Edit::Kind::noise:
-                break;  // above
-            case Edit::Kind::keep:
+    switch (edit.kind) {
+        case Edit::Kind::noise:
+            renoise(edit.from, edit.to, edit.percent);
+            break;
+        case Edit::Kind::keep:
+            for (int place = edit.from; place <= edit.to; ++place) {
                 if (!is_open(now_.flags[place])) now_.flags[place] |= place_given;
-                break;
-            case Edit::Kind::open:
-                open(place);
-                break;
-            case Edit::Kind::put:
-                fix(place, edit.id, 1);
-                now_.flags[place] |= place_given;
-                break;
-        }
+            }
+            break;
+        case Edit::Kind::open:
+            for (int place = edit.from; place <= edit.to; ++place) open(place);
+            break;
+        case Edit::Kind::put:
+            fix(edit.from, edit.id, 1);
+            now_.flags[edit.from] |= place_given;
+            break;
     }
 }
 

@@ -346,28 +346,24 @@ void BenchCommand::compare() const {
 }  // namespace
 
 void add_bench(CLI::App& program) {
-    CLI::App& command = *program.add_subcommand("bench", "Time the model on this machine");
+    CLI::App& command = add_command(program, "bench", "Time the model on this machine");
     const auto options = std::make_shared<BenchCommand>();
     add_text(command, "--weights", options->weights, "weights file [random weights of size base]");
     add_number(command, "--seconds", 0, 3600, [o = options.get()](double seconds) { o->seconds = seconds; },
                "time per figure; at least three repetitions [1]");
     add_integer(command, "--threads", 1, 1024, options->threads, "most threads [one per physical core]");
     add_choice(command, "--device", {"auto", "cpu", "cuda"}, options->device, "what to time [auto: all that there is]");
-    command
-        .add_option("--compare", options->compared,
-                    "measure nothing; lay these reports of --json, or of the page's Bench, side by side as a table")
-        ->type_name("FILE")
-        ->expected(1, CLI::detail::expected_max_vector_size);
+    add_texts(command, "--compare", "FILE", options->compared, true,
+              "measure nothing; lay these reports of --json, or of the page's Bench, side by side as a table");
     add_text(command, "--svg", options->svg, "with --compare: also draw them into this file, which is replaced if it is there [no picture]");
-    command.add_flag("--json", options->as_json, "the report, or with --compare the merged table, as JSON");
-    command.callback([options, &command] {
-        const auto given = [&](const char* name) { return command.count(name) > 0; };
-        if (!given("--compare")) {
-            if (given("--svg")) wrong_usage("--svg draws what --compare names; give both");
+    add_flag(command, "--json", options->as_json, "the report, or with --compare the merged table, as JSON");
+    on_call(command, [options, &command] {
+        if (!given(command, "--compare")) {
+            if (given(command, "--svg")) wrong_usage("--svg draws what --compare names; give both");
             return options->execute();
         }
         for (const char* name : {"--weights", "--seconds", "--threads", "--device"}) {
-            if (given(name)) wrong_usage(fmt::format("--compare measures nothing, so it does not take {}", name));
+            if (given(command, name)) wrong_usage(fmt::format("--compare measures nothing, so it does not take {}", name));
         }
         options->compare();
     });

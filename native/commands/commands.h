@@ -1,6 +1,8 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;
+}
 
 /// Each function adds one command to the program: its options, and as its callback what it does. A command ends by
 /// returning or by throwing a Failure; what it is asked for goes to stdout, all else to stderr.

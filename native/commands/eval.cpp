@@ -196,16 +196,14 @@ void EvalCommand::execute() const {
 }  // namespace
 
 void add_eval(CLI::App& program) {
-    CLI::App& command = *program.add_subcommand("eval", "Measure the likelihood of the validation text, and samples beside it");
+    CLI::App& command = add_command(program, "eval", "Measure the likelihood of the validation text, and samples beside it");
     const auto options = std::make_shared<EvalCommand>();
     add_text(command, "--weights", options->weights, "weights file");
     add_text(command, "--data", options->data, "text, whose last 10 % is scored [FOLIO_DATA, else Tiny Shakespeare]");
     add_integer(command, "--draws", 1, 1'000'000, options->draws, fmt::format("draws per window [{}]", options->draws));
     add_integer(command, "--windows", 1, 1'000'000'000, options->windows, "an evenly spaced subset of the windows [all]");
-    command
-        .add_option("--order", options->orders, "add the exact likelihood of revealing in this order; may be given again")
-        ->type_name(fmt::format("{{{}}}", fmt::join(reveal_order_names, ",")))
-        ->allow_extra_args(false);
+    add_texts(command, "--order", fmt::format("{{{}}}", fmt::join(reveal_order_names, ",")), options->orders, false,
+              "add the exact likelihood of revealing in this order; may be given again");
     add_text(command, "--against", options->against, "another model: adds the difference to it, window by window");
     add_integer(command, "--samples", 1, 1'000'000, options->samples,
                 "also draw so many samples, of seeds 0, 1, 2, ..., and lay their statistics beside those of the text [none]");
@@ -214,11 +212,11 @@ void add_eval(CLI::App& program) {
              "them against their entropy into this SVG file, which is replaced if it is there [no picture]");
     add_text(command, "--judge", options->judge, "with --samples: an autoregressive model that judges them too, as weights/gpt-small.safetensors [none]");
     add_sampling_options(command, options->sampling, "length");
-    command.add_flag("--json", options->as_json, "the figures as JSON");
+    add_flag(command, "--json", options->as_json, "the figures as JSON");
     add_device_options(command, options->device);
-    command.callback([options, &command] {
+    on_call(command, [options, &command] {
         const auto needs_samples = [&](const std::string& name) {
-            if (options->samples == 0 && command.count(name) > 0) {
+            if (options->samples == 0 && given(command, name)) {
                 wrong_usage(fmt::format("{} is about samples; say how many with --samples", name));
             }
         };
@@ -228,6 +226,7 @@ void add_eval(CLI::App& program) {
         for (const SamplingOption& option : sampling_options) {
             if (option.name != "length") needs_samples(fmt::format("--{}", option.name));
         }
+        if (options->plot.empty()) check_sampling_options(command, options->sampling);
         options->execute();
     });
 }

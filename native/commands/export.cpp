@@ -34,13 +34,13 @@ struct ExportCommand {
 }  // namespace
 
 void add_export(CLI::App& program) {
-    CLI::App& command = *program.add_subcommand("export", "Write a weights file in another dtype");
+    CLI::App& command = add_command(program, "export", "Write a weights file in another dtype");
     const auto options = std::make_shared<ExportCommand>();
     add_text(command, "--weights", options->weights, "weights file");
     add_choice(command, "--dtype", {"f32", "f16", "int8"}, options->dtype, "element type");
     add_text(command, "--out", options->out, "file to write");
-    command.add_flag("--json", options->as_json, "what was written as JSON");
-    command.callback([options] { options->execute(); });
+    add_flag(command, "--json", options->as_json, "what was written as JSON");
+    on_call(command, [options] { options->execute(); });
 }
 
 }  // namespace folio

@@ -58,11 +58,11 @@ void InfoCommand::execute() const {
 }  // namespace
 
 void add_info(CLI::App& program) {
-    CLI::App& command = *program.add_subcommand("info", "Show what a weights file holds");
+    CLI::App& command = add_command(program, "info", "Show what a weights file holds");
     const auto options = std::make_shared<InfoCommand>();
     add_text(command, "weights", options->file, "weights file");
-    command.add_flag("--json", options->as_json, "as JSON");
-    command.callback([options] { options->execute(); });
+    add_flag(command, "--json", options->as_json, "as JSON");
+    on_call(command, [options] { options->execute(); });
 }
 
 }  // namespace folio

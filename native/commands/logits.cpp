@@ -83,6 +83,7 @@ void LogitsCommand::execute() const {
         wrong_usage(config.mixture ? "a Gaussian model looks at noisy rows; give them by --input, and their time by --t"
                                    : "--input takes the noisy rows of a Gaussian model; give this one --text or --ids");
     }
+    if (t >= 0 && config.time_rows == 0) wrong_usage("this model is not told the time; leave --t out");
     Rows rows;
     Npy noisy;
     if (config.mixture) {
@@ -143,7 +144,7 @@ void LogitsCommand::execute() const {
 }  // namespace
 
 void add_logits(CLI::App& program) {
-    CLI::App& command = *program.add_subcommand("logits", "One forward pass, for comparison with other implementations");
+    CLI::App& command = add_command(program, "logits", "One forward pass, for comparison with other implementations");
     const auto options = std::make_shared<LogitsCommand>();
     add_text(command, "--weights", options->weights, "weights file");
     add_text(command, "--text", options->text, "a text as the input");
@@ -153,9 +154,9 @@ void add_logits(CLI::App& program) {
     add_number(command, "--t", 0, 1, [o = options.get()](double t) { o->t = t; },
                "their time, 1 being noise; or the mask probability, for models with a time embedding [share of [MASK] in a row]");
     add_text(command, "--out", options->out, "NumPy file for float32 [batch, positions, vocab_size]");
-    command.add_flag("--json", options->as_json, "what was written as JSON");
+    add_flag(command, "--json", options->as_json, "what was written as JSON");
     add_device_options(command, options->device);
-    command.callback([options] { options->execute(); });
+    on_call(command, [options] { options->execute(); });
 }
 
 }  // namespace folio

@@ -152,20 +152,18 @@ std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view w
                     o->counted = true;
                 },
                 "samples, parted by a line --- [1]");
-    command
-        .add_option("--edit", options->edits,
-                    "STEP:noise:FROM-TO[:PERCENT], STEP:keep:FROM-TO, STEP:open:FROM-TO or STEP:put:POSITION:CHARACTER, "
-                    "done after that step; may be given again and again")
-        ->type_name("EDIT")
-        ->allow_extra_args(false);
+    add_texts(command, "--edit", "EDIT", options->edits, false,
+              "STEP:noise:FROM-TO[:PERCENT], STEP:keep:FROM-TO, STEP:open:FROM-TO or STEP:put:POSITION:CHARACTER, "
+              "done after that step; may be given again and again");
     add_text(command, "--from-text", options->from_text, "a text that goes into noise first and comes back");
-    command.add_flag("--animate", options->animate, "show every step in the terminal");
-    add_text(command, "--trace", options->trace, "file for every step as a line of JSON");
-    command.add_flag("--json", options->as_json, "the result as JSON");
+    add_flag(command, "--animate", options->animate, "show every step in the terminal");
+    add_text(command, "--trace", options->trace, "file for every step as a line of JSON; an open place reads U+FFFD there");
+    add_flag(command, "--json", options->as_json, "the result as JSON");
     add_device_options(command, options->device);
-    command.callback([options, &command] {
-        options->noised = command.count("--from-text") > 0;
-        options->sized = !options->infill && command.count("--length") > 0;
+    on_call(command, [options, &command] {
+        check_sampling_options(command, options->options);
+        options->noised = given(command, "--from-text");
+        options->sized = !options->infill && given(command, "--length");
         options->execute();
     });
     return options;
@@ -174,13 +172,13 @@ std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view w
 }  // namespace
 
 void add_sample(CLI::App& program) {
-    CLI::App& command = *program.add_subcommand("sample", "Sample a text");
+    CLI::App& command = add_command(program, "sample", "Sample a text");
     const auto options = add_options(command, "");
     add_text(command, "--prompt", options->prompt, "how the text begins");
 }
 
 void add_infill(CLI::App& program) {
-    CLI::App& command = *program.add_subcommand("infill", "Fill the gaps of a text");
+    CLI::App& command = add_command(program, "infill", "Fill the gaps of a text");
     const auto options = add_options(command, "length");
     options->infill = true;
     add_text(command, "--text", options->text, "a text with gaps");

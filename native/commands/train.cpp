@@ -94,6 +94,7 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
     if (init.empty()) {
         start.model.vocabulary = unwrap(Vocabulary::of_text(text.content));
         const int characters = start.model.vocabulary.size();
+        if (characters < 2) stop("the text holds one character over and over, from which there is nothing to learn; give another text");
         ModelConfig& config = start.model.config;
         start.settings.update(wanted);
         const ProcessConfig& process = start.model.process = to_process(start.settings, characters);
@@ -294,7 +295,7 @@ void TrainCommand::execute() {
 }  // namespace
 
 void add_train(CLI::App& program) {
-    CLI::App& command = *program.add_subcommand("train", "Train a model");
+    CLI::App& command = add_command(program, "train", "Train a model");
     const auto options = std::make_shared<TrainCommand>();
     json& given = options->given;
     const auto integer = [&](const std::string& name, std::int64_t least, std::int64_t most, const std::string& help) {
@@ -338,7 +339,7 @@ void add_train(CLI::App& program) {
     number("muon-lr", 0, 1e30, help("learning rate of Muon: matrices of the blocks; 0: AdamW for all", "muon-lr"));
     number("weight-decay", 0, 1e6, help("decoupled weight decay of the matrices", "weight-decay"));
     number("dropout", 0, 0.99, help("dropout of the residual branches", "dropout"));
-    number("ema", 0, 1, help("decay of the averaged weights, which are what is saved", "ema"));
+    number("ema", 0, 0.9999999, help("decay of the averaged weights, which are what is saved", "ema"));
     number("clip", 1e-6, 1e30, help("largest norm of the gradient", "clip"));
     integer("warmup", 0, most_steps, help("steps of rising learning rate", "warmup"));
     number("decay", 0, 1, help("last share of the steps, in which the learning rate falls to 0", "decay"));
@@ -362,11 +363,11 @@ void add_train(CLI::App& program) {
     integer("log-every", 1, most_steps, help("steps between lines of metrics.jsonl", "log-every"));
     integer("patience", 0, most_steps,
             help("validations without a better one until the run stops; 0: never", "patience"));
-    command.add_flag("--resume", options->resume, "go on from the last checkpoint in --out");
+    add_flag(command, "--resume", options->resume, "go on from the last checkpoint in --out");
     add_text(command, "--init", options->init, "weights file to start from");
     add_device_options(command, options->device);
-    command.add_flag("--json", options->as_json, "the outcome as JSON on stdout");
-    command.callback([options] { options->execute(); });
+    add_flag(command, "--json", options->as_json, "the outcome as JSON on stdout");
+    on_call(command, [options] { options->execute(); });
 }
 
 }  // namespace folio

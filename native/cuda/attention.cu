@@ -35,14 +35,14 @@ __device__ void load_head(Shared& shared, const float* from, std::ptrdiff_t stri
 
 /// The rows of this warp.
 __device__ void load_fragments(Fragments& fragments, const Shared& shared) {
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = static_cast<int>(threadIdx.x) % warp_size;
+    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
 #pragma unroll
     for (int s = 0; s < steps; ++s) load_tiles(fragments[s], shared + (16 * warp + self % 16) * tile_stride + 16 * s + self / 16 * 8);
 }
 
 /// sums [16, tile] = left [16, width] right [tile, width]^T
 __device__ void scores(Sums& sums, const Fragments& left, const Shared& right) {
-    const int self = static_cast<int>(threadIdx.x) % warp_size;
+    const int self = lane();
 #pragma unroll
     for (int n = 0; n < blocks; n += 2) {
         for (int e = 0; e < 4; ++e) sums[n][e] = sums[n + 1][e] = 0.f;
@@ -57,7 +57,7 @@ __device__ void scores(Sums& sums, const Fragments& left, const Shared& right) {
 
 /// sums [16, width] += left [16, tile] right [tile, width], left as `scores` leaves it.
 __device__ void add_product(Sums& sums, const Sums& left, const Shared& right) {
-    const int self = static_cast<int>(threadIdx.x) % warp_size;
+    const int self = lane();
 #pragma unroll
     for (int s = 0; s < steps; ++s) {
         // What a lane holds of two neighbouring blocks of sums is what it holds of a left operand.
@@ -75,7 +75,7 @@ __device__ void add_product(Sums& sums, const Sums& left, const Shared& right) {
 /// Calls f(row, col, value) for what a lane holds of a warp's sums; rows of the block's tile.
 template <class F>
 __device__ void for_each_sum(Sums& sums, F f) {
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = static_cast<int>(threadIdx.x) % warp_size;
+    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
 #pragma unroll
     for (int n = 0; n < blocks; ++n)
 #pragma unroll
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, f
 /// log-sum-exp and dout . out of the queries first .. first + 63 of a head.
 __device__ void load_rows(float* shared_log, float* shared_dot, Matrix dout, Matrix out, const float* log_sum_exp, const Place& place,
                           const Heads& heads, int first) {
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = static_cast<int>(threadIdx.x) % warp_size;
+    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
     for (int i = warp; i < tile; i += tile_warps) {
         const bool inside = first + i < heads.length;
         const std::ptrdiff_t r = place.first_row + first + i;
@@ -204,7 +204,7 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
         for (int n = 0; n < blocks; ++n) {
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-                const int self = static_cast<int>(threadIdx.x) % warp_size, warp = static_cast<int>(threadIdx.x) / warp_size;
+                const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
                 const int query = owns_keys ? 8 * n + self % 4 * 2 + e % 2 : 16 * warp + self / 4 + e / 2 * 8;
                 d_scores[n][e] = weights[n][e] * (d_scores[n][e] - dots[query]) * scale;
             }
@@ -243,7 +243,7 @@ using Shown = float[block_warps][warp_size];
 
 /// out[0 .. d) += the sum of `count` rows, the i-th times lane i's weight.
 __device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdiff_t stride, float weight, int count, int d) {
-    const int self = static_cast<int>(threadIdx.x) % warp_size;
+    const int self = lane();
     float* weights = shown[threadIdx.x / warp_size];
     __syncwarp();  // all have read the last ones
     weights[self] = weight;
@@ -259,7 +259,7 @@ __global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads h
     __shared__ Shown shown;
     const int at = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size, h = static_cast<int>(blockIdx.y);
     if (at >= out.rows) return;
-    const int self = static_cast<int>(threadIdx.x) % warp_size, d = heads.head_dim, d_model = heads.n_head * d;
+    const int self = lane(), d = heads.head_dim, d_model = heads.n_head * d;
     const int r = known + at, first = r - r % heads.length, end = heads.causal ? r + 1 : first + heads.length;
     const float scale = 1.f / sqrtf(static_cast<float>(d));
     float* to = out.row(at) + h * d;
@@ -280,7 +280,7 @@ __global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matr
     __shared__ Shown shown;
     const int r = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size, h = static_cast<int>(blockIdx.y);
     if (r >= qkv.rows) return;
-    const int self = static_cast<int>(threadIdx.x) % warp_size, d = heads.head_dim, d_model = heads.n_head * d;
+    const int self = lane(), d = heads.head_dim, d_model = heads.n_head * d;
     const int first = r - r % heads.length, last = first + heads.length;
     const float scale = 1.f / sqrtf(static_cast<float>(d));
     float *dq = dqkv.row(r) + h * d, *dk = dq + d_model, *dv = dk + d_model;

@@ -19,6 +19,12 @@ constexpr int block_warps = block_threads / warp_size;
 
 FOLIO_HOST_DEVICE constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
+__device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_size; }
+/// The number of this warp among those of all blocks, each of block_threads.
+__device__ inline int warp_index() {
+    return static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size;
+}
+
 /// Sums over a warp, the same in every lane and every run.
 template <class T>
 __device__ inline T warp_sum(T value) {

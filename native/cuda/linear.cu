@@ -127,10 +127,10 @@ private:
 
 /// The four 8 x 8 tiles of 16 lanes and 16 steps of depth: (lanes 0..7, depth 0..7), then by `lanes_first` lanes or depth.
 template <bool along>
-__device__ void load_square(std::uint32_t (&tiles)[4], const Bf16* shared, int stride, int lane, int k, bool lanes_first) {
-    const int self = static_cast<int>(threadIdx.x) % warp_size, row = self % 8;
+__device__ void load_square(std::uint32_t (&tiles)[4], const Bf16* shared, int stride, int first, int k, bool lanes_first) {
+    const int self = lane(), row = self % 8;
     const int second = self / 8 % 2 * 8, third = self / 16 * 8;
-    const int l = lane + (lanes_first ? second : third), d = k + (lanes_first ? third : second);
+    const int l = first + (lanes_first ? second : third), d = k + (lanes_first ? third : second);
     if (along) load_tiles(tiles, shared + (l + row) * stride + d);
     else load_tiles_transposed(tiles, shared + (d + row) * stride + l);
 }
@@ -149,7 +149,7 @@ __global__ void __launch_bounds__(block_threads) tensor_product(const float* a, 
     const int begin = part > 0 ? batch * part : 0, end = part > 0 && depth - begin > part ? begin + part : depth;
     a += batch * a_apart;
     b += batch * b_apart;
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = static_cast<int>(threadIdx.x) % warp_size;
+    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
     const int warp_row = warp % 4 * 32, warp_col = warp / 4 * 64;
 
     float sums[2][8][4] = {};

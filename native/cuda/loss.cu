@@ -7,8 +7,6 @@
 namespace folio::cuda {
 namespace {
 
-__device__ int lane() { return static_cast<int>(threadIdx.x) % warp_size; }
-__device__ int warp_index() { return static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size; }
 __device__ int thread_index() { return static_cast<int>(blockIdx.x) * block_threads + static_cast<int>(threadIdx.x); }
 
 /// out = exp(in - the largest) with column `excluded` left out, and their sum. Every lane keeps to its own columns, so out

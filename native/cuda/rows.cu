@@ -5,9 +5,6 @@
 namespace folio::cuda {
 namespace {
 
-__device__ int warp_index() { return static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size; }
-__device__ int lane() { return static_cast<int>(threadIdx.x) % warp_size; }
-
 __device__ float inverse_root_mean_square(const float* x, int n, float eps) {
     float sum = 0.f;
     for (int i = lane(); i < n; i += warp_size) sum += x[i] * x[i];

@@ -30,12 +30,23 @@ auto arenas(State& state, ProcessKind process) {
     return result;
 }
 
+/// SHA-256 of the sums of all the state's numbers, one arena after another.
+std::string checksum(const Checkpoint& checkpoint) {
+    std::string sums;
+    for (const auto& [name, arena] : arenas(checkpoint.state, checkpoint.model.process.kind)) {
+        sums += sha256({reinterpret_cast<const char*>(arena->data()), arena->size() * sizeof(*arena->data())});
+    }
+    return sha256(sums);
+}
+
 }  // namespace
+
+bool is_checkpoint(const SafetensorsFile& file) { return file.metadata.contains(key); }
 
 void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
     const RunPosition& at = checkpoint.position;
     Metadata metadata = write_metadata(checkpoint.model);
-    metadata[key] = json{{"version", 1},
+    metadata[key] = json{{"version", 2},
                          {"settings", checkpoint.settings},
                          {"text", checkpoint.text_checksum},
                          {"kernels", checkpoint.kernels},
@@ -47,7 +58,8 @@ void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
                          {"validations_since_best", at.validations_since_best},
                          {"lr_factor", at.lr_factor},
                          {"rollbacks", at.rollbacks},
-                         {"elapsed_s", at.elapsed_s}}
+                         {"elapsed_s", at.elapsed_s},
+                         {"checksum", checksum(checkpoint)}}
                         .dump();
     std::vector<TensorView> tensors;
     for (const auto& [name, arena] : arenas(checkpoint.state, checkpoint.model.process.kind)) {
@@ -62,15 +74,15 @@ Checkpoint read_checkpoint(const fs::path& path) {
     };
     const std::string bytes = read_file(path, "the checkpoint", std::size_t{16} << 30);
     const SafetensorsFile file = unwrap(read_safetensors(std::as_bytes(std::span(bytes))), "the checkpoint");
-    const auto entry = file.metadata.find(key);
-    if (entry == file.metadata.end()) refuse("it is no checkpoint of a training run");
-    const json fields = unwrap(parse_json(entry->second, key), "the checkpoint");
+    if (!is_checkpoint(file)) refuse("it is no checkpoint of a training run");
+    const json fields = unwrap(parse_json(file.metadata.at(key), key), "the checkpoint");
 
     Checkpoint checkpoint;
     checkpoint.model = unwrap(read_metadata(file.metadata), "the checkpoint");
     RunPosition& at = checkpoint.position;
+    std::string written;
     try {
-        if (fields.at("version").get<int>() != 1) refuse("it was written by another version of Folio");
+        if (fields.at("version").get<int>() != 2) refuse("it was written by another version of Folio");
         // Settings that are newer than the checkpoint stand at their defaults.
         checkpoint.settings = default_settings(preset_of(fields.at("settings")));
         checkpoint.settings.update(fields.at("settings"));
@@ -87,6 +99,7 @@ Checkpoint read_checkpoint(const fs::path& path) {
         at.lr_factor = fields.at("lr_factor").get<double>();
         at.rollbacks = fields.at("rollbacks").get<int>();
         at.elapsed_s = fields.at("elapsed_s").get<double>();
+        written = fields.at("checksum").get<std::string>();
     } catch (const json::exception&) {
         refuse(fmt::format("its {} is incomplete", key));
     }
@@ -100,6 +113,7 @@ Checkpoint read_checkpoint(const fs::path& path) {
         arena->resize(count);
         to_floats(*tensor, arena->data());
     }
+    if (written != checksum(checkpoint)) refuse("its numbers are not those that were written");
     return checkpoint;
 }
 

@@ -32,11 +32,15 @@ struct Checkpoint {
     Trainer::State state;
 };
 
-/// A checkpoint is a safetensors file of the flat arenas `parameters`, `average`, `moment1` and `moment2`, a Gaussian run's also of its losses by noise, with the
-/// model's metadata and the rest under `folio.checkpoint`. Written whole or not at all.
+/// A checkpoint is a safetensors file of the flat arenas `parameters`, `average`, `moment1` and `moment2`, a Gaussian run's also
+/// of its losses by noise, with the model's metadata and the rest, a checksum among it, under `folio.checkpoint`. Written whole
+/// or not at all.
 void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint);
 
 /// Ends the command with a sentence where the file is no checkpoint or is damaged.
 Checkpoint read_checkpoint(const fs::path& path);
+
+/// Whether a safetensors file says of itself that it is a checkpoint.
+bool is_checkpoint(const SafetensorsFile& file);
 
 }  // namespace folio

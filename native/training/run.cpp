@@ -33,21 +33,23 @@ std::string rate(double per_second) {
                                : fmt::format("{:.0f}", per_second);
 }
 
-/// Drops the lines that tell of steps after `step`, and one that was cut short.
+/// Drops the lines that tell of steps after `step`, one that was cut short and, with a word about them, those that are damaged.
 void truncate_metrics(const fs::path& path, int step) {
     if (std::error_code unknown; !fs::exists(path, unknown)) return;
     const std::string content = read_file(path, "the metrics file");
     std::string kept;
+    int damaged = 0;
     for (std::size_t begin = 0; begin < content.size();) {
         const std::size_t end = content.find('\n', begin);
         if (end == content.npos) break;
         const std::string line = content.substr(begin, end + 1 - begin);
         const json entry = json::parse(line, nullptr, false);
-        if (entry.is_object() && entry.contains("step") && entry["step"].is_number_integer() && entry["step"] <= step) {
-            kept += line;
-        }
+        const bool readable = entry.is_object() && entry.contains("step") && entry["step"].is_number_integer();
+        if (!readable) ++damaged;
+        else if (entry["step"] <= step) kept += line;
         begin = end + 1;
     }
+    if (damaged > 0) notice(fmt::format("{} cannot be read in {} of its lines, which are left out from now on.", quote_path(path), damaged));
     if (kept != content) write_file(path, kept);
 }
 
