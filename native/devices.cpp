@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "core/base/text.h"
@@ -43,6 +44,8 @@ std::unique_ptr<CudaOps> chosen_gpu(const DeviceOptions& options, Precision prec
     auto gpu = make_cuda_ops(precision);
     if (gpu) return std::move(*gpu);
     if (options.device == "cuda") wrong_usage(gpu.error().sentence);
+    // One that is there and cannot be used is worth a word.
+    if (std::error_code unknown; std::filesystem::exists("/dev/nvidiactl", unknown)) notice(gpu.error().sentence);
     return nullptr;
 }
 

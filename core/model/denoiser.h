@@ -91,6 +91,7 @@ private:
     std::vector<Block> blocks_;
     Layer head_;
     Activations activations_;
+    std::vector<float> wanted_logits_;
     Storage input_;  // ids | time_row | wanted rows of predict; or mixture | prior
     /// What read() keeps of a sequence.
     struct Past {

@@ -240,9 +240,8 @@ Result<void> Denoiser::predict_mixture(std::span<const float> mixture, std::span
     if (!prior.empty()) input.prior = {device + mixture.size(), batch * length, config_.vocab_size};
     auto out = forward(input, batch, length);
     if (!out) return tl::unexpected(out.error());
-    if (auto done = ops_->finish(); !done) return done;
     ops_->download(logits.data(), out->data, logits.size_bytes());
-    return {};
+    return ops_->finish();
 }
 
 Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
@@ -256,14 +255,13 @@ Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> ti
     ops_->upload(rows, wanted.data(), wanted.size_bytes());
     auto out = forward({device, device + ids.size(), {}, {}}, batch, length, {}, {rows, static_cast<int>(wanted.size())});
     if (!out) return tl::unexpected(out.error());
-    if (auto done = ops_->finish(); !done) return done;
-    if (wanted.empty()) {
-        ops_->download(logits.data(), out->data, logits.size_bytes());
-        return {};
-    }
     const auto vocab_size = static_cast<std::size_t>(config_.vocab_size);
+    if (!wanted.empty()) wanted_logits_.resize(wanted.size() * vocab_size);
+    const std::span<float> answers = wanted.empty() ? logits : wanted_logits_;
+    ops_->download(answers.data(), out->data, answers.size_bytes());
+    if (auto done = ops_->finish(); !done) return done;
     for (std::size_t i = 0; i < wanted.size(); ++i)
-        ops_->download(&logits[static_cast<std::size_t>(wanted[i]) * vocab_size], out->row(static_cast<int>(i)), vocab_size * sizeof(float));
+        std::copy_n(&answers[i * vocab_size], vocab_size, &logits[static_cast<std::size_t>(wanted[i]) * vocab_size]);
     return {};
 }
 
@@ -287,9 +285,8 @@ Result<void> Denoiser::read(std::span<const int> ids, int known, std::span<float
     ops_->upload(*room, input.data(), input.size() * sizeof(int));
     auto out = forward({*room, nullptr, {}, {}}, 1, count, {}, {*room + count, rows < count ? rows : 0}, &past_);
     if (!out) return tl::unexpected(out.error());
-    if (auto done = ops_->finish(); !done) return done;
     ops_->download(logits.data(), out->data, logits.size_bytes());
-    return {};
+    return ops_->finish();
 }
 
 }  // namespace folio

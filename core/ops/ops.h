@@ -118,6 +118,7 @@ public:
     /// Uninitialised memory, 64-byte aligned; fails in one sentence when there is none.
     virtual Result<Storage> allocate(std::size_t bytes) = 0;
     virtual void release(void* data) = 0;
+    /// Has read what it was given when it returns; `host` may lie on the device too.
     virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
     virtual void download(void* host, const void* device, std::size_t bytes) = 0;
     /// Returns when all work given so far is done, or the first thing that went wrong since the last call.

@@ -177,16 +177,17 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
         made.windows.push_back({level.g, weight / open, aided[b]});
     }
     add_level(diffusion_->level(0), 0);
+    const std::size_t level_numbers = levels.size();
+    levels.insert(levels.end(), features.begin(), features.end());
 
     int* device_starts = rows_.as<int>();
     auto* device_levels = reinterpret_cast<float*>(device_starts + batch);
-    float* device_features = device_levels + levels.size();
+    float* device_features = device_levels + level_numbers;
     int *device_known = places_.as<int>(), *targets = device_known + places;
     auto* weights = reinterpret_cast<float*>(targets + places);
     float* numbers = weights + places;
     ops_->upload(device_starts, starts.data(), starts.size_bytes());
     ops_->upload(device_levels, levels.data(), levels.size() * sizeof(float));
-    ops_->upload(device_features, features.data(), features.size() * sizeof(float));
     ops_->upload(device_known, known.data(), known.size() * sizeof(int));
     made.input.mixture = {numbers, places, config_.input_width()};
     const Matrix beside{numbers + static_cast<std::ptrdiff_t>(places) * config_.input_width(), places, V};
@@ -258,10 +259,9 @@ Result<StepReport> Trainer::run(int step) {
         },
         &record);
     if (!record.status) return tl::unexpected(record.status.error());
-    if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());
-
     Numbers seen;
     ops_->download(&seen, now(), sizeof seen);
+    if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());
     StepReport report;
     report.characters = places;
     report.loss = seen.loss;
@@ -270,6 +270,7 @@ Result<StepReport> Trainer::run(int step) {
     if (report.finite && diffusion_ && recipe_.refit_every > 0 && !by_bound(step)) {
         std::vector<float> losses(static_cast<std::size_t>(places));
         ops_->download(losses.data(), losses_.as<float>(), losses.size() * sizeof(float));
+        if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());
         watch_noise(step, record.batch, length, losses);
     }
     return report;

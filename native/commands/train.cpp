@@ -254,9 +254,12 @@ void TrainCommand::execute() {
                            start.settings["precision"].get<std::string>(), start.kernels, precision, computer.kernels()));
     }
     start.settings["precision"] = precision;
-    // A GPU is filled by a whole batch.
+    // A GPU is filled by a whole batch; a run that moves between the two takes the other's default.
     constexpr int gpu_rows_per_pass = 1 << 16;
-    if (!resume && computer.on_gpu() && !given.contains("rows-per-pass")) start.settings["rows-per-pass"] = gpu_rows_per_pass;
+    if (const json usual = defaults["rows-per-pass"], &held = start.settings["rows-per-pass"]; !given.contains("rows-per-pass")) {
+        if (computer.on_gpu() && held == usual) start.settings["rows-per-pass"] = gpu_rows_per_pass;
+        if (!computer.on_gpu() && held == gpu_rows_per_pass) start.settings["rows-per-pass"] = usual;
+    }
     start.kernels = std::string(computer.kernels());
 
     const TextData characters = encode_text(text, start.model.vocabulary);

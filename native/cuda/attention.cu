@@ -23,15 +23,38 @@ using Shared = Bf16[tile * tile_stride];
 using Fragments = std::uint32_t[steps][4];  // a warp's 16 rows of a tile as a left operand
 using Sums = float[blocks][4];              // a warp's 16 rows of a product
 
-/// Rows first .. first + 63 of a head as bf16, 0 from row `end` on. `from` is row 0.
-__device__ void load_head(Shared& shared, const float* from, std::ptrdiff_t stride, int first, int end) {
-    for (int at = static_cast<int>(threadIdx.x); at < tile * width / 2; at += tile_threads) {
-        const int row = at / (width / 2), pair = at % (width / 2);
-        const float* x = from + (first + row) * stride + 2 * pair;
-        const bool inside = first + row < end;
-        *reinterpret_cast<std::uint32_t*>(shared + row * tile_stride + 2 * pair) = inside ? pack_bf16(x[0], x[1]) : 0u;
-    }
+/// Whether one load may fetch four numbers of any row, from every fourth on.
+__device__ bool in_fours(const Matrix& matrix) { return reinterpret_cast<std::uintptr_t>(matrix.data) % sizeof(float4) == 0 && matrix.stride % 4 == 0; }
+
+__device__ float4 load_four(const float* from, bool wide) {
+    return wide ? __ldg(reinterpret_cast<const float4*>(from)) : float4{from[0], from[1], from[2], from[3]};
 }
+
+/// 64 rows of a head on their way to shared memory as bf16. All of a thread's loads are under way before it waits for one.
+class HeadTile {
+public:
+    /// Rows first .. first + 63, 0 from row `end` on. `from` is row 0.
+    __device__ void fetch(const float* from, std::ptrdiff_t stride, int first, int end, bool wide) {
+        from += (first + row_) * stride + col_;
+#pragma unroll
+        for (int u = 0; u < units; ++u) {
+            const bool inside = first + row_ + u * rows_apart < end;
+            held_[u] = inside ? load_four(from + u * rows_apart * stride, wide) : float4{};
+        }
+    }
+    __device__ void put(Shared& shared) const {
+#pragma unroll
+        for (int u = 0; u < units; ++u) {
+            *reinterpret_cast<uint2*>(shared + (row_ + u * rows_apart) * tile_stride + col_) =
+                uint2{pack_bf16(held_[u].x, held_[u].y), pack_bf16(held_[u].z, held_[u].w)};
+        }
+    }
+
+private:
+    static constexpr int units = tile * width / 4 / tile_threads, rows_apart = tile / units;
+    int row_ = static_cast<int>(threadIdx.x) / (width / 4), col_ = static_cast<int>(threadIdx.x) % (width / 4) * 4;
+    float4 held_[units];
+};
 
 /// The rows of this warp.
 __device__ void load_fragments(Fragments& fragments, const Shared& shared) {
@@ -101,9 +124,12 @@ struct Place {
 __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads, int known) {
     alignas(16) __shared__ Shared keys, values;
     const Place place(qkv, heads);
+    const bool wide = in_fours(qkv);
     const int length = heads.length, first = known + static_cast<int>(blockIdx.x) * tile;
+    HeadTile next_keys, next_values;
     Fragments q;
-    load_head(keys, place.q, qkv.stride, first, length);
+    next_keys.fetch(place.q, qkv.stride, first, length, wide);
+    next_keys.put(keys);
     __syncthreads();
     load_fragments(q, keys);
 
@@ -112,9 +138,11 @@ __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, f
     float totals[2] = {};  // of this lane's two rows
     const int end = heads.causal ? min(length, first + tile) : length;
     for (int key = 0; key < end; key += tile) {
-        __syncthreads();
-        load_head(keys, place.k, qkv.stride, key, length);
-        load_head(values, place.v, qkv.stride, key, length);
+        next_keys.fetch(place.k, qkv.stride, key, length, wide);
+        next_values.fetch(place.v, qkv.stride, key, length, wide);
+        __syncthreads();  // all have read the last ones
+        next_keys.put(keys);
+        next_values.put(values);
         __syncthreads();
         Sums weights;
         scores(weights, q, keys);
@@ -136,23 +164,28 @@ __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, f
     });
 }
 
-/// log-sum-exp and dout . out of the queries first .. first + 63 of a head.
+/// log-sum-exp and dout . out of the queries first .. first + 63 of a head, two threads a row.
 __device__ void load_rows(float* shared_log, float* shared_dot, Matrix dout, Matrix out, const float* log_sum_exp, const Place& place,
-                          const Heads& heads, int first) {
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
-    for (int i = warp; i < tile; i += tile_warps) {
-        const bool inside = first + i < heads.length;
-        const std::ptrdiff_t r = place.first_row + first + i;
-        float dot = 0.f;
-        if (inside) {
-            const float *a = dout.data + r * dout.stride + place.head * width, *b = out.data + r * out.stride + place.head * width;
-            dot = a[self] * b[self] + a[self + warp_size] * b[self + warp_size];
+                          const Heads& heads, int first, bool wide) {
+    static_assert(tile_threads == 2 * tile);
+    const int i = static_cast<int>(threadIdx.x) / 2, half = static_cast<int>(threadIdx.x) % 2;
+    const bool inside = first + i < heads.length;
+    const std::ptrdiff_t r = place.first_row + first + i;
+    float log = INFINITY, dot = 0.f;  // so that what is not there has probabilities of 0
+    if (inside) {
+        const int col = place.head * width + half * width / 2;
+        const float *from = dout.data + r * dout.stride + col, *beside = out.data + r * out.stride + col;
+        log = log_sum_exp[r * heads.n_head + place.head];
+#pragma unroll
+        for (int c = 0; c < width / 2; c += 4) {
+            const float4 a = load_four(from + c, wide), b = load_four(beside + c, wide);
+            dot += (a.x * b.x + a.y * b.y) + (a.z * b.z + a.w * b.w);
         }
-        dot = warp_sum(dot);
-        if (self > 0) continue;
-        shared_dot[i] = dot;
-        shared_log[i] = inside ? log_sum_exp[r * heads.n_head + place.head] : INFINITY;  // so that its probabilities are 0
     }
+    dot += __shfl_xor_sync(all_lanes, dot, 1);
+    if (half > 0) return;
+    shared_dot[i] = dot;
+    shared_log[i] = log;
 }
 
 struct BackwardTiles {
@@ -167,14 +200,18 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
                                      const float* log_sum_exp, const Heads& heads) {
     auto& [others, other_values, logs, dots] = shared;
     const Place place(qkv, heads);
+    const bool wide = in_fours(qkv), wide_out = in_fours(dout) && in_fours(out);
     const int length = heads.length, first = tile_index * tile;
     const float* gradient = dout.data + place.first_row * dout.stride + place.head * width;
     const float scale = 1.f / sqrtf(static_cast<float>(width));
 
-    load_head(others, owns_keys ? place.k : place.q, qkv.stride, first, length);
-    if (owns_keys) load_head(other_values, place.v, qkv.stride, first, length);
-    else load_head(other_values, gradient, dout.stride, first, length);
-    if (!owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, place, heads, first);
+    HeadTile next, next_values;
+    next.fetch(owns_keys ? place.k : place.q, qkv.stride, first, length, wide);
+    if (owns_keys) next_values.fetch(place.v, qkv.stride, first, length, wide);
+    else next_values.fetch(gradient, dout.stride, first, length, wide_out);
+    next.put(others);
+    next_values.put(other_values);
+    if (!owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, place, heads, first, wide_out);
     __syncthreads();
     Fragments own, own_values;
     load_fragments(own, others);
@@ -184,11 +221,13 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
     const int begin = owns_keys && heads.causal ? first : 0;
     const int end = !owns_keys && heads.causal ? min(length, first + tile) : length;
     for (int other = begin; other < end; other += tile) {
-        __syncthreads();
-        load_head(others, owns_keys ? place.q : place.k, qkv.stride, other, length);
-        if (owns_keys) load_head(other_values, gradient, dout.stride, other, length);
-        else load_head(other_values, place.v, qkv.stride, other, length);
-        if (owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, place, heads, other);
+        next.fetch(owns_keys ? place.q : place.k, qkv.stride, other, length, wide);
+        if (owns_keys) next_values.fetch(gradient, dout.stride, other, length, wide_out);
+        else next_values.fetch(place.v, qkv.stride, other, length, wide);
+        __syncthreads();  // all have read the last ones
+        next.put(others);
+        next_values.put(other_values);
+        if (owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, place, heads, other, wide_out);
         __syncthreads();
         Sums weights, d_scores;
         scores(weights, own, others);
@@ -286,22 +325,23 @@ __global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matr
     float *dq = dqkv.row(r) + h * d, *dk = dq + d_model, *dv = dk + d_model;
     for (int c = self; c < d; c += warp_size) dq[c] = dk[c] = dv[c] = 0.f;
     // The probability of key s in row q, and the gradient of its logit.
-    const auto weigh = [&](int q, int s, float& d_logit) {
+    const auto mean_of = [&](int q) { return dot(dout.row(q) + h * d, out.row(q) + h * d, d); };
+    const auto weigh = [&](int q, float mean, int s, float& d_logit) {
         const float logit = dot(qkv.row(q) + h * d, qkv.row(s) + d_model + h * d, d) * scale;
         const float weight = expf(logit - log_sum_exp[static_cast<std::ptrdiff_t>(q) * heads.n_head + h]);
-        const float mean = dot(dout.row(q) + h * d, out.row(q) + h * d, d);
         d_logit = weight * (dot(dout.row(q) + h * d, qkv.row(s) + 2 * d_model + h * d, d) - mean) * scale;
         return weight;
     };
     const int end = heads.causal ? r + 1 : last;
+    const float mean = mean_of(r);
     for (int s = first; s < end; s += warp_size) {
         float d_logit = 0.f;
-        if (s + self < end) weigh(r, s + self, d_logit);
+        if (s + self < end) weigh(r, mean, s + self, d_logit);
         add_rows(shown, dq, qkv.row(s) + d_model + h * d, qkv.stride, d_logit, min(warp_size, end - s), d);
     }
     for (int q = heads.causal ? r : first; q < last; q += warp_size) {
         float d_logit = 0.f;
-        const float weight = q + self < last ? weigh(q + self, r, d_logit) : 0.f;
+        const float weight = q + self < last ? weigh(q + self, mean_of(q + self), r, d_logit) : 0.f;
         const int count = min(warp_size, last - q);
         add_rows(shown, dk, qkv.row(q) + h * d, qkv.stride, d_logit, count, d);
         add_rows(shown, dv, dout.row(q) + h * d, dout.stride, weight, count, d);

@@ -101,10 +101,9 @@ public:
               std::size_t apart, const Muon* options) override;
     void ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) override;
 
-private:
-    struct Factor;   // linear.cu
-    struct Product;
+    struct Product;  // linear.cu
 
+private:
     /// Keeps the first thing that goes wrong for finish.
     void note(cudaError_t status);
     /// Starts `kernel` on blocks of block_threads threads, or none where the grid is empty.
@@ -129,7 +128,10 @@ private:
     /// first time, never in a record: records that knew the old one are forgotten.
     void* workspace(std::size_t bytes);
     void forget_records();
-    void multiply(Product product, int batch);
+    template <class L, class How>
+    void multiply(Product product, const How& how, int batch);
+    template <class L, class How>
+    void multiply_f32(const Product& product, const How& how, int batch);
     void total(double* result, const float* data, std::size_t count, bool squared);
 
     Precision precision_;

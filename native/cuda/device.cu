@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "native/cuda/common.cuh"
@@ -9,7 +10,7 @@ namespace cuda {
 namespace {
 
 /// Short windows come in hundreds of lengths, each of them rarely: a record is kept of the first keys that come twice.
-constexpr std::size_t most_records = 32;
+constexpr int most_records = 32;
 
 std::string sentence(cudaError_t status) {
     if (status == cudaErrorMemoryAllocation) return "The GPU has not enough memory; use a smaller model, batch or --rows-per-pass.";
@@ -51,8 +52,9 @@ void Device::release(void* data) {
 }
 
 void Device::upload(void* device, const void* host, std::size_t bytes) {
-    // The source may be on the device too: parameters come from either.
-    if (bytes > 0) note(cudaMemcpyAsync(device, host, bytes, cudaMemcpyDefault, stream_));
+    if (bytes == 0) return;
+    note(cudaMemcpyAsync(device, host, bytes, cudaMemcpyDefault, stream_));
+    note(cudaStreamSynchronize(stream_));  // where the GPU reads a host's own pages, the copy may be under way still
 }
 
 void Device::download(void* host, const void* device, std::size_t bytes) {
@@ -103,9 +105,10 @@ void Device::replay(int key, void (*body)(void* context), void* context) {
     if (known != records_.end() && known->second) return note(cudaGraphLaunch(known->second, stream_));
     // The first run is no record: kernels are loaded and the workspace grows on the way.
     const bool seen = known != records_.end();
-    if (!seen || !failure_.empty()) {
+    const auto kept = std::count_if(records_.begin(), records_.end(), [](const auto& record) { return record.second != nullptr; });
+    if (!seen || kept >= most_records || !failure_.empty()) {
         body(context);
-        if (!seen && records_.size() < most_records) records_[key] = nullptr;
+        if (!seen) records_[key] = nullptr;
         return;
     }
     cudaGraph_t graph = nullptr;

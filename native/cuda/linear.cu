@@ -1,67 +1,101 @@
 #include <algorithm>
+#include <type_traits>
 
 #include "native/cuda/common.cuh"
 
-// Products of all three kinds by one kernel: out = finish(a b^T), a [rows, depth], b [cols, depth], each stored along its
+// Products of all three kinds by one kernel: out = how(a b^T), a [rows, depth], b [cols, depth], each stored along its
 // depth or across it. Operands are rounded to bf16 on their way into shared memory, so no rounded copy of an activation is
 // ever written; or they stay f32.
 
 namespace folio::cuda {
-
-/// One side of a product: element (lane, k) lies at data[lane * lane_step + k * depth_step]; one of the steps is 1.
-struct Device::Factor {
-    const void* data = nullptr;
-    bool rounded = false;  // bf16, else f32
-    std::ptrdiff_t lane_step = 0, depth_step = 0;
-    std::size_t apart = 0;  // from one product of a batch to the next
-
-    static Factor along(const float* data, std::ptrdiff_t stride) { return {data, false, stride, 1, 0}; }
-    static Factor across(const float* data, std::ptrdiff_t stride) { return {data, false, 1, stride, 0}; }
-};
-
 namespace {
 
-/// What happens to a sum before it is stored.
-struct Finish {
-    enum class Kind { store, relu2, relu2_backward, blend };
-    Kind kind = Kind::store;
-    Matrix out;
-    // relu2_backward: the forward's max(0, z)^2. blend: out = keep * other + add * dropout(sum).
-    Matrix other;
-    int period = 0;  // row r of out meets row r % period of other; 0: row r
-    float keep = 1, add = 1;
-    Dropout dropout;
-    std::size_t out_apart = 0, other_apart = 0;
+/// One side of a product: element (lane, k) lies at data[lane * step + k] where it is stored along its depth, else at
+/// data[k * step + lane].
+template <class T>
+struct Operand {
+    const T* data = nullptr;
+    std::ptrdiff_t step = 0;
+    std::size_t apart = 0;  // from one product of a batch to the next
+    bool wide = false;      // every row of memory begins where a vector may
+};
 
-    __device__ void operator()(int batch, int row, int col, float sum) const {
-        if (row >= out.rows || col >= out.cols) return;
-        float* to = out.row(row) + col + batch * out_apart;
-        const auto beside = [&] { return other.row(period > 0 ? row % period : row)[col + batch * other_apart]; };
-        switch (kind) {
-            case Kind::store: *to = sum; break;
-            case Kind::relu2: {
-                // Not fmaxf, which would turn what is no number into 0.
-                const float positive = sum < 0.f ? 0.f : sum;
-                *to = positive * positive;
-                break;
-            }
-            case Kind::relu2_backward: *to = sum * 2.f * sqrtf(beside()); break;
-            case Kind::blend:
-                if (dropout.rate > 0.f) sum *= dropout_factor(dropout, row, col, out.cols);
-                *to = keep * beside() + add * sum;
-                break;
-        }
+/// Where the sums go, and what `how` looks at beside each.
+struct Output {
+    Matrix out;
+    Matrix other{};
+    int period = 0;  // row r of out meets row r % period of other; 0: row r
+    std::size_t out_apart = 0, other_apart = 0;
+    bool wide = false;  // of out and other, pairs of columns
+
+    __device__ float* to(int batch, int row, int col) const { return out.row(row) + col + batch * out_apart; }
+    __device__ const float* beside(int batch, int row, int col) const {
+        return other.row(period > 0 ? row % period : row) + col + batch * other_apart;
     }
 };
+
+// What becomes of a sum before it is stored.
+
+struct Store {
+    static constexpr bool looks_beside = false;
+    __device__ float operator()(float sum, float, int, int) const { return sum; }
+};
+
+struct Relu2 {
+    static constexpr bool looks_beside = false;
+    __device__ float operator()(float sum, float, int, int) const {
+        // Not fmaxf, which would turn what is no number into 0.
+        const float positive = sum < 0.f ? 0.f : sum;
+        return positive * positive;
+    }
+};
+
+/// Beside it lies the forward's max(0, z)^2.
+struct Relu2Backward {
+    static constexpr bool looks_beside = true;
+    __device__ float operator()(float sum, float squared, int, int) const { return sum * 2.f * sqrtf(squared); }
+};
+
+struct Blend {
+    static constexpr bool looks_beside = true;
+    float keep = 1, add = 1;
+    __device__ float operator()(float sum, float other, int, int) const { return keep * other + add * sum; }
+};
+
+struct DropAndAdd {
+    static constexpr bool looks_beside = true;
+    Dropout dropout;
+    int cols;
+    __device__ float operator()(float sum, float other, int row, int col) const {
+        return other + sum * dropout_factor(dropout, row, col, cols);
+    }
+};
+
+/// How the operands of a product are stored.
+template <bool a_is_along, class Right, bool b_is_along>
+struct Layout {
+    static constexpr bool a_along = a_is_along, b_along = b_is_along;
+    using B = Right;
+};
+using Forward = Layout<true, Bf16, true>;             // in [rows, in], weight [out, in]
+using BackwardInput = Layout<true, Bf16, false>;      // dy [rows, out], weight [out, in]
+using BackwardWeight = Layout<false, float, false>;   // dy [rows, out], x [rows, in]
+using Gram = Layout<true, float, true>;
+using Plain = Layout<true, float, false>;
 
 }  // namespace
 
 struct Device::Product {
-    Factor a, b;
+    struct Side {
+        const void* data;
+        std::ptrdiff_t step;
+        std::size_t apart = 0;
+    };
+    Side a, b;
     int depth = 0;
     /// 0: all of the depth. Else product i of the batch is over the i-th part of this length.
     int part = 0;
-    Finish finish;
+    Output output;
 };
 
 namespace {
@@ -72,57 +106,60 @@ constexpr int pad = 8;             // bf16 numbers, so that eight rows of a tile
 constexpr int unit = 4;            // numbers that a thread moves at once
 constexpr int units = tile * tile_depth / unit / block_threads;
 
+__device__ float4 vector_of(const float (&four)[unit]) { return {four[0], four[1], four[2], four[3]}; }
+__device__ uint2 vector_of(const Bf16 (&four)[unit]) {
+    return {four[0] | static_cast<std::uint32_t>(four[1]) << 16, four[2] | static_cast<std::uint32_t>(four[3]) << 16};
+}
+__device__ uint2 rounded(const float4& four) { return {pack_bf16(four.x, four.y), pack_bf16(four.z, four.w)}; }
+__device__ uint2 rounded(const uint2& four) { return four; }
+
 /// A tile of an operand on its way to shared memory: [lane][depth] where the operand is stored along its depth, else
-/// [depth][lane]. What lies outside is 0.
+/// [depth][lane]. What lies outside is 0. Numbers are rounded by put(), so that fetch() waits for none of them.
 template <class T, bool along>
 class Tile {
 public:
     static constexpr int minor = along ? tile_depth : tile, stride = minor + pad, size = (along ? tile : tile_depth) * stride;
 
-    /// `data`: element (0, 0) of the operand, whose rows of memory are `step` apart. `wide`: they start where a vector may.
-    __device__ void fetch(const T* data, std::ptrdiff_t step, bool wide, int lanes, int depth, int lane, int k) {
-        const int majors = along ? lanes : depth, minors = along ? depth : lanes;
-        const int major = along ? lane : k, first = along ? k : lane;
+    __device__ Tile(const Operand<T>& from, int lanes, int depth, int lane)
+        : step_(from.step), lanes_(lanes - lane), depth_(depth), wide_(from.wide && lanes - lane >= tile),
+          row_(static_cast<int>(threadIdx.x) / (minor / unit)), col_(static_cast<int>(threadIdx.x) % (minor / unit) * unit),
+          from_(from.data + (along ? lane + row_ : row_) * from.step + (along ? col_ : lane + col_)) {}
+
+    /// The tile from depth k on.
+    __device__ void fetch(int k) {
+        const T* from = from_ + (along ? k : k * step_);
+        if (wide_ && k + tile_depth <= depth_) {
+#pragma unroll
+            for (int u = 0; u < units; ++u) held_[u] = *reinterpret_cast<const Vector*>(from + u * rows_apart * step_);
+            return;
+        }
+        const int rows = along ? lanes_ : depth_ - k, cols = along ? depth_ - k : lanes_;
 #pragma unroll
         for (int u = 0; u < units; ++u) {
-            const int at = u * block_threads + static_cast<int>(threadIdx.x);
-            const int i = major + at / (minor / unit), j = first + at % (minor / unit) * unit;
-            const T* from = data + i * step + j;
-            std::uint32_t(&to)[2] = held_[u];
-            if (i < majors && wide && j + unit <= minors) {
-                if constexpr (sizeof(T) == sizeof(float)) {
-                    const float4 four = *reinterpret_cast<const float4*>(from);
-                    to[0] = pack_bf16(four.x, four.y);
-                    to[1] = pack_bf16(four.z, four.w);
-                } else {
-                    const uint2 four = *reinterpret_cast<const uint2*>(from);
-                    to[0] = four.x;
-                    to[1] = four.y;
-                }
-                continue;
+            T four[unit];
+#pragma unroll
+            for (int e = 0; e < unit; ++e) {
+                const bool inside = row_ + u * rows_apart < rows && col_ + e < cols;
+                four[e] = inside ? from[u * rows_apart * step_ + e] : T{};
             }
-            for (int half = 0; half < 2; ++half) {
-                const bool one = i < majors && j + 2 * half < minors, two = i < majors && j + 2 * half + 1 < minors;
-                if constexpr (sizeof(T) == sizeof(float)) {
-                    to[half] = pack_bf16(one ? from[2 * half] : 0.f, two ? from[2 * half + 1] : 0.f);
-                } else {
-                    to[half] = (one ? from[2 * half] : 0u) | (two ? static_cast<std::uint32_t>(from[2 * half + 1]) << 16 : 0u);
-                }
-            }
+            held_[u] = vector_of(four);
         }
     }
     __device__ void put(Bf16* shared) const {
 #pragma unroll
-        for (int u = 0; u < units; ++u) {
-            const int at = u * block_threads + static_cast<int>(threadIdx.x);
-            auto* to = reinterpret_cast<std::uint32_t*>(shared + at / (minor / unit) * stride + at % (minor / unit) * unit);
-            to[0] = held_[u][0];
-            to[1] = held_[u][1];
-        }
+        for (int u = 0; u < units; ++u) *reinterpret_cast<uint2*>(shared + (row_ + u * rows_apart) * stride + col_) = rounded(held_[u]);
     }
 
 private:
-    std::uint32_t held_[units][2];
+    using Vector = std::conditional_t<sizeof(T) == sizeof(float), float4, uint2>;
+    static constexpr int rows_apart = block_threads / (minor / unit);  // of memory, from one unit of a thread to its next
+
+    std::ptrdiff_t step_;
+    int lanes_, depth_;
+    bool wide_;
+    int row_, col_;  // of this thread's first unit in the tile
+    const T* from_;
+    Vector held_[units];
 };
 
 /// The four 8 x 8 tiles of 16 lanes and 16 steps of depth: (lanes 0..7, depth 0..7), then by `lanes_first` lanes or depth.
@@ -135,44 +172,100 @@ __device__ void load_square(std::uint32_t (&tiles)[4], const Bf16* shared, int s
     else load_tiles_transposed(tiles, shared + (d + row) * stride + l);
 }
 
-/// bf16 on the tensor cores: 8 warps of 32 x 64 each, the next tiles fetched while these are multiplied.
-template <bool a_along, class B, bool b_along>
-__global__ void __launch_bounds__(block_threads) tensor_product(const float* a, std::ptrdiff_t a_step, bool a_wide, std::size_t a_apart, const B* b,
-                                                                std::ptrdiff_t b_step, bool b_wide, std::size_t b_apart, int depth, int part,
-                                                                Finish finish) {
-    using TileA = Tile<float, a_along>;
-    using TileB = Tile<B, b_along>;
+/// Stores a warp's sums of 16 rows and 64 columns from (row, col) on. All that lies beside is read before anything is written:
+/// `other` may be `out`.
+template <class How>
+__device__ void finish(const Output& output, const How& how, int batch, int row, int col, const float (&sums)[8][4]) {
+    const Matrix& out = output.out;
+    const int first_row = row + lane() / 4, first_col = col + lane() % 4 * 2;
+    float results[8][4] = {};
+    // Two neighbours of row `half`, of which as many are inside as there are columns left.
+    const auto for_pairs = [&](auto f) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int r = first_row + 8 * half;
+            if (r >= out.rows) continue;
+#pragma unroll
+            for (int j = 0; j < 8; ++j) f(half, j, r, first_col + 8 * j, out.cols - first_col - 8 * j);
+        }
+    };
+    if constexpr (How::looks_beside) {
+        for_pairs([&](int half, int j, int r, int c, int left) {
+            const float* from = output.beside(batch, r, c);
+            float* pair = results[j] + 2 * half;
+            if (output.wide && left >= 2) {
+                const float2 two = *reinterpret_cast<const float2*>(from);
+                pair[0] = two.x;
+                pair[1] = two.y;
+            } else {
+                if (left > 0) pair[0] = from[0];
+                if (left > 1) pair[1] = from[1];
+            }
+        });
+    }
+    for_pairs([&](int half, int j, int r, int c, int) {
+        for (int e = 2 * half; e < 2 * half + 2; ++e) results[j][e] = how(sums[j][e], results[j][e], r, c + e % 2);
+    });
+    for_pairs([&](int half, int j, int r, int c, int left) {
+        float* to = output.to(batch, r, c);
+        const float* pair = results[j] + 2 * half;
+        if (output.wide && left >= 2) {
+            *reinterpret_cast<float2*>(to) = float2{pair[0], pair[1]};
+        } else {
+            if (left > 0) to[0] = pair[0];
+            if (left > 1) to[1] = pair[1];
+        }
+    });
+}
+
+/// The rows and columns of a block and its part of the depth. Neighbouring blocks share their rows of a, the longer operand.
+struct Share {
+    int batch, row, col, begin, end;
+
+    __device__ Share(int size, const Matrix& out, int depth, int part) : batch(static_cast<int>(blockIdx.z)) {
+        const int across = divide_up(out.cols, size), block = static_cast<int>(blockIdx.x);
+        row = block / across * size;
+        col = block % across * size;
+        begin = part > 0 ? batch * part : 0;
+        end = part > 0 && depth - begin > part ? begin + part : depth;
+    }
+};
+
+/// bf16 on the tensor cores: 8 warps of 32 x 64 each, the next tiles on their way while these are multiplied.
+template <class L, class How>
+__global__ void __launch_bounds__(block_threads, 2) tensor_product(Operand<float> a, Operand<typename L::B> b, int depth, int part,
+                                                                   Output output, How how) {
+    using TileA = Tile<float, L::a_along>;
+    using TileB = Tile<typename L::B, L::b_along>;
     alignas(16) __shared__ Bf16 shared_a[2][TileA::size];
     alignas(16) __shared__ Bf16 shared_b[2][TileB::size];
-    const int batch = static_cast<int>(blockIdx.z);
-    const int row = static_cast<int>(blockIdx.x) * tile, col = static_cast<int>(blockIdx.y) * tile;
-    const int begin = part > 0 ? batch * part : 0, end = part > 0 && depth - begin > part ? begin + part : depth;
-    a += batch * a_apart;
-    b += batch * b_apart;
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
+    const Share share(tile, output.out, depth, part);
+    a.data += share.batch * a.apart;
+    b.data += share.batch * b.apart;
+    const int warp = static_cast<int>(threadIdx.x) / warp_size;
     const int warp_row = warp % 4 * 32, warp_col = warp / 4 * 64;
 
     float sums[2][8][4] = {};
-    TileA next_a;
-    TileB next_b;
-    next_a.fetch(a, a_step, a_wide, finish.out.rows, end, row, begin);
-    next_b.fetch(b, b_step, b_wide, finish.out.cols, end, col, begin);
-    for (int k = begin, buffer = 0; k < end; k += tile_depth, buffer ^= 1) {
+    TileA next_a(a, output.out.rows, share.end, share.row);
+    TileB next_b(b, output.out.cols, share.end, share.col);
+    next_a.fetch(share.begin);
+    next_b.fetch(share.begin);
+    for (int k = share.begin, buffer = 0; k < share.end; k += tile_depth, buffer ^= 1) {
         next_a.put(shared_a[buffer]);
         next_b.put(shared_b[buffer]);
         // One barrier a turn: who writes this buffer again has passed the next turn's barrier, so everyone has read it.
         __syncthreads();
-        if (k + tile_depth < end) {
-            next_a.fetch(a, a_step, a_wide, finish.out.rows, end, row, k + tile_depth);
-            next_b.fetch(b, b_step, b_wide, finish.out.cols, end, col, k + tile_depth);
+        if (k + tile_depth < share.end) {
+            next_a.fetch(k + tile_depth);
+            next_b.fetch(k + tile_depth);
         }
 #pragma unroll
         for (int step = 0; step < tile_depth; step += 16) {
             std::uint32_t left[2][4];
-            for (int i = 0; i < 2; ++i) load_square<a_along>(left[i], shared_a[buffer], TileA::stride, warp_row + 16 * i, step, true);
+            for (int i = 0; i < 2; ++i) load_square<L::a_along>(left[i], shared_a[buffer], TileA::stride, warp_row + 16 * i, step, true);
             for (int j = 0; j < 4; ++j) {
                 std::uint32_t right[4];
-                load_square<b_along>(right, shared_b[buffer], TileB::stride, warp_col + 16 * j, step, false);
+                load_square<L::b_along>(right, shared_b[buffer], TileB::stride, warp_col + 16 * j, step, false);
                 for (int i = 0; i < 2; ++i) {
                     multiply_add(sums[i][2 * j], left[i], right[0], right[1]);
                     multiply_add(sums[i][2 * j + 1], left[i], right[2], right[3]);
@@ -181,48 +274,46 @@ __global__ void __launch_bounds__(block_threads) tensor_product(const float* a, 
         }
     }
 #pragma unroll
-    for (int i = 0; i < 2; ++i)
-#pragma unroll
-        for (int j = 0; j < 8; ++j)
-#pragma unroll
-            for (int e = 0; e < 4; ++e)
-                finish(batch, row + warp_row + 16 * i + self / 4 + e / 2 * 8, col + warp_col + 8 * j + self % 4 * 2 + e % 2, sums[i][j][e]);
+    for (int i = 0; i < 2; ++i) finish(output, how, share.batch, share.row + warp_row + 16 * i, share.col + warp_col, sums[i]);
 }
 
 constexpr int plain_tile = 64, plain_depth = 16;
 
 /// f32 throughout: 4 x 4 sums a thread, in order of depth.
-__global__ void __launch_bounds__(block_threads) plain_product(const float* a, std::ptrdiff_t a_lane, std::ptrdiff_t a_depth, std::size_t a_apart,
-                                                               const float* b, std::ptrdiff_t b_lane, std::ptrdiff_t b_depth, std::size_t b_apart,
-                                                               int depth, int part, Finish finish) {
+template <class L, class How>
+__global__ void __launch_bounds__(block_threads) plain_product(Operand<float> a, Operand<float> b, int depth, int part, Output output, How how) {
     __shared__ float shared_a[plain_depth][plain_tile + 1], shared_b[plain_depth][plain_tile + 1];
-    const int batch = static_cast<int>(blockIdx.z), self = static_cast<int>(threadIdx.x);
-    const int row = static_cast<int>(blockIdx.x) * plain_tile, col = static_cast<int>(blockIdx.y) * plain_tile;
-    const int begin = part > 0 ? batch * part : 0, end = part > 0 && depth - begin > part ? begin + part : depth;
-    a += batch * a_apart;
-    b += batch * b_apart;
-    const auto fetch = [&](float(&shared)[plain_depth][plain_tile + 1], const float* from, std::ptrdiff_t lane_step, std::ptrdiff_t depth_step,
-                           int first, int lanes, int k) {
+    const int self = static_cast<int>(threadIdx.x);
+    const Share share(plain_tile, output.out, depth, part);
+    const auto fetch = [&](float(&shared)[plain_depth][plain_tile + 1], const Operand<float>& operand, auto along, int first, int lanes, int k) {
+        const float* from = operand.data + share.batch * operand.apart;
         for (int at = self; at < plain_tile * plain_depth; at += block_threads) {
             // Neighbouring threads read what lies side by side.
-            const int lane = depth_step == 1 ? at / plain_depth : at % plain_tile, d = depth_step == 1 ? at % plain_depth : at / plain_tile;
-            const bool inside = first + lane < lanes && k + d < end;
-            shared[d][lane] = inside ? from[(first + lane) * lane_step + (k + d) * depth_step] : 0.f;
+            const int lane = along ? at / plain_depth : at % plain_tile, d = along ? at % plain_depth : at / plain_tile;
+            const int l = first + lane, z = k + d;
+            shared[d][lane] = l < lanes && z < share.end ? from[along ? l * operand.step + z : z * operand.step + l] : 0.f;
         }
     };
-    const int my_row = self / 16 * 4, my_col = self % 16 * 4;
+    const int my_row = self / 16 * 4, my_col = self % 16;  // columns 16 apart: neighbouring threads in different banks
     float sums[4][4] = {};
-    for (int k = begin; k < end; k += plain_depth) {
-        fetch(shared_a, a, a_lane, a_depth, row, finish.out.rows, k);
-        fetch(shared_b, b, b_lane, b_depth, col, finish.out.cols, k);
+    for (int k = share.begin; k < share.end; k += plain_depth) {
+        fetch(shared_a, a, std::bool_constant<L::a_along>(), share.row, output.out.rows, k);
+        fetch(shared_b, b, std::bool_constant<L::b_along>(), share.col, output.out.cols, k);
         __syncthreads();
         for (int d = 0; d < plain_depth; ++d)
             for (int i = 0; i < 4; ++i)
-                for (int j = 0; j < 4; ++j) sums[i][j] = fmaf(shared_a[d][my_row + i], shared_b[d][my_col + j], sums[i][j]);
+                for (int j = 0; j < 4; ++j) sums[i][j] = fmaf(shared_a[d][my_row + i], shared_b[d][my_col + 16 * j], sums[i][j]);
         __syncthreads();
     }
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) finish(batch, row + my_row + i, col + my_col + j, sums[i][j]);
+    for (int i = 0; i < 4; ++i) {
+        for (int j = 0; j < 4; ++j) {
+            const int row = share.row + my_row + i, col = share.col + my_col + 16 * j;
+            if (row >= output.out.rows || col >= output.out.cols) continue;
+            float beside = 0.f;
+            if constexpr (How::looks_beside) beside = *output.beside(share.batch, row, col);
+            *output.to(share.batch, row, col) = how(sums[i][j], beside, row, col);
+        }
+    }
 }
 
 /// A copy of a weight for products, rows `stride` apart, the rest of each row 0.
@@ -250,34 +341,36 @@ __global__ void add_parts(Matrix out, const float* parts, int count) {
 /// A row of a packed weight, in numbers: what a vector load likes.
 int packed_stride(int in) { return divide_up(in, 8) * 8; }
 
-bool aligned(const void* data, std::ptrdiff_t stride, std::size_t apart, std::size_t bytes) {
-    return reinterpret_cast<std::uintptr_t>(data) % bytes == 0 && stride % unit == 0 && apart % unit == 0;
+/// Whether `count` numbers from any row's multiples of `count` on may be moved at once.
+template <class T>
+bool aligned(const T* data, std::ptrdiff_t stride, std::size_t apart, int count) {
+    return reinterpret_cast<std::uintptr_t>(data) % (count * sizeof(T)) == 0 && stride % count == 0 && apart % count == 0;
+}
+
+template <class T>
+Operand<T> operand(const Device::Product::Side& side) {
+    const auto* data = static_cast<const T*>(side.data);
+    return {data, side.step, side.apart, aligned(data, side.step, side.apart, unit)};
+}
+
+dim3 tiles_of(const Matrix& out, int size, int batch) {
+    return dim3(static_cast<unsigned>(divide_up(out.rows, size) * divide_up(out.cols, size)), 1, static_cast<unsigned>(batch));
 }
 
 }  // namespace
 
-void Device::multiply(Product p, int batch) {
-    const Matrix& out = p.finish.out;
-    const auto grid = [&](int size) {
-        return dim3(static_cast<unsigned>(divide_up(out.rows, size)), static_cast<unsigned>(divide_up(out.cols, size)), static_cast<unsigned>(batch));
-    };
-    const auto* a = static_cast<const float*>(p.a.data);
-    if (precision_ == Precision::f32) {
-        return launch(plain_product, grid(plain_tile), a, p.a.lane_step, p.a.depth_step, p.a.apart, static_cast<const float*>(p.b.data),
-                      p.b.lane_step, p.b.depth_step, p.b.apart, p.depth, p.part, p.finish);
-    }
-    const bool a_along = p.a.depth_step == 1, b_along = p.b.depth_step == 1;
-    const std::ptrdiff_t a_step = a_along ? p.a.lane_step : p.a.depth_step, b_step = b_along ? p.b.lane_step : p.b.depth_step;
-    const bool a_wide = aligned(a, a_step, p.a.apart, sizeof(float4));
-    const auto go = [&](auto kernel, const auto* b) {
-        launch(kernel, grid(tile), a, a_step, a_wide, p.a.apart, b, b_step, aligned(b, b_step, p.b.apart, unit * sizeof(*b)), p.b.apart, p.depth,
-               p.part, p.finish);
-    };
-    const auto* rounded = static_cast<const Bf16*>(p.b.data);
-    const auto* b = static_cast<const float*>(p.b.data);
-    if (p.b.rounded) return b_along ? go(tensor_product<true, Bf16, true>, rounded) : go(tensor_product<true, Bf16, false>, rounded);
-    if (!a_along) return go(tensor_product<false, float, false>, b);
-    return b_along ? go(tensor_product<true, float, true>, b) : go(tensor_product<true, float, false>, b);
+template <class L, class How>
+void Device::multiply_f32(const Product& p, const How& how, int batch) {
+    launch(plain_product<L, How>, tiles_of(p.output.out, plain_tile, batch), operand<float>(p.a), operand<float>(p.b), p.depth, p.part,
+           p.output, how);
+}
+
+template <class L, class How>
+void Device::multiply(Product p, const How& how, int batch) {
+    if (precision_ == Precision::f32) return multiply_f32<L>(p, how, batch);
+    const Matrix &out = p.output.out, &other = p.output.other;
+    p.output.wide = aligned(out.data, out.stride, p.output.out_apart, 2) && aligned(other.data, other.stride, p.output.other_apart, 2);
+    launch(tensor_product<L, How>, tiles_of(out, tile, batch), operand<float>(p.a), operand<typename L::B>(p.b), p.depth, p.part, p.output, how);
 }
 
 Result<void> Device::pack(Weight& weight, const WeightValues& values, int out, int in, bool) {
@@ -299,67 +392,46 @@ Result<void> Device::pack(Weight& weight, const WeightValues& values, int out, i
 }
 
 void Device::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {
-    Product p;
-    p.a = Factor::along(in.data, in.stride);
-    p.b = {weight.forward.as<void>(), precision_ == Precision::bf16, packed_stride(weight.in), 1, 0};
-    p.depth = weight.in;
-    p.finish.out = out;
+    Product p{{in.data, in.stride}, {weight.forward.as<void>(), packed_stride(weight.in)}, weight.in, 0, {out}};
     switch (epilogue.kind) {
-        case Epilogue::Kind::store: break;
-        case Epilogue::Kind::relu2: p.finish.kind = Finish::Kind::relu2; break;
-        case Epilogue::Kind::residual:
-            p.finish.kind = Finish::Kind::blend;
-            p.finish.other = epilogue.residual;
-            p.finish.dropout = epilogue.dropout;
-            break;
+        case Epilogue::Kind::store: return multiply<Forward>(p, Store{}, 1);
+        case Epilogue::Kind::relu2: return multiply<Forward>(p, Relu2{}, 1);
+        case Epilogue::Kind::residual: break;
     }
-    multiply(p, 1);
+    p.output.other = epilogue.residual;
+    if (epilogue.dropout.rate > 0.f) multiply<Forward>(p, DropAndAdd{epilogue.dropout, out.cols}, 1);
+    else multiply<Forward>(p, Blend{}, 1);
 }
 
 void Device::mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
     // What goes in are noise and probabilities: f32 in either precision.
-    Finish finish;
-    finish.out = out;
-    if (positions) {
-        finish.kind = Finish::Kind::blend;
-        finish.other = {const_cast<float*>(positions), length, out.cols};
-        finish.period = length;
-    }
-    const dim3 grid(static_cast<unsigned>(divide_up(out.rows, plain_tile)), static_cast<unsigned>(divide_up(out.cols, plain_tile)));
-    launch(plain_product, grid, weights.data, static_cast<std::ptrdiff_t>(weights.stride), std::ptrdiff_t{1}, std::size_t{0}, table,
-           std::ptrdiff_t{1}, static_cast<std::ptrdiff_t>(out.cols), std::size_t{0}, weights.cols, 0, finish);
+    Product p{{weights.data, weights.stride}, {table, out.cols}, weights.cols, 0, {out}};
+    if (!positions) return multiply_f32<Plain>(p, Store{}, 1);
+    p.output.other = {const_cast<float*>(positions), length, out.cols};
+    p.output.period = length;
+    multiply_f32<Plain>(p, Blend{}, 1);
 }
 
 void Device::linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) {
-    Product p;
-    p.a = Factor::along(dy.data, dy.stride);
-    p.b = {weight.forward.as<void>(), precision_ == Precision::bf16, 1, packed_stride(weight.in), 0};
-    p.depth = weight.out;
-    p.finish.out = dx;
-    if (relu2_out) {
-        p.finish.kind = Finish::Kind::relu2_backward;
-        p.finish.other = *relu2_out;
-    }
-    multiply(p, 1);
+    Product p{{dy.data, dy.stride}, {weight.forward.as<void>(), packed_stride(weight.in)}, weight.out, 0, {dx}};
+    if (!relu2_out) return multiply<BackwardInput>(p, Store{}, 1);
+    p.output.other = *relu2_out;
+    multiply<BackwardInput>(p, Relu2Backward{}, 1);
 }
 
 void Device::linear_backward_weight(Matrix dw, Matrix dy, Matrix x) {
-    // Few tiles and a long sum: it is cut into parts, which are added up in order.
-    constexpr int most_parts = 16, least_part = 512;
+    // Few tiles and a long sum: it is cut into parts, which are added up in order. As many as fill a large GPU, on any.
+    constexpr int wanted_blocks = 264, least_part = 512;
     if (dy.rows == 0) return;
-    const int parts = std::clamp(dy.rows / least_part, 1, most_parts);
+    const int tiles = divide_up(dw.rows, tile) * divide_up(dw.cols, tile);
+    const int parts = std::clamp(wanted_blocks / tiles, 1, std::max(1, dy.rows / least_part));
+    const int part = divide_up(divide_up(dy.rows, parts), tile_depth) * tile_depth, used = divide_up(dy.rows, part);
     const std::size_t size = static_cast<std::size_t>(dw.rows) * dw.cols;
-    auto* sums = static_cast<float*>(workspace(parts * size * sizeof(float)));
+    auto* sums = static_cast<float*>(workspace(used * size * sizeof(float)));
     if (!sums) return;
-    Product p;
-    p.a = Factor::across(dy.data, dy.stride);
-    p.b = Factor::across(x.data, x.stride);
-    p.depth = dy.rows;
-    p.part = divide_up(divide_up(dy.rows, parts), tile_depth) * tile_depth;
-    p.finish.out = {sums, dw.rows, dw.cols};
-    p.finish.out_apart = size;
-    const int used = std::max(1, divide_up(p.depth, p.part));
-    multiply(p, used);
+    Product p{{dy.data, dy.stride}, {x.data, x.stride}, dy.rows, part, {{sums, dw.rows, dw.cols}}};
+    p.output.out_apart = size;
+    multiply<BackwardWeight>(p, Store{}, used);
     launch(add_parts, for_elements(size), dw, static_cast<const float*>(sums), used);
 }
 
@@ -429,27 +501,15 @@ void Device::muon(float* parameters, float* momentum, const float* gradient, con
     launch(chunk_squares, dim3(static_cast<unsigned>(chunks), static_cast<unsigned>(matrices)), sums, static_cast<const float*>(x), rows * cols);
     launch(normalise, grid, x, static_cast<const double*>(sums), chunks, rows * cols);
 
-    const auto along = [&](const float* data, int stride, std::size_t between) { return Factor{data, false, stride, 1, between}; };
-    const auto across = [&](const float* data, int stride, std::size_t between) { return Factor{data, false, 1, stride, between}; };
-    const auto blend = [&](float* out, int width, std::size_t out_apart, const float* other, float keep, float add) {
-        Finish finish;
-        finish.kind = Finish::Kind::blend;
-        finish.out = {out, r, width};
-        finish.other = {const_cast<float*>(other), r, width};
-        finish.keep = keep;
-        finish.add = add;
-        finish.out_apart = finish.other_apart = out_apart;
-        return finish;
+    const auto output = [&](float* out, float* other, int width, std::size_t between) {
+        return Output{{out, r, width}, {other, r, width}, 0, between, between};
     };
     constexpr float a1 = 3.4445f, a3 = -4.7750f, a5 = 2.0315f;
     for (int iteration = 0; iteration < 5; ++iteration) {
-        Finish store;
-        store.out = {gram, r, r};
-        store.out_apart = square;
-        multiply({along(x, c, size), along(x, c, size), c, 0, store}, matrices);
-        multiply({along(gram, r, square), across(gram, r, square), r, 0, blend(polynomial, r, square, gram, a3, a5)}, matrices);
+        multiply<Gram>({{x, c, size}, {x, c, size}, c, 0, output(gram, gram, r, square)}, Store{}, matrices);
+        multiply<Plain>({{gram, r, square}, {gram, r, square}, r, 0, output(polynomial, gram, r, square)}, Blend{a3, a5}, matrices);
         // Other blocks still read x, so the new one lies elsewhere.
-        multiply({along(polynomial, r, square), across(x, c, size), r, 0, blend(turned, c, size, x, a1, 1.f)}, matrices);
+        multiply<Plain>({{polynomial, r, square}, {x, c, size}, r, 0, output(turned, x, c, size)}, Blend{a1, 1.f}, matrices);
         std::swap(x, turned);
     }
     launch(end_muon, grid, parameters, scale, apart, static_cast<const float*>(x), rows, cols, options);

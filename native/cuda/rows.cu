@@ -105,9 +105,17 @@ __global__ void __launch_bounds__(gather_threads) gather_rows(Matrix table, Matr
     float sum = 0.f;
     for (int first = warp * run; first < end; first += warp_size) {
         unsigned found = __ballot_sync(all_lanes, first + lane() < end && ids[(first + lane()) / per] == id);
-        for (; found != 0; found &= found - 1) {
-            const int r = first + __ffs(static_cast<int>(found)) - 1;
-            if (col < dout.cols) sum += dout.row(r)[col];
+        while (found != 0) {
+            // Several on their way at once, added one after another.
+            float some[8];
+#pragma unroll
+            for (float& one : some) {
+                const int r = first + __ffs(static_cast<int>(found)) - 1;
+                one = found != 0 && col < dout.cols ? dout.row(r)[col] : 0.f;
+                found &= found - 1;
+            }
+#pragma unroll
+            for (const float one : some) sum += one;
         }
     }
     sums[warp][lane()] = sum;

@@ -22,7 +22,7 @@
 #define __device__
 #define __global__
 #define __shared__ static
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 struct dim3 {
     unsigned x = 1, y = 1, z = 1;
@@ -30,6 +30,9 @@ struct dim3 {
 };
 struct alignas(16) float4 {
     float x, y, z, w;
+};
+struct alignas(8) float2 {
+    float x, y;
 };
 struct alignas(8) uint2 {
     unsigned x, y;
@@ -193,6 +196,10 @@ inline unsigned __ballot_sync(unsigned, bool mine) {
     unsigned all = 0;
     for (int lane = 0; lane < emulated::lanes; ++lane) all |= static_cast<unsigned>(shown[lane]) << lane;
     return all;
+}
+inline float4 __ldg(const float4* four) {
+    if (reinterpret_cast<std::uintptr_t>(four) % alignof(float4) != 0) std::abort();
+    return *four;
 }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int min(int a, int b) { return b < a ? b : a; }
