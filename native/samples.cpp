@@ -94,25 +94,25 @@ std::optional<Estimate> SampleMeasure::judged(std::span<const std::u32string> te
     return estimate(nats);
 }
 
-SamplingRequest SampleMeasure::request(const SamplingOptions& options) const {
+SamplingRequest SampleMeasure::request(SamplingOptions options) const {
+    options.length = length();
     return unwrap(read_request({}, options, [&](char32_t c) { return model_.vocabulary.encode(c); }));
 }
 
-void SampleMeasure::check(SamplingOptions options) const {
-    options.length = length();
+void SampleMeasure::check(const SamplingOptions& options) const {
     if (const auto sampler = make_sampler(denoiser_, model_.process, request(options)); !sampler) wrong_usage(sampler.error().sentence);
 }
 
 Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)>& progress) const {
-    options.length = length();
     if (!options.sampler) options.sampler = default_sampler(model_.process.kind);
     Drawn drawn{options, {}, {}, 0, 0};
     std::vector<std::u32string> texts;
     for (int i = 0; i < count_; ++i) {
         progress(i);
         options.seed = static_cast<std::uint64_t>(i);
+        const SamplingRequest wanted = request(options);
         const auto begin = std::chrono::steady_clock::now();
-        const auto sampler = unwrap(make_sampler(denoiser_, model_.process, request(options)));
+        const auto sampler = unwrap(make_sampler(denoiser_, model_.process, wanted));
         while (!sampler->done()) unwrap(sampler->step());
         drawn.ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / count_;
         const Frame frame = sampler->frame();

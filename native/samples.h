@@ -35,7 +35,7 @@ public:
     SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count, std::optional<Judge> judge);
 
     /// Ends the command with a sentence where such samples cannot be drawn.
-    void check(SamplingOptions options) const;
+    void check(const SamplingOptions& options) const;
     /// Samples of seeds 0, 1, 2, ...; `progress` is told of those done.
     Drawn draw(SamplingOptions options, const std::function<void(int done)>& progress) const;
     /// Tries every sampler of the model at several numbers of passes and temperatures, and draws the frontier (frontier.h) into a
@@ -49,7 +49,7 @@ public:
     void print(const Drawn& drawn) const;
 
 private:
-    SamplingRequest request(const SamplingOptions& options) const;
+    SamplingRequest request(SamplingOptions options) const;
     int length() const { return model_.config.seq_len; }
     std::optional<Estimate> judged(std::span<const std::u32string> texts) const;
 

@@ -334,8 +334,7 @@ void BenchCommand::compare() const {
     std::vector<BenchReport> reports;
     for (const std::string& file : compared) {
         reports.push_back(read_bench_report(file));
-        std::error_code unknown;
-        if (!svg.empty() && fs::equivalent(file, svg, unknown)) stop("the picture would take the place of a report that it shows");
+        spare(svg, {file});
     }
     const BenchComparison comparison(std::move(reports));
     if (!svg.empty()) write_file(svg, comparison.svg());

@@ -58,10 +58,7 @@ struct Evaluated {
 void EvalCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     for (const std::string& name : orders) order_named(name);
-    for (const std::string& file : {weights, data, against, judge}) {
-        std::error_code unknown;
-        if (!plot.empty() && fs::equivalent(file, plot, unknown)) stop("the picture would take the place of a file that it is made from");
-    }
+    spare(plot, {weights, data, against, judge});
     Evaluated judged(weights, device);
     const ModelFile& model = judged.model;
     const bool masked = model.process.kind == ProcessKind::masked;

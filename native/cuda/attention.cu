@@ -23,9 +23,6 @@ using Shared = Bf16[tile * tile_stride];
 using Fragments = std::uint32_t[steps][4];  // a warp's 16 rows of a tile as a left operand
 using Sums = float[blocks][4];              // a warp's 16 rows of a product
 
-/// Whether one load may fetch four numbers of any row, from every fourth on.
-__device__ bool in_fours(const Matrix& matrix) { return reinterpret_cast<std::uintptr_t>(matrix.data) % sizeof(float4) == 0 && matrix.stride % 4 == 0; }
-
 __device__ float4 load_four(const float* from, bool wide) {
     return wide ? __ldg(reinterpret_cast<const float4*>(from)) : float4{from[0], from[1], from[2], from[3]};
 }
@@ -124,7 +121,7 @@ struct Place {
 __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads, int known) {
     alignas(16) __shared__ Shared keys, values;
     const Place place(qkv, heads);
-    const bool wide = in_fours(qkv);
+    const bool wide = aligned(qkv.data, qkv.stride, 0, 4);
     const int length = heads.length, first = known + static_cast<int>(blockIdx.x) * tile;
     HeadTile next_keys, next_values;
     Fragments q;
@@ -200,7 +197,8 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
                                      const float* log_sum_exp, const Heads& heads) {
     auto& [others, other_values, logs, dots] = shared;
     const Place place(qkv, heads);
-    const bool wide = in_fours(qkv), wide_out = in_fours(dout) && in_fours(out);
+    const bool wide = aligned(qkv.data, qkv.stride, 0, 4);
+    const bool wide_out = aligned(dout.data, dout.stride, 0, 4) && aligned(out.data, out.stride, 0, 4);
     const int length = heads.length, first = tile_index * tile;
     const float* gradient = dout.data + place.first_row * dout.stride + place.head * width;
     const float scale = 1.f / sqrtf(static_cast<float>(width));

@@ -19,6 +19,12 @@ constexpr int block_warps = block_threads / warp_size;
 
 FOLIO_HOST_DEVICE constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
+/// Whether `count` numbers of any row may be moved at once, from every multiple of `count` on; the matrices of a batch lie `apart`.
+template <class T>
+FOLIO_HOST_DEVICE bool aligned(const T* data, std::ptrdiff_t stride, std::size_t apart, int count) {
+    return reinterpret_cast<std::uintptr_t>(data) % (count * sizeof(T)) == 0 && stride % count == 0 && apart % count == 0;
+}
+
 __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_size; }
 /// The number of this warp among those of all blocks, each of block_threads.
 __device__ inline int warp_index() {

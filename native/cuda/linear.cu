@@ -341,12 +341,6 @@ __global__ void add_parts(Matrix out, const float* parts, int count) {
 /// A row of a packed weight, in numbers: what a vector load likes.
 int packed_stride(int in) { return divide_up(in, 8) * 8; }
 
-/// Whether `count` numbers from any row's multiples of `count` on may be moved at once.
-template <class T>
-bool aligned(const T* data, std::ptrdiff_t stride, std::size_t apart, int count) {
-    return reinterpret_cast<std::uintptr_t>(data) % (count * sizeof(T)) == 0 && stride % count == 0 && apart % count == 0;
-}
-
 template <class T>
 Operand<T> operand(const Device::Product::Side& side) {
     const auto* data = static_cast<const T*>(side.data);
