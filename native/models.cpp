@@ -34,4 +34,13 @@ Denoiser make_denoiser(Ops& ops, const ModelFile& model) {
     return make_denoiser(ops, model.config, model.parameters);
 }
 
+LoadedModel::LoadedModel(const std::string& path, const DeviceOptions& options)
+    : file(load_model(path)), device(options, file), denoiser(make_denoiser(device.ops(), file)) {}
+
+Proofreader as_proofreader(LoadedModel& model, const ModelFile& sampled) {
+    auto proofreader = make_proofreader(sampled, model.file, autoregressive_model(model.denoiser));
+    if (!proofreader) wrong_usage(proofreader.error().sentence);
+    return std::move(*proofreader);
+}
+
 }  // namespace folio

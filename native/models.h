@@ -6,6 +6,7 @@
 
 #include "core/model/denoiser.h"
 #include "core/weights/model_file.h"
+#include "native/devices.h"
 
 namespace folio {
 
@@ -17,5 +18,17 @@ ModelFile parse_model(std::string_view bytes, const std::string& path);
 /// A denoiser for inference out of parameters in host memory.
 Denoiser make_denoiser(Ops& ops, const ModelConfig& config, std::span<const float> parameters);
 Denoiser make_denoiser(Ops& ops, const ModelFile& model);
+
+/// A model read from a file, on the device that the options choose.
+struct LoadedModel {
+    ModelFile file;
+    Device device;
+    Denoiser denoiser;
+
+    LoadedModel(const std::string& path, const DeviceOptions& options);
+};
+
+/// The model as a proofreader of samples of another; the end of the command where it cannot be one.
+Proofreader as_proofreader(LoadedModel& model, const ModelFile& sampled);
 
 }  // namespace folio

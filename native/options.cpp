@@ -105,7 +105,23 @@ void add_texts(CLI::App& command, const std::string& name, const std::string& ty
     else option->allow_extra_args(false);
 }
 
-void add_sampling_options(CLI::App& command, SamplingOptions& target, std::string_view without) {
+namespace {
+
+/// "[64]", or where processes differ "[0.9 masked, 0.8 gaussian]".
+template <class Value>
+std::string describe_defaults(Value value_of_process) {
+    std::vector<std::string> values, named;
+    for (const SamplingDefaults& defaults : sampling_defaults) {
+        values.push_back(fmt::format("{}", value_of_process(defaults.process)));
+        named.push_back(fmt::format("{} {}", values.back(), name_of(defaults.process)));
+    }
+    const bool same = std::equal(values.begin() + 1, values.end(), values.begin());
+    return same ? fmt::format("[{}]", values.front()) : fmt::format("[{}]", fmt::join(named, ", "));
+}
+
+}  // namespace
+
+void add_sampling_options(CLI::App& command, GivenSamplingOptions& target, std::string_view without) {
     std::vector<std::string> names;
     std::string meanings;
     for (const SamplerName& sampler : sampler_names) {
@@ -113,14 +129,17 @@ void add_sampling_options(CLI::App& command, SamplingOptions& target, std::strin
         meanings += fmt::format("\n{}: {}", sampler.name, sampler.meaning);
     }
     add_choice(command, "--sampler", names, [&target](const std::string& name) { target.sampler = *sampler_named(name); },
-               fmt::format("what a pass does [{} of masked models, {} of Gaussian ones, {}]{}", name_of(default_sampler(ProcessKind::masked)),
-                           name_of(default_sampler(ProcessKind::gaussian)), name_of(default_sampler(ProcessKind::autoregressive)), meanings));
+               fmt::format("what a pass does {}{}",
+                           describe_defaults([](ProcessKind process) { return name_of(default_sampler(process)); }), meanings));
     for (const SamplingOption& option : sampling_options) {
         if (option.name == without) continue;
         const std::string name = fmt::format("--{}", option.name);
-        const std::string help = fmt::format("{} [{}]", option.meaning, value_of(target, option));
+        const auto value = [&option](ProcessKind process) { return value_of(default_options(process), option); };
+        const std::string help = fmt::format("{} {}", option.meaning, describe_defaults(value));
         const auto set = [&target, &option](double value) {
-            if (const auto done = set_option(target, option, value); !done) wrong_usage(done.error().sentence);
+            SamplingOptions checked;
+            if (const auto done = set_option(checked, option, value); !done) wrong_usage(done.error().sentence);
+            target.values.emplace_back(&option, value);
         };
         if (std::holds_alternative<int SamplingOptions::*>(option.member)) {
             add_integer(command, name, std::llround(option.least), std::llround(option.most),
@@ -131,11 +150,25 @@ void add_sampling_options(CLI::App& command, SamplingOptions& target, std::strin
     }
 }
 
-void check_sampling_options(const CLI::App& command, const SamplingOptions& options) {
-    for (const SamplingOption& option : sampling_options) {
-        if (!option.of || option.of == options.sampler || !given(command, fmt::format("--{}", option.name))) continue;
-        wrong_usage(fmt::format("only the sampler {1} reads --{0}; leave it out or give --sampler {1}", option.name, name_of(*option.of)));
+void add_proofread_option(CLI::App& command, std::string& target) {
+    add_text(command, "--proofread", target,
+             "weights of an autoregressive model of the same characters: what it finds least likely in a finished text is sampled again, "
+             "in --rounds rounds [none]");
+}
+
+SamplingOptions GivenSamplingOptions::resolve_unchecked(ProcessKind process) const {
+    SamplingOptions options = unwrap(options_with(process, values));  // each value was checked when it was read
+    if (sampler) options.sampler = sampler;
+    if (seed) options.seed = *seed;
+    return options;
+}
+
+SamplingOptions GivenSamplingOptions::resolve(ProcessKind process, bool proofread) const {
+    SamplingOptions options = resolve_unchecked(process);
+    for (const auto& [option, value] : values) {
+        if (const auto used = check_used(*option, *options.sampler, proofread); !used) wrong_usage(used.error().sentence);
     }
+    return options;
 }
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/sampling/defaults.h"
@@ -45,10 +47,22 @@ void add_text(CLI::App& command, const std::string& name, std::string& target, c
 void add_texts(CLI::App& command, const std::string& name, const std::string& type, std::vector<std::string>& target, bool several,
                const std::string& help);
 
-/// --sampler and the numeric options of sampling, but `without`, whose defaults are what `target` holds.
-void add_sampling_options(CLI::App& command, SamplingOptions& target, std::string_view without);
-/// Ends the command where an option was given that the sampler does not read.
-void check_sampling_options(const CLI::App& command, const SamplingOptions& options);
+/// The sampling options that a command line names; the others have the defaults of the model's process.
+struct GivenSamplingOptions {
+    std::optional<SamplerKind> sampler;
+    std::optional<std::uint64_t> seed;
+    GivenOptions values;
+
+    /// All options of a sample. Ends the command where one is given that the sampler does not use, or that needs a proofreader.
+    SamplingOptions resolve(ProcessKind process, bool proofread) const;
+    /// The same for any sampler.
+    SamplingOptions resolve_unchecked(ProcessKind process) const;
+};
+
+/// --sampler and the numeric options of sampling, but `without`.
+void add_sampling_options(CLI::App& command, GivenSamplingOptions& target, std::string_view without);
+/// --proofread.
+void add_proofread_option(CLI::App& command, std::string& target);
 
 /// --device, --threads and --precision.
 void add_device_options(CLI::App& command, DeviceOptions& options);

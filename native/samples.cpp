@@ -65,15 +65,25 @@ std::string draw_frontier(std::span<const FrontierPoint> points, const TextStati
 }  // namespace
 
 ordered_json to_json(const Drawn& drawn) {
-    ordered_json report = {{"sampler", name_of(*drawn.options.sampler)}, {"steps", drawn.options.steps}, {"temperature", drawn.options.temperature}};
+    ordered_json report = {{"sampler", name_of(*drawn.options.sampler)}};
+    for (const SamplingOption& option : sampling_options) {
+        const bool used = check_used(option, *drawn.options.sampler, drawn.proofread).has_value();
+        if (!used || option.name == "length") continue;
+        const double value = value_of(drawn.options, option);
+        const bool whole = std::holds_alternative<int SamplingOptions::*>(option.member);
+        report[std::string(option.name)] = whole ? ordered_json(std::llround(value)) : ordered_json(value);
+    }
     report.update(to_json(drawn.statistics, drawn.judge));
     report.update({{"passes", drawn.passes}, {"ms", drawn.ms}});
+    if (drawn.options.stop_stable > 0) report["passes_saved"] = drawn.passes_saved;
     return report;
 }
 
-SampleMeasure::SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count, std::optional<Judge> judge)
+SampleMeasure::SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count, std::optional<Judge> judge,
+                             const Proofreader* proofreader)
     : denoiser_(denoiser), model_(model), count_(count),
-      training_(characters(text.train(), model.vocabulary), count_characters(model.vocabulary)), judge_(std::move(judge)) {
+      training_(characters(text.train(), model.vocabulary), count_characters(model.vocabulary)), judge_(std::move(judge)),
+      proofreader_(proofreader) {
     const auto windows = [&](int some) {
         return real_samples(unwrap(Windows::of(text.validation(), length(), some)), model_.vocabulary);
     };
@@ -100,23 +110,25 @@ SamplingRequest SampleMeasure::request(SamplingOptions options) const {
 }
 
 void SampleMeasure::check(const SamplingOptions& options) const {
-    if (const auto sampler = make_sampler(denoiser_, model_.process, request(options)); !sampler) wrong_usage(sampler.error().sentence);
+    if (const auto sampler = make_sampler(denoiser_, model_.process, request(options), proofreader_); !sampler) wrong_usage(sampler.error().sentence);
 }
 
 Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)>& progress) const {
-    if (!options.sampler) options.sampler = default_sampler(model_.process.kind);
-    Drawn drawn{options, {}, {}, 0, 0};
+    Drawn drawn;
+    drawn.options = options;
+    drawn.proofread = proofreader_ != nullptr;
     std::vector<std::u32string> texts;
     for (int i = 0; i < count_; ++i) {
         progress(i);
         options.seed = static_cast<std::uint64_t>(i);
         const SamplingRequest wanted = request(options);
         const auto begin = std::chrono::steady_clock::now();
-        const auto sampler = unwrap(make_sampler(denoiser_, model_.process, wanted));
+        const auto sampler = unwrap(make_sampler(denoiser_, model_.process, wanted, proofreader_));
         while (!sampler->done()) unwrap(sampler->step());
         drawn.ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / count_;
         const Frame frame = sampler->frame();
         drawn.passes += static_cast<double>(frame.step) / count_;
+        drawn.passes_saved += static_cast<double>(frame.passes_saved) / count_;
         texts.push_back(characters(frame.id, model_.vocabulary));
     }
     progress(count_);

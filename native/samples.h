@@ -19,7 +19,8 @@ struct Drawn {
     SamplingOptions options;
     TextStatistics statistics;
     std::optional<Estimate> judge;  // where a model judges too: -log p of all characters but a sample's first
-    double passes = 0, ms = 0;
+    double passes = 0, passes_saved = 0, ms = 0;
+    bool proofread = false;
 };
 
 /// Samples of a model, measured beside real text of the same length.
@@ -31,8 +32,9 @@ public:
         const Vocabulary* vocabulary;
     };
 
-    /// Model, denoiser and the judge's must outlive it.
-    SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count, std::optional<Judge> judge);
+    /// Model, denoiser, the judge's and the proofreader, which may be null, must outlive it.
+    SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count, std::optional<Judge> judge,
+                  const Proofreader* proofreader);
 
     /// Ends the command with a sentence where such samples cannot be drawn.
     void check(const SamplingOptions& options) const;
@@ -59,6 +61,7 @@ private:
     TrainingText training_;
     TextStatistics real_;
     std::optional<Judge> judge_;
+    const Proofreader* proofreader_;
     std::optional<Estimate> real_judged_;
 };
 

@@ -628,7 +628,7 @@ TEST_CASE("eval lays samples beside real text, and draws their frontier") {
     CHECK_FALSE(report.at("real").contains("ms"));
 
     // Every sampler with 4 numbers of passes and 4 temperatures; the same again but for the clock.
-    REQUIRE(report.at("frontier").size() == 6 * 4 * 4);
+    REQUIRE(report.at("frontier").size() == 7 * 4 * 4);
     const std::string svg = content_of(picture);
     CHECK(svg.starts_with("<svg "));
     CHECK(svg.ends_with("</svg>\n"));

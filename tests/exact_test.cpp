@@ -296,14 +296,25 @@ std::pair<std::string, std::string> sample(const ModelFile& model, const KernelS
     Denoiser denoiser = Denoiser::create(ops, model.config, model.values(), false).value();
     SamplingRequest wanted;
     wanted.options.sampler = sampler_named(request.at("sampler").get<std::string>()).value();
-    wanted.options.steps = request.at("steps");
     wanted.options.seed = std::stoull(request.at("seed").get<std::string>());
-    wanted.options.temperature = request.at("temperature");
+    for (const SamplingOption& option : sampling_options) {
+        const std::string name(option.name);
+        if (request.contains(name)) REQUIRE(set_option(wanted.options, option, request.at(name).get<double>()));
+    }
     wanted.given.assign(request.at("length").get<std::size_t>(), -1);
     wanted.before = model.vocabulary.encode(U'\n').value();
     const auto prompt = model.vocabulary.encode(request.at("prompt").get<std::string>()).value();
     std::copy(prompt.begin(), prompt.end(), wanted.given.begin());
-    const auto sampler = make_sampler(denoiser, model.process, wanted).value();
+    std::optional<ModelFile> reading;
+    std::optional<Denoiser> reader;
+    std::optional<Proofreader> proofreader;
+    if (request.contains("proofread")) {
+        const std::string bytes = test::golden_bytes(request.at("proofread").get<std::string>() + ".safetensors");
+        reading = read_model(std::as_bytes(std::span(bytes))).value();
+        reader = Denoiser::create(ops, reading->config, reading->values(), false).value();
+        proofreader = make_proofreader(model, *reading, autoregressive_model(*reader)).value();
+    }
+    const auto sampler = make_sampler(denoiser, model.process, wanted, proofreader ? &*proofreader : nullptr).value();
     Hash hash;
     while (!sampler->done()) {
         REQUIRE(sampler->step());
@@ -335,7 +346,11 @@ TEST_CASE("exact: write the golden texts", "[.write]") {
     auto golden = nlohmann::ordered_json::parse(test::golden_bytes("exact.json"));
     for (auto& variant : golden["variants"]) {
         const ModelFile model = golden_model(variant);
-        for (auto& request : variant["requests"]) std::tie(request["text"], request["logits"]) = sample(model, *available_kernels().back(), 1, request);
+        for (auto& request : variant["requests"]) {
+            const auto [text, logits] = sample(model, *available_kernels().back(), 1, request);
+            request["text"] = text;
+            request["logits"] = logits;
+        }
     }
     std::ofstream(test::golden_path("exact.json")) << golden.dump(1) << "\n";
 }

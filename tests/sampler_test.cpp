@@ -64,7 +64,7 @@ Edit edit_of(const char* text, int length) {
     return *edit;
 }
 
-const std::vector<SamplerKind> all_samplers = {SamplerKind::ancestral, SamplerKind::confidence, SamplerKind::margin,
+const std::vector<SamplerKind> all_samplers = {SamplerKind::spread, SamplerKind::ancestral, SamplerKind::confidence, SamplerKind::margin,
                                                SamplerKind::threshold, SamplerKind::entropy,    SamplerKind::remask};
 
 }  // namespace
@@ -153,6 +153,9 @@ TEST_CASE("each rule chooses its places") {
     CHECK(chosen(SamplerKind::confidence, {4, 4}) == Places{1, 3});
     CHECK(chosen(SamplerKind::confidence, {4, 2}) == Places{1, 3, 2});
     CHECK(chosen(SamplerKind::confidence, {64, 64}) == Places{1});
+    CHECK(chosen(SamplerKind::spread, {4, 4}) == Places{1, 3});     // of 0 to 2, of 3 to 5
+    CHECK(chosen(SamplerKind::spread, {4, 2}) == Places{1, 3, 5});  // 2 ties with nothing in its run
+    CHECK(chosen(SamplerKind::spread, {64, 64}) == Places{1});
     CHECK(chosen(SamplerKind::margin, {4, 2}) == Places{1, 3, 5});
     CHECK(chosen(SamplerKind::threshold, {64, 64}) == Places{1, 3});
     CHECK(chosen(SamplerKind::threshold, {64, 64}, [](auto& o) { o.tau = .6; }) == Places{1, 3, 2, 5});
@@ -164,6 +167,80 @@ TEST_CASE("each rule chooses its places") {
     CHECK(chosen(SamplerKind::entropy, {64, 64}, [](auto& o) { o.gamma = .15; }) == Places{2, 1, 3, 5});
     CHECK(chosen(SamplerKind::entropy, {64, 2}, [](auto& o) { o.gamma = 0; }) == Places{2, 1, 3});
     for (const SamplerKind kind : all_samplers) CHECK(chosen(kind, {9, 1}).size() == 6);
+}
+
+TEST_CASE("spread takes one position of each run where confidence takes neighbours") {
+    // Positions 20 to 27 are the most confident of 64: confidence reveals all of them in one pass.
+    std::vector<Candidate> candidates;
+    for (int place = 0; place < 64; ++place) candidates.push_back({place, place >= 20 && place < 28 ? 0.9 : 0.3 + 0.001 * (place % 8), 0, 0, 0});
+    const auto chosen = [&](SamplerKind kind, Pace pace) {
+        std::vector<Candidate> some = candidates;
+        SamplingOptions options;
+        options.sampler = kind;
+        some.resize(static_cast<std::size_t>(choose(some, options, pace)));
+        std::vector<int> places;
+        for (const Candidate& candidate : some) places.push_back(candidate.place);
+        return places;
+    };
+    CHECK(chosen(SamplerKind::confidence, {8, 8}) == std::vector<int>{20, 21, 22, 23, 24, 25, 26, 27});
+    CHECK(chosen(SamplerKind::spread, {8, 8}) == std::vector<int>{7, 15, 20, 24, 39, 47, 55, 63});
+
+    // Runs of every length, against the rule itself.
+    for (int size = 1; size <= 40; ++size) {
+        candidates.clear();
+        for (int place = 0; place < size; ++place) {
+            candidates.push_back({3 * place, uniform(philox(5, place, size, 0u).word[0] % 16 << 28), 0, 0, 0});
+        }
+        for (int left = 1; left <= size + 2; ++left) {
+            const int m = (size + left - 1) / left;
+            std::vector<int> expected;
+            for (int k = 0; k < m; ++k) {
+                int best = k * size / m;
+                for (int i = best; i < (k + 1) * size / m; ++i) {
+                    if (candidates[i].confidence > candidates[best].confidence) best = i;
+                }
+                expected.push_back(3 * best);
+            }
+            CHECK(chosen(SamplerKind::spread, {left, left}) == expected);
+        }
+    }
+    // Confidences that differ by rounding alone are ties, and go to the lowest position.
+    candidates = {{0, 0.5, 0, 0, 0}, {1, 0.5 + 1e-7, 0, 0, 0}, {2, 0.5 + 2e-7, 0, 0, 0}, {3, 0.25, 0, 0, 0}};
+    CHECK(chosen(SamplerKind::spread, {4, 4}) == std::vector<int>{0});
+    CHECK(chosen(SamplerKind::spread, {4, 2}) == std::vector<int>{0, 2});
+}
+
+TEST_CASE("the temperature falls evenly to that of the last pass") {
+    const TableModel table(3, 3, 5);
+    const MaskedModel model = table.model();
+    // From 1 to 0: the last of three passes takes the most likely character.
+    SamplingRequest request = request_for(3, SamplerKind::spread, 3);
+    request.options.temperature = 1;
+    request.options.temperature_fall = 1;
+    for (request.sample = 0; request.sample < 200; ++request.sample) {
+        MaskedSampler sampler = sampler_of(model, request);
+        REQUIRE(sampler.step());
+        const Frame before = *sampler.step();
+        const Frame end = *sampler.step();
+        const auto last = std::find(before.id.begin(), before.id.end(), -1) - before.id.begin();
+        CHECK(end.id[last] == end.top_id[4 * last]);
+    }
+    // One pass has the temperature of the last.
+    request.options.temperature = 2;
+    request.options.temperature_fall = 0.75;
+    request.options.steps = 1;
+    SamplingRequest flat = request;
+    flat.options.temperature = 0.5;
+    flat.options.temperature_fall = 0;
+    for (request.sample = 0; request.sample < 50; ++request.sample) {
+        flat.sample = request.sample;
+        CHECK(sample(model, request).id == sample(model, flat).id);
+    }
+    // No fall is no change.
+    flat.options.steps = request.options.steps = 3;
+    request.options.temperature = 0.5;
+    request.options.temperature_fall = 0;
+    CHECK(sample(model, request).id == sample(model, flat).id);
 }
 
 TEST_CASE("places noised again are made up for") {
@@ -192,7 +269,7 @@ TEST_CASE("samplers give the model's own distribution") {
     };
     // One place a pass is exact in any order; the reverse process is so in the limit of many steps.
     const auto [kind, steps, samples] = GENERATE(
-        Case{SamplerKind::confidence, 3, 20000}, Case{SamplerKind::margin, 3, 20000}, Case{SamplerKind::threshold, 3, 20000},
+        Case{SamplerKind::spread, 3, 20000}, Case{SamplerKind::confidence, 3, 20000}, Case{SamplerKind::margin, 3, 20000}, Case{SamplerKind::threshold, 3, 20000},
         Case{SamplerKind::entropy, 3, 20000}, Case{SamplerKind::ancestral, 150, 4000}, Case{SamplerKind::remask, 150, 4000});
     const MaskedModel model = table.model();
     SamplingRequest request = request_for(3, kind, steps);
@@ -237,7 +314,7 @@ TEST_CASE("every sampler ends within its steps, block by block") {
     for (int trial = 0; trial < 300; ++trial) {
         const Words chance = philox(77, trial, 0, 0u);
         const int seq_len = 1 + chance.word[0] % 24, length = 1 + chance.word[1] % 70, steps = 1 + chance.word[2] % 30;
-        SamplingRequest request = request_for(length, all_samplers[trial % 6], steps);
+        SamplingRequest request = request_for(length, all_samplers[static_cast<std::size_t>(trial) % all_samplers.size()], steps);
         for (int place = 0; place < length; ++place) {
             const Words w = philox(78, place, trial, 0u);
             if (w.word[0] % 100 < chance.word[3] % 100) request.given[place] = w.word[1] % 5;
@@ -652,6 +729,32 @@ TEST_CASE("options have names, ranges and defaults in one table") {
     CHECK(options.steps == 12);
     options.top_p = NAN;
     CHECK(!validate(options));
+
+    const auto option = [](std::string_view name) -> const SamplingOption& {
+        return *std::find_if(sampling_options.begin(), sampling_options.end(), [&](const SamplingOption& o) { return o.name == name; });
+    };
+    for (const ProcessKind process : {ProcessKind::masked, ProcessKind::gaussian, ProcessKind::autoregressive}) {
+        const SamplingOptions defaults = default_options(process);
+        CHECK(validate(defaults));
+        CHECK(sampler_names[static_cast<std::size_t>(*defaults.sampler)].process == process);
+        // A temperature that is given alone holds for all passes.
+        const SamplingOptions even = options_with(process, {{&option("temperature"), 1.25}}).value();
+        CHECK(even.temperature == 1.25);
+        CHECK(even.temperature_fall == 0);
+        const SamplingOptions falling = options_with(process, {{&option("temperature-fall"), 0.25}, {&option("temperature"), 1.25}}).value();
+        CHECK(falling.temperature_fall == 0.25);
+        CHECK(options_with(process, {{&option("steps"), 3}}).value().temperature_fall == defaults.temperature_fall);
+        CHECK(!options_with(process, {{&option("steps"), 0}}));
+    }
+    CHECK(default_options(ProcessKind::masked).sampler == SamplerKind::spread);
+    CHECK(check_used(option("tau"), SamplerKind::threshold, false));
+    CHECK(!check_used(option("tau"), SamplerKind::spread, false));
+    CHECK(check_used(option("stop-stable"), SamplerKind::churn, false));
+    CHECK(!check_used(option("stop-stable"), SamplerKind::spread, false));
+    CHECK(!check_used(option("churn"), SamplerKind::ddim, false));
+    CHECK(!check_used(option("temperature-fall"), SamplerKind::left_to_right, false));
+    CHECK(!check_used(option("rounds"), SamplerKind::spread, false));
+    CHECK(check_used(option("proofread-share"), SamplerKind::ddpm, true));
 }
 
 TEST_CASE("an autoregressive sampler draws from the model's distribution") {
@@ -857,7 +960,7 @@ TEST_CASE("a Gaussian sampler takes one pass a step and shows the model what it 
     const State state = sampler.save();
 
     // At the end of the state stand x_hat of every place and what is to become of it.
-    const std::size_t x_hat = state.size() - (12 * 6 + 1) - 12 * 5 * sizeof(float);
+    const std::size_t x_hat = state.size() - (12 * 6 + 1) - 13 * sizeof(std::int32_t) - 12 * 5 * sizeof(float);
     std::vector<float> seen(12 * 5);
     std::memcpy(seen.data(), state.data() + x_hat, seen.size() * sizeof(float));
     for (int place = 0; place < 12; ++place)
@@ -871,6 +974,85 @@ TEST_CASE("a Gaussian sampler takes one pass a step and shows the model what it 
     std::fill_n(blank.begin() + static_cast<std::ptrdiff_t>(x_hat), seen.size() * sizeof(float), std::uint8_t{0});
     REQUIRE(other.restore(blank));
     CHECK(other.step()->top_probability != next);
+}
+
+TEST_CASE("a Gaussian sampler stops where its most likely characters stand") {
+    for (const bool article : {false, true}) {
+        IndifferentModel model(article, 0, 0.3f);
+        for (const SamplerKind kind : gaussian_samplers) {
+            CAPTURE(article, static_cast<int>(kind));
+            SamplingRequest request = request_for(20, kind, 60);  // longer than the window of 12: two blocks
+            request.given[3] = 1;
+            GaussianSampler whole = model.sampler(request);
+            std::vector<Frame> frames = {whole.frame()};
+            while (!whole.done()) frames.push_back(*whole.step());
+            for (const int passes : {1, 2, 5}) {
+                // The rule, from what the passes of the first block say.
+                const int window = frames[1].window_length;
+                int stop = 0, unchanged = 0;
+                for (int step = 1; step < 60 && stop == 0; ++step) {
+                    double probability = 0;
+                    int open = 0;
+                    bool same = step > 1;
+                    for (int place = 0; place < window; ++place) {
+                        if (request.given[place] >= 0) continue;
+                        same = same && frames[step].top_id[4 * place] == frames[step - 1].top_id[4 * place];
+                        probability += frames[step].top_probability[4 * place];
+                        ++open;
+                    }
+                    unchanged = same ? unchanged + 1 : 0;
+                    if (unchanged >= passes && probability / open >= 0.95) stop = step;
+                }
+                request.options.stop_stable = passes;
+                GaussianSampler early = model.sampler(request);
+                Frame frame = early.frame();
+                while (frame.step < (stop > 0 ? stop : 60)) frame = *early.step();
+                CHECK(frame.passes_saved == (stop > 0 ? 60 - stop : 0));
+                CHECK(std::count(frame.id.begin(), frame.id.begin() + window, -1) == 0);
+                // A saved state knows how long they have stood.
+                GaussianSampler other = model.sampler(request);
+                for (int i = 0; i + 1 < stop; ++i) REQUIRE(other.step());
+                GaussianSampler restored = model.sampler(request);
+                REQUIRE(restored.restore(other.save()));
+                const Frame end = run(restored);
+                CHECK(end.id == run(early).id);
+                CHECK(end.passes_saved == early.frame().passes_saved);
+            }
+        }
+    }
+}
+
+TEST_CASE("Gaussian characters that the proofreader strikes out go back to half the noise") {
+    IndifferentModel model(false);
+    Proofreader proofreader;
+    proofreader.model.config.vocab_size = 5;
+    proofreader.model.config.seq_len = 8;
+    proofreader.model.read = [](std::span<const int> ids, int, std::span<float> logits) -> Result<void> {
+        for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>((i * 7 + static_cast<std::size_t>(ids.front())) % 5);
+        return {};
+    };
+    proofreader.ids = {0, 1, 2, 3, 4};
+    proofreader.newline = 0;
+    SamplingRequest request = request_for(12, SamplerKind::ddpm, 10);
+    request.given[0] = 2;
+    request.options.rounds = 2;
+    request.options.proofread_share = 0.3;
+    GaussianSampler sampler = GaussianSampler::create(*model.denoiser, model.process, request, &proofreader).value();
+    std::vector<State> states;
+    std::vector<Frame> frames = {sampler.frame()};
+    while (!sampler.done()) {
+        states.push_back(sampler.save());
+        frames.push_back(*sampler.step());
+    }
+    CHECK(frames.back().step == 10 + 2 * (1 + 5));
+    CHECK(frames[11].proofread_nll.size() == 12);
+    CHECK(frames[17].proofread_nll.size() == 12);
+    CHECK(frames.front().steps == frames.back().step);
+    for (const State& state : states) {
+        GaussianSampler other = GaussianSampler::create(*model.denoiser, model.process, request, &proofreader).value();
+        REQUIRE(other.restore(state));
+        CHECK(run(other).id == frames.back().id);
+    }
 }
 
 TEST_CASE("Gaussian characters noised again go back to the time that was asked for") {

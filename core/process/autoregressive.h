@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "core/model/denoiser.h"
 
@@ -15,6 +16,26 @@ struct AutoregressiveModel {
     ModelConfig config;
     Read read;
 };
+
+/// An autoregressive model of the same characters as a masked or Gaussian one, which rates that one's finished samples.
+struct Proofreader {
+    AutoregressiveModel model;
+    std::vector<int> ids;  // [vocab_size of the sampled model] the character's id in `model`; -1 for [MASK]
+    int newline = -1;      // id in `model` of the character that every text begins after; -1: none
+};
+
+/// What an autoregressive model reads to predict the character at a position: those from `first` on, behind the start character
+/// with `start`.
+struct Context {
+    int first = 0;
+    bool start = false;
+
+    friend bool operator==(const Context&, const Context&) = default;
+};
+
+/// All before the position, and with `has_start` a start character, as long as they fit into seq_len; then the window goes on half its
+/// length at a time, without the start character.
+Context context_of(int position, bool has_start, int seq_len);
 
 /// The denoiser must outlive the model.
 AutoregressiveModel autoregressive_model(Denoiser& denoiser);

@@ -23,11 +23,9 @@ Result<AutoregressiveSampler> AutoregressiveSampler::create(AutoregressiveModel 
 Result<void> AutoregressiveSampler::advance() {
     const int place = static_cast<int>(std::find_if(now_.flags.begin(), now_.flags.end(), is_open) - now_.flags.begin());
     const bool led = !(now_.flags[0] & place_given) && request_.before >= 0;
-    const int most = model_.config.seq_len, half = (most + 1) / 2;
-    const int beyond = place + led - most;
-    const int first = beyond > 0 ? (beyond + half - 1) / half * half : 0;
+    const auto [first, start] = context_of(place, led, model_.config.seq_len);
     std::vector<int> text;
-    if (first == 0 && led) text.push_back(request_.before);
+    if (start) text.push_back(request_.before);
     text.insert(text.end(), now_.id.begin() + first, now_.id.begin() + place);
 
     ++now_.step;

@@ -5,12 +5,13 @@
 
 namespace folio {
 
-BlockSampler::BlockSampler(SamplingRequest request, const ModelConfig& config, int excluded, int most_passes)
+BlockSampler::BlockSampler(SamplingRequest request, const ModelConfig& config, int excluded, int most_passes,
+                           const Proofreader* proofreader)
     : Sampler(std::move(request), config, excluded),
       noising_steps_(request_.text.empty() ? 0 : std::min(request_.options.steps, most_passes)),
-      steps_(std::min(request_.options.steps, most_passes)) {}
+      steps_(std::min(request_.options.steps, most_passes)), proofreader_(proofreader) {}
 
-bool BlockSampler::done() const { return !noising() && Sampler::done(); }
+bool BlockSampler::done() const { return is_complete() && !round_is_due(); }
 
 Result<void> BlockSampler::advance() {
     if (noising()) {
@@ -18,11 +19,42 @@ Result<void> BlockSampler::advance() {
         noise();
         return {};
     }
+    if (is_complete()) return proofread();
     if (now_.step >= now_.block_end || count_open(now_.flags, now_.window_first, window_length()) == 0) begin_block();
     ++now_.step;
     if (auto ok = reveal(); !ok) return ok;
     if (count_open(now_.flags, now_.window_first, window_length()) == 0) now_.block_end = now_.step;
     return {};
+}
+
+Result<void> BlockSampler::proofread() {
+    const SamplingOptions& options = request_.options;
+    const auto nll = proofread_nll(*proofreader_, now_.id);
+    if (!nll) return tl::unexpected<Error>(nll.error());
+    ++now_.step;
+    proofread_nll_.assign(nll->begin(), nll->end());
+    now_.round_text = now_.id;
+    std::vector<std::uint8_t> given(now_.flags.size());
+    std::transform(now_.flags.begin(), now_.flags.end(), given.begin(), [](std::uint8_t flags) { return flags & place_given; });
+    const int candidates = static_cast<int>(std::count(given.begin(), given.end(), 0));
+    const int count = proofread_count(options.proofread_share, now_.round, options.rounds, candidates);
+    for (const int place : positions_to_reopen(*nll, given, count)) reopen(place);
+    ++now_.round;
+    return {};
+}
+
+/// Ends the round of proofreading whose last place has been filled, and all rounds where it has changed nothing.
+void BlockSampler::text_changed() {
+    if (!proofreading() || !is_complete()) return;
+    if (now_.id == now_.round_text) now_.round = request_.options.rounds;
+    now_.round_text.clear();
+}
+
+SamplingOptions BlockSampler::options_of_pass() const {
+    SamplingOptions options = request_.options;
+    const double gone = passes() > 1 ? static_cast<double>(pass() - 1) / (passes() - 1) : 1;
+    options.temperature *= 1 - options.temperature_fall * gone;
+    return options;
 }
 
 BlockSampler::Window BlockSampler::window_for(const std::vector<std::uint8_t>& flags, int from) const {
@@ -84,6 +116,20 @@ int BlockSampler::steps_known() const {
     for (Window window = window_for(flags, 0); window.length > 0; window = window_for(flags, from)) {
         run_block(window, passes_for(flags, window));
         from = window.first + window.length;
+    }
+    return steps + steps_of_rounds();
+}
+
+/// Of the rounds to come, at most: where no predecessor of a struck-out character is struck out itself.
+int BlockSampler::steps_of_rounds() const {
+    if (!proofreader_) return 0;
+    const SamplingOptions& options = request_.options;
+    const int candidates = static_cast<int>(std::count_if(now_.flags.begin(), now_.flags.end(), [](std::uint8_t flags) { return !(flags & place_given); }));
+    int steps = 0;
+    for (int round = now_.round; round < options.rounds; ++round) {
+        const int opened = std::min(candidates, 2 * proofread_count(options.proofread_share, round, options.rounds, candidates));
+        const int passes = passes_of_round(opened);
+        steps += 1 + (takes_all_passes() ? passes : std::min(passes, opened));
     }
     return steps;
 }

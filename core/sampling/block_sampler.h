@@ -16,14 +16,18 @@ namespace folio {
 /// opened again gets a block of its own, at the pace of the whole: ceil(steps * open places / window) passes, unless the process
 /// has another pace. Edits due later than the last step are applied when nothing is open any more.
 ///
+/// **Proofreading.** When nothing is open and no edit is due, a step without a pass of the model has the proofreader rate every
+/// character and opens the least likely again (proofread.h); they get the passes that all opened again gets. `rounds` times; a
+/// round that changes no character is the last.
+///
 /// **From a text.** It goes into noise over `steps` steps that need no pass, and is sampled anew then.
 class BlockSampler : public Sampler {
 public:
     bool done() const override;
 
 protected:
-    /// A checked request. `most_passes`: per block, however many are asked for.
-    BlockSampler(SamplingRequest request, const ModelConfig& config, int excluded, int most_passes);
+    /// A checked request. `most_passes`: per block, however many are asked for. `proofreader` may be null.
+    BlockSampler(SamplingRequest request, const ModelConfig& config, int excluded, int most_passes, const Proofreader* proofreader);
 
     /// A step of a text's way into noise.
     virtual void noise() = 0;
@@ -36,11 +40,19 @@ protected:
     };
     /// How many passes a block gets whose open places were all opened again: here their share of the window's.
     virtual int passes_again(const std::vector<std::uint8_t>& flags, Window window) const;
+    /// Opens a place that the proofreader found unlikely.
+    virtual void reopen(int place) { open(place); }
+    /// How many passes a round gets that opens so many places of one window.
+    virtual int passes_of_round(int opened) const { return share(steps_, opened, window_length()); }
 
     int passes() const { return now_.block_end - now_.block_begin; }
     int pass() const { return now_.step - now_.block_begin; }
     /// Whether the place was open when the block began, or since.
     bool in_block(int place) const;
+    /// Whether the open places were opened by the proofreader.
+    bool proofreading() const { return !now_.round_text.empty(); }
+    /// The options of the draws of this pass: its temperature on the line from the first to the last.
+    SamplingOptions options_of_pass() const;
     bool noising() const { return now_.step < noising_steps_; }
 
     int noising_steps_ = 0;
@@ -53,6 +65,14 @@ private:
     Window window_for(const std::vector<std::uint8_t>& flags, int from) const;
     int passes_for(const std::vector<std::uint8_t>& flags, Window window) const;
     void begin_block();
+
+    bool is_complete() const { return !noising() && Sampler::done(); }
+    bool round_is_due() const { return proofreader_ && now_.round < request_.options.rounds; }
+    Result<void> proofread();
+    void text_changed() override;
+    int steps_of_rounds() const;
+
+    const Proofreader* proofreader_;
 };
 
 }  // namespace folio

@@ -1,5 +1,6 @@
 #include "core/sampling/defaults.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace folio {
@@ -13,6 +14,36 @@ std::string range(const SamplingOption& option) {
 }
 
 }  // namespace
+
+SamplingOptions default_options(ProcessKind process) {
+    const SamplingDefaults& defaults = defaults_of(process);
+    SamplingOptions options;
+    options.sampler = defaults.sampler;
+    options.steps = defaults.steps;
+    options.temperature = defaults.temperature;
+    options.temperature_fall = defaults.temperature_fall;
+    return options;
+}
+
+Result<SamplingOptions> options_with(ProcessKind process, const GivenOptions& given) {
+    SamplingOptions options = default_options(process);
+    const bool temperature_given = std::any_of(given.begin(), given.end(), [](const auto& entry) { return entry.first->name == "temperature"; });
+    if (temperature_given) options.temperature_fall = 0;
+    for (const auto& [option, value] : given) {
+        if (auto ok = set_option(options, *option, value); !ok) return tl::unexpected<Error>(ok.error());
+    }
+    return options;
+}
+
+Result<void> check_used(const SamplingOption& option, SamplerKind sampler, bool proofread) {
+    const std::string name(option.name);
+    if (option.uses && !option.uses(sampler)) {
+        return fail("Only " + std::string(option.used_by) + " use" + (option.used_by.starts_with("the sampler") ? "s" : "") + " the option " + name + ", and this sample is drawn by " +
+                    std::string(name_of(sampler)) + "; leave it out.");
+    }
+    if (option.proofreading && !proofread) return fail("The option " + name + " needs a proofreader; name its weights with --proofread.");
+    return {};
+}
 
 Result<void> set_option(SamplingOptions& options, const SamplingOption& option, double value) {
     const auto* whole = std::get_if<int SamplingOptions::*>(&option.member);

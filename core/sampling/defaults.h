@@ -5,7 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "core/base/result.h"
 #include "core/process/process_config.h"
@@ -13,41 +15,64 @@
 namespace folio {
 
 /// How a masked text is unmasked, `unmasking.h` has the rules; the steps of Gaussian diffusion; how an autoregressive model writes.
-enum class SamplerKind { ancestral, confidence, margin, threshold, entropy, remask, ddpm, ddim, churn, left_to_right };
+enum class SamplerKind { spread, ancestral, confidence, margin, threshold, entropy, remask, ddpm, ddim, churn, left_to_right };
 
-/// What a sample depends on besides weights and given characters. Its initial values are the defaults of command and page.
+/// What a sample depends on besides weights and given characters. default_options() has the defaults of command and page.
 struct SamplingOptions {
     std::optional<SamplerKind> sampler;  // none: the process's default
     std::uint64_t seed = 1;
     int length = 256;
     int steps = 64;  // passes per block
     double temperature = 0.8;
+    double temperature_fall = 0;  // the last pass has temperature * (1 - temperature_fall), those before lie on the line to it
     int top_k = 0;
     double top_p = 1;
     double tau = 0.9;
     double gamma = 0.1;
     double eta = 0.03;
+    double churn = 0.15;
+    int stop_stable = 0;
+    int rounds = 4;                 // of proofreading
+    double proofread_share = 0.1;
 };
 
-/// One numeric option under the name that command line, address and request give it, with the range it must lie in.
+/// A numeric option under the name that command line, address and request give it, with the range it must lie in.
 struct SamplingOption {
     std::string_view name;
     std::variant<int SamplingOptions::*, double SamplingOptions::*> member;
     double least, most;
     std::string_view meaning;
-    std::optional<SamplerKind> of = {};  // the one sampler that reads it; none: all do
+    std::string_view used_by = {};               // for sentences; empty: every sampler uses it
+    bool (*uses)(SamplerKind sampler) = nullptr;  // null: every sampler does
+    bool proofreading = false;                    // used with a proofreader alone
 };
 
-inline constexpr std::array<SamplingOption, 8> sampling_options = {{
+inline constexpr bool is_gaussian_sampler(SamplerKind kind) {
+    return kind == SamplerKind::ddpm || kind == SamplerKind::ddim || kind == SamplerKind::churn;
+}
+
+inline constexpr std::array<SamplingOption, 13> sampling_options = {{
     {"length", &SamplingOptions::length, 1, 1 << 20, "characters of the text, the prompt among them"},
     {"steps", &SamplingOptions::steps, 1, 1 << 20, "passes of the network, per block of a long text; left-to-right takes one a character"},
-    {"temperature", &SamplingOptions::temperature, 0, 1e6, "of the draw; 0 takes the likeliest character"},
-    {"top-k", &SamplingOptions::top_k, 0, 1 << 20, "draw among the K likeliest; 0 is off"},
+    {"temperature", &SamplingOptions::temperature, 0, 1e6, "of the draw; 0 takes the most likely character"},
+    {"temperature-fall", &SamplingOptions::temperature_fall, 0, 1, "share of the temperature that is lost, evenly, by the last pass of a block; where a temperature is given alone 0",
+     "samplers of masked and Gaussian models", [](SamplerKind kind) { return kind != SamplerKind::left_to_right; }},
+    {"top-k", &SamplingOptions::top_k, 0, 1 << 20, "draw among the K most likely; 0 is off"},
     {"top-p", &SamplingOptions::top_p, 0, 1, "draw among the fewest that have this share of what top-k left; 1 is off"},
-    {"tau", &SamplingOptions::tau, 0, 1, "threshold: fix every place at least this sure", SamplerKind::threshold},
-    {"gamma", &SamplingOptions::gamma, 0, 1e6, "entropy: nats that the places fixed in one pass may have, less the largest",
-     SamplerKind::entropy},
-    {"eta", &SamplingOptions::eta, 0, 1, "remask: largest chance per pass that a fixed place is noised again", SamplerKind::remask},
+    {"tau", &SamplingOptions::tau, 0, 1, "threshold: reveal every position with at least this confidence", "the sampler threshold",
+     [](SamplerKind kind) { return kind == SamplerKind::threshold; }},
+    {"gamma", &SamplingOptions::gamma, 0, 1e6, "entropy: nats that the positions revealed in one pass may have, less the largest",
+     "the sampler entropy", [](SamplerKind kind) { return kind == SamplerKind::entropy; }},
+    {"eta", &SamplingOptions::eta, 0, 1, "remask: largest probability per pass that a revealed position is masked again", "the sampler remask",
+     [](SamplerKind kind) { return kind == SamplerKind::remask; }},
+    {"churn", &SamplingOptions::churn, 0, 1, "churn: share by which the noise is raised before each step", "the sampler churn",
+     [](SamplerKind kind) { return kind == SamplerKind::churn; }},
+    {"stop-stable", &SamplingOptions::stop_stable, 0, 1 << 20,
+     "Gaussian: end when the most likely characters have not changed for N passes and have a mean probability of at least 0.95; 0 is off",
+     "samplers of Gaussian models", is_gaussian_sampler},
+    {"rounds", &SamplingOptions::rounds, 0, 1024, "of proofreading", "", nullptr, true},
+    {"proofread-share", &SamplingOptions::proofread_share, 0, 1,
+     "share of the characters that the first round of proofreading opens again; it falls evenly to 0", "", nullptr, true},
 }};
 
 /// A sampler under its name.
@@ -58,7 +83,8 @@ struct SamplerName {
     ProcessKind process = ProcessKind::masked;
 };
 
-inline constexpr std::array<SamplerName, 10> sampler_names = {{
+inline constexpr std::array<SamplerName, 11> sampler_names = {{
+    {SamplerKind::spread, "spread", "the most confident position of each of equal runs of the open ones, so that none are neighbours"},
     {SamplerKind::ancestral, "ancestral", "each place by chance, as the reverse process has it (MDLM)"},
     {SamplerKind::confidence, "confidence", "the surest places first (LLaDA)"},
     {SamplerKind::margin, "margin", "the places where the likeliest leads the second by most"},
@@ -81,14 +107,38 @@ inline std::optional<SamplerKind> sampler_named(std::string_view name) {
     return std::nullopt;
 }
 
-inline SamplerKind default_sampler(ProcessKind process) {
-    switch (process) {
-        case ProcessKind::masked: return SamplerKind::confidence;
-        case ProcessKind::gaussian: return SamplerKind::ddpm;
-        case ProcessKind::autoregressive: break;
+/// The defaults that differ between processes, chosen by the sweep in bench/RESULTS.md.
+struct SamplingDefaults {
+    ProcessKind process;
+    SamplerKind sampler;
+    int steps;
+    double temperature;
+    double temperature_fall;  // where the temperature is not given
+};
+
+inline constexpr std::array<SamplingDefaults, 3> sampling_defaults = {{
+    {ProcessKind::masked, SamplerKind::spread, 64, 1.3, 0.7},
+    {ProcessKind::gaussian, SamplerKind::ddpm, 64, 0.8, 0},
+    {ProcessKind::autoregressive, SamplerKind::left_to_right, 64, 0.8, 0},
+}};
+
+inline constexpr const SamplingDefaults& defaults_of(ProcessKind process) {
+    for (const SamplingDefaults& defaults : sampling_defaults) {
+        if (defaults.process == process) return defaults;
     }
-    return SamplerKind::left_to_right;
+    return sampling_defaults.front();
 }
+
+inline SamplerKind default_sampler(ProcessKind process) { return defaults_of(process).sampler; }
+
+/// What a sample of such a model depends on where nothing else is said.
+SamplingOptions default_options(ProcessKind process);
+
+/// Numeric options that a command line or a request names, with their values.
+using GivenOptions = std::vector<std::pair<const SamplingOption*, double>>;
+
+/// The defaults of a process, and what is given instead. A temperature that is given alone is that of every pass. Fails as set_option.
+Result<SamplingOptions> options_with(ProcessKind process, const GivenOptions& given);
 
 /// "ancestral, confidence, ...": for sentences.
 inline std::string list_of_samplers(ProcessKind process) {
@@ -108,7 +158,10 @@ inline double value_of(const SamplingOptions& options, const SamplingOption& opt
 /// out of range or not finite.
 Result<void> set_option(SamplingOptions& options, const SamplingOption& option, double value);
 
-/// The same check for all options at once.
+/// Fails, in a sentence about wrong usage, where a sampler does not use the option, or nothing does without a proofreader.
+Result<void> check_used(const SamplingOption& option, SamplerKind sampler, bool proofread);
+
+/// The check of set_option for all options at once.
 Result<void> validate(const SamplingOptions& options);
 
 }  // namespace folio

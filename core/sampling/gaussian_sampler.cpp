@@ -1,6 +1,7 @@
 #include "core/sampling/gaussian_sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -10,7 +11,7 @@ namespace folio {
 
 namespace {
 
-constexpr double churn_gamma = 0.15;
+constexpr double stable_probability = 0.95;
 
 int most_passes(const GaussianConfig& process) {
     return process.schedule == GaussianSchedule::linear ? process.steps : std::numeric_limits<int>::max();
@@ -19,21 +20,23 @@ int most_passes(const GaussianConfig& process) {
 }  // namespace
 
 GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& process, std::unique_ptr<GaussianDiffusion> diffusion,
-                                 SamplingRequest request)
-    : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian)), denoiser_(&denoiser),
+                                 SamplingRequest request, const Proofreader* proofreader)
+    : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian), proofreader), denoiser_(&denoiser),
       process_(process.gaussian), diffusion_(std::move(diffusion)), rows_(*diffusion_, process_, denoiser.config(), window_length()),
       noisy_(static_cast<std::size_t>(window_length())),
       seen_(denoiser.config().self_conditioning ? rows_.all().size() : 0), back_to_(request_.given.size()),
-      was_(request_.given.size(), -1), eps_(static_cast<std::size_t>(vocab_size_)), x_hat_(eps_.size()),
-      likelihood_(eps_.size()) {
+      was_(request_.given.size(), -1), argmax_(noisy_.size(), -1), eps_(static_cast<std::size_t>(vocab_size_)),
+      x_hat_(rows_.all().size()), says_(x_hat_.size()), likelihood_(eps_.size()) {
     apply_due_edits();
 }
 
-Result<GaussianSampler> GaussianSampler::create(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request) {
+Result<GaussianSampler> GaussianSampler::create(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request,
+                                                const Proofreader* proofreader) {
     if (auto ok = check(request, ProcessKind::gaussian, denoiser.config().vocab_size, -1); !ok) return tl::unexpected<Error>(ok.error());
     auto diffusion = GaussianDiffusion::create(process.gaussian, denoiser.config().vocab_size);
     if (!diffusion) return tl::unexpected<Error>(diffusion.error());
-    return GaussianSampler(denoiser, process, std::make_unique<GaussianDiffusion>(std::move(*diffusion)), std::move(request));
+    return GaussianSampler(denoiser, process, std::make_unique<GaussianDiffusion>(std::move(*diffusion)), std::move(request),
+                           proofreader);
 }
 
 std::span<const double> GaussianSampler::eps(int place, Purpose purpose) {
@@ -99,18 +102,41 @@ Result<void> GaussianSampler::take_pass() {
     if (pass() == 1) {
         std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
         std::fill(seen_.begin(), seen_.end(), 0.f);
+        std::fill(argmax_.begin(), argmax_.end(), -1);
         begun_at_ = static_cast<std::uint8_t>(begins_at(now_.flags, {first, window}));
     }
     const double begin = begun_at_ / 100.0;
     const auto after = [&](int done) { return diffusion_->level(begin * (passes() - done) / passes()); };
     const Level t = after(pass() - 1), s = after(pass());
-    const SamplerKind kind = *request_.options.sampler;
-    const Level u = kind == SamplerKind::churn ? diffusion_->churned(t, churn_gamma) : t;
-    const auto known = [&](int i) { return !is_open(now_.flags[first + i]); };
+    const SamplingOptions& options = request_.options;
+    const Level u = *options.sampler == SamplerKind::churn ? diffusion_->churned(t, options.churn) : t;
+    prepare_rows(t, u);
+    if (auto ok = rows_.look(*denoiser_, u, [&](int i) { return is_known(i); }, seen_); !ok) return ok;
+    logits_.assign(rows_.answers().begin(), rows_.answers().end());
+    if (auto ok = estimate_rows(u, s); !ok) return ok;
 
-    for (int i = 0; i < window; ++i) {
+    const bool stable = is_stable();
+    if (stable) now_.passes_saved += passes() - pass();
+    if (stable || pass() == passes()) {
+        draw_characters();
+    } else {
+        const Move move = *options.sampler == SamplerKind::ddpm ? ddpm(u, s) : ddim(u, s);
+        for (int i = 0; i < window; ++i) {
+            if (is_known(i)) continue;
+            const auto noise = move.noise != 0 ? eps(first + i, Purpose::reverse) : std::span<const double>();
+            diffusion_->apply(move, x_hat(i), noise, rows_.z(i));
+        }
+    }
+    std::fill_n(back_to_.begin() + first, window, std::uint8_t{0});
+    std::fill_n(was_.begin() + first, window, -1);
+    return {};
+}
+
+void GaussianSampler::prepare_rows(const Level& t, const Level& u) {
+    const int first = now_.window_first;
+    for (int i = 0; i < window_length(); ++i) {
         const auto z = rows_.z(i);
-        if (known(i)) {
+        if (is_known(i)) {
             diffusion_->noised(diffusion_->given(u), now_.id[first + i], eps(first + i, Purpose::given), z);
             noisy_[i] = 0;
             if (pass() > 1) see(i, now_.id[first + i]);
@@ -128,40 +154,62 @@ Result<void> GaussianSampler::take_pass() {
         noisy_[i] = 1;
         if (u.g > t.g) diffusion_->apply(diffuse(t, u), {}, eps(first + i, Purpose::churn), z);
     }
-    if (auto ok = rows_.look(*denoiser_, u, known, seen_); !ok) return ok;
-    logits_.assign(rows_.answers().begin(), rows_.answers().end());
+}
 
-    const SamplingOptions& options = request_.options;
+Result<void> GaussianSampler::estimate_rows(const Level& u, const Level& s) {
+    const SamplingOptions options = options_of_pass();
     const bool x0 = process_.prediction == GaussianPrediction::x0;
-    const Move move = kind == SamplerKind::ddpm ? ddpm(u, s) : ddim(u, s);
-    for (int i = 0; i < window; ++i) {
-        if (known(i)) continue;
-        const int place = first + i;
+    for (int i = 0; i < window_length(); ++i) {
+        if (is_known(i)) continue;
         const auto answer = rows_.logits(i);
-        if (!diffusion_->estimate(u, rows_.z(i), answer, x_hat_, x0 ? options.temperature : 1, x0 ? options.top_k : 0)) {
+        if (!diffusion_->estimate(u, rows_.z(i), answer, x_hat(i), x0 ? options.temperature : 1, x0 ? options.top_k : 0)) {
             return not_finite();
         }
-        // What an eps model makes of a place is where the step without noise leads, and what the row says there.
-        std::span<const float> says = answer;
-        if (!x0) {
+        const auto says = std::span(says_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_);
+        if (x0) {
+            std::copy(answer.begin(), answer.end(), says.begin());
+        } else {
+            // What an eps model makes of a place is where the step without noise leads, and what the row says there.
             std::vector<float> z(rows_.z(i).begin(), rows_.z(i).end());
             const Level there = pass() < passes() ? s : diffusion_->level(1.0 / process_.steps);
-            diffusion_->apply(ddim(u, there), x_hat_, {}, z);
-            diffusion_->likelihood(there, z, likelihood_);
-            says = likelihood_;
+            diffusion_->apply(ddim(u, there), x_hat(i), {}, z);
+            diffusion_->likelihood(there, z, says);
         }
-        if (auto opinion = look(place, says); !opinion) return tl::unexpected<Error>(opinion.error());
-        if (!seen_.empty()) std::copy(probability_.begin(), probability_.end(), seen(i));
-        if (pass() == passes()) {
-            const int id = draw(says, -1, options, word(place, Purpose::draw, 0));
-            fix(place, id, static_cast<float>(probability_[id]));
-        } else {
-            diffusion_->apply(move, x_hat_, move.noise != 0 ? eps(place, Purpose::reverse) : std::span<const double>(), rows_.z(i));
-        }
+        if (auto seen = look(now_.window_first + i, says); !seen) return tl::unexpected<Error>(seen.error());
+        if (!seen_.empty()) std::copy(probability_.begin(), probability_.end(), this->seen(i));
     }
-    std::fill_n(back_to_.begin() + first, window, std::uint8_t{0});
-    std::fill_n(was_.begin() + first, window, -1);
     return {};
+}
+
+bool GaussianSampler::is_stable() {
+    int open = 0;
+    double probability = 0;
+    bool changed = false;
+    for (int i = 0; i < window_length(); ++i) {
+        const std::int32_t before = argmax_[i];
+        argmax_[i] = -1;
+        if (is_known(i)) continue;
+        const Opinion& opinion = opinion_of(now_.window_first + i);
+        argmax_[i] = opinion.top_id[0];
+        changed = changed || argmax_[i] != before;
+        probability += opinion.confidence;
+        ++open;
+    }
+    stable_passes_ = changed ? 0 : stable_passes_ + 1;
+    const int wanted = request_.options.stop_stable;
+    return wanted > 0 && stable_passes_ >= wanted && probability >= stable_probability * open;
+}
+
+void GaussianSampler::draw_characters() {
+    const SamplingOptions options = options_of_pass();
+    for (int i = 0; i < window_length(); ++i) {
+        if (is_known(i)) continue;
+        const int place = now_.window_first + i;
+        const auto says = std::span<const float>(says_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_);
+        softmax(says, -1, probability_);
+        const int id = draw(says, -1, options, word(place, Purpose::draw, 0));
+        fix(place, id, static_cast<float>(probability_[id]));
+    }
 }
 
 void GaussianSampler::see(int i, int id) {
@@ -171,7 +219,8 @@ void GaussianSampler::see(int i, int id) {
 }
 
 std::size_t GaussianSampler::more_bytes() const {
-    return (rows_.all().size() + seen_.size()) * sizeof(float) + was_.size() * sizeof(std::int32_t) + noisy_.size() + back_to_.size() + 1;
+    return (rows_.all().size() + seen_.size()) * sizeof(float) + (was_.size() + argmax_.size() + 1) * sizeof(std::int32_t) +
+           noisy_.size() + back_to_.size() + 1;
 }
 
 void GaussianSampler::save_more(std::uint8_t* bytes) const {
@@ -181,6 +230,8 @@ void GaussianSampler::save_more(std::uint8_t* bytes) const {
     put(rows_.all());
     put(seen_);
     put(was_);
+    put(argmax_);
+    put(std::array{stable_passes_});
     put(noisy_);
     put(back_to_);
     *bytes = begun_at_;
@@ -195,8 +246,13 @@ void GaussianSampler::restore_more(const std::uint8_t* bytes) {
     take(rows_.all());
     take(seen_);
     take(was_);
+    take(argmax_);
+    std::array<std::int32_t, 1> stable{};
+    take(stable);
+    stable_passes_ = std::clamp(stable[0], 0, 1 << 30);
     take(noisy_);
     take(back_to_);
+    for (std::int32_t& id : was_) id = std::clamp(id, -1, vocab_size_ - 1);
     // Times are percents, whoever made the bytes.
     constexpr std::uint8_t all = 100;
     for (std::uint8_t& percent : back_to_) percent = std::min(percent, all);

@@ -6,8 +6,8 @@
 
 namespace folio {
 
-MaskedSampler::MaskedSampler(MaskedModel model, SamplingRequest request)
-    : BlockSampler(std::move(request), model.config, model.mask_id, std::numeric_limits<int>::max()), model_(std::move(model)) {
+MaskedSampler::MaskedSampler(MaskedModel model, SamplingRequest request, const Proofreader* proofreader)
+    : BlockSampler(std::move(request), model.config, model.mask_id, std::numeric_limits<int>::max(), proofreader), model_(std::move(model)) {
     logits_.resize(static_cast<std::size_t>(window_length()) * vocab_size_);
     if (!request_.text.empty()) {
         std::vector<std::pair<std::uint32_t, int>> order;
@@ -19,9 +19,9 @@ MaskedSampler::MaskedSampler(MaskedModel model, SamplingRequest request)
     apply_due_edits();
 }
 
-Result<MaskedSampler> MaskedSampler::create(MaskedModel model, SamplingRequest request) {
+Result<MaskedSampler> MaskedSampler::create(MaskedModel model, SamplingRequest request, const Proofreader* proofreader) {
     if (auto ok = check(request, ProcessKind::masked, model.config.vocab_size, model.mask_id); !ok) return tl::unexpected<Error>(ok.error());
-    return MaskedSampler(std::move(model), std::move(request));
+    return MaskedSampler(std::move(model), std::move(request), proofreader);
 }
 
 void MaskedSampler::noise() {
@@ -34,7 +34,7 @@ void MaskedSampler::noise() {
 }
 
 Result<void> MaskedSampler::reveal() {
-    const SamplingOptions& options = request_.options;
+    const SamplingOptions options = options_of_pass();
     const int first = now_.window_first, window = window_length();
     const auto row = [&](int place) {
         return std::span<const float>(logits_).subspan(static_cast<std::size_t>(place - first) * vocab_size_, vocab_size_);
@@ -46,7 +46,7 @@ Result<void> MaskedSampler::reveal() {
         const bool open = is_open(now_.flags[first + i]);
         ids_[i] = open ? excluded_ : now_.id[first + i];
         hidden += open;
-        hideable += in_block(first + i);
+        hideable += proofreading() ? !(now_.flags[first + i] & place_given) : in_block(first + i);
     }
     times_.clear();
     if (model_.config.time_rows > 0) {

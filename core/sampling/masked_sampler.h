@@ -17,10 +17,10 @@ namespace folio {
 class MaskedSampler final : public BlockSampler {
 public:
     /// Fails on ids outside the vocabulary, [MASK] among given characters, edits outside the text, options out of range.
-    static Result<MaskedSampler> create(MaskedModel model, SamplingRequest request);
+    static Result<MaskedSampler> create(MaskedModel model, SamplingRequest request, const Proofreader* proofreader = nullptr);
 
 private:
-    MaskedSampler(MaskedModel model, SamplingRequest request);
+    MaskedSampler(MaskedModel model, SamplingRequest request, const Proofreader* proofreader);
 
     void noise() override;
     Result<void> reveal() override;

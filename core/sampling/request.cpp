@@ -6,7 +6,7 @@ namespace folio {
 
 namespace {
 
-/// The ids of a text, -1 for each `gap`. `what` names the text in a sentence.
+/// The ids of a text, -1 for each `gap`; in a text with gaps {{ is a brace. `what` names the text in a sentence.
 Result<std::vector<int>> read_ids(std::string_view text, std::optional<char32_t> gap, const std::string& what,
                                   const EncodeCharacter& encode) {
     std::vector<int> ids;
@@ -14,6 +14,10 @@ Result<std::vector<int>> read_ids(std::string_view text, std::optional<char32_t>
         const std::string where = " at position " + std::to_string(ids.size()) + " (counted from 0)";
         char32_t character;
         if (!decode_utf8(text, position, character)) return fail(what + " is not UTF-8" + where + "; write it in UTF-8");
+        if (gap && character == U'{') {
+            if (text.substr(position, 1) != "{") return fail("the open gap" + where + " has no length yet; write a brace as {{");
+            ++position;
+        }
         if (character == gap) {
             ids.push_back(-1);
             continue;

@@ -11,7 +11,7 @@ namespace folio {
 /// A sample in words, as a command line or a page asks for it.
 struct RequestWords {
     std::string prompt;                    // how the text begins
-    std::optional<std::string> text;       // instead of a prompt: a text with gaps
+    std::optional<std::string> text;       // instead of a prompt: a text with gaps, whose lengths are chosen (gaps.h)
     std::string mark = "_";                // the character that stands for a gap
     std::optional<std::string> from_text;  // a text that goes into noise first
     std::vector<std::string> edits;        // each as parse_edit reads it

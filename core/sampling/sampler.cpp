@@ -28,10 +28,10 @@ const std::uint8_t* take_bytes(const std::uint8_t* bytes, std::vector<T>& values
     return bytes + values.size() * sizeof(T);
 }
 
-/// The head of a State: then id, fixed_at, probability and flags of every place.
+/// The head of a State: then id, fixed_at, probability and flags of every place, and round_text where a round is running.
 struct StateHead {
-    std::uint32_t magic = 0x314D5346;  // "FSM1"
-    std::int32_t length, step, edits_applied, window_first, block_begin, block_end;
+    std::uint32_t magic = 0x324D5346;  // "FSM2"
+    std::int32_t length, step, edits_applied, window_first, block_begin, block_end, passes_saved, round, round_running;
 };
 
 bool is_character(int id, int vocab_size, int excluded) { return id >= 0 && id < vocab_size && id != excluded; }
@@ -105,6 +105,7 @@ bool Sampler::done() const { return count_open(now_.flags, 0, length()) == 0; }
 Result<Frame> Sampler::step() {
     if (done()) return frame();
     const Progress before = now_;
+    proofread_nll_.clear();
     if (auto ok = advance(); !ok) {
         now_ = before;
         return tl::unexpected<Error>(ok.error());
@@ -173,10 +174,12 @@ void Sampler::apply(const Edit& edit) {
 void Sampler::apply_due_edits() {
     const std::vector<Edit>& edits = request_.edits;
     const auto pending = [&] { return now_.edits_applied < static_cast<int>(edits.size()); };
+    text_changed();
     while (pending() && (edits[now_.edits_applied].step <= now_.step || done())) {
         // All that were meant for one step belong together, also where the text was finished before it.
         const int step = edits[now_.edits_applied].step;
         while (pending() && edits[now_.edits_applied].step == step) apply(edits[now_.edits_applied++]);
+        text_changed();
     }
 }
 
@@ -208,79 +211,123 @@ Frame Sampler::frame() const {
         frame.top_probability.insert(frame.top_probability.end(), seen.top_probability.begin(),
                                      seen.top_probability.end());
     }
+    frame.edits_applied = now_.edits_applied;
+    frame.passes_saved = now_.passes_saved;
+    frame.proofread_nll = proofread_nll_;
     return frame;
 }
 
-State Sampler::save() const {
+State Sampler::write_state(const Progress& progress) const {
     StateHead head;
     head.length = length();
-    head.step = now_.step;
-    head.edits_applied = now_.edits_applied;
-    head.window_first = now_.window_first;
-    head.block_begin = now_.block_begin;
-    head.block_end = now_.block_end;
+    head.step = progress.step;
+    head.edits_applied = progress.edits_applied;
+    head.window_first = progress.window_first;
+    head.block_begin = progress.block_begin;
+    head.block_end = progress.block_end;
+    head.passes_saved = progress.passes_saved;
+    head.round = progress.round;
+    head.round_running = !progress.round_text.empty();
     State state;
     put_bytes(state, &head, sizeof head);
-    put_bytes(state, now_.id);
-    put_bytes(state, now_.fixed_at);
-    put_bytes(state, now_.probability);
-    put_bytes(state, now_.flags);
+    put_bytes(state, progress.id);
+    put_bytes(state, progress.fixed_at);
+    put_bytes(state, progress.probability);
+    put_bytes(state, progress.flags);
+    put_bytes(state, progress.round_text);
+    return state;
+}
+
+State Sampler::save() const {
+    State state = write_state(now_);
     const std::size_t own = state.size();
     state.resize(own + more_bytes());
     save_more(state.data() + own);
     return state;
 }
 
+State Sampler::recorded_state(const RecordedStep& recorded) const {
+    Progress progress;
+    progress.step = recorded.step;
+    progress.block_end = recorded.step > 0 ? recorded.steps : 0;
+    progress.id = recorded.id;
+    progress.fixed_at = recorded.fixed_at;
+    progress.probability = recorded.probability;
+    progress.flags = recorded.flags;
+    return write_state(progress);
+}
+
+bool Sampler::is_possible(const Progress& progress) const {
+    constexpr int last_step = 1 << 30;
+    const auto between = [](int value, int least, int most) { return value >= least && value <= most; };
+    if (!between(progress.step, 0, last_step) || !between(progress.edits_applied, 0, static_cast<int>(request_.edits.size())) ||
+        !between(progress.window_first, 0, length() - window_length()) || !between(progress.block_begin, 0, progress.step) ||
+        !between(progress.block_end, progress.block_begin, progress.block_begin + request_.options.steps) ||
+        !between(progress.passes_saved, 0, last_step) || !between(progress.round, 0, request_.options.rounds)) {
+        return false;
+    }
+    for (const int id : progress.round_text) {
+        if (!is_character(id, vocab_size_, excluded_)) return false;
+    }
+    for (int place = 0; place < length(); ++place) {
+        const int id = progress.id[place], flags = progress.flags[place];
+        const bool fixed = flags == place_fixed || flags == (place_fixed | place_given);
+        const bool open = flags == 0 || flags == place_reopened;
+        if (!(fixed ? is_character(id, vocab_size_, excluded_) : open && id == -1) ||
+            !between(progress.fixed_at[place], 0, progress.step) ||
+            !(progress.probability[place] >= 0 && progress.probability[place] <= 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 Result<void> Sampler::restore(const State& state) {
     const auto foreign = [] { return fail("The saved state does not belong to this sample."); };
     StateHead head;
-    Progress saved = now_;
-    if (state.size() != sizeof head + request_.given.size() * (2 * sizeof(int) + sizeof(float) + 1) + more_bytes()) return foreign();
+    if (state.size() < sizeof head) return foreign();
     std::memcpy(&head, state.data(), sizeof head);
-    const std::uint8_t* bytes = state.data() + sizeof head;
-    bytes = take_bytes(bytes, saved.id);
-    bytes = take_bytes(bytes, saved.fixed_at);
-    bytes = take_bytes(bytes, saved.probability);
-    bytes = take_bytes(bytes, saved.flags);
-
-    constexpr int last_step = 1 << 30;
-    if (head.magic != StateHead{}.magic || head.length != length() || head.step < 0 || head.step > last_step ||
-        head.edits_applied < 0 || head.edits_applied > static_cast<int>(request_.edits.size()) ||
-        head.window_first < 0 || head.window_first > length() - window_length() || head.block_begin < 0 ||
-        head.block_begin > head.step || head.block_end < head.block_begin ||
-        head.block_end > head.block_begin + request_.options.steps) {
+    const std::size_t numbers = head.round_running == 1 ? 4 : 3;  // of four bytes, for each place
+    if (head.magic != StateHead{}.magic || head.length != length() || (head.round_running != 0 && head.round_running != 1) ||
+        state.size() != sizeof head + request_.given.size() * (numbers * sizeof(int) + 1) + more_bytes()) {
         return foreign();
     }
-    for (int place = 0; place < length(); ++place) {
-        const int id = saved.id[place], flags = saved.flags[place];
-        const bool fixed = flags == place_fixed || flags == (place_fixed | place_given);
-        const bool open = flags == 0 || flags == place_reopened;
-        const float probability = saved.probability[place];
-        if (!(fixed ? is_character(id, vocab_size_, excluded_) : open && id == -1) ||
-            saved.fixed_at[place] < 0 || saved.fixed_at[place] > head.step || !(probability >= 0 && probability <= 1)) {
-            return foreign();
-        }
-    }
+    Progress saved = now_;
     saved.step = head.step;
     saved.edits_applied = head.edits_applied;
     saved.window_first = head.window_first;
     saved.block_begin = head.block_begin;
     saved.block_end = head.block_end;
+    saved.passes_saved = head.passes_saved;
+    saved.round = head.round;
+    saved.round_text.resize(head.round_running ? request_.given.size() : 0);
+    const std::uint8_t* bytes = state.data() + sizeof head;
+    bytes = take_bytes(bytes, saved.id);
+    bytes = take_bytes(bytes, saved.fixed_at);
+    bytes = take_bytes(bytes, saved.probability);
+    bytes = take_bytes(bytes, saved.flags);
+    bytes = take_bytes(bytes, saved.round_text);
+    if (!is_possible(saved)) return foreign();
     now_ = std::move(saved);
     restore_more(bytes);
     std::fill(opinions_.begin(), opinions_.end(), Opinion{});
+    proofread_nll_.clear();
     return {};
 }
 
-Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request) {
+Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request,
+                                              const Proofreader* proofreader) {
     const auto kept = [](auto sampler) -> Result<std::unique_ptr<Sampler>> {
         if (!sampler) return tl::unexpected<Error>(sampler.error());
         return std::make_unique<typename decltype(sampler)::value_type>(std::move(*sampler));
     };
-    if (process.kind == ProcessKind::gaussian) return kept(GaussianSampler::create(denoiser, process, std::move(request)));
-    if (process.kind == ProcessKind::autoregressive)
-        return kept(AutoregressiveSampler::create(autoregressive_model(denoiser), std::move(request)));
-    return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request)));
+    switch (process.kind) {
+        case ProcessKind::gaussian: return kept(GaussianSampler::create(denoiser, process, std::move(request), proofreader));
+        case ProcessKind::masked: return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request), proofreader));
+        case ProcessKind::autoregressive: break;
+    }
+    if (proofreader) return fail("An autoregressive model's text is not proofread; it has chosen each character by all before it.");
+    return kept(AutoregressiveSampler::create(autoregressive_model(denoiser), std::move(request)));
 }
 
 }  // namespace folio

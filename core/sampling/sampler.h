@@ -13,6 +13,7 @@
 #include "core/process/process_config.h"
 #include "core/sampling/defaults.h"
 #include "core/sampling/edits.h"
+#include "core/sampling/proofread.h"
 
 namespace folio {
 
@@ -47,6 +48,18 @@ struct Frame {
     std::vector<float> entropy;             // [length] nats, of the last pass that saw the place open; 0: none has
     std::vector<int> top_id;                // [length, 4] the likeliest then, temperature 1; -1: none
     std::vector<float> top_probability;     // [length, 4]
+
+    int edits_applied = 0;  // of those that the request schedules
+    int passes_saved = 0;   // that an early stop has left out
+    std::vector<float> proofread_nll;  // [length] of a proofreading step: -log p of each character, NaN where there is none; else empty
+};
+
+/// A step as a recording has it: what a State needs to know.
+struct RecordedStep {
+    int step = 0, steps = 0;
+    std::vector<int> id, fixed_at;   // [length] -1 where open; the step that fixed it
+    std::vector<float> probability;  // [length]
+    std::vector<std::uint8_t> flags; // [length] place_fixed and place_given alone
 };
 
 /// All that a sampler needs to go on from a step: bytes, to be kept and handed back as they are. What a pass said of the
@@ -74,6 +87,8 @@ public:
     State save() const;
     /// Takes the state of a sampler of the same model and request; refuses, unchanged, bytes that cannot be one.
     Result<void> restore(const State& state);
+    /// The state of a recorded step of this sample, all of whose passes are of one block, without edits or proofreading.
+    State recorded_state(const RecordedStep& recorded) const;
 
     /// The logits [places, vocab_size] of the last pass; empty before the first.
     std::span<const float> logits() const { return logits_; }
@@ -89,6 +104,9 @@ protected:
         std::vector<int> fixed_at;  // step; of no meaning where open
         std::vector<float> probability;
         std::vector<std::uint8_t> flags;  // fixed, given, reopened
+        int passes_saved = 0;
+        int round = 0;                // rounds of proofreading begun
+        std::vector<int> round_text;  // [length] the text that the running round began with; empty where none is running
     };
 
     /// Fails on ids that are not among the vocab_size characters without `excluded` ([MASK]; -1: none), edits outside the text,
@@ -101,6 +119,8 @@ protected:
     virtual Result<void> advance() = 0;
     /// All steps, as far as is known.
     virtual int steps_known() const = 0;
+    /// Told whenever a step or an edit has changed the text.
+    virtual void text_changed() {}
     /// What a process has to keep besides now_, and to take back.
     virtual std::size_t more_bytes() const { return 0; }
     virtual void save_more(std::uint8_t*) const {}
@@ -117,15 +137,21 @@ protected:
     void apply_due_edits();
     /// A row of logits about an open place: keeps what it says and gives it.
     Result<Opinion> look(int place, std::span<const float> logits);
+    /// What the last pass that saw it open says of a place.
+    const Opinion& opinion_of(int place) const { return opinions_[place]; }
 
     SamplingRequest request_;
     int vocab_size_, excluded_;
     Progress now_;
     std::vector<float> logits_;
     std::vector<double> probability_;  // of the row that look() saw last
+    std::vector<float> proofread_nll_;  // of the last step; see Frame
 
 private:
     void apply(const Edit& edit);
+    State write_state(const Progress& progress) const;
+    /// Whether a text of this request can look so.
+    bool is_possible(const Progress& progress) const;
 
     int seq_len_;
     std::vector<Opinion> opinions_;  // [length] of the last pass that saw the place open
@@ -136,7 +162,9 @@ int count_open(const std::vector<std::uint8_t>& flags, int first, int length);
 /// a * b / c, rounded up.
 int share(int a, int b, int c);
 
-/// The sampler of the process that the model is of. Fails as its create() does. The denoiser must outlive it.
-Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request);
+/// The sampler of the process that the model is of, whose finished texts `proofreader` reads where there is one. Fails as its
+/// create() does, and where an autoregressive model is to be proofread. Denoiser and proofreader must outlive it.
+Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request,
+                                              const Proofreader* proofreader = nullptr);
 
 }  // namespace folio

@@ -19,6 +19,19 @@ void rank(std::vector<Candidate>& candidates, Score score) {
     });
 }
 
+/// Brings the most confident candidate of each of `count` equal runs to the front.
+void pick_one_of_each_run(std::vector<Candidate>& candidates, int count) {
+    const auto size = static_cast<std::int64_t>(candidates.size());
+    for (std::int64_t run = 0; run < count; ++run) {
+        const auto first = candidates.begin() + run * size / count, last = candidates.begin() + (run + 1) * size / count;
+        const auto best = std::max_element(first, last, [](const Candidate& a, const Candidate& b) {
+            return grade(a.confidence) < grade(b.confidence);
+        });
+        // Runs before this one have given up their first places alone, and run `run` begins at or behind that.
+        std::iter_swap(candidates.begin() + run, best);
+    }
+}
+
 }  // namespace
 
 double remask_probability(const SamplingOptions& options, Pace pace) {
@@ -41,6 +54,9 @@ int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, P
                                                    [&](const Candidate& c) { return uniform(c.word) < reveal; });
             return static_cast<int>(end - candidates.begin());
         }
+        case SamplerKind::spread:
+            pick_one_of_each_run(candidates, fewest);
+            return fewest;
         case SamplerKind::confidence:
             rank(candidates, confidence);
             return fewest;

@@ -8,6 +8,7 @@
 #include "core/base/result.h"
 #include "core/model/config.h"
 #include "core/model/parameters.h"
+#include "core/process/autoregressive.h"
 #include "core/process/process_config.h"
 #include "core/weights/safetensors.h"
 #include "core/weights/vocabulary.h"
@@ -44,6 +45,10 @@ Result<ModelFile> read_metadata(const Metadata& metadata);
 /// read_safetensors and read_metadata refuse: tensors that are missing, unknown or of another shape or dtype than the
 /// configuration asks for, values that are not finite, and scales that are not positive.
 Result<ModelFile> read_model(std::span<const std::byte> file);
+
+/// `model`, which was made of `file`, to proofread samples of the model in `sampled`. Fails, in a sentence about wrong usage, where
+/// `file` is not autoregressive, `sampled` is, or their characters differ.
+Result<Proofreader> make_proofreader(const ModelFile& sampled, const ModelFile& file, AutoregressiveModel model);
 
 /// Writes a weights file of f32, f16 or i8, whatever the model is. Fails when a value is not finite, or too large for f16, and
 /// when the sink does.

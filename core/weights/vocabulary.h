@@ -35,6 +35,9 @@ public:
     Result<std::vector<int>> encode(std::string_view text) const;
     std::string decode(std::span<const int> ids) const;
 
+    /// The id in `other` of each of these ids, -1 for ids without a character. Fails where the two do not have the same characters.
+    Result<std::vector<int>> ids_in(const Vocabulary& other) const;
+
     /// What of_list takes.
     std::string list() const;
 

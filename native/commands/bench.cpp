@@ -271,6 +271,7 @@ void BenchCommand::execute() const {
             }
             record({"forward", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, [&] { subject->pass(denoiser); }));
             SamplingRequest request;
+            request.options = default_options(model.process.kind);
             request.options.steps = passes;
             request.given.assign(static_cast<std::size_t>(passed_length), -1);
             request.before = 0;

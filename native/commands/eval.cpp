@@ -23,10 +23,11 @@ namespace {
 using nlohmann::ordered_json;
 
 struct EvalCommand {
-    std::string weights, data, against, plot, judge;
+    std::string weights, data, against, plot, judge, proofread;
     int draws = 16, windows = 0, samples = 0;
     std::vector<std::string> orders;
-    SamplingOptions sampling;
+    GivenSamplingOptions sampling;
+    bool proofreads = false;
     bool as_json = false;
     DeviceOptions device;
 
@@ -45,57 +46,55 @@ std::string figure(double nats_per_char, double standard_error) {
     return fmt::format("{:.4f}{} nats/character", nats_per_char, error);
 }
 
-/// A model at work on windows of the text.
-struct Evaluated {
-    ModelFile model;
-    Device computer;
-    Denoiser denoiser;
-
-    explicit Evaluated(const std::string& path, const DeviceOptions& device)
-        : model(load_model(path)), computer(device, model), denoiser(make_denoiser(computer.ops(), model)) {}
-};
-
 void EvalCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     for (const std::string& name : orders) order_named(name);
-    spare(plot, {weights, data, against, judge});
-    Evaluated judged(weights, device);
-    const ModelFile& model = judged.model;
+    if (proofreads && proofread.empty()) wrong_usage("--proofread takes the name of a weights file, not an empty one");
+    spare(plot, {weights, data, against, judge, proofread});
+    LoadedModel judged(weights, device);
+    const ModelFile& model = judged.file;
     const bool masked = model.process.kind == ProcessKind::masked;
     const bool gaussian = model.process.kind == ProcessKind::gaussian, noisy = masked || gaussian;
     if (!masked && !orders.empty()) {
         wrong_usage(gaussian ? "a Gaussian model reveals no places one by one; leave --order out"
                              : "an autoregressive model has but one order; leave --order out");
     }
-    std::optional<Evaluated> judging;
+    std::optional<LoadedModel> judging;
     std::optional<SampleMeasure::Judge> second_judge;
     if (!judge.empty()) {
         judging.emplace(judge, device);
-        if (judging->model.process.kind != ProcessKind::autoregressive) wrong_usage("--judge takes an autoregressive model, as weights/gpt-small.safetensors is one");
-        if (judging->model.config.max_length() < model.config.seq_len) wrong_usage("the judge does not see as many characters as a sample has");
+        if (judging->file.process.kind != ProcessKind::autoregressive) wrong_usage("--judge takes an autoregressive model, as weights/gpt-small.safetensors is one");
+        if (judging->file.config.max_length() < model.config.seq_len) wrong_usage("the judge does not see as many characters as a sample has");
         for (int id = 0; id < model.vocabulary.size(); ++id) {
             const char32_t character = model.vocabulary.character(id);
-            if (character != no_character && !judging->model.vocabulary.encode(character))
+            if (character != no_character && !judging->file.vocabulary.encode(character))
                 wrong_usage("the judge does not know all characters of the model; choose a judge of the same text");
         }
-        second_judge = {autoregressive_model(judging->denoiser), &judging->model.vocabulary};
+        second_judge = {autoregressive_model(judging->denoiser), &judging->file.vocabulary};
     }
     const Text content = load_text(data);
     const TextData text = encode_text(content, model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
 
     // What can be refused is refused before the long work.
-    std::optional<Evaluated> other;
+    std::optional<LoadedModel> other;
     if (!against.empty()) {
         other.emplace(against, device);
-        if (other->model.config.seq_len != model.config.seq_len) {
+        if (other->file.config.seq_len != model.config.seq_len) {
             wrong_usage(fmt::format("{} sees windows of {} characters and {} of {}, so their windows cannot be paired", quote_path(weights),
-                                    model.config.seq_len, quote_path(against), other->model.config.seq_len));
+                                    model.config.seq_len, quote_path(against), other->file.config.seq_len));
         }
     }
     std::optional<SampleMeasure> sampled;
-    if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples, std::move(second_judge));
-    if (sampled) sampled->check(sampling);
+    std::optional<LoadedModel> reader;
+    std::optional<Proofreader> proofreader;
+    if (proofreads) {
+        reader.emplace(proofread, device);
+        proofreader = as_proofreader(*reader, model);
+    }
+    const SamplingOptions drawing = plot.empty() ? sampling.resolve(model.process.kind, proofreads) : sampling.resolve_unchecked(model.process.kind);
+    if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples, std::move(second_judge), proofreader ? &*proofreader : nullptr);
+    if (sampled) sampled->check(drawing);
     if (!plot.empty()) sampled->begin_plot(plot);
 
     Progress progress;
@@ -140,11 +139,11 @@ void EvalCommand::execute() const {
         report["orders"][name] = {{"nats_per_char", exact.nats_per_char}, {"stderr", exact.standard_error}};
     }
     if (!against.empty()) {
-        const TextData same_text = encode_text(content, other->model.vocabulary);
-        const Windows paired = unwrap(Windows::of(same_text.validation(), other->model.config.seq_len, windows));
+        const TextData same_text = encode_text(content, other->file.vocabulary);
+        const Windows paired = unwrap(Windows::of(same_text.validation(), other->file.config.seq_len, windows));
         measure("likelihood of the other");
         std::vector<double> differences = evaluation.windows;
-        const Evaluation second = unwrap(evaluate(other->denoiser, other->model.process, paired, options));
+        const Evaluation second = unwrap(evaluate(other->denoiser, other->file.process, paired, options));
         for (std::size_t i = 0; i < differences.size(); ++i) differences[i] -= second.windows[i];
         const Estimate difference = estimate(differences);
         report["against"] = {{"difference", difference.nats_per_char}, {"stderr", difference.standard_error}};
@@ -152,13 +151,13 @@ void EvalCommand::execute() const {
 
     Drawn drawn;
     if (sampled) {
-        drawn = sampled->draw(sampling, [&](int done) {
+        drawn = sampled->draw(drawing, [&](int done) {
             progress.show(static_cast<double>(done) / samples, fmt::format("samples: {} of {}", done, samples));
         });
         report["samples"] = to_json(drawn);
         report["real"] = sampled->real();
     }
-    if (!plot.empty()) report["frontier"] = sampled->plot(plot, sampling, progress);
+    if (!plot.empty()) report["frontier"] = sampled->plot(plot, drawing, progress);
 
     if (as_json) {
         fmt::print("{}\n", report.dump());
@@ -209,6 +208,7 @@ void add_eval(CLI::App& program) {
              "them against their entropy into this SVG file, which is replaced if it is there [no picture]");
     add_text(command, "--judge", options->judge, "with --samples: an autoregressive model that judges them too, as weights/gpt-small.safetensors [none]");
     add_sampling_options(command, options->sampling, "length");
+    add_proofread_option(command, options->proofread);
     add_flag(command, "--json", options->as_json, "the figures as JSON");
     add_device_options(command, options->device);
     on_call(command, [options, &command] {
@@ -220,10 +220,11 @@ void add_eval(CLI::App& program) {
         needs_samples("--plot");
         needs_samples("--judge");
         needs_samples("--sampler");
+        needs_samples("--proofread");
+        options->proofreads = given(command, "--proofread");
         for (const SamplingOption& option : sampling_options) {
             if (option.name != "length") needs_samples(fmt::format("--{}", option.name));
         }
-        if (options->plot.empty()) check_sampling_options(command, options->sampling);
         options->execute();
     });
 }

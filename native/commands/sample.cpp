@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/base/text.h"
+#include "core/sampling/gaps.h"
 #include "core/sampling/request.h"
 #include "native/animation.h"
 #include "native/commands/commands.h"
@@ -21,36 +23,20 @@ using nlohmann::ordered_json;
 /// `sample` and `infill`: they differ only in where the given characters come from.
 struct SampleCommand {
     bool infill = false;
-    std::string weights, trace;
+    std::string weights, proofread, trace;
     std::string prompt;                // sample
     std::string text, mark = "_";      // infill
     std::string from_text;
     std::vector<std::string> edits;
-    SamplingOptions options;
+    GivenSamplingOptions sampling;
     int count = 1;
-    bool counted = false, sized = false, noised = false;
+    bool counted = false, sized = false, noised = false, proofreads = false;
     bool animate = false, as_json = false;
     DeviceOptions device;
 
+    void check() const;
     void execute() const;
-
-private:
-    SamplingRequest request(const ModelFile& model) const;
 };
-
-SamplingRequest SampleCommand::request(const ModelFile& model) const {
-    RequestWords words{prompt, {}, mark, {}, edits};
-    if (infill) words.text = text;
-    if (noised) {
-        if (!infill && (sized || !prompt.empty())) {
-            wrong_usage("--from-text brings its own text; leave --prompt and --length out");
-        }
-        words.from_text = from_text;
-    }
-    auto request = read_request(words, options, [&](char32_t character) { return model.vocabulary.encode(character); });
-    if (!request) wrong_usage(request.error().sentence);
-    return std::move(*request);
-}
 
 /// A step as a line of JSON, the same that the page saves.
 std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::uint64_t sample) {
@@ -68,7 +54,7 @@ std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::ui
     };
     std::string text;
     for (const int id : frame.id) append_utf8(text, vocabulary.character(id));
-    return ordered_json{{"sample", sample},
+    ordered_json line{{"sample", sample},
                         {"step", frame.step},
                         {"steps", frame.steps},
                         {"length", frame.id.size()},
@@ -78,62 +64,153 @@ std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::ui
                         {"probability", rounded(frame.probability)},
                         {"entropy", rounded(frame.entropy)},
                         {"top", in_fours(frame.top_id)},
-                        {"top_probability", in_fours(rounded(frame.top_probability))}}
-               .dump() +
-           "\n";
+                        {"top_probability", in_fours(rounded(frame.top_probability))}};
+    // What is not a number becomes null.
+    if (!frame.proofread_nll.empty()) line["proofread_nll"] = rounded(frame.proofread_nll);
+    return line.dump() + "\n";
+}
+
+/// A command at work: its models and the requests that it comes to.
+class SampleRun {
+public:
+    explicit SampleRun(const SampleCommand& command);
+
+    /// Sample number `sample`, or where the text has open gaps the best of its choices.
+    ordered_json take(std::uint64_t sample);
+    const std::string& traced() const { return traced_; }
+
+private:
+    SamplingRequest request(const std::string& text_with_gaps, std::uint64_t sample) const;
+    Frame run(SamplingRequest request);
+    double score(const Frame& frame, const SamplingRequest& request) const;
+    std::string text_of(const Frame& frame) const;
+    ordered_json report(const Frame& frame, std::uint64_t sample) const;
+    ordered_json take_best_choice(std::uint64_t sample);
+
+    const SampleCommand& command_;
+    LoadedModel sampled_;
+    std::optional<LoadedModel> reader_;
+    std::optional<Proofreader> proofreader_;
+    SamplingOptions options_;
+    std::vector<GapChoice> choices_;  // of infill
+    std::string traced_;
+};
+
+SampleRun::SampleRun(const SampleCommand& command) : command_(command), sampled_(command.weights, command.device) {
+    const ModelFile& model = sampled_.file;
+    if (command.proofreads) {
+        reader_.emplace(command.proofread, command.device);
+        proofreader_ = as_proofreader(*reader_, model);
+    }
+    options_ = command.sampling.resolve(model.process.kind, command.proofreads);
+    if (!command.infill) return;
+    auto choices = expand_gaps(command.text, command.mark, model.config.seq_len);
+    if (!choices) wrong_usage(choices.error().sentence);
+    choices_ = std::move(*choices);
+    if (choices_.front().lengths.empty()) return;
+    if (model.process.kind == ProcessKind::autoregressive) {
+        wrong_usage("an autoregressive model cannot choose the length of a gap, as it does not see what follows; use a masked or Gaussian one");
+    }
+    if (!command.edits.empty() || command.noised || !command.trace.empty() || command.animate) {
+        wrong_usage("--edit, --from-text, --trace and --animate are about one text; a gap {A-B} makes several, so leave them out");
+    }
+}
+
+SamplingRequest SampleRun::request(const std::string& text_with_gaps, std::uint64_t sample) const {
+    RequestWords words{command_.prompt, {}, command_.mark, {}, command_.edits};
+    if (command_.infill) words.text = text_with_gaps;
+    if (command_.noised) words.from_text = command_.from_text;
+    auto request = read_request(words, options_, [&](char32_t character) { return sampled_.file.vocabulary.encode(character); });
+    if (!request) wrong_usage(request.error().sentence);
+    request->sample = sample;
+    return std::move(*request);
+}
+
+Frame SampleRun::run(SamplingRequest request) {
+    const std::uint64_t number = request.sample;
+    const auto made = make_sampler(sampled_.denoiser, sampled_.file.process, std::move(request), proofreader_ ? &*proofreader_ : nullptr);
+    if (!made) wrong_usage(made.error().sentence);
+    const auto& sampler = *made;
+    Animation animation;
+    const auto show = [&](const Frame& frame) {
+        if (command_.animate) animation.show(frame, sampled_.file.vocabulary);
+        if (!command_.trace.empty()) traced_ += trace_line(frame, sampled_.file.vocabulary, number);
+    };
+    Frame frame = sampler->frame();
+    show(frame);
+    while (!sampler->done()) {
+        frame = unwrap(sampler->step());
+        show(frame);
+    }
+    if (command_.animate) animation.finish();
+    return frame;
+}
+
+double SampleRun::score(const Frame& frame, const SamplingRequest& request) const {
+    return proofreader_ ? unwrap(text_nll(*proofreader_, frame.id)) : filled_nll(frame, request.given);
+}
+
+std::string SampleRun::text_of(const Frame& frame) const {
+    const std::string text = sampled_.file.vocabulary.decode(frame.id);
+    // A file tells bytes apart, a terminal obeys them.
+    return ::isatty(STDOUT_FILENO) == 1 ? tame(text) : text;
+}
+
+ordered_json SampleRun::report(const Frame& frame, std::uint64_t sample) const {
+    ordered_json result{{"text", text_of(frame)},       {"sample", sample},     {"seed", options_.seed},
+                        {"sampler", name_of(*options_.sampler)}, {"steps", frame.step}, {"length", frame.id.size()}};
+    if (options_.stop_stable > 0) result["passes_saved"] = frame.passes_saved;
+    return result;
+}
+
+ordered_json SampleRun::take(std::uint64_t sample) {
+    if (command_.infill && !choices_.front().lengths.empty()) return take_best_choice(sample);
+    return report(run(request(command_.infill ? choices_.front().text : "", sample)), sample);
+}
+
+ordered_json SampleRun::take_best_choice(std::uint64_t sample) {
+    std::vector<Frame> frames;
+    std::vector<double> nats;
+    ordered_json candidates = ordered_json::array();
+    for (const GapChoice& choice : choices_) {
+        const SamplingRequest wanted = request(choice.text, sample);
+        frames.push_back(run(wanted));
+        nats.push_back(score(frames.back(), wanted));
+        candidates.push_back({{"lengths", choice.lengths}, {"text", text_of(frames.back())}, {"nats_per_char", nats.back()}});
+    }
+    ordered_json result = report(frames[static_cast<std::size_t>(best_choice(choices_, nats))], sample);
+    result["candidates"] = std::move(candidates);
+    return result;
+}
+
+void SampleCommand::check() const {
+    if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
+    if (infill && text.empty()) wrong_usage("a text with gaps is missing; give it with --text");
+    if (proofreads && proofread.empty()) wrong_usage("--proofread takes the name of a weights file, not an empty one");
+    if (noised && !infill && (sized || !prompt.empty())) wrong_usage("--from-text brings its own text; leave --prompt and --length out");
+    spare(trace, {weights, proofread});
 }
 
 void SampleCommand::execute() const {
-    if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
-    if (infill && text.empty()) wrong_usage("a text with gaps is missing; give it with --text");
-    spare(trace, {weights});
-    const ModelFile model = load_model(weights);
-    Device computer(device, model);
-    SamplingRequest request = this->request(model);
-    Denoiser denoiser = make_denoiser(computer.ops(), model);
-
-    std::string traced;
+    check();
+    SampleRun run(*this);
     ordered_json results = ordered_json::array();
     std::string waiting;
     for (int i = 0; i < count; ++i) {
-        request.sample = static_cast<std::uint64_t>(i);
-        const auto made = make_sampler(denoiser, model.process, request);
-        if (!made) wrong_usage(made.error().sentence);
-        const auto& sampler = *made;
-        Animation animation;
-        const auto look = [&](const Frame& frame) {
-            if (animate) animation.show(frame, model.vocabulary);
-            if (!trace.empty()) traced += trace_line(frame, model.vocabulary, request.sample);
-        };
-        Frame frame = sampler->frame();
-        look(frame);
-        while (!sampler->done()) {
-            frame = unwrap(sampler->step());
-            look(frame);
-        }
-        if (animate) animation.finish();
-        const std::string decoded = model.vocabulary.decode(frame.id);
-        // A file tells bytes apart, a terminal obeys them.
-        const std::string text = ::isatty(STDOUT_FILENO) == 1 ? tame(decoded) : decoded;
+        ordered_json result = run.take(static_cast<std::uint64_t>(i));
+        if (const int saved = result.value("passes_saved", 0); saved > 0 && !as_json) notice(fmt::format("Stopped early: {} passes saved.", saved));
+        const std::string printed = (i > 0 ? "---\n" : "") + result["text"].get<std::string>() + "\n";
         if (as_json) {
-            results.push_back({{"text", text},
-                               {"sample", i},
-                               {"seed", options.seed},
-                               {"sampler", name_of(options.sampler.value_or(default_sampler(model.process.kind)))},
-                               {"steps", frame.step},
-                               {"length", frame.id.size()}});
+            results.push_back(std::move(result));
+        } else if (!trace.empty()) {
+            // The text waits for the trace: a failure leaves stdout empty.
+            waiting += printed;
         } else {
-            std::string printed = (i > 0 ? "---\n" : "") + text + "\n";
-            // With a trace to write, the text waits for it: a failure leaves stdout empty.
-            if (!trace.empty()) {
-                waiting += printed;
-                continue;
-            }
             fmt::print("{}", printed);
             if (std::fflush(stdout) != 0) stop("the output cannot be written");
         }
     }
-    if (!trace.empty()) write_file(trace, traced);
+    if (!trace.empty()) write_file(trace, run.traced());
     if (as_json) waiting = (counted ? results : results.front()).dump() + "\n";
     fmt::print("{}", waiting);
 }
@@ -142,10 +219,11 @@ void SampleCommand::execute() const {
 std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view without) {
     const auto options = std::make_shared<SampleCommand>();
     add_text(command, "--weights", options->weights, "weights file");
-    SamplingOptions& sampling = options->options;
+    GivenSamplingOptions& sampling = options->sampling;
     add_seed(command, "--seed", [&sampling](std::uint64_t seed) { sampling.seed = seed; },
-             fmt::format("the same seed gives the same text [{}]", sampling.seed));
+             fmt::format("the same seed gives the same text [{}]", SamplingOptions().seed));
     add_sampling_options(command, sampling, without);
+    add_proofread_option(command, options->proofread);
     add_integer(command, "--count", 1, 1'000'000,
                 [o = options.get()](std::int64_t value) {
                     o->count = static_cast<int>(value);
@@ -161,7 +239,7 @@ std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view w
     add_flag(command, "--json", options->as_json, "the result as JSON");
     add_device_options(command, options->device);
     on_call(command, [options, &command] {
-        check_sampling_options(command, options->options);
+        options->proofreads = given(command, "--proofread");
         options->noised = given(command, "--from-text");
         options->sized = !options->infill && given(command, "--length");
         options->execute();
@@ -181,7 +259,7 @@ void add_infill(CLI::App& program) {
     CLI::App& command = add_command(program, "infill", "Fill the gaps of a text");
     const auto options = add_options(command, "length");
     options->infill = true;
-    add_text(command, "--text", options->text, "a text with gaps");
+    add_text(command, "--text", options->text, "a text with gaps: _ is one character to fill, {A-B} a gap of A to B characters of which the most probable length is taken, {{ a brace");
     add_text(command, "--mark", options->mark, "the character that marks a place to fill [_]");
 }
 

@@ -186,7 +186,7 @@ void TrainingRun::validate() {
 std::string TrainingRun::sample() {
     Denoiser denoiser = averaged();
     const auto encode = [&](char32_t character) { return checkpoint_.model.vocabulary.encode(character); };
-    SamplingOptions options;
+    SamplingOptions options = default_options(checkpoint_.model.process.kind);
     options.seed = recipe_.seed;
     options.length = sample_length;
     RequestWords words;

@@ -15,6 +15,7 @@
 #include "core/base/text.h"
 #include "core/model/parameters.h"
 #include "core/model/trial.h"
+#include "core/sampling/gaps.h"
 #include "core/sampling/request.h"
 #include "core/weights/json.h"
 #include "core/weights/model_file.h"
@@ -38,8 +39,11 @@ struct Model {
 };
 
 WasmParallel parallel;
-std::unique_ptr<Model> model;
+std::unique_ptr<Model> model, reader;  // the sampled one, and the one that proofreads
+std::optional<Proofreader> proofreader;
 std::unique_ptr<Sampler> sampler;
+std::vector<int> given;  // of the sample's request
+bool proofreads = false;  // the sample
 const KernelSet* wanted_kernels = nullptr;  // null: the best that is right here
 std::string failure, answer;
 std::vector<std::uint8_t> frame_bytes;
@@ -93,47 +97,56 @@ Result<std::string> read_text(const json& request, const char* key, const char* 
 
 Result<int> encode(char32_t character) { return model->file.vocabulary.encode(character); }
 
-/// A request under the option names of `folio sample` and `folio infill`; unknown keys are ignored.
-Result<SamplingRequest> request_of(std::string_view text) {
-    const auto parsed = parse_json(text, "the request");
-    if (!parsed) return tl::unexpected(parsed.error());
-    if (!parsed->is_object()) return fail("The request must be a JSON object.");
-
-    SamplingOptions options;
+Result<SamplingOptions> read_options(const json& request) {
+    GivenOptions given;
     for (const SamplingOption& option : sampling_options) {
-        const auto found = parsed->find(option.name);
-        if (found == parsed->end()) continue;
-        const double value = found->is_number() ? found->get<double>() : std::nan("");
-        if (auto ok = set_option(options, option, value); !ok) return tl::unexpected(ok.error());
+        const auto found = request.find(option.name);
+        if (found != request.end()) given.emplace_back(&option, found->is_number() ? found->get<double>() : std::nan(""));
     }
-    if (const auto found = parsed->find("seed"); found != parsed->end()) {
+    auto made = options_with(model->file.process.kind, given);
+    if (!made) return made;
+    SamplingOptions& options = *made;
+    if (const auto found = request.find("seed"); found != request.end()) {
         const auto seed = read_seed(*found);
         if (!seed) return tl::unexpected(seed.error());
         options.seed = *seed;
     }
-    if (parsed->contains("sampler")) {
-        const auto name = read_text(*parsed, "sampler");
+    if (request.contains("sampler")) {
+        const auto name = read_text(request, "sampler");
         const auto kind = name ? sampler_named(*name) : std::nullopt;
         if (!kind) return fail("The sampler must be one of " + list_of_samplers(model->file.process.kind) + ".");
         options.sampler = *kind;
     }
+    return made;
+}
 
+/// A JSON object out of the page.
+Result<json> read_object(std::string_view text) {
+    auto parsed = parse_json(text, "the request");
+    if (parsed && !parsed->is_object()) return fail("The request must be a JSON object.");
+    return parsed;
+}
+
+/// A request under the option names of `folio sample` and `folio infill`; unknown keys are ignored.
+Result<SamplingRequest> request_of(const json& request) {
+    const auto options = read_options(request);
+    if (!options) return tl::unexpected(options.error());
     RequestWords words;
-    const auto prompt = read_text(*parsed, "prompt"), mark = read_text(*parsed, "mark", "_");
+    const auto prompt = read_text(request, "prompt"), mark = read_text(request, "mark", "_");
     if (!prompt || !mark) return tl::unexpected(prompt ? mark.error() : prompt.error());
     words.prompt = *prompt;
     words.mark = *mark;
-    if (parsed->contains("text")) {
-        const auto gaps = read_text(*parsed, "text");
+    if (request.contains("text")) {
+        const auto gaps = read_text(request, "text");
         if (!gaps) return tl::unexpected(gaps.error());
         words.text = *gaps;
     }
-    if (parsed->contains("from-text")) {
-        const auto whole = read_text(*parsed, "from-text");
+    if (request.contains("from-text")) {
+        const auto whole = read_text(request, "from-text");
         if (!whole) return tl::unexpected(whole.error());
         words.from_text = *whole;
     }
-    if (const auto edits = parsed->find("edit"); edits != parsed->end()) {
+    if (const auto edits = request.find("edit"); edits != request.end()) {
         if (!edits->is_array()) return fail("The option edit must be a list of texts.");
         for (const json& edit : *edits) {
             const auto* written = edit.get_ptr<const std::string*>();
@@ -141,12 +154,12 @@ Result<SamplingRequest> request_of(std::string_view text) {
             words.edits.push_back(*written);
         }
     }
-    return read_request(words, options, encode);
+    return read_request(words, *options, encode);
 }
 
 json describe_defaults() {
-    const SamplingOptions defaults;
-    json described = {{"sampler", name_of(default_sampler(model->file.process.kind))}, {"seed", std::to_string(defaults.seed)}, {"prompt", ""}};
+    const SamplingOptions defaults = default_options(model->file.process.kind);
+    json described = {{"sampler", name_of(*defaults.sampler)}, {"seed", std::to_string(defaults.seed)}, {"prompt", ""}};
     for (const SamplingOption& option : sampling_options) {
         const double value = value_of(defaults, option);
         if (std::holds_alternative<int SamplingOptions::*>(option.member)) {
@@ -156,6 +169,25 @@ json describe_defaults() {
         }
     }
     return described;
+}
+
+/// A name under "proofread" asks for the proofreader that has been loaded.
+Result<const Proofreader*> proofreader_of(const json& request) {
+    const auto name = read_text(request, "proofread");
+    if (!name) return tl::unexpected(name.error());
+    if (name->empty()) return nullptr;
+    if (!reader) return fail("There is no proofreader yet.");
+    auto made = make_proofreader(model->file, reader->file, autoregressive_model(*reader->denoiser));
+    if (!made) return tl::unexpected(made.error());
+    proofreader = std::move(*made);
+    return &*proofreader;
+}
+
+/// A weights file in a block of folio_allocate, which is released.
+Result<std::unique_ptr<Model>> load(std::uint8_t* file, std::size_t size) {
+    auto read = read_model(std::as_bytes(std::span(file, size)));
+    std::free(file);  // before the weights are packed: a large model must not lie in memory three times
+    return make_model(std::move(read));
 }
 
 template <class T>
@@ -196,11 +228,20 @@ EXPORT(folio_use) int folio_use(const char* name) {
 EXPORT(folio_load) int folio_load(std::uint8_t* file, std::size_t size) {
     sampler.reset();
     model.reset();
-    auto read = read_model(std::as_bytes(std::span(file, size)));
-    std::free(file);  // before the weights are packed: a large model must not lie in memory three times
-    auto made = make_model(std::move(read));
+    auto made = load(file, size);
     if (!made) return failed(made.error());
     model = std::move(*made);
+    return 0;
+}
+
+/// The same with an autoregressive model, which proofreads samples that ask for it.
+EXPORT(folio_load_proofreader) int folio_load_proofreader(std::uint8_t* file, std::size_t size) {
+    if (proofreads) sampler.reset();
+    proofreader.reset();
+    reader.reset();
+    auto made = load(file, size);
+    if (!made) return failed(made.error());
+    reader = std::move(*made);
     return 0;
 }
 
@@ -226,12 +267,61 @@ EXPORT(folio_describe) const char* folio_describe() {
 /// Begins a sample as the JSON request says. 0, or 1 after a failure; the sample before is then still there.
 EXPORT(folio_start) int folio_start(const char* request) {
     if (!model) return failed({"There is no model yet."});
-    auto wanted = request_of(request);
+    const auto parsed = read_object(request);
+    if (!parsed) return failed(parsed.error());
+    auto wanted = request_of(*parsed);
     if (!wanted) return failed(wanted.error());
-    auto made = make_sampler(*model->denoiser, model->file.process, std::move(*wanted));
+    const auto proofreading = proofreader_of(*parsed);
+    if (!proofreading) return failed(proofreading.error());
+    std::vector<int> fixed = wanted->given;
+    auto made = make_sampler(*model->denoiser, model->file.process, std::move(*wanted), *proofreading);
     if (!made) return failed(made.error());
     sampler = std::move(*made);
+    given = std::move(fixed);
+    proofreads = *proofreading != nullptr;
     return 0;
+}
+
+/// All choices of lengths of the open gaps in {"text", "mark"}: JSON {"choices": [{"lengths", "text"}]}. 0 after a failure.
+EXPORT(folio_expand_gaps) const char* folio_expand_gaps(const char* text) {
+    if (!model) return failed({"There is no model yet."}), nullptr;
+    const auto parsed = read_object(text);
+    const auto gaps = parsed ? read_text(*parsed, "text") : tl::unexpected(parsed.error());
+    const auto mark = parsed ? read_text(*parsed, "mark", "_") : tl::unexpected(parsed.error());
+    if (!gaps || !mark) return failed(gaps ? mark.error() : gaps.error()), nullptr;
+    const auto choices = expand_gaps(*gaps, *mark, model->file.config.seq_len);
+    if (!choices) return failed(choices.error()), nullptr;
+    json list = json::array();
+    for (const GapChoice& choice : *choices) list.push_back({{"lengths", choice.lengths}, {"text", choice.text}});
+    answer = json{{"choices", list}}.dump();
+    return answer.c_str();
+}
+
+/// Nats per character by which choices are compared, of the finished sample: of what it has filled, or where it was proofread of the
+/// whole text. Not a number where there is none.
+EXPORT(folio_score) double folio_score() {
+    if (!sampler || !sampler->done()) return std::nan("");
+    const Frame frame = sampler->frame();
+    if (!proofreads) return filled_nll(frame, given);
+    const auto nats = text_nll(*proofreader, frame.id);
+    return nats ? *nats : std::nan("");
+}
+
+/// Which of {"choices": [{"lengths", "nats_per_char"}]} is the best; -1 after a failure.
+EXPORT(folio_best_choice) int folio_best_choice(const char* text) {
+    const auto parsed = read_object(text);
+    if (!parsed) return -failed(parsed.error());
+    const auto list = parsed->find("choices");
+    if (list == parsed->end() || !list->is_array() || list->empty()) return -failed({"There are no choices."});
+    std::vector<GapChoice> choices;
+    std::vector<double> nats;
+    for (const json& choice : *list) {
+        if (!choice.is_object() || !choice.contains("nats_per_char") || !choice["nats_per_char"].is_number()) return -failed({"A choice has no nats_per_char."});
+        nats.push_back(choice["nats_per_char"].get<double>());
+        GapChoice& made = choices.emplace_back();
+        for (const json& length : choice.value("lengths", json::array())) made.lengths.push_back(length.is_number() ? length.get<int>() : 0);
+    }
+    return best_choice(choices, nats);
 }
 
 /// One step of the sampler. 1: another is left; 0: the text is finished; -1: failed.
@@ -241,14 +331,16 @@ EXPORT(folio_step) int folio_step() {
     return sampler->done() ? 0 : 1;
 }
 
-/// The frame of the present step, little-endian: int32 step, steps, length, done, window_first, window_length; then place
-/// by place int32 id, uint8 flags (padded to 4 bytes), float32 probability and entropy, int32 top_id [4], float32
-/// top_probability [4], as core/sampling/sampler.h has them. 0 where there is no sample.
+/// The frame of the present step, little-endian: int32 step, steps, length, done, window_first, window_length, edits_applied,
+/// passes_saved, scored; then place by place int32 id, uint8 flags (padded to 4 bytes), float32 probability and entropy, int32
+/// top_id [4], float32 top_probability [4], and where `scored` is 1 float32 proofread_nll, as core/sampling/sampler.h has them. 0
+/// where there is no sample.
 EXPORT(folio_frame) const std::uint8_t* folio_frame() {
     if (!sampler) return nullptr;
     const Frame frame = sampler->frame();
     const std::int32_t head[] = {frame.step, frame.steps, static_cast<std::int32_t>(frame.id.size()), frame.done,
-                                 frame.window_first, frame.window_length};
+                                 frame.window_first, frame.window_length, frame.edits_applied, frame.passes_saved,
+                                 !frame.proofread_nll.empty()};
     frame_bytes.clear();
     append(head, std::size(head));
     append(frame.id.data(), frame.id.size());
@@ -257,6 +349,7 @@ EXPORT(folio_frame) const std::uint8_t* folio_frame() {
     append(frame.entropy.data(), frame.entropy.size());
     append(frame.top_id.data(), frame.top_id.size());
     append(frame.top_probability.data(), frame.top_probability.size());
+    append(frame.proofread_nll.data(), frame.proofread_nll.size());
     return frame_bytes.data();
 }
 EXPORT(folio_frame_size) std::size_t folio_frame_size() { return frame_bytes.size(); }
@@ -282,6 +375,29 @@ EXPORT(folio_save) const std::uint8_t* folio_save(std::size_t* size) {
     if (!sampler) return failed({"There is no sample yet."}), nullptr;
     state = sampler->save();
     *size = state.size();
+    return state.data();
+}
+
+/// The state of a recorded frame of this sample, for folio_restore: int32 step, steps, length, then place by place int32 id, int32
+/// fixed_at, float32 probability, uint8 flags. 0 after a failure.
+EXPORT(folio_recorded_state) const std::uint8_t* folio_recorded_state(const std::uint8_t* bytes, std::size_t size, std::size_t* state_size) {
+    if (!sampler) return failed({"There is no sample yet."}), nullptr;
+    std::int32_t head[3];
+    const std::size_t length = given.size();
+    if (size == sizeof head + 13 * length) std::memcpy(head, bytes, sizeof head);
+    if (size != sizeof head + 13 * length || head[2] != static_cast<std::int32_t>(length)) return failed({"The recorded frame is not of this sample."}), nullptr;
+    RecordedStep step{head[0], head[1], std::vector<int>(length), std::vector<int>(length), std::vector<float>(length), std::vector<std::uint8_t>(length)};
+    bytes += sizeof head;
+    const auto take = [&](auto& values) {
+        std::memcpy(values.data(), bytes, values.size() * sizeof values[0]);
+        bytes += values.size() * sizeof values[0];
+    };
+    take(step.id);
+    take(step.fixed_at);
+    take(step.probability);
+    take(step.flags);
+    state = sampler->recorded_state(step);
+    *state_size = state.size();
     return state.data();
 }
 
