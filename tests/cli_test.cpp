@@ -22,6 +22,7 @@ namespace {
 const std::string model = golden_path("masked.safetensors").string();
 const std::string gaussian_model = golden_path("exact-gaussian.safetensors").string();
 const std::string exact_model = golden_path("exact-masked.safetensors").string();
+const std::string exact_reader = golden_path("exact-gpt.safetensors").string();
 const std::string causal_model = golden_path("causal.safetensors").string();
 const std::string timed_model = golden_path("masked-time.safetensors").string();
 
@@ -123,6 +124,37 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         {"infill", "--weights", model, "--text", "a_b", "--mark", "__"},
         {"infill", "--weights", model, "--text", "a_b", "--prompt", "a"},
         {"infill", "--weights", model, "--text", "a_b", "--length", "3"},
+        {"infill", "--weights", model, "--text", "a_b", "--mark", "{"},
+        {"infill", "--weights", model, "--text", "a_b", "--mark", "}"},
+        {"infill", "--weights", model, "--text", "a{3-1}b"},
+        {"infill", "--weights", model, "--text", "a{0-1}b"},
+        {"infill", "--weights", model, "--text", "a{}b"},
+        {"infill", "--weights", model, "--text", "a{2}b"},
+        {"infill", "--weights", model, "--text", "a{1-2"},
+        {"infill", "--weights", model, "--text", "a{b"},
+        {"infill", "--weights", model, "--text", "a{1-500}b"},
+        {"infill", "--weights", exact_model, "--text", "a{1-17}b{1-17}"},
+        {"infill", "--weights", model, "--text", "a{1-2}b", "--edit", "1:keep:0-0"},
+        {"infill", "--weights", model, "--text", "a{1-2}b", "--from-text", "aab"},
+        {"infill", "--weights", model, "--text", "a{1-2}b", "--trace", "x.jsonl"},
+        {"infill", "--weights", model, "--text", "a{1-2}b", "--animate"},
+        {"infill", "--weights", causal_model, "--text", "a{1-2}b"},
+        {"sample", "--weights", exact_model, "--proofread", ""},
+        {"sample", "--weights", exact_model, "--proofread", exact_model},
+        {"sample", "--weights", exact_model, "--proofread", causal_model},  // of other characters
+        {"sample", "--weights", exact_reader, "--proofread", exact_reader},
+        {"sample", "--weights", exact_model, "--rounds", "2"},
+        {"sample", "--weights", exact_model, "--proofread-share", "0.1"},
+        {"sample", "--weights", exact_model, "--proofread", exact_reader, "--proofread-share", "1.1"},
+        {"sample", "--weights", exact_model, "--proofread", exact_reader, "--proofread-share", "-0.1"},
+        {"sample", "--weights", exact_model, "--proofread", exact_reader, "--rounds", "-1"},
+        {"sample", "--weights", exact_reader, "--temperature-fall", "0.1"},
+        {"sample", "--weights", exact_model, "--stop-stable", "4"},
+        {"sample", "--weights", exact_model, "--churn", "0.1"},
+        {"sample", "--weights", gaussian_model, "--sampler", "ddim", "--churn", "0.1"},
+        {"eval", "--weights", exact_model, "--proofread", exact_reader},
+        {"eval", "--weights", exact_model, "--samples", "1", "--proofread", exact_model},
+        {"eval", "--weights", exact_model, "--samples", "1", "--rounds", "1"},
         {"eval"},
         {"eval", "--weights", model, "--draws", "0"},
         {"eval", "--weights", model, "--windows", "0"},
@@ -192,6 +224,10 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
         {"info", at("")},
         {"info", "/dev/zero"},
         {"info", std::string("evil\x1b]0;name\x07")},
+        {"sample", "--weights", exact_model, "--proofread", at("nothing")},
+        {"sample", "--weights", exact_model, "--proofread", at("noise")},
+        {"infill", "--weights", exact_model, "--text", "a{1-2}b", "--proofread", at("cut")},
+        {"sample", "--weights", exact_model, "--proofread", at("spared"), "--trace", at("./spared")},
         {"logits", "--weights", model, "--ids", at("ids"), "--out", out},
         {"logits", "--weights", at("spared"), "--text", "aa", "--out", at("spared")},
         {"sample", "--weights", at("spared"), "--length", "2", "--trace", at("./spared")},
@@ -447,6 +483,83 @@ TEST_CASE("infill leaves what is fixed untouched") {
     CHECK(marked.out.starts_with("Ia"));
     CHECK(marked.out.ends_with("\xc3\xa9\n"));
     CHECK(folio::test::folio({"infill", "--weights", model, "--text", "abba"}).out == "abba\n");
+}
+
+TEST_CASE("a gap of open length is filled by the choice of highest mean log-probability") {
+    const std::vector<std::string> options = {"--steps", "4", "--seed", "6", "--temperature", "0.7", "--json"};
+    const auto infill = [&](const std::string& text, std::vector<std::string> more = {}) {
+        more.insert(more.end(), options.begin(), options.end());
+        more.insert(more.begin(), {"infill", "--weights", exact_model, "--text", text});
+        const Outcome outcome = folio::test::folio(more);
+        CAPTURE(text, outcome.err);
+        REQUIRE(outcome.code == 0);
+        return json::parse(outcome.out);
+    };
+    for (const std::vector<std::string>& reader : {std::vector<std::string>{}, {"--proofread", exact_reader, "--rounds", "2"}}) {
+        const json filled = infill("The {1-3} of {2-3}_ee", reader);
+        REQUIRE(filled.at("candidates").size() == 6);
+        double least = HUGE_VAL;
+        for (const json& candidate : filled.at("candidates")) {
+            const auto marks = [&](int i) { return std::string(candidate.at("lengths").at(i).get<std::size_t>(), '_'); };
+            // Each choice is what the text with so many marks gives.
+            CHECK(candidate.at("text") == infill("The " + marks(0) + " of " + marks(1) + "_ee", reader).at("text"));
+            least = std::min(least, candidate.at("nats_per_char").get<double>());
+        }
+        for (const json& candidate : filled.at("candidates")) {
+            if (candidate.at("text") == filled.at("text")) CHECK(candidate.at("nats_per_char").get<double>() == least);
+        }
+    }
+    const json one = infill("a{3-3}b");
+    CHECK(one.at("candidates").size() == 1);
+    CHECK(one.at("text") == infill("a___b").at("text"));
+    CHECK_FALSE(infill("a___b").contains("candidates"));
+    // Every sample chooses for itself, and without --json the text stands alone.
+    const json several = infill("The {1-4} of", {"--count", "3"});
+    REQUIRE(several.size() == 3);
+    for (const json& each : several) CHECK(each.at("candidates").size() == 4);
+    const Outcome plain = folio::test::folio({"infill", "--weights", exact_model, "--text", "a{3-3}b", "--steps", "4", "--seed", "6", "--temperature", "0.7"});
+    CHECK(plain.out == one.at("text").get<std::string>() + "\n");
+}
+
+TEST_CASE("a proofread sample is scored in its trace, and is the same on any number of threads") {
+    const TemporaryFolder folder;
+    const std::string trace = (folder / "trace").string();
+    const std::vector<std::string> arguments = {"sample", "--weights", exact_model, "--proofread", exact_reader, "--prompt", "The ", "--length", "60",
+                                                "--steps", "8", "--rounds", "2", "--proofread-share", "0.2"};
+    const auto with = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), arguments.begin(), arguments.end());
+        return folio::test::folio(more);
+    };
+    const Outcome one = with({"--threads", "1"});
+    REQUIRE(one.code == 0);
+    CHECK(with({"--threads", "2"}).out == one.out);
+    CHECK(with({"--trace", trace}).out == one.out);
+    std::ifstream lines(trace);
+    int step = 0, scored = 0;
+    std::string text;
+    for (std::string line; std::getline(lines, line); ++step) {
+        const json at = json::parse(line);
+        CHECK(at.at("step") == step);
+        if (at.contains("proofread_nll")) {
+            ++scored;
+            REQUIRE(at.at("proofread_nll").size() == 60);
+            for (const json& nll : at.at("proofread_nll")) CHECK(nll.get<double>() >= 0);
+            CHECK(at.at("text").get<std::string>().find("\uFFFD") != std::string::npos);
+        }
+        text = at.at("text");
+    }
+    CHECK(scored == 2);
+    CHECK(text + "\n" == one.out);
+    // No round is the sample itself.
+    std::vector<std::string> bare = {"sample", "--weights", exact_model, "--prompt", "The ", "--length", "60", "--steps", "8"};
+    const Outcome none = folio::test::folio(bare);
+    CHECK(with({"--rounds", "0"}).out == none.out);
+    CHECK(none.out != one.out);
+
+    const Outcome gaussian = folio::test::folio({"sample", "--weights", gaussian_model, "--proofread", exact_reader, "--length", "40", "--steps", "8",
+                                                 "--stop-stable", "1", "--json"});
+    REQUIRE(gaussian.code == 0);
+    CHECK(json::parse(gaussian.out).contains("passes_saved"));
 }
 
 TEST_CASE("a text goes into noise and comes back, and edits are done") {

@@ -33,7 +33,7 @@ struct SamplingOptions {
     double churn = 0.15;
     int stop_stable = 0;
     int rounds = 4;                 // of proofreading
-    double proofread_share = 0.1;
+    double proofread_share = 0.05;
 };
 
 /// A numeric option under the name that command line, address and request give it, with the range it must lie in.
@@ -118,8 +118,8 @@ struct SamplingDefaults {
 
 inline constexpr std::array<SamplingDefaults, 3> sampling_defaults = {{
     {ProcessKind::masked, SamplerKind::spread, 64, 1.3, 0.7},
-    {ProcessKind::gaussian, SamplerKind::ddpm, 64, 0.8, 0},
-    {ProcessKind::autoregressive, SamplerKind::left_to_right, 64, 0.8, 0},
+    {ProcessKind::gaussian, SamplerKind::churn, 256, 0.3, 0},
+    {ProcessKind::autoregressive, SamplerKind::left_to_right, 64, 1, 0},
 }};
 
 inline constexpr const SamplingDefaults& defaults_of(ProcessKind process) {

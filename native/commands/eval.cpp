@@ -72,6 +72,13 @@ void EvalCommand::execute() const {
         }
         second_judge = {autoregressive_model(judging->denoiser), &judging->file.vocabulary};
     }
+    std::optional<LoadedModel> reader;
+    std::optional<Proofreader> proofreader;
+    if (proofreads) {
+        reader.emplace(proofread, device);
+        proofreader = as_proofreader(*reader, model);
+    }
+    const SamplingOptions drawing = plot.empty() ? sampling.resolve(model.process.kind, proofreads) : sampling.resolve_unchecked(model.process.kind);
     const Text content = load_text(data);
     const TextData text = encode_text(content, model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
@@ -86,13 +93,6 @@ void EvalCommand::execute() const {
         }
     }
     std::optional<SampleMeasure> sampled;
-    std::optional<LoadedModel> reader;
-    std::optional<Proofreader> proofreader;
-    if (proofreads) {
-        reader.emplace(proofread, device);
-        proofreader = as_proofreader(*reader, model);
-    }
-    const SamplingOptions drawing = plot.empty() ? sampling.resolve(model.process.kind, proofreads) : sampling.resolve_unchecked(model.process.kind);
     if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples, std::move(second_judge), proofreader ? &*proofreader : nullptr);
     if (sampled) sampled->check(drawing);
     if (!plot.empty()) sampled->begin_plot(plot);
