@@ -156,19 +156,21 @@ void add_proofread_option(CLI::App& command, std::string& target) {
              "in --rounds rounds [none]");
 }
 
-SamplingOptions GivenSamplingOptions::resolve_unchecked(ProcessKind process) const {
+SamplingOptions GivenSamplingOptions::resolve(ProcessKind process, bool proofread, bool check) const {
     SamplingOptions options = unwrap(options_with(process, values));  // each value was checked when it was read
     if (sampler) options.sampler = sampler;
     if (seed) options.seed = *seed;
-    return options;
-}
-
-SamplingOptions GivenSamplingOptions::resolve(ProcessKind process, bool proofread) const {
-    SamplingOptions options = resolve_unchecked(process);
     for (const auto& [option, value] : values) {
+        if (!check) break;
         if (const auto used = check_used(*option, *options.sampler, proofread); !used) wrong_usage(used.error().sentence);
     }
     return options;
+}
+
+SamplingOptions GivenSamplingOptions::resolve_for_comparison(ProcessKind process) const {
+    GivenOptions even = values;
+    even.insert(even.begin(), {option_named("temperature"), default_options(process).temperature});
+    return unwrap(options_with(process, even));
 }
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {

@@ -53,10 +53,11 @@ struct GivenSamplingOptions {
     std::optional<std::uint64_t> seed;
     GivenOptions values;
 
-    /// All options of a sample. Ends the command where one is given that the sampler does not use, or that needs a proofreader.
-    SamplingOptions resolve(ProcessKind process, bool proofread) const;
-    /// The same for any sampler.
-    SamplingOptions resolve_unchecked(ProcessKind process) const;
+    /// All options of a sample. With `check` ends the command where one is given that the sampler does not use, or that needs a
+    /// proofreader.
+    SamplingOptions resolve(ProcessKind process, bool proofread, bool check = true) const;
+    /// Those for a comparison of all samplers at several temperatures, each of which holds for all passes unless a fall is given.
+    SamplingOptions resolve_for_comparison(ProcessKind process) const;
 };
 
 /// --sampler and the numeric options of sampling, but `without`.

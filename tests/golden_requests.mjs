@@ -15,8 +15,8 @@ export const textOf = ({ id }, vocab) => {
   return Array.from(id, (place) => characters[place] ?? "\ufffd").join("");
 };
 
-/** The text of a request, and the FNV-1a hash (64 bits) of the logits of all its passes. */
-export function sample(engine, request) {
+/** The text of a request, and the FNV-1a hash (64 bits) of the logits of all its passes; `weightsOf` gives a golden file by its name. */
+export function sample(engine, request, weightsOf) {
   let high = 0xcbf29ce4, low = 0x84222325;
   const add = (bytes) => {
     // The prime is 2^40 + 0x1b3. In halves every sum is exact; BigInt would take minutes.
@@ -27,6 +27,7 @@ export function sample(engine, request) {
       low = product >>> 0;
     }
   };
+  if (request.proofread) engine.loadProofreader(Uint8Array.from(weightsOf(request.proofread)).buffer);
   engine.start(request);
   let left = true;
   while (left) {

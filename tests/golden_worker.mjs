@@ -15,7 +15,7 @@ async function runAll(threads) {
     for (const variant of variants) {
       engine.load(variantOf(weights[variant.weights], variant));
       for (const { text, logits, ...request } of variant.requests) {
-        const written = sample(engine, request);
+        const written = sample(engine, request, (name) => weights[name]);
         const { kernels, config } = engine.describe();
         runs.push({ set, kernels, weights: variant.weights, n_head: config.n_head, seq_len: config.seq_len, request, written, golden: { text, logits } });
       }

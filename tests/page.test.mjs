@@ -91,6 +91,18 @@ async function late(route) {
 
 const seen = (page) => page.evaluate(() => window.seen);
 
+/** As the first script: keeps the description of every model that is loaded; `defaultsOf` gives its defaults by its process. */
+function watchModels() {
+  window.models = [];
+  window.Worker = class extends Worker {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", ({ data }) => data.type === "loaded" && window.models.push(data.description));
+    }
+  };
+}
+const defaultsOf = (page, kind) => page.evaluate((kind) => window.models.findLast(({ process }) => process.kind === kind).defaults, kind);
+
 /** Chooses places with the keyboard, as a reader without a mouse would. */
 async function choose(page, from, to) {
   const text = role(page, "textbox", "Text");
@@ -290,7 +302,7 @@ test("what is sent stays small", async () => {
   assert.ok(sum(await sent(/\.js$/)) <= 45e3);
   assert.ok(sum(await sent(/\.html$/, /\.css$/)) <= 14e3);
   assert.ok(sum(await sent(/^trace\.json$/)) <= 12e3);
-  assert.ok(Math.max(...(await sent(/\.wasm$/))) <= 120e3);
+  assert.ok(Math.max(...(await sent(/\.wasm$/))) <= 130e3);
 });
 
 test("samples: the prompt is kept, the same seed gives the same text, another seed another", async () => {
@@ -300,12 +312,14 @@ test("samples: the prompt is kept, the same seed gives the same text, another se
   const first = await verse(page);
   assert.equal([...first].length, 64);
   assert.ok(first.startsWith("ROMEO:"));
+  await role(page, "button", "More settings").click();
+  // A seed that the visitor types is his, also where it is the same.
+  await role(page, "textbox", "Seed").fill("7");
   await page.evaluate(watch);
   await role(page, "button", "Sample").click();
   await done(page);
   assert.ok((await seen(page)).some(({ state, step }) => state === "running" && step === 0));
   assert.equal(await verse(page), first);
-  await role(page, "button", "More settings").click();
   await role(page, "textbox", "Seed").fill("8");
   await role(page, "button", "Sample").click();
   await done(page);
@@ -321,6 +335,31 @@ test("samples: the prompt is kept, the same seed gives the same text, another se
   await page.waitForFunction((text) => document.querySelector("#verse").textContent === text, other);
   await page.goBack();
   await page.waitForFunction((text) => document.querySelector("#verse").textContent === text, first);
+});
+
+test("a sample asked for again after it has finished comes with a new seed, by button and by key", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  const seeds = ["7"], texts = [await verse(page)];
+  for (const ask of [() => role(page, "button", "Sample").click(), () => page.keyboard.press("s")]) {
+    await ask();
+    await page.waitForFunction((seed) => document.querySelector("#signature").textContent !== `Seed ${seed}`, seeds.at(-1));
+    await done(page);
+    seeds.push((await page.locator("#signature").textContent()).replace("Seed ", ""));
+    texts.push(await verse(page));
+    // The field shows it, link and command name it.
+    assert.equal(await page.locator("#seed").inputValue(), seeds.at(-1));
+    assert.match(page.url(), new RegExp(`&seed=${seeds.at(-1)}&`));
+    assert.match(await page.locator("#command").textContent(), new RegExp(` --seed ${seeds.at(-1)} `));
+    await page.evaluate(() => document.activeElement.blur());
+  }
+  assert.equal(new Set(texts).size, 3);
+  // Another request keeps the seed.
+  await role(page, "textbox", "Prompt").fill("JULIET:");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => document.querySelector("#verse").textContent.startsWith("JULIET:"));
+  assert.equal(await page.locator("#signature").textContent(), `Seed ${seeds.at(-1)}`);
 });
 
 test("of samples that overtake one another the last one counts, and plays", async () => {
@@ -339,7 +378,7 @@ test("of samples that overtake one another the last one counts, and plays", asyn
   });
   await done(page);
   assert.equal(await stage(page).getAttribute("data-step"), "8");
-  assert.equal(await page.locator("#signature").textContent(), "Seed 9");
+  assert.notEqual(await page.locator("#signature").textContent(), "Seed 9");
   // The one sample that came has one address.
   for (let back = 0; back < 3; ++back) await page.evaluate(() => history.back());
   await page.waitForFunction((name) => document.querySelector("#signature").textContent === name, "Seed 7");
@@ -406,7 +445,7 @@ test("noises chosen letters again in a lane of their own; a link and a command t
 
   await role(page, "button", "Copy command line").click();
   const command = await page.evaluate(() => navigator.clipboard.readText());
-  assert.match(command, /^folio sample --weights weights\/masked-.*\.safetensors --prompt ROMEO: --length 64 --seed 7 --steps 8 --edit 8:noise:40-49$/);
+  assert.match(command, /^folio sample --weights weights\/masked-.*\.safetensors --prompt ROMEO: --length 64 --seed 7 --sampler confidence --steps 8 --temperature 0\.8 --edit 8:noise:40-49$/);
   await role(page, "button", "Copy link").click();
   const link = await page.evaluate(() => navigator.clipboard.readText());
   const { page: other } = await visit(new URL(link).hash);
@@ -436,12 +475,22 @@ const links = [
   "weights=gaussian-small&text=To%20be%2C%20or%20____%20to%20be&steps=5&sampler=churn&temperature=0.9",
   "weights=gaussian-small&from-text=To%20be%2C%20or%20not%20to%20be%3A%0Athat%20is&steps=4",
   "weights=gaussian-article-small&prompt=The%20&length=48&steps=9",
+  "v=2&prompt=ROMEO%3A&length=80",
+  "v=2&prompt=ROMEO%3A&length=64&sampler=spread&steps=16&temperature=1.2&temperature-fall=0.7",
+  "v=2&prompt=KING&length=64&sampler=spread&steps=9&temperature=1&temperature-fall=0.5&tau=0.3",
+  "v=2&text=To%20be%2C%20or%20____%20to%20be&sampler=spread&steps=64&temperature=0.9",
+  "v=2&weights=gaussian-small&prompt=ROMEO%3A&length=64&sampler=ddpm&steps=24&temperature=0.3&stop-stable=3",
+  "v=2&weights=gaussian-small&prompt=ROMEO%3A&length=48&sampler=churn&steps=12&temperature=0.7&churn=0.4&temperature-fall=0.2",
+  "v=2&weights=gpt-small&prompt=KING%3A&length=48&sampler=left-to-right&steps=64&temperature=0.7",
+  "v=2&prompt=ROMEO%3A&length=64&sampler=spread&steps=8&temperature=0.9&proofread=gpt-small&rounds=2&proofread-share=0.2",
+  "v=2&weights=gaussian-small&prompt=ROMEO%3A&length=64&sampler=ddpm&steps=12&temperature=0.8&proofread=gpt-small&rounds=2&proofread-share=0.1",
+  "v=2&text=To%20be%2C%20or%20________%20to%20be&sampler=spread&steps=64&temperature=0.9&proofread=gpt-small&rounds=1&proofread-share=0.5&edit=2:noise:0-3",
 ];
 test("a link and the command it gives write the same text, byte for byte", { skip: !existsSync(program) && "the program is not built" }, async () => {
   for (const server of [isolated, plain]) {
     const { page } = await visit(`#v=1&seed=9&length=16&steps=1`, { server });
     for (const [seed, link] of links.entries()) {
-      await page.evaluate((hash) => (location.hash = hash), `#v=1&seed=${1000 + seed}&${link}`);
+      await page.evaluate((hash) => (location.hash = hash), `#${link.startsWith("v=") ? "" : "v=1&"}${link}&seed=${1000 + seed}`);
       await page.waitForFunction((name) => document.querySelector("#signature").textContent === name, `Seed ${1000 + seed}`);
       await hurry(page);
       await done(page);
@@ -490,11 +539,12 @@ test("a field that holds what it may not is marked and said, and nothing is samp
   const { page } = await visit("#v=1&length=64&steps=8");
   await done(page);
   await hurry(page);
-  assert.doesNotMatch(page.url(), /seed|sampler/);
+  // It names what is tuned, and of the rest what is not the baseline of its version.
+  await page.waitForURL(/#v=2&length=64&sampler=confidence&steps=8&temperature=0\.8$/);
   const text = await verse(page);
   await role(page, "button", "More settings").click();
   const wrong = [["Steps", "0"], ["Steps", "99999"], ["Length", "100000"], ["Length", ""], ["Temperature", "-1"], ["Top-p", "7"],
-    ["Threads", "999"], ["Seed", "abc"], ["Seed", "18446744073709551616"]];
+    ["Temperature fall", "1.5"], ["Rounds", "-1"], ["Share", "2"], ["Threads", "999"], ["Seed", "abc"], ["Seed", "18446744073709551616"]];
   for (const [name, value] of wrong) {
     const field = role(page, name === "Seed" ? "textbox" : "spinbutton", name);
     if (await field.isDisabled()) continue;
@@ -844,9 +894,11 @@ test("a model that writes from left to right is shown as one: its own options, w
   const { page } = await visit(quick);
   await done(page);
   await hurry(page);
-  const own = ["Steps", "Tau", "Gamma", "Eta"];
+  const own = ["Steps", "Temperature fall", "Tau", "Gamma", "Eta", "Rounds", "Share"];
   await role(page, "button", "More settings").click();
   for (const name of own) assert.ok(await role(page, "spinbutton", name).isVisible(), name);
+  for (const name of ["Churn", "Stop when stable"]) assert.equal(await role(page, "spinbutton", name).count(), 0, name);
+  assert.ok(await role(page, "checkbox", "Proofread").isVisible());
   // What has gone may hold what it likes.
   await role(page, "spinbutton", "Tau").fill("7");
   await openWeights(page, gpt);
@@ -855,6 +907,7 @@ test("a model that writes from left to right is shown as one: its own options, w
   await done(page);
   assert.equal(await page.getByRole("alert").count(), 0);
   for (const name of own) assert.equal(await role(page, "spinbutton", name).count(), 0, name);
+  assert.equal(await role(page, "checkbox", "Proofread").count(), 0);
   assert.ok(await role(page, "spinbutton", "Temperature").isVisible());
   assert.equal(await page.locator("#complaint").isVisible(), false);
   assert.deepEqual(await role(page, "combobox", "Sampler").locator("option").allTextContents(), ["left-to-right"]);
@@ -869,7 +922,7 @@ test("a model that writes from left to right is shown as one: its own options, w
   const text = await verse(page);
   assert.ok(text.startsWith("ROMEO:"));
   const first = await commanded(page);
-  assert.equal(first.command, "folio sample --weights exact-gpt.safetensors --prompt ROMEO: --length 64 --seed 7");
+  assert.equal(first.command, "folio sample --weights exact-gpt.safetensors --prompt ROMEO: --length 64 --seed 7 --temperature 0.8");
   if (first.text !== false) assert.equal(first.text, text);
   // Half way: what stands further on is empty, and a caret stands where the next letter comes.
   await role(page, "slider", "Step").fill("20");
@@ -892,7 +945,7 @@ test("a model that writes from left to right is shown as one: its own options, w
   await page.waitForFunction(() => document.querySelector(".runhead").innerText.startsWith("Masked diffusion"));
   await done(page);
   assert.equal(await page.getByRole("alert").count(), 0);
-  assert.equal(await role(page, "combobox", "Sampler").inputValue(), "confidence");
+  assert.equal(await role(page, "combobox", "Sampler").inputValue(), "spread");
   assert.ok(await role(page, "spinbutton", "Steps").isVisible());
   assert.ok(await role(page, "radio", "Masked").isChecked());
   assert.match(await page.locator(".lede:visible").textContent(), /characters of noise/);
@@ -914,11 +967,11 @@ test("from left to right, edits, links and commands tell the same story", async 
   const after = await verse(page);
   assert.equal(after.slice(0, 20) + after.slice(30), before.slice(0, 20) + before.slice(30));
   const edited = await commanded(page);
-  assert.match(edited.command, /--seed 7 --edit 58:noise:20-29$/);
+  assert.match(edited.command, /--seed 7 --temperature 0\.8 --edit 58:noise:20-29$/);
   if (edited.text !== false) assert.equal(edited.text, after);
   await role(page, "button", "Copy link").click();
   const link = await page.evaluate(() => navigator.clipboard.readText());
-  assert.doesNotMatch(link, /steps|sampler/);
+  assert.match(link, /&sampler=left-to-right&steps=\d+&temperature=0\.8&edit=/);
   const { page: other } = await visit(new URL(link).hash);
   await other.getByText(/^This link was made with other weights, exact-gpt@/).first().waitFor();
   await role(other, "button", "More settings").click();
@@ -953,7 +1006,7 @@ test("a model from left to right can be on the shelf, and a link's options that 
   await until(page, { state: "done", source: "live", step: "36" });
   assert.equal((await page.locator("#note").textContent()).trim(), "Part of this link could not be read: sampler.");
   const { command, text } = await commanded(page);
-  assert.equal(command, "folio sample --weights weights/gpt-golden.safetensors --prompt KING --length 40");
+  assert.equal(command, "folio sample --weights weights/gpt-golden.safetensors --prompt KING --length 40 --temperature 0.8");
   if (text !== false) assert.equal(text, await verse(page));
   // While the record of the masked model plays there is nothing to hand over to: its request begins anew.
   const { page: fresh } = await visit("", { prepare });
@@ -991,18 +1044,12 @@ test("the processes are turned to by hand and by key, each with its own options,
   assert.equal(await role(page, "combobox", "Model").inputValue(), "gaussian-small");
   assert.deepEqual(await role(page, "combobox", "Sampler").locator("option").allTextContents(), ["ddpm", "ddim", "churn"]);
   for (const name of ["Tau", "Gamma", "Eta"]) assert.equal(await role(page, "spinbutton", name).count(), 0, name);
+  for (const name of ["Temperature fall", "Churn", "Stop when stable", "Rounds", "Share"]) assert.ok(await role(page, "spinbutton", name).isVisible(), name);
   assert.match(await page.locator(".lede:visible").textContent(), /blurs/);
   assert.equal(await page.locator(".lede:visible").count(), 1);
   assert.match(await page.locator("#colophon").textContent(), /^gaussian-small: takes away noise that blurs letters, /);
   // The request stays what it was, but for a sampler that it could not name.
-  await page.waitForFunction(() => /weights=gaussian-small.*prompt=ROMEO%3A.*steps=8$/.test(location.hash));
-  const presets = { Quick: ["ddim", "32"], Careful: ["ddpm", "256"], "Watch it think": ["ddpm", "64"] };
-  for (const [name, [sampler, steps]] of Object.entries(presets)) {
-    await role(page, "radio", name).check({ force: true });
-    assert.equal(await role(page, "combobox", "Sampler").inputValue(), sampler);
-    assert.equal(await role(page, "spinbutton", "Steps").inputValue(), steps);
-    assert.ok(await role(page, "radio", name).isChecked(), name);
-  }
+  await page.waitForFunction(() => /weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&sampler=\w+&steps=8&temperature=0\.8$/.test(location.hash));
   await hurry(page);
   await page.evaluate(() => document.activeElement.blur());
   await page.keyboard.press("3");
@@ -1133,11 +1180,389 @@ test("a finished text goes into noise and comes back as another", async () => {
   assert.equal((await page.locator("#note").textContent()).trim(), "Part of this link could not be read: from-text.");
 });
 
+/** What the program writes for options of the page's; undefined where there is no program. */
+const folio = (...options) => (existsSync(program) ? execFileSync(program, options, { cwd: top, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }) : undefined);
+const copied = async (page, name) => {
+  await role(page, "button", name).click();
+  return page.evaluate(() => navigator.clipboard.readText());
+};
+
+test("a link of v=1 gives the text for which it was written, and what is written is v=2 with sampler, steps and temperature", async () => {
+  const old = {
+    "masked-small": ["confidence", "ROMEO:\nNo do is mhan , God far her  ficm.\n\nCORIOLANUS:\nTua, by the moone well be head of her sin"],
+    "gaussian-small": ["ddpm", "ROMEO:\nThen, deprition, mituse to jeases, wordss:\nNor h mustarer comber bleasted Here as in seea"],
+    "gpt-small": ["left-to-right", "ROMEO:\nHe shall not see him he would content me\nTo make my gross good lord; and he's drawn;\nSo m"],
+  };
+  for (const [weights, [sampler, text]] of Object.entries(old)) {
+    const { page } = await visit(`#v=1&weights=${weights}&prompt=ROMEO%3A&length=96&seed=7`);
+    await hurry(page);
+    await done(page);
+    assert.equal(await verse(page), text, weights);
+    if (weights !== "gpt-small")
+      assert.equal(folio("sample", "--weights", `weights/${weights}.safetensors`, "--prompt", "ROMEO:", "--length", "96", "--seed", "7", "--sampler", sampler,
+        "--steps", "64", "--temperature", "0.8") ?? `${text}\n`, `${text}\n`);
+    const link = new URL(await copied(page, "Copy link")).hash;
+    assert.match(link, new RegExp(`^#v=2&(weights=[a-z-]+&)?prompt=ROMEO%3A&length=96&seed=7&sampler=${sampler}&steps=64&temperature=0\\.8$`));
+    const { page: other } = await visit(link);
+    await hurry(other);
+    await done(other);
+    assert.equal(await verse(other), text, link);
+  }
+});
+
+test("a link without a version takes the defaults of today, and a version that nobody knows is named", async () => {
+  for (const version of ["", "v=3&"]) {
+    const { page } = await visit(`#${version}prompt=ROMEO%3A&length=64`, { prepare: (page) => page.addInitScript(watchModels) });
+    if (version) await page.getByText("Part of this link could not be read: v.").first().waitFor();
+    await hurry(page);
+    await done(page);
+    const { sampler, steps, temperature, "temperature-fall": fall } = await defaultsOf(page, "masked");
+    assert.equal(new URL(await copied(page, "Copy link")).hash,
+      `#v=2&prompt=ROMEO%3A&length=64&sampler=${sampler}&steps=${steps}&temperature=${temperature}${fall ? `&temperature-fall=${fall}` : ""}`);
+    assert.equal(await verse(page), (folio("sample", "--weights", "weights/masked-small.safetensors", "--prompt", "ROMEO:", "--length", "64") ?? `${await verse(page)}\n`).slice(0, -1));
+    // A temperature given alone is that of every pass.
+    await page.evaluate((hash) => (location.hash = hash), `#${version}prompt=ROMEO%3A&length=64&seed=2&temperature=0.7`);
+    await page.waitForFunction(() => document.querySelector("#signature").textContent === "Seed 2");
+    await done(page);
+    assert.match(new URL(await copied(page, "Copy link")).hash, /&temperature=0\.7$/);
+    assert.equal(await verse(page), (await written(page)) ?? (await verse(page)));
+  }
+});
+
+test("the presets set what they name, all else is the default; a first visit stands on one of them", async () => {
+  const { page } = await visit("", { prepare: (page) => page.addInitScript(watchModels) });
+  const preset = () => role(page, "radiogroup", "Preset").getByRole("radio", { checked: true }).evaluate((input) => input.parentElement.textContent);
+  await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
+  assert.notEqual(await preset(), "Custom");
+  await hurry(page);
+  await done(page);
+  await role(page, "button", "More settings").click();
+  const field = (name) => role(page, "spinbutton", name);
+  const presets = {
+    masked: { Quick: ["spread", "16", false], Careful: ["spread", "128", true], "Watch it think": ["spread", "64", false] },
+    gaussian: { Quick: ["ddpm", "32", false], Careful: ["churn", "256", false], "Watch it think": ["churn", "64", false] },
+  };
+  for (const [kind, wanted] of Object.entries(presets)) {
+    if (kind === "gaussian") {
+      await role(page, "radio", "Gaussian").check({ force: true });
+      await turned(page, "Gaussian diffusion");
+    }
+    const defaults = await defaultsOf(page, kind);
+    for (const [name, [sampler, steps, proofread]] of Object.entries(wanted)) {
+      await field("Top-p").fill("0.5");
+      assert.equal(await preset(), "Custom");
+      await role(page, "radio", name).check({ force: true });
+      assert.equal(await role(page, "combobox", "Sampler").inputValue(), sampler);
+      assert.equal(await field("Steps").inputValue(), steps);
+      assert.equal(await role(page, "checkbox", "Proofread").isChecked(), proofread, name);
+      for (const [option, value] of [["Top-p", "top-p"], ["Rounds", "rounds"], ["Share", "proofread-share"]])
+        assert.equal(await field(option).inputValue(), String(defaults[value]), option);
+      assert.equal(await preset(), name);
+    }
+    assert.equal(await role(page, "combobox", "Speed").inputValue(), "6");
+  }
+});
+
+test("the recorded sample has the defaults, lasts about eight seconds, and grows everywhere while the doubt falls", async () => {
+  const { request, defaults, text, fixedAt, given } = JSON.parse(await readFile(join(folder, "trace.json"), "utf8"));
+  for (const key of Object.keys(defaults)) if (!["prompt", "seed"].includes(key)) assert.equal(request[key], defaults[key], key);
+  const steps = Math.max(...fixedAt);
+  const { page } = await visit("", { prepare: (page) => page.route("**/*.safetensors*", late) });
+  await until(page, { state: "recorded", source: "recorded" });
+  const seconds = steps / Number(await role(page, "combobox", "Speed").inputValue());
+  assert.ok(seconds >= 7 && seconds <= 9, `${seconds} s`);
+  const half = fixedAt.map((step, place) => place >= given && step <= steps / 2);
+  const rows = Array.from({ length: text.length / 32 }, (_, row) => half.slice(32 * row, 32 * row + 32).filter(Boolean).length);
+  assert.ok(rows.every((letters) => letters > 0), `letters a row: ${rows}`);
+  for (let row = 0; row < rows.length; row += 2) assert.ok(Math.abs(rows[row] + rows[row + 1] - 32) < 16, `letters a row: ${rows}`);
+  // No pass fixes a whole neighbourhood.
+  for (let step = 1; step <= steps; ++step) {
+    const places = [...fixedAt.keys()].filter((place) => fixedAt[place] === step);
+    assert.ok(places.length === 1 || places.at(-1) - places[0] > 1, `step ${step}: ${places}`);
+  }
+  const doubt = (await page.locator("#plot polyline.doubt").first().getAttribute("points")).split(" ").map((point) => -Number(point.split(",")[1]));
+  const mean = (from, to) => doubt.slice(from, to).reduce((sum, height) => sum + height, 0) / (to - from);
+  const quarter = Math.floor(doubt.length / 4);
+  const quarters = [0, 1, 2, 3].map((at) => mean(at * quarter, (at + 1) * quarter));
+  assert.deepEqual(quarters, [...quarters].sort((a, b) => b - a), "the doubt falls");
+});
+
+const proofread = "#v=2&prompt=ROMEO%3A&length=96&seed=7&sampler=spread&steps=12&temperature=1&proofread=gpt-small&rounds=2&proofread-share=0.2";
+
+test("a proofread sample: what is struck out is seen and told, link and command give the same text", async () => {
+  const { page } = await visit(quick.replace("length=64", "length=96"));
+  await done(page);
+  await hurry(page);
+  await role(page, "button", "More settings").click();
+  const { bytes } = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8")).find(({ name }) => name === "gpt-small");
+  await role(page, "checkbox", "Proofread").check();
+  await page.getByText(`Proofreading loads gpt-small, ${(bytes / 1e6).toFixed(1)} MB.`).first().waitFor();
+  await role(page, "combobox", "Sampler").selectOption("spread");
+  for (const [name, value] of [["Steps", "12"], ["Temperature", "1"], ["Rounds", "2"], ["Share", "0.2"]]) await role(page, "spinbutton", name).fill(value);
+  await role(page, "button", "Sample").click();
+  await page.waitForSelector("#stage[data-state=running]");
+  await done(page);
+  const text = await verse(page);
+  assert.ok(text.startsWith("ROMEO:"));
+  const [link, command] = [new URL(await copied(page, "Copy link")).hash, await copied(page, "Copy command line")];
+  assert.equal(link, proofread.replace("prompt=ROMEO%3A&length=96&seed=7&sampler=spread&steps=12&temperature=1&proofread=gpt-small",
+    "prompt=ROMEO%3A&length=96&seed=7&proofread=gpt-small&sampler=spread&steps=12&temperature=1"));
+  assert.match(command, / --proofread weights\/gpt-small\.safetensors --sampler spread --steps 12 --temperature 1 --rounds 2 --proofread-share 0\.2$/);
+  assert.equal(text, (await written(page)) ?? text);
+  await sameTrace(page);
+  const { page: other } = await visit(link);
+  await hurry(other);
+  await done(other);
+  assert.equal(await verse(other), text);
+  // The first proofreading comes behind the last pass.
+  const scored = steps(await save(page, "trace")).filter((line) => "proofread_nll" in line).map(({ step }) => step);
+  assert.equal(scored[0], 13);
+  assert.equal(scored.length, 2);
+  const sheet = async (step) => {
+    await role(page, "slider", "Step").fill(String(step));
+    return [...(await role(page, "textbox", "Text").inputValue()).replaceAll("\n", "")];
+  };
+  const [before, struck] = [await sheet(12), await sheet(13)];
+  const places = [...struck.keys()].filter((place) => struck[place] === "_");
+  assert.ok(places.length >= 18 && !before.includes("_") && places.every((place) => place >= 6), `${places}`);
+  assert.equal((await save(page, "image")).match(/<path d="M[\d.]+ [\d.]+h16" /g).length, places.length);
+  const place = places.find((place) => /[a-z]/i.test(before[place]));
+  await choose(page, place, place - 1);
+  await page.keyboard.press("Enter");
+  const biography = role(page, "region", "Biography");
+  await biography.getByText(`Struck out at step 13, where ${before[place]} stood: the proofreader gave it \u2212`).waitFor();
+  // At the end it is told of still, and so is what the second round found of the letter that took its place.
+  await page.keyboard.press("Escape");
+  await role(page, "slider", "Step").fill(String(scored[1]));
+  assert.match(await biography.textContent(), /Struck out at step \d+, where|The proofreader gave it \u2212\d+\.\d\d nats\./);
+});
+
+test("a proofread sample goes on from any step of a round, and can be edited there", async () => {
+  const gaussian = proofread.replace("sampler=spread&steps=12&temperature=1", "weights=gaussian-small&sampler=ddpm&steps=12&temperature=0.8");
+  for (const hash of [proofread, gaussian]) {
+    const { page } = await visit(hash);
+    await hurry(page);
+    await done(page);
+    const text = await verse(page);
+    const last = Number(await stage(page).getAttribute("data-step"));
+    for (const [forks, step] of [13, 14, last - 1].entries()) {
+      await role(page, "slider", "Step").fill(String(step));
+      await role(page, "button", "Fork here").click();
+      // A fork is made of the lane on show, so each has one lane more.
+      await page.waitForFunction((count) => document.querySelectorAll("#lane input").length === count, forks + 2);
+      await role(page, "button", "Play").click();
+      await done(page);
+      assert.equal(await verse(page), text, `from step ${step} of ${hash}`);
+      assert.equal(await stage(page).getAttribute("data-step"), String(last));
+    }
+    // What is struck out is open again, whatever the process.
+    await role(page, "slider", "Step").fill("13");
+    const open = (await role(page, "textbox", "Text").inputValue()).match(/_/g).length;
+    assert.ok(open >= 18, `${open} of 90 letters are struck out`);
+    await role(page, "slider", "Step").fill("14");
+    await choose(page, 20, 29);
+    await role(page, "toolbar", "Chosen text").getByRole("button", { name: "Noise again" }).click();
+    await page.waitForFunction(() => document.querySelector("#stage").dataset.state === "running");
+    await done(page);
+    await sameTrace(page);
+    const edited = await verse(page);
+    assert.match(await page.locator("#command").textContent(), / --edit 14:noise:20-29$/);
+    assert.equal(edited, (await written(page)) ?? edited);
+  }
+});
+
+test("weights that proofread come with progress, and where they do not, with a sentence and nothing lost", async () => {
+  let failing = true, release;
+  const held = new Promise((resolve) => (release = resolve));
+  const { page, requests } = await visit(quick, {
+    mayFail: true,
+    prepare: (page) => page.route("**/gpt-small.safetensors*", async (route) => (failing ? route.abort() : (await held, route.continue()))),
+  });
+  await done(page);
+  await hurry(page);
+  const text = await verse(page);
+  await role(page, "button", "More settings").click();
+  await role(page, "checkbox", "Proofread").check();
+  assert.deepEqual(requests.filter((url) => url.includes("gpt-small")), []);
+  await role(page, "button", "Sample").click();
+  await page.getByText("The weights of the proofreader did not arrive.").waitFor();
+  await done(page);
+  assert.equal(await verse(page), text);
+  failing = false;
+  await role(page, "button", "Try again").click();
+  await until(page, { state: "running" });
+  await role(page, "progressbar", "Weights").waitFor();
+  // Who does not wait any longer has lost nothing; the weights come all the same.
+  await role(page, "button", "Stop").click();
+  await page.waitForFunction(() => document.querySelector("#stage").dataset.state !== "running");
+  assert.equal(await page.getByRole("alert").count(), 0);
+  assert.equal(await role(page, "progressbar", "Weights").count(), 0);
+  await role(page, "button", "Sample").click();
+  await role(page, "progressbar", "Weights").waitFor();
+  release();
+  await page.waitForFunction(() => document.querySelector("#command").textContent.includes(" --proofread "));
+  await done(page);
+  assert.equal(await role(page, "progressbar", "Weights").count(), 0);
+  assert.match(await page.locator("#command").textContent(), / --proofread /);
+  assert.equal(await verse(page), (await written(page)) ?? (await verse(page)));
+  // Kept like all weights, and loaded anew by the worker of another model.
+  requests.length = 0;
+  await role(page, "radio", "Gaussian").check({ force: true });
+  await turned(page, "Gaussian diffusion");
+  await done(page);
+  assert.match(await page.locator("#command").textContent(), /gaussian-small\.safetensors .* --proofread weights\/gpt-small/);
+  assert.deepEqual(requests.filter((url) => url.includes("gpt-small")), []);
+});
+
+test("a prompt with an open gap is filled with every length, and any candidate can be shown", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  const before = await verse(page);
+  await page.evaluate(() => {
+    window.heads = [];
+    const head = document.querySelector("#run-head");
+    new MutationObserver(() => window.heads.push(head.textContent)).observe(head, { childList: true });
+  });
+  assert.equal(await role(page, "list", "Candidates").count(), 0);
+  await role(page, "textbox", "Prompt").fill("To be, or {1-8} to be");
+  await role(page, "button", "Sample").click();
+  const list = role(page, "list", "Candidates");
+  await list.waitFor({ timeout: 60000 });
+  await done(page);
+  const heads = await page.evaluate(() => window.heads);
+  for (const count of [2, 5, 8]) assert.ok(heads.includes(`Candidate ${count} of 8`), heads.join());
+  const items = await list.getByRole("button").evaluateAll((buttons) => buttons.map((button) =>
+    ({ text: button.querySelector("span").textContent, nats: button.querySelector(".num").textContent, kept: button.getAttribute("aria-current") === "true" })));
+  assert.equal(items.length, 8);
+  const [kept] = items.filter((item) => item.kept);
+  assert.equal(items.filter((item) => item.kept).length, 1);
+  assert.equal(await verse(page), kept.text);
+  const gap = "_".repeat(kept.text.length - "To be, or  to be".length);
+  assert.match(await page.locator("#command").textContent(), new RegExp(`^folio infill .* --text 'To be, or ${gap} to be' --seed 7 `));
+  assert.equal(kept.text, (await written(page)) ?? kept.text);
+  assert.match(page.url(), new RegExp(`text=To%20be%2C%20or%20${gap}%20to%20be&seed=7`));
+  const json = folio("infill", "--weights", "weights/masked-small.safetensors", "--text", "To be, or {1-8} to be", "--seed", "7", "--sampler", "confidence",
+    "--steps", "8", "--temperature", "0.8", "--json");
+  if (json) {
+    const { text, candidates } = JSON.parse(json);
+    assert.equal(text, kept.text);
+    assert.deepEqual(items.map(({ text, nats }) => [text, nats]), candidates.map(({ text, nats_per_char }) => [text, nats_per_char.toFixed(2)]));
+  }
+  const another = items.findIndex((item) => !item.kept);
+  await list.getByRole("button").nth(another).click();
+  await page.waitForFunction((text) => document.querySelector("#verse").textContent === text, items[another].text);
+  await done(page);
+  assert.equal(await list.locator("[aria-current=true] span").first().textContent(), items[another].text);
+  assert.ok(decodeURIComponent(page.url()).includes(`text=To be, or ${"_".repeat(items[another].text.length - 16)} to be`));
+  await page.goBack();
+  await page.waitForFunction((text) => document.querySelector("#verse").textContent === text, kept.text);
+  assert.equal(await list.locator("[aria-current=true] span").first().textContent(), kept.text);
+  // The same prompt again has other candidates; another prompt has none, and keeps nothing of this text.
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => document.querySelector("#signature").textContent !== "Seed 7");
+  await done(page);
+  assert.equal(await list.getByRole("button").count(), 8);
+  await role(page, "textbox", "Prompt").fill("ROMEO:");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => document.querySelector("#verse").textContent.startsWith("ROMEO:"));
+  await done(page);
+  assert.equal(await list.count(), 0);
+  assert.equal((await verse(page)).length, before.length);
+  assert.match(await page.locator("#command").textContent(), /^folio sample /);
+});
+
+test("open gaps: proofread ones, those of a link, and what cannot be filled", async () => {
+  const { page } = await visit("#v=2&weights=gaussian-small&text=To%20be%2C%20or%20%7B3-4%7D%20to%20be&seed=5&sampler=ddpm&steps=8&temperature=0.8&proofread=gpt-small&rounds=1&proofread-share=0.2");
+  await hurry(page);
+  const list = role(page, "list", "Candidates");
+  await list.waitFor({ timeout: 60000 });
+  await done(page);
+  assert.equal(await role(page, "textbox", "Prompt").inputValue(), "To be, or {3-4} to be");
+  await page.waitForURL(/text=To%20be%2C%20or%20_{3,4}%20to%20be&seed=5&proofread=gpt-small/);
+  const text = await verse(page);
+  assert.equal(text, (await written(page)) ?? text);
+  const json = folio("infill", "--weights", "weights/gaussian-small.safetensors", "--text", "To be, or {3-4} to be", "--seed", "5", "--sampler", "ddpm", "--steps", "8",
+    "--temperature", "0.8", "--proofread", "weights/gpt-small.safetensors", "--rounds", "1", "--proofread-share", "0.2", "--json");
+  if (json) assert.equal(text, JSON.parse(json).text);
+  const sample = async (prompt) => {
+    await role(page, "textbox", "Prompt").fill(prompt);
+    await role(page, "button", "Sample").click();
+  };
+  // Each time the sentence is another, and what was there stays.
+  const sentences = new Set();
+  for (const prompt of ["To {4-2} be", "To {-} be", "To {1-300} be", "{1-20} and {1-20}", "To {1-2} \u00e9"]) {
+    const before = await page.locator("#alert-text").textContent();
+    await sample(prompt);
+    await page.waitForFunction((before) => ![before, ""].includes(document.querySelector("#alert-text").textContent), before);
+    const sentence = await page.getByRole("alert").textContent();
+    assert.match(sentence, /^[A-Z][^\n]*\.$/);
+    sentences.add(sentence);
+    await done(page);
+    assert.equal(await verse(page), text);
+    assert.equal(await list.count(), 1);
+  }
+  assert.equal(sentences.size, 5);
+  // Stopped, nothing has happened.
+  await role(page, "button", "More settings").click();
+  await role(page, "spinbutton", "Steps").fill("1000");
+  await sample("To be, or {1-100} to be");
+  await page.waitForFunction(() => document.querySelector("#run-head").textContent.startsWith("Candidate "));
+  await role(page, "button", "Stop").click();
+  await done(page);
+  assert.equal(await verse(page), text);
+  await role(page, "radio", "Left to right").check({ force: true });
+  await turned(page, "Left to right");
+  await done(page);
+  assert.equal(await list.count(), 0);
+  await sample("To be, or {1-3} to be");
+  await page.getByText("Open gaps need a masked or a Gaussian model").waitFor();
+});
+
+test("a Gaussian sample that stops early says how many passes that saved", async () => {
+  const { page } = await visit("#v=2&weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&sampler=ddpm&steps=64&temperature=0.1&stop-stable=3");
+  await hurry(page);
+  await done(page);
+  const [, made, saved] = /^(\d+) steps, (\d+) saved$/.exec(await page.locator("#run-count").textContent());
+  assert.ok(Number(saved) >= 1);
+  assert.equal(Number(made) + Number(saved), 64);
+  const command = await copied(page, "Copy command line");
+  const run = (redirection) => execFileSync("/bin/sh", ["-c", `${command} ${redirection}`], { cwd: top, env: pathWithProgram, encoding: "utf8" });
+  if (!existsSync(program)) return;
+  assert.equal(run("2>/dev/null"), `${await verse(page)}\n`);
+  assert.match(run("2>&1 >/dev/null"), new RegExp(`\\b${saved} passes`));
+});
+
+test("a life tells how the place was chosen and how the letter was drawn", async () => {
+  const { page } = await visit(`${quick.replace("sampler", "")}&sampler=spread&char=30`);
+  await done(page);
+  const biography = await role(page, "region", "Biography").textContent();
+  assert.match(biography, /The sampler took this place as the most confident of its stretch of open ones\. The letter was drawn at temperature 0\.8: at temperature 1 the network gave it (< )?\d\.\d\d\./);
+  await role(page, "button", "More settings").click();
+  assert.match(await page.locator("#sampler-help").textContent(), /^spread: .*far apart\.$/);
+});
+
+test("the story puts step and Show back when it is left", async () => {
+  const { page } = await visit(`${quick}&step=3`);
+  await until(page, { state: "paused", step: "3" });
+  await role(page, "radio", "Order").check({ force: true });
+  await role(page, "link", "Story").click();
+  await page.waitForSelector("nav [data-room=story][aria-current=page]");
+  const story = role(page, "region", "Story");
+  await story.getByRole("button", { name: "Show the doubt" }).click();
+  assert.ok(await role(page, "radio", "Doubt").isChecked());
+  await story.getByRole("button", { name: /^step/ }).last().click();
+  await until(page, { step: "6" });
+  await role(page, "link", "Sheet").click();
+  await until(page, { step: "3" });
+  assert.ok(await role(page, "radio", "Order").isChecked());
+});
+
 const race = (page) => role(page, "region", "Race");
 const raceSays = (page, words) => page.waitForFunction((text) => document.querySelector("#race-state").textContent.startsWith(text), words, { timeout: 120000 });
 
 test("a race runs one model of each process, replays them on one clock and names no winner", async () => {
-  const { page } = await visit(`${quick.replace("length=64", "length=96")}&room=race`);
+  const { page } = await visit(`${quick.replace("length=64", "length=96")}&room=race`, { prepare: (page) => page.addInitScript(watchModels) });
   await done(page);
   await page.waitForSelector("nav [data-room=race][aria-current=page]");
   const shelves = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8"));
@@ -1150,8 +1575,10 @@ test("a race runs one model of each process, replays them on one clock and names
   assert.equal(await race(page).getAttribute("aria-busy"), "false");
   const figures = await role(page, "table", "Race figures").locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText)));
   assert.deepEqual(figures.map(([name]) => name.replace(/\s+\S+$/, "")), ["Masked", "Gaussian", "Left to right"]);
+  // A masked model's pass fixes a letter at least.
+  const passesOf = [Math.min(90, (await defaultsOf(page, "masked")).steps), (await defaultsOf(page, "gaussian")).steps, 90];
   for (const [at, [, passes, seconds, speed, nats]] of figures.entries()) {
-    assert.equal(passes, at === 2 ? "90" : "64");
+    assert.equal(passes, String(passesOf[at]));
     assert.ok(Math.abs((Number(speed) * Number(seconds)) / 96 - 1) < 0.1 || Number(seconds) < 0.2, `${speed} characters a second in ${seconds} s`);
     const { nats: [mean, error] = [] } = racers[at];
     assert.equal(nats, mean ? `${at === 2 ? "" : "\u2264 "}${mean.toFixed(3)} \u00b1 ${error.toFixed(3)}` : "not measured");
@@ -1172,8 +1599,9 @@ test("a race runs one model of each process, replays them on one clock and names
   assert.deepEqual(await race(page).locator("figcaption .num").allTextContents(), ["pass 0", "pass 0", "pass 0"]);
   await role(page, "radio", "Passes").check({ force: true });
   await clock.fill("800");
-  assert.equal(await clock.getAttribute("aria-valuetext"), "72 of 90 passes");
-  assert.deepEqual(await race(page).locator("figcaption .num").allTextContents(), ["64 passes", "64 passes", "pass 72"]);
+  const longest = Math.max(...passesOf), now = Math.floor(0.8 * longest);
+  assert.equal(await clock.getAttribute("aria-valuetext"), `${now} of ${longest} passes`);
+  assert.deepEqual(await race(page).locator("figcaption .num").allTextContents(), passesOf.map((passes) => (passes > now ? `pass ${now}` : `${passes} passes`)));
   await role(page, "button", "Replay").click();
   await page.waitForFunction(() => document.querySelector("#clock").value > 0 && document.querySelector("#clock").value < 600);
   // The sheet's own sample is where it was, and goes on working.

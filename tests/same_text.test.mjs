@@ -88,7 +88,7 @@ for (const threads of engines.keys()) {
       try {
         engine.load(variantOf(goldenWeights(weights), { n_head, seq_len }));
         for (const { text, logits, ...request } of requests) {
-          assert.deepEqual(sample(engine, request), { text, logits }, JSON.stringify(request));
+          assert.deepEqual(sample(engine, request, goldenWeights), { text, logits }, JSON.stringify(request));
         }
       } finally {
         engine.end();
@@ -97,7 +97,8 @@ for (const threads of engines.keys()) {
   }
 }
 
-const traced = { "exact-masked": { sampler: "threshold", tau: 0.1 }, "exact-gpt": {} };
+const proofread = { sampler: "spread", temperature: 0.9, proofread: "exact-gpt", rounds: 2, "proofread-share": 0.2 };
+const traced = { "exact-masked": { sampler: "threshold", tau: 0.1 }, "exact-gpt": {}, "exact-gaussian": { "stop-stable": 1 } };
 for (const [name, options] of Object.entries(traced)) {
   test(`${name}: a trace is the program's, number for number`, async () => {
     const engine = await instantiate({ base, threads: 1 });
@@ -110,8 +111,11 @@ for (const [name, options] of Object.entries(traced)) {
       for (const request of [
         { prompt: "Ill", length: 40, steps: 10, seed: "3" },
         { prompt: "", length: 30, steps: 12, seed: "4", edit: ["2:noise:0-9", "5:put:3:Q", "9:open:1-4"], ...options },
+        ...(name === "exact-masked" ? [{ prompt: "", length: 30, steps: 6, seed: "5", edit: ["8:put:3:Q"], ...proofread }] : []),
       ]) {
-        const given = Object.entries(request).flatMap(([name, value]) => [value].flat().map((item) => `--${name}=${item}`));
+        const values = { ...request, ...(request.proofread ? { proofread: join(top, `tests/golden/${request.proofread}.safetensors`) } : {}) };
+        const given = Object.entries(values).flatMap(([name, value]) => [value].flat().map((item) => `--${name}=${item}`));
+        if (request.proofread) engine.loadProofreader(Uint8Array.from(goldenWeights(request.proofread)).buffer);
         execFileSync(program, ["sample", "--weights", weights, "--trace", trace, ...given]);
         const lane = new Lane("A", request, vocabulary, masked, true);
         engine.start(request);
@@ -123,6 +127,7 @@ for (const [name, options] of Object.entries(traced)) {
         const lines = (text) => text.trim().split("\n").map((line) => JSON.parse(line));
         const [ours, theirs] = [lines(traceOf(lane)), lines(readFileSync(trace, "utf8"))];
         assert.deepEqual(ours, theirs);
+        if (request.proofread) assert.equal(ours.filter((line) => line.proofread_nll).length, 2);
         assert.deepEqual(Object.keys(ours[0]), Object.keys(theirs[0]));
       }
     } finally {
@@ -134,7 +139,7 @@ for (const [name, options] of Object.entries(traced)) {
 test("doubt is that of the open places, and from left to right, where nobody has looked at those, of the letter just written", async () => {
   const engine = await instantiate({ base, threads: 1 });
   try {
-    for (const name of Object.keys(traced)) {
+    for (const name of ["exact-masked", "exact-gpt"]) {
       engine.load(variantOf(goldenWeights(name), golden.variants.find(({ weights }) => weights === name)));
       const { vocab, process } = engine.describe();
       const lane = new Lane("A", { prompt: "Ill", length: 20, steps: 17, seed: "3" }, new Vocabulary(vocab), processOf(process.kind), true);
@@ -164,7 +169,7 @@ test("a trace rounds as printf does, ties to even too", () => {
   const { length } = entropy;
   const places = (perPlace = 1) => new Float32Array(perPlace * length);
   const lane = new Lane("A", { prompt: "" }, new Vocabulary("a"), masked, true);
-  lane.add({ step: 0, steps: 1, length, done: false, windowFirst: 0, windowLength: length, id: new Int32Array(length).fill(-1),
+  lane.add({ step: 0, steps: 1, length, done: false, windowFirst: 0, windowLength: length, editsApplied: 0, passesSaved: 0, proofreadNll: undefined, id: new Int32Array(length).fill(-1),
     flags: new Uint8Array(length), probability: places(), entropy, topId: new Int32Array(4 * length), topProbability: places(4) });
   const printed = execFileSync("/usr/bin/printf", ["%.6g\n", ...Array.from(entropy, (value) => value.toPrecision(100))], { encoding: "utf8" });
   assert.deepEqual(JSON.parse(traceOf(lane)).entropy, printed.trim().split("\n").map(Number));
@@ -178,7 +183,7 @@ function agreement(a, b) {
 }
 
 const requests = [
-  ...["ancestral", "confidence", "margin", "threshold", "entropy", "remask"]
+  ...["spread", "ancestral", "confidence", "margin", "threshold", "entropy", "remask"]
     .map((sampler) => ({ prompt: "ROMEO:", length: 64, sampler, steps: 16, seed: "1623" })),
   { prompt: "ROMEO:", length: 40, seed: "18446744073709551615", temperature: 0 },
   { prompt: "The ", length: 150, steps: 12, seed: "7", temperature: 1.3, "top-k": 12, "top-p": 0.9 },
@@ -225,6 +230,60 @@ test("a saved state goes on as the sample did, and an edit forks it", () => {
   assert.throws(() => engine.restore(state.slice(1)), /saved state/);
 });
 
+test("a proofread sample is taken up in the middle of a round", async () => {
+  const engine = await instantiate({ base, threads: 1 });
+  try {
+    engine.load(variantOf(goldenWeights("exact-masked"), golden.variants[0]));
+    const request = { prompt: "ROMEO:", length: 60, steps: 10, seed: "8", ...proofread };
+    assert.throws(() => engine.start(request), /no proofreader/);
+    assert.throws(() => engine.loadProofreader(new ArrayBuffer(10)), /^Error: [A-Z].*\.$/);
+    engine.loadProofreader(Uint8Array.from(goldenWeights("exact-masked")).buffer);
+    assert.throws(() => engine.start(request), /autoregressive/);
+    engine.loadProofreader(Uint8Array.from(goldenWeights("exact-gpt")).buffer);
+    engine.start(request);
+    const states = [];
+    let scored = 0;
+    do {
+      states.push(engine.save());
+      scored += engine.frame().proofreadNll ? 1 : 0;
+    } while (engine.step());
+    const text = textOf(engine.frame(), engine.describe().vocab);
+    assert.equal(scored, 2);
+    for (const state of states) {
+      engine.restore(state);
+      while (engine.step());
+      assert.equal(textOf(engine.frame(), engine.describe().vocab), text);
+    }
+  } finally {
+    engine.end();
+  }
+});
+
+test("open gaps are filled as the program fills them", async () => {
+  const engine = await instantiate({ base, threads: 1 });
+  try {
+    engine.load(variantOf(goldenWeights("exact-masked"), golden.variants[0]));
+    engine.loadProofreader(Uint8Array.from(goldenWeights("exact-gpt")).buffer);
+    const [masked, gpt] = ["exact-masked", "exact-gpt"].map((name) => join(top, `tests/golden/${name}.safetensors`));
+    for (const more of [{}, { proofread: "exact-gpt" }]) {
+      const text = "The {2-4} of _{1-2}ee";
+      const choices = engine.expandGaps(text, "_").map(({ lengths, text }) => {
+        engine.start({ text, steps: 4, seed: "6", ...more });
+        while (engine.step());
+        return { lengths, text: textOf(engine.frame(), engine.describe().vocab), nats_per_char: engine.score() };
+      });
+      const options = more.proofread ? ["--proofread", gpt] : [];
+      const told = JSON.parse(execFileSync(program, ["infill", "--weights", masked, "--text", text, "--steps", "4", "--seed", "6", "--json", ...options], { encoding: "utf8" }));
+      assert.deepEqual(told.candidates, choices);
+      assert.equal(told.text, choices[engine.bestChoice(choices)].text);
+    }
+    assert.throws(() => engine.expandGaps("{3-1}", "_"), /ends before it begins/);
+    assert.throws(() => engine.bestChoice([]), /no choices/);
+  } finally {
+    engine.end();
+  }
+});
+
 test("a frame says what is known of every place", () => {
   const engine = engines.get(1);
   engine.start({ prompt: "ROMEO:", length: 64, sampler: "confidence", steps: 16 });
@@ -245,7 +304,8 @@ test("what cannot be is refused in a sentence, and the sample before goes on", (
   for (const [request, sentence] of [
     [{ prompt: "~" }, /vocabulary/], [{ steps: 0 }, /steps/], [{ temperature: -1 }, /temperature/], [{ seed: "-1" }, /seed/],
     [{ sampler: "best" }, /sampler/], [{ prompt: "ROMEO", length: 3 }, /length/], [{ edit: ["1:noise:3-900"] }, /beyond/],
-    [{ text: "a__", mark: "__" }, /mark/],
+    [{ text: "a__", mark: "__" }, /mark/], [{ text: "a{1-2}" }, /open gap/], [{ "temperature-fall": 2 }, /temperature-fall/],
+    [{ rounds: -1 }, /rounds/], [{ proofread: "gpt" }, /no proofreader/],
   ]) assert.throws(() => engine.start(request), (error) => sentence.test(error.message) && /^[A-Z].*\.$/.test(error.message));
   assert.throws(() => engine.edit("noise:3"), /cannot be read/);
   assert.equal(finish(engine).length, 32);

@@ -11,8 +11,8 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** The sample that plays while the weights load. A rule fixes each place once, so that the record can be packed. */
-const recorded = { prompt: "ROMEO:", seed: "10", sampler: "confidence", steps: 112, temperature: 0.5 };
+/** The sample that plays while the weights load, all else by default. Its sampler fixes each place once, so that it can be packed. */
+const recorded = { prompt: "ROMEO:", seed: "319" };
 
 const { values } = parseArgs({ options: { wasm: { type: "string" }, weights: { type: "string" }, out: { type: "string" } } });
 const from = {
@@ -94,11 +94,11 @@ async function makeRecord({ file, version }) {
       frames.push(engine.frame());
       states.push(engine.save());
     }
-    const { unpack, statesOf, isSame, rootSlack } = await load("record");
+    const { unpack, recordedFrames, isSame, rootSlack } = await load("record");
     const packed = { ...(products === "int8" ? { weights: version } : {}), ...pack(frames, request, defaults, vocab, rootSlack) };
     const lane = unpack(packed);
-    const told = statesOf(lane).every((state, step) => Buffer.from(state).equals(states[step]));
-    if (!told || !frames.every((frame, step) => isSame(frame, lane.frames[step], true)))
+    const restored = recordedFrames(lane).every((bytes, step) => Buffer.from(engine.recordedState(bytes)).equals(states[step]));
+    if (!restored || !frames.every((frame, step) => isSame(frame, lane.frames[step], true)))
       throw new Error("The record does not unpack to what was recorded.");
     return packed;
   } finally {
@@ -108,36 +108,48 @@ async function makeRecord({ file, version }) {
 }
 
 /**
- * One string for each kind of figure, place by place and within a place step by step while it is open; a sign stands for a
- * whole number, "#" for 0, and "!" for the same as a step before, or a close neighbour of it where it is a measure. Probabilities
- * are 63 times their root, entropies tenths of a nat: finer than the eye, and a tenth of the bytes. Only the probabilities of
- * the letters that were fixed are exact, being part of the sampler's state. src/record.ts reads it.
+ * Two strings, step by step and within a step place by place as long as it is open: the ids of the four likeliest letters; their
+ * probabilities and the entropy. A sign stands for a whole number, "#" for 0, and "!" for the same as a step before, or a close
+ * neighbour of it where it is a measure. Probabilities are 63 times their root, entropies tenths of a nat: finer than the eye, and a
+ * tenth of the bytes. Only the probabilities of the letters that were fixed are exact, being part of the sampler's state.
+ * src/record.ts reads it.
  */
 function pack(frames, request, defaults, vocab, rootSlack) {
   const last = frames[frames.length - 1];
   const characters = [...vocab];
   const given = [...request.prompt].length;
   const fixedAt = Array.from(last.id, (_, place) => frames.findIndex((frame) => frame.id[place] >= 0));
-  const sign = (number) => String.fromCharCode(35 + number);
   const root = (probability) => Math.min(63, Math.round(63 * Math.sqrt(probability)));
-  /** All places' series, each number of a series after the first either itself or "the same", which may be off by `slack`. */
-  const series = (at, slack = 0) => {
+  const rankings = rankLetters(frames, fixedAt, given, root, rootSlack);
+  /** `numbers` gives those of a place at a step; one that is off by at most its slack from the one before is "the same". */
+  const series = (slacks, numbers) => {
     let signs = "";
-    for (let place = given; place < last.length; ++place) {
-      let before;
-      for (let step = 1; step <= fixedAt[place]; ++step) {
-        const number = at(frames[step], place);
-        const same = Math.abs(number - before) <= slack;
-        signs += same ? "!" : sign(number);
-        if (!same) before = number;
-      }
-    }
+    const before = fixedAt.map(() => []);
+    for (let step = 1; step <= last.step; ++step)
+      for (let place = given; place < last.length; ++place)
+        if (step <= fixedAt[place])
+          numbers(frames[step], place).forEach((number, index) => {
+            const same = Math.abs(number - before[place][index]) <= slacks[index];
+            signs += same ? "!" : String.fromCharCode(35 + number);
+            if (!same) before[place][index] = number;
+          });
     return signs;
   };
+  return {
+    request, defaults, vocab, given, fixedAt,
+    text: Array.from(last.id, (id) => characters[id]).join(""),
+    probability: Buffer.from(Float32Array.from(last.probability).buffer).toString("base64"),
+    topIds: series([0, 0, 0, 0], (frame, place) => rankings[frame.step][place]),
+    measures: series([rootSlack, rootSlack, rootSlack, rootSlack, 1], ({ topProbability, entropy }, place) =>
+      [...Array.from(topProbability.subarray(4 * place, 4 * place + 4), root), Math.min(90, Math.round(10 * entropy[place]))]),
+  };
+}
+
+/** The four likeliest letters by step and place; those that are as good as equally likely keep the ranks of the step before. */
+function rankLetters(frames, fixedAt, given, root, rootSlack) {
   const ranks = [0, 1, 2, 3];
-  /** Letters that are as good as equally likely keep the ranks that they had at the step before. */
   const rankings = frames.map(() => []);
-  for (let place = given; place < last.length; ++place) {
+  for (let place = given; place < fixedAt.length; ++place) {
     let before = [];
     for (let step = 1; step <= fixedAt[place]; ++step) {
       const { topId, topProbability } = frames[step];
@@ -150,14 +162,7 @@ function pack(frames, request, defaults, vocab, rootSlack) {
       rankings[step][place] = before = ranking.every(fits) ? ranking : ids;
     }
   }
-  return {
-    request, defaults, vocab, given, fixedAt,
-    text: Array.from(last.id, (id) => characters[id]).join(""),
-    probability: Buffer.from(Float32Array.from(last.probability).buffer).toString("base64"),
-    topIds: ranks.map((rank) => series((frame, place) => rankings[frame.step][place][rank])),
-    topProbabilities: ranks.map((rank) => series((frame, place) => root(frame.topProbability[4 * place + rank]), rootSlack)),
-    entropy: series((frame, place) => Math.min(90, Math.round(10 * frame.entropy[place])), 1),
-  };
+  return rankings;
 }
 
 /** The page as it stands without a script: the recorded sample's first step behind, its verse for those without scripts. */

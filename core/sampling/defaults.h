@@ -75,6 +75,14 @@ inline constexpr std::array<SamplingOption, 13> sampling_options = {{
      "share of the characters that the first round of proofreading opens again; it falls evenly to 0", "", nullptr, true},
 }};
 
+/// Null where no option has the name.
+inline constexpr const SamplingOption* option_named(std::string_view name) {
+    for (const SamplingOption& option : sampling_options) {
+        if (option.name == name) return &option;
+    }
+    return nullptr;
+}
+
 /// A sampler under its name.
 struct SamplerName {
     SamplerKind kind;

@@ -78,7 +78,8 @@ void EvalCommand::execute() const {
         reader.emplace(proofread, device);
         proofreader = as_proofreader(*reader, model);
     }
-    const SamplingOptions drawing = plot.empty() ? sampling.resolve(model.process.kind, proofreads) : sampling.resolve_unchecked(model.process.kind);
+    // With --plot every sampler is drawn from, and each uses what it can.
+    const SamplingOptions drawing = sampling.resolve(model.process.kind, proofreads, plot.empty());
     const Text content = load_text(data);
     const TextData text = encode_text(content, model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
@@ -157,7 +158,7 @@ void EvalCommand::execute() const {
         report["samples"] = to_json(drawn);
         report["real"] = sampled->real();
     }
-    if (!plot.empty()) report["frontier"] = sampled->plot(plot, drawing, progress);
+    if (!plot.empty()) report["frontier"] = sampled->plot(plot, sampling.resolve_for_comparison(model.process.kind), progress);
 
     if (as_json) {
         fmt::print("{}\n", report.dump());

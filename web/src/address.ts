@@ -1,4 +1,5 @@
 /** A sample as an address and as a command line. Keys are the command's option names. */
+import { hasOpenGap, unescapeBraces } from "./gaps";
 import { Vocabulary } from "./lanes";
 import type { Process } from "./processes";
 import type { Description, Request } from "./protocol";
@@ -8,6 +9,8 @@ export const shows: readonly Show[] = ["ink", "doubt", "order"];
 
 /** What an address may say; a key that is missing is left as it is. */
 export interface Address {
+  /** Which options those are that it does not name; undefined: the engine's defaults of today. */
+  version?: 1 | 2;
   request: Partial<Request>;
   weights?: string;
   step?: number;
@@ -19,7 +22,8 @@ export interface Address {
   unreadable: string[];
 }
 
-export const numberKeys = ["length", "steps", "temperature", "top-k", "top-p", "tau", "gamma", "eta"] as const;
+export const numberKeys = ["length", "steps", "temperature", "temperature-fall", "top-k", "top-p", "tau", "gamma", "eta", "churn",
+  "stop-stable", "rounds", "proofread-share"] as const;
 
 export interface Range {
   least: number;
@@ -34,12 +38,29 @@ export const ranges: Readonly<Record<(typeof numberKeys)[number], Range>> = {
   length: { least: 1, most: longest, whole: true },
   steps: { least: 1, most: longest, whole: true },
   temperature: { least: 0, most: 1e6, whole: false },
+  "temperature-fall": { least: 0, most: 1, whole: false },
   "top-k": { least: 0, most: 1 << 20, whole: true },
   "top-p": { least: 0, most: 1, whole: false },
   tau: { least: 0, most: 1, whole: false },
   gamma: { least: 0, most: 1e6, whole: false },
   eta: { least: 0, most: 1, whole: false },
+  churn: { least: 0, most: 1, whole: false },
+  "stop-stable": { least: 0, most: 1 << 20, whole: true },
+  rounds: { least: 0, most: 1024, whole: true },
+  "proofread-share": { least: 0, most: 1, whole: false },
 };
+
+/**
+ * What a link leaves out, for good: the engine's defaults may change, a link's text may not. So sampler, steps and temperature,
+ * which are tuned, are always named.
+ */
+const baseline = {
+  prompt: "", length: 256, seed: "1", "temperature-fall": 0, "top-k": 0, "top-p": 1, tau: 0.9, gamma: 0.1, eta: 0.03, churn: 0.15,
+  "stop-stable": 0,
+} as const;
+
+/** The one sampler that uses an option. */
+const usedBy: Partial<Record<keyof Request, string>> = { tau: "threshold", gamma: "entropy", eta: "remask", churn: "churn" };
 
 /** Undefined where it is no number, or none of the range. */
 export function readNumber(text: string, { least, most, whole }: Range): number | undefined {
@@ -86,7 +107,7 @@ export function readAddress(hash: string): Address | undefined {
       if (fits) request[key] = text;
       return fits;
     });
-  take("v", (value) => value === "1");
+  take("v", (value) => (value === "1" || value === "2") && ((address.version = value === "1" ? 1 : 2), true));
   for (const key of numberKeys) takeNumber(key, ranges[key], (value) => (request[key] = value));
   takeNumber("step", { least: 0, most: 1e6, whole: true }, (value) => (address.step = value));
   takeNumber("char", { least: 0, most: longest - 1, whole: true }, (value) => (address.char = value));
@@ -97,6 +118,7 @@ export function readAddress(hash: string): Address | undefined {
   takeText("from-text", 1);
   take("mark", (value) => [...value].length === 1 && ((request.mark = value), true));
   take("weights", (value) => /^[\w.@-]{1,120}$/.test(value) && ((address.weights = value), true));
+  take("proofread", (value) => /^[\w.@-]{1,120}$/.test(value) && ((request.proofread = value), true));
   take("room", (value) => ["sheet", "race", "bench", "story"].includes(value) && ((address.room = value), true));
   take("show", (value) => shows.includes(value as Show) && ((address.show = value as Show), true));
   take("theme", (value) => (value === "light" || value === "dark") && ((address.theme = value), true));
@@ -106,59 +128,90 @@ export function readAddress(hash: string): Address | undefined {
   return address;
 }
 
-/** What was asked of one model, asked of another: a sampler that it does not have, and options that mean nothing to it, are its own. */
-export function suit(request: Request, { defaults, samplers }: Description, process: Process): Request {
-  const own = (keys: readonly (keyof Request)[]) => Object.fromEntries(keys.map((key) => [key, defaults[key]]));
-  return { ...request, ...own(samplers.includes(request.sampler) ? process.without : ["sampler", ...process.without]) };
+export function sameRequest(a: Request, b: Request): boolean {
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)] as (keyof Request)[]);
+  return [...keys].every((key) => JSON.stringify(a[key]) === JSON.stringify(b[key]));
+}
+
+/**
+ * What was asked of one model, whose defaults were `before`, asked of another: a sampler that it does not have, options that mean
+ * nothing to it, and what nobody had changed, are its own.
+ */
+export function suit(request: Request, before: Request, { defaults, samplers }: Description, process: Process): Request {
+  const own = (["sampler", ...numberKeys, ...process.without] as const).filter((key) =>
+    request[key] === before[key] || process.without.includes(key) || (key === "sampler" && !samplers.includes(request.sampler)));
+  return { ...request, ...Object.fromEntries(own.map((key) => [key, defaults[key]])) };
+}
+
+/** What an address means by what it does not name. */
+export function unnamed({ version, request }: Address, defaults: Request, process: Process): Request {
+  // A temperature given alone is that of every pass, as the engine has it.
+  const fall = request.temperature === undefined ? defaults["temperature-fall"] : 0;
+  if (version === 1) return { ...defaults, ...baseline, sampler: process.firstSampler, steps: 64, temperature: 0.8 };
+  return { ...defaults, ...(version === 2 ? baseline : {}), "temperature-fall": fall };
 }
 
 /**
  * The request that an address asks of a model. What only the model can tell is looked at here, its samplers, its characters
- * and whether things fit the length: a key that does not suit is left out and named in `unreadable`.
+ * and whether things fit the length, and which models can proofread: a key that does not suit is left out and named in `unreadable`.
  */
-export function requestOf(asked: Partial<Request>, description: Description, process: Process): { request: Request; unreadable: string[] } {
+export function requestOf(address: Address, description: Description, process: Process,
+  proofreaders: readonly string[]): { request: Request; unreadable: string[] } {
   const { defaults, samplers } = description;
+  const asked = { ...address.request };
+  const unreadable: string[] = [];
+  const leaveOut = (from: Partial<Request>, key: "sampler" | "proofread" | "from-text" | "text" | "edit") => {
+    delete from[key];
+    unreadable.push(key);
+  };
+  if (asked.sampler !== undefined && !samplers.includes(asked.sampler)) leaveOut(asked, "sampler");
+  if (asked.proofread !== undefined && (process.without.includes("proofread") || !proofreaders.includes(asked.proofread))) leaveOut(asked, "proofread");
+  const request = suit({ ...unnamed(address, defaults, process), ...asked }, defaults, description, process);
   const vocabulary = new Vocabulary(description.vocab);
-  const request = suit({ ...defaults, ...asked }, description, process);
-  const unreadable = asked.sampler === undefined || samplers.includes(asked.sampler) ? [] : ["sampler"];
   const knows = (text: string, gap?: string) => [...text].every((character) => character === gap || vocabulary.has(character));
-  const whole = request["from-text"];
-  if (asked["from-text"] !== undefined && (whole === undefined || !knows(whole))) {
-    delete request["from-text"];
-    unreadable.push("from-text");
-  } else if (whole !== undefined) Object.assign(request, { prompt: "", text: undefined, mark: undefined, length: [...whole].length });
-  if (request.text !== undefined && knows(request.text, request.mark ?? "_")) request.length = [...request.text].length;
-  else if (request.text !== undefined) {
-    delete request.text;
-    delete request.mark;
-    unreadable.push("text");
+  const { text, mark = "_", "from-text": whole } = request;
+  // Whether an open gap can be filled is for the engine to say.
+  const open = text !== undefined && hasOpenGap(text);
+  if (asked["from-text"] !== undefined && (whole === undefined || !knows(whole))) leaveOut(request, "from-text");
+  else if (whole !== undefined) Object.assign(request, { prompt: "", text: undefined, mark: undefined, length: [...whole].length });
+  if (request.text !== undefined && !open) {
+    if (knows(unescapeBraces(request.text), mark)) request.length = [...unescapeBraces(request.text)].length;
+    else {
+      leaveOut(request, "text");
+      delete request.mark;
+    }
   }
   if (!knows(request.prompt) || [...request.prompt].length > request.length) {
     request.prompt = defaults.prompt;
     unreadable.push("prompt");
   }
-  const suits = ({ to, character = "" }: { to: number; character: string | undefined }) => to < request.length && knows(character);
-  if (request.edit?.some((edit) => !suits(readEdit(edit)!))) {
-    delete request.edit;
-    unreadable.push("edit");
-  }
+  const suits = ({ to, character = "" }: { to: number; character: string | undefined }) => !open && to < request.length && knows(character);
+  if (request.edit?.some((edit) => !suits(readEdit(edit)!))) leaveOut(request, "edit");
   return { request, unreadable };
 }
 
-/** The parts of a sample that an address and a command both name, defaults left out. */
-function options(request: Request, edits: readonly string[], defaults: Request): [string, string][] {
+/**
+ * The parts of a sample that an address and a command both name: of what the sampler uses what is not `standard`, and what `always`
+ * is named. The proofreader is named as its reader knows it.
+ */
+function options(request: Request, edits: readonly string[], process: Process, standard: Partial<Request>, always: readonly (keyof Request)[],
+  proofreader: string | undefined): [string, string][] {
   const pairs: [string, string][] = [];
+  const ofProofreader: readonly (keyof Request)[] = ["rounds", "proofread-share"];
+  const isNamed = (key: keyof Request) => always.includes(key) || (ofProofreader.includes(key) ? proofreader !== undefined
+    : request[key] !== standard[key] && !process.without.includes(key) && [undefined, request.sampler].includes(usedBy[key]));
   if (request["from-text"] !== undefined) pairs.push(["from-text", request["from-text"]]);
   else if (request.text !== undefined) {
     pairs.push(["text", request.text]);
     if (request.mark !== undefined && request.mark !== "_") pairs.push(["mark", request.mark]);
   } else {
-    if (request.prompt !== defaults.prompt) pairs.push(["prompt", request.prompt]);
-    if (request.length !== defaults.length) pairs.push(["length", String(request.length)]);
+    if (request.prompt !== standard.prompt) pairs.push(["prompt", request.prompt]);
+    if (request.length !== standard.length) pairs.push(["length", String(request.length)]);
   }
-  if (request.seed !== defaults.seed) pairs.push(["seed", request.seed]);
+  if (request.seed !== standard.seed) pairs.push(["seed", request.seed]);
+  if (proofreader !== undefined) pairs.push(["proofread", proofreader]);
   for (const key of ["sampler", ...numberKeys] as const)
-    if (key !== "length" && request[key] !== defaults[key]) pairs.push([key, String(request[key])]);
+    if (key !== "length" && isNamed(key)) pairs.push([key, String(request[key])]);
   for (const edit of edits) pairs.push(["edit", edit]);
   return pairs;
 }
@@ -170,10 +223,10 @@ export interface Place {
   char: number | undefined;
 }
 
-export function writeAddress(request: Request, edits: readonly string[], defaults: Request, place: Place): string {
-  const pairs: [string, string][] = [["v", "1"]];
+export function writeAddress(request: Request, edits: readonly string[], process: Process, place: Place): string {
+  const pairs: [string, string][] = [["v", "2"]];
   if (place.weights !== undefined) pairs.push(["weights", place.weights]);
-  pairs.push(...options(request, edits, defaults));
+  pairs.push(...options(request, edits, process, baseline, ["sampler", "steps", "temperature"], request.proofread));
   if (place.step !== undefined) pairs.push(["step", String(place.step)]);
   if (place.show !== "ink") pairs.push(["show", place.show]);
   if (place.char !== undefined) pairs.push(["char", String(place.char)]);
@@ -185,10 +238,15 @@ function quote(word: string): string {
   return /^[\w.,:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-export function commandLine(request: Request, edits: readonly string[], defaults: Request, file: string): string {
+/** `file` and `proofreader` are paths. */
+export function commandLine(request: Request, edits: readonly string[], process: Process, defaults: Request, file: string,
+  proofreader: string | undefined): string {
   const command = ["folio", request.text === undefined ? "sample" : "infill", "--weights", quote(file)];
+  const always: readonly (keyof Request)[] = process.inOrder ? ["temperature"] : ["sampler", "steps", "temperature"];
+  // A temperature that is named does not fall by default.
+  const standard = { ...defaults, "temperature-fall": 0 };
   // A value that begins with a dash would be read as an option if it stood alone.
-  for (const [key, value] of options(request, edits, defaults))
+  for (const [key, value] of options(request, edits, process, standard, always, proofreader))
     command.push(value.startsWith("-") ? `--${key}=${quote(value)}` : `--${key} ${quote(value)}`);
   return command.join(" ");
 }

@@ -1,7 +1,7 @@
 /** The page's end of the worker: starts and replaces workers, tells them which weights to load, and orders runs. */
 import { hasSimd, mostThreads } from "./features";
 import { processOf } from "./processes";
-import type { BenchSetting, Description, Frame, FromWorker, Request, Source, Timing, ToWorker } from "./protocol";
+import type { BenchSetting, Description, Frame, FromWorker, GapChoice, Request, SavedState, ShelfSource, Source, Timing, ToWorker } from "./protocol";
 
 /** One line of weights/index.json, which the build writes. */
 export interface Shelf {
@@ -32,21 +32,40 @@ export class Weights {
   }
 }
 
-export interface Order {
-  request: Request;
-  from: number;
-  /** The step of the state. */
-  held: number;
-  state: Uint8Array | null;
-  edits: string[];
-  goOn: boolean;
-  onFrame(frame: Frame, state: Uint8Array, milliseconds: number): void;
+/** Hears of a run as it goes on. */
+interface RunListener {
+  /** The proofreader's weights did not arrive. */
+  onProofreaderMissing(): void;
   onFailure(sentence: string): void;
   onEnd(): void;
 }
 
-export function fromShelf({ name, file, bytes, version }: Shelf): Weights {
-  return new Weights(name, { url: new URL(`weights/${file}?${version}`, document.baseURI).href, bytes, version }, version);
+export interface Order extends RunListener {
+  request: Request;
+  from: number;
+  /** The step of the state. */
+  held: number;
+  state: SavedState | null;
+  edits: string[];
+  goOn: boolean;
+  onFrame(frame: Frame, state: SavedState, milliseconds: number): void;
+}
+
+/** A text with open gaps, to be filled with each choice of their lengths. */
+export interface InfillOrder extends RunListener {
+  request: Request;
+  text: string;
+  mark: string;
+  onCandidate(choice: GapChoice, id: Int32Array, nats: number, index: number, count: number): void;
+  onRated(kept: number): void;
+}
+
+function sourceOf({ file, bytes, version }: Shelf): ShelfSource {
+  return { url: new URL(`weights/${file}?${version}`, document.baseURI).href, bytes, version };
+}
+
+export function fromShelf(shelf: Shelf): Weights {
+  return new Weights(shelf.name, sourceOf(shelf), shelf.version);
 }
 
 export function fromFile(file: File): Weights {
@@ -110,14 +129,20 @@ export class EngineHost {
   private spare: Worker | undefined;
   /** Of what goes on in a worker of its own beside the one that samples. */
   private beside = new AbortController();
-  private orders = new Map<number, Order>();
+  /** Models that can proofread. */
+  proofreaders: readonly Shelf[] = [];
+  private orders = new Map<number, Order | InfillOrder>();
   private count = 0;
+  /** Whether progress of a proofreader's weights has been told, and not yet its end. */
+  private telling = false;
 
   /**
    * `onRestart` is told of a worker that trapped and has been replaced by one with the same weights, `onSettled` that
-   * `description` names the kernels that stay.
+   * `description` names the kernels that stay, `onProofreader` how many bytes of a proofreader's weights a run still waits for
+   * have come, and of how many; both are 0 when that is over.
    */
-  constructor(private onRestart: (outOfMemory: boolean) => void, private onSettled: () => void) {
+  constructor(private onRestart: (outOfMemory: boolean) => void, private onSettled: () => void,
+    private onProofreader: (bytes: number, total: number) => void) {
     if (!hasSimd()) return;
     this.spare = startWorker();
     this.spare.onerror = () => (this.spare = undefined);
@@ -152,12 +177,26 @@ export class EngineHost {
 
   /** Whatever ran before ends first. */
   run(order: Order): void {
+    const { request, from, held, state, edits, goOn } = order;
+    this.begin(order, { type: "run", run: ++this.count, request, from, held, state, proofreader: this.proofreaderOf(request), edits, goOn });
+  }
+
+  /** Likewise. */
+  infill(order: InfillOrder): void {
+    const { request, text, mark } = order;
+    this.begin(order, { type: "infill", run: ++this.count, request, text, mark, proofreader: this.proofreaderOf(request) });
+  }
+
+  private begin(order: Order | InfillOrder, message: ToWorker): void {
     this.stopBeside();
     this.endAll();
-    const run = ++this.count;
-    this.orders.set(run, order);
-    const { request, from, held, state, edits, goOn } = order;
-    this.worker?.postMessage({ type: "run", run, request, from, held, state, edits, goOn } satisfies ToWorker);
+    this.orders.set(this.count, order);
+    this.worker?.postMessage(message);
+  }
+
+  private proofreaderOf({ proofread }: Request): ShelfSource | null {
+    const shelf = this.proofreaders.find(({ name }) => name === proofread);
+    return shelf ? sourceOf(shelf) : null;
   }
 
   stop(): void {
@@ -184,7 +223,7 @@ export class EngineHost {
       });
       const request = listener.loaded(description);
       const run = (count: number, take: (frame: Frame, milliseconds: number) => boolean) =>
-        ask(worker, { type: "run", run: count, request, from: 0, held: 0, state: null, edits: [], goOn: true }, signal, (answer) => {
+        ask(worker, { type: "run", run: count, request, from: 0, held: 0, state: null, proofreader: null, edits: [], goOn: true }, signal, (answer) => {
           if (!("run" in answer) || answer.run !== count) return undefined;
           if (answer.type === "failed") throw new EngineFailed(answer.sentence);
           return answer.type === "stopped" || (answer.type === "frame" && take(answer.frame, answer.milliseconds)) || undefined;
@@ -227,9 +266,24 @@ export class EngineHost {
     if (!("run" in message)) return;
     const order = this.orders.get(message.run);
     if (!order) return;
-    if (message.type === "frame") order.onFrame(message.frame, message.state, message.milliseconds);
+    if (message.type === "frame" && "onFrame" in order) order.onFrame(message.frame, message.state, message.milliseconds);
+    if (message.type === "candidate" && "onCandidate" in order)
+      order.onCandidate(message.choice, message.id, message.nats, message.index, message.count);
+    if (message.type === "candidates-rated" && "onRated" in order) order.onRated(message.kept);
+    if (message.type === "proofreader-progress") this.tellProofreader(message.bytes, this.proofreaderOf(order.request)?.bytes ?? 0);
+    if (message.type === "proofreader-loaded") this.tellProofreader(0, 0);
+    if (message.type === "proofreader-missing") order.onProofreaderMissing();
     if (message.type === "failed") order.onFailure(message.sentence);
-    if (message.type === "stopped" && this.orders.delete(message.run)) order.onEnd();
+    if (message.type === "stopped" && this.orders.delete(message.run)) {
+      this.tellProofreader(0, 0);
+      order.onEnd();
+    }
+  }
+
+  private tellProofreader(bytes: number, total: number): void {
+    if (total === 0 && !this.telling) return;
+    this.telling = total > 0;
+    this.onProofreader(bytes, total);
   }
 
   private async restart(threads: number, outOfMemory: boolean): Promise<void> {
@@ -248,6 +302,7 @@ export class EngineHost {
   private endAll(): void {
     const ended = [...this.orders.values()];
     this.orders.clear();
+    this.tellProofreader(0, 0);
     for (const { onEnd } of ended) onEnd();
   }
 }

@@ -1,6 +1,7 @@
 /** A lane is one run through the steps: all its frames are kept, so that looking back never computes. */
+import { escapeBraces } from "./gaps";
 import type { Process } from "./processes";
-import { FIXED, GIVEN, JUST_FIXED, type Frame, type Request } from "./protocol";
+import { FIXED, GIVEN, JUST_FIXED, NOISED_AGAIN, type Frame, type Request, type SavedState } from "./protocol";
 
 export class Vocabulary {
   readonly characters: string[];
@@ -39,6 +40,14 @@ export interface Summary {
   doubt: number;
 }
 
+/** A proofreader's reading of the letter that stood at a place before its step. */
+export interface Proofreading {
+  step: number;
+  letter: number;
+  nll: number;
+  struckOut: boolean;
+}
+
 const summaries = new WeakMap<Frame, Summary>();
 
 export function summarise(lane: Lane, step: number): Summary {
@@ -67,10 +76,8 @@ const largeStatesEvery = 8;
 
 export class Lane {
   frames: Frame[] = [];
-  /** The sampler's state at each step, or at some: a pass leads from one to the next. A recorded lane has none. */
-  states: (Uint8Array | undefined)[] = [];
-  /** How many of the edits that the request plans lie behind each step. */
-  editsMade: number[] = [];
+  /** The sampler's state at each step, or at some: a pass leads from one to the next. */
+  states: (SavedState | undefined)[] = [];
   computing = false;
   /** The letters last asked for. */
   private known: { step: number; letters: Int32Array } | undefined;
@@ -89,7 +96,6 @@ export class Lane {
     if (parent) {
       this.frames = parent.frames.slice(0, from + 1);
       this.states = parent.states.slice(0, from + 1);
-      this.editsMade = parent.editsMade.slice(0, from + 1);
     }
   }
 
@@ -110,17 +116,15 @@ export class Lane {
   get promptLength(): number {
     const { prompt, text, "from-text": whole } = this.request;
     if (whole !== undefined) return 0;
-    return text === undefined || text.startsWith(prompt) ? [...prompt].length : 0;
+    return text === undefined || text.startsWith(escapeBraces(prompt)) ? [...prompt].length : 0;
   }
 
   /** `keep`: the state is needed, however large. */
-  add(frame: Frame, state: Uint8Array | undefined, keep = false): void {
+  add(frame: Frame, state: SavedState | undefined, keep = false): void {
     const { step } = frame;
-    this.frames.length = this.states.length = this.editsMade.length = Math.min(this.frames.length, step);
+    this.frames.length = this.states.length = Math.min(this.frames.length, step);
     this.frames[step] = frame;
-    this.states[step] = keep || step % largeStatesEvery === 0 || (state && state.length <= largeState) ? state : undefined;
-    // The fourth number of a saved state, as core/sampling/sampler.cpp writes it.
-    this.editsMade[step] = state ? new DataView(state.buffer, state.byteOffset).getInt32(12, true) : 0;
+    this.states[step] = keep || step % largeStatesEvery === 0 || (state && state.bytes.length <= largeState) ? state : undefined;
     this.known = undefined;
   }
 
@@ -181,11 +185,14 @@ export class Lane {
    */
   private settledAt(place: number, step: number): number | undefined {
     const fixed = (at: number) => (this.frames[at].flags[place] & FIXED) !== 0;
+    // No pass has seen it since.
+    const opened = (at: number) => at > 0 && fixed(at - 1) && !fixed(at);
+    if (opened(step)) return undefined;
     let last = step;
     while (last < this.head && !fixed(last)) ++last;
     const letter = this.seeming(place, last);
     let first = last;
-    while (first > 0 && this.seeming(place, first - 1) === letter && !(fixed(first - 1) && !fixed(first))) --first;
+    while (first > 0 && !opened(first - 1) && this.seeming(place, first - 1) === letter) --first;
     const known = fixed(last) || last - first >= this.steps / 8;
     return letter >= 0 && known && first <= step ? first : undefined;
   }
@@ -197,17 +204,37 @@ export class Lane {
     return first;
   }
 
-  /** The fixed text that a new sample must keep, or undefined if that is just the prompt. */
-  keptText(step: number): string | undefined {
+  /**
+   * The letters that a new sample must keep, by place, with a mark for each of the others; undefined if they are just the prompt.
+   * `textIsPrompt`: so are all that were given from the start.
+   */
+  keptText(step: number, textIsPrompt: boolean): string[] | undefined {
     const { flags, id } = this.frames[step];
     let beyond = false;
     const mark = this.vocabulary.mark;
+    const ofPrompt = (place: number) => place < this.promptLength || (textIsPrompt && (this.frames[0].flags[place] & GIVEN) !== 0);
     const text = Array.from(id, (letter, place) => {
-      if (place < this.promptLength || !(flags[place] & GIVEN) || letter < 0) return mark;
+      if (ofPrompt(place) || !(flags[place] & GIVEN) || letter < 0) return mark;
       beyond = true;
       return this.vocabulary.character(letter);
     });
-    return beyond ? text.join("") : undefined;
+    return beyond ? text : undefined;
+  }
+
+  /** Whether a proofreading step struck out the letter of a place. */
+  struckOut(place: number, step: number): boolean {
+    const { proofreadNll, flags } = this.frames[step];
+    return proofreadNll !== undefined && (flags[place] & NOISED_AGAIN) !== 0 && this.frames[step - 1].id[place] >= 0;
+  }
+
+  /** What the proofreader said of a place the last time up to `step`; `struckOut`: the last time that it struck its letter out. */
+  proofreading(place: number, step: number, struckOut = false): Proofreading | undefined {
+    for (let at = step; at > 0; --at) {
+      const nll = this.frames[at].proofreadNll?.[place] ?? NaN;
+      if (!Number.isNaN(nll) && (!struckOut || this.struckOut(place, at)))
+        return { step: at, letter: this.frames[at - 1].id[place], nll, struckOut: this.struckOut(place, at) };
+    }
+    return undefined;
   }
 }
 

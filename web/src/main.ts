@@ -1,7 +1,8 @@
 /** The page: what is on show, and how the views, the lanes and the engine come together. */
-import { commandLine, readAddress, requestOf, suit, writeAddress, type Address, type Show } from "./address";
+import { commandLine, readAddress, requestOf, sameRequest, suit, unnamed, writeAddress, type Address, type Show } from "./address";
 import { EngineHost } from "./engine";
 import { hasSimd, isPhone, prefersStillness } from "./features";
+import { escapeBraces, hasOpenGap } from "./gaps";
 import { Vocabulary, type Lane } from "./lanes";
 import { processes, processOf, type Process } from "./processes";
 import type { Request } from "./protocol";
@@ -12,9 +13,10 @@ import { traceOf } from "./trace";
 import { Announcer } from "./views/announcer";
 import { Bench } from "./views/bench";
 import { Biography, closestCall } from "./views/biography";
+import { Candidates } from "./views/candidates";
 import { Controls } from "./views/controls";
 import { byId, Radios } from "./views/dom";
-import { Leaf } from "./views/leaf";
+import { Leaf, type Remedy } from "./views/leaf";
 import { Library } from "./views/library";
 import { Race } from "./views/race";
 import { Rooms } from "./views/rooms";
@@ -49,6 +51,9 @@ class Page {
   private coming: Lane | undefined;
   /** Whether the visitor asked for it here, not by an address: then it gets an address of its own. */
   private comingAsked = false;
+  private beginAgain = () => {};
+  /** The same of the candidates that are coming. */
+  private fillingAsked = true;
   private relayTimer = 0;
   private recordShown: Promise<void> | undefined;
   private touched = false;
@@ -63,17 +68,18 @@ class Page {
   private lastQuarter = 0;
   /** The verse that has been read out last of this sample. */
   private told = "";
-  private beforeStory: { lane: Lane; step: number } | undefined;
+  private beforeStory: { lane: Lane | undefined; step: number; show: Show } | undefined;
   private addressTimer = 0;
   private refreshTimer = 0;
 
   private engine = new EngineHost((outOfMemory) => this.restarted(outOfMemory), () => {
     this.library.describe();
     this.bench.showFacts();
-  });
+  }, (bytes, total) => this.leaf.progress(bytes, total));
   private session = new Session(this.engine, {
     changed: (lane) => this.laneChanged(lane),
     failed: (sentence) => this.fail(sentence),
+    proofreaderMissing: (lane) => this.proofreaderMissing(() => (lane.head < 0 ? this.beginAgain() : this.play())),
     dropped: (name) => this.leaf.say(`Lane ${name} made room for the new one.`),
   });
 
@@ -83,6 +89,7 @@ class Page {
     loaded: (changed) => void this.loaded(changed),
     changed: () => {
       this.controls.offerProcesses(this.library.kinds, this.library.kind);
+      this.controls.offerProofreader(this.library.proofreader?.name);
       this.race.offer(this.library.racers);
       this.story.compare(this.library.schedule);
       this.refresh();
@@ -91,6 +98,15 @@ class Page {
       this.rooms.enter("bench");
       void this.bench.open(files);
     },
+  });
+  private candidates = new Candidates(this.engine, {
+    show: (request) => {
+      this.begin(request, undefined, this.fillingAsked);
+      this.fillingAsked = true;
+    },
+    changed: () => this.refresh(),
+    failed: (sentence) => this.fail(sentence),
+    proofreaderMissing: () => this.proofreaderMissing(() => this.sample()),
   });
   private rooms = new Rooms();
   private race = new Race(this.engine, this.announcer, {
@@ -136,12 +152,16 @@ class Page {
     process: (kind) => this.library.turnTo(kind),
     changed: () => this.refresh(),
     speed: (value) => this.setSpeed(Number(value)),
+    proofreads: () => this.sayProofreader(),
   });
   private shows = new Radios<Show>(byId("show"), (show) => this.setShow(show));
   private story = new Story({
     goTo: (share) => this.lane && this.visit(share === 0 ? 1 : stepOfShare(share, this.lane.steps)),
     goBy: (steps) => this.visit(this.step + steps),
-    show: (show) => this.setShow(show),
+    show: (show) => {
+      this.rememberSheet();
+      this.setShow(show);
+    },
     turnTo: (kind) => this.library.turnTo(kind),
     copyCommand: () => this.copy(this.command(), "The command line is copied."),
     leave: () => this.leaveStory(),
@@ -185,7 +205,7 @@ class Page {
       this.relay = new Relay(this.session, recording, (verdict) => this.bench.tell(verdict));
       this.defaults ??= recording.defaults;
       this.controls.setModel(this.defaults, [recording.lane.request.sampler], recording.lane.process);
-      this.controls.set({ ...(this.asked ? this.defaults : recording.lane.request), ...this.asked?.request });
+      this.controls.set(this.asked ? { ...unnamed(this.asked, this.defaults, recording.lane.process), ...this.asked.request } : recording.lane.request);
       this.session.show(recording.lane);
       this.lane = recording.lane;
       this.step = prefersStillness.matches ? recording.lane.head : 0;
@@ -199,11 +219,13 @@ class Page {
   private async loaded(changed: boolean): Promise<void> {
     await this.recordShown;
     const { defaults, samplers } = this.engine.description!;
-    const first = !this.defaults;
+    const before = this.defaults;
     this.defaults = defaults;
+    // Its list is of what another model wrote.
+    if (changed) this.candidates.clear();
     this.controls.setModel(defaults, samplers, this.process);
     this.controls.offerProcesses(this.library.kinds, this.library.kind);
-    if (first) this.controls.set(defaults);
+    if (!before) this.controls.set(defaults);
     this.sheet.typable = true;
     const name = this.library.name!;
     const due = this.answeredBy === undefined || (this.asked?.weights === name && this.answeredBy !== name);
@@ -216,7 +238,7 @@ class Page {
     else if (this.lane?.live && changed) {
       // What was on the sheet was another model's: the same request, by this one.
       const { edit: _, ...request } = this.lane.request;
-      this.begin(suit(request, this.engine.description!, this.process));
+      this.begin(suit(request, before ?? defaults, this.engine.description!, this.process));
     } else if (this.lane?.live) {
       if (this.playing) this.session.goOn(this.lane);
     } else if (this.lane === this.relay.record) this.beginRelay();
@@ -232,9 +254,18 @@ class Page {
   /** Makes the sample that an address asks for. */
   private answer(asked: Address): void {
     this.answeredBy = this.library.name;
-    const { request, unreadable } = requestOf(asked.request, this.engine.description!, this.process);
-    this.controls.set(request);
-    this.begin(request, asked);
+    const description = this.engine.description!;
+    const { request, unreadable } = requestOf(asked, description, this.process, this.engine.proofreaders.map(({ name }) => name));
+    const { text, mark = "_" } = request;
+    if (text !== undefined && hasOpenGap(text)) {
+      // Such a text is a prompt.
+      this.controls.set({ ...request, prompt: text.replaceAll(mark, new Vocabulary(description.vocab).mark) });
+      this.fill(this.controls.request(), false);
+    } else {
+      const candidate = this.candidates.listed(request);
+      this.controls.set((candidate && this.candidates.asked) ?? request);
+      this.begin(candidate ?? request, asked);
+    }
     if (unreadable.length) this.sayUnreadable([...asked.unreadable, ...unreadable]);
   }
 
@@ -285,7 +316,7 @@ class Page {
     this.session.show(lane);
     this.lane = lane;
     this.step = 0;
-    if (this.comingAsked) history.pushState(null, "", this.address(lane.request, lane.request.edit ?? [], undefined));
+    if (this.comingAsked) history.pushState(null, "", this.address(lane, lane.request.edit ?? [], undefined));
     this.lastTick = performance.now();
   }
 
@@ -293,7 +324,7 @@ class Page {
     const { relay, process } = this;
     const { description, weights } = this.engine;
     // A model of another process has no part in the record.
-    if (relay && process !== relay.record.process) return this.begin(suit(relay.record.request, description!, process));
+    if (relay && process !== relay.record.process) return this.begin(suit(relay.record.request, relay.defaults, description!, process));
     relay?.begin(weights!.version, new Vocabulary(description!.vocab), this.step);
     // A step that was due has to wait for its live one.
     this.schedule();
@@ -326,6 +357,21 @@ class Page {
   private begin(request: Request, address?: Address, asked = false): void {
     if (!this.engine.description) return;
     this.queued = false;
+    this.candidates.follow(request);
+    this.beginAgain = () => this.begin(request, address, asked);
+    this.resetForSample();
+    this.pinned = address?.char ?? -1;
+    // The old sheet stays until the first frame of the new one is there.
+    this.coming = this.session.sample(request, new Vocabulary(this.engine.description.vocab), this.process);
+    this.comingAsked = asked;
+    this.goal = address?.step;
+    this.playing = true;
+    this.refresh();
+  }
+
+  /** Ends what was said and done about the sample before. */
+  private resetForSample(): void {
+    this.controls.seedTyped = false;
     this.leaf.recover();
     if (this.slowSaid) this.leaf.hush();
     this.slowSaid = false;
@@ -335,19 +381,12 @@ class Page {
     this.comparing = false;
     if (this.chosen) this.sheet.select(undefined);
     this.choose(undefined);
-    this.pinned = address?.char ?? -1;
     clearTimeout(this.timer);
     this.announcer.hush();
     this.announcer.say("Sampling begins.");
     // A run that still goes ends in this call, and its end must not be taken for one of the new sample.
     this.coming = this.goal = undefined;
     this.playing = false;
-    // The old sheet stays until the first frame of the new one is there.
-    this.coming = this.session.sample(request, new Vocabulary(this.engine.description.vocab), this.process);
-    this.comingAsked = asked;
-    this.goal = address?.step;
-    this.playing = true;
-    this.refresh();
   }
 
   private sample(): void {
@@ -357,23 +396,43 @@ class Page {
       this.announcer.say(this.controls.complaint);
       return this.refresh();
     }
-    if (!this.engine.description) {
-      this.queued = true;
+    this.queued = !this.engine.description;
+    if (this.queued) {
       this.leaf.say("Will start when the weights are here.");
       return this.refresh();
     }
     const request = this.controls.request();
-    const kept = this.lane?.live ? this.lane.keptText(this.step) : undefined;
+    if (hasOpenGap(request.prompt)) return this.fill(request, true);
+    const { lane } = this;
+    const kept = lane?.live ? lane.keptText(this.step, this.candidates.isFromPrompt(lane.request)) : undefined;
     if (kept !== undefined) {
       // What the visitor fixed stays, so the sample fills what lies between.
-      const mark = this.lane!.vocabulary.mark;
+      const { mark } = lane!.vocabulary;
       const given = [...request.prompt];
-      const old = [...kept];
-      const places = Array.from({ length: Math.max(request.length, given.length) }, (_, place) => given[place] ?? old[place] ?? mark);
-      request.text = places.join("");
+      const places = Array.from({ length: Math.max(request.length, given.length) }, (_, place) => given[place] ?? kept[place] ?? mark);
+      request.text = escapeBraces(places.join(""));
       if (mark !== "_") request.mark = mark;
     }
+    this.renewSeed(request);
     this.begin(request, undefined, true);
+  }
+
+  /** Fills a prompt that has open gaps; what comes of it gets an address of its own where the visitor asked for it here. */
+  private fill(request: Request, asked: boolean): void {
+    if (this.process.inOrder) return this.fail("Open gaps need a masked or a Gaussian model; one that writes from left to right has none to fill.");
+    this.renewSeed(request);
+    this.fillingAsked = asked;
+    this.resetForSample();
+    this.candidates.fill(request, new Vocabulary(this.engine.description!.vocab));
+  }
+
+  /** Whoever asks again for what is on the sheet wants another text; only who has typed the seed wants the same. */
+  private renewSeed(request: Request): void {
+    const { lane } = this;
+    if (!lane?.finished || lane.edits.length || this.controls.seedTyped) return;
+    if (!sameRequest(this.candidates.asked ?? lane.request, request)) return;
+    this.controls.newSeed();
+    request.seed = this.controls.request().seed;
   }
 
   /** The finished text goes into noise, step by step, and comes back as another: by a seed of its own, as of pure noise nothing but the seed is left. */
@@ -444,6 +503,7 @@ class Page {
       this.step = rate === 0 && lane.computing ? lane.head : Math.min(lane.head, this.step + 1);
       this.refresh();
       this.sayQuarter();
+      this.sayStruckOut();
       this.schedule();
     }, Math.max(rate === 0 ? 16 : 0, due));
   }
@@ -488,6 +548,18 @@ class Page {
     if (quarter > this.lastQuarter && quarter < 4)
       this.announcer.say(`${["", "A quarter", "Half", "Three quarters"][quarter]} of the letters are ${this.lane.process.fixed}.`);
     this.lastQuarter = quarter;
+  }
+
+  private sayStruckOut(): void {
+    const { lane, step } = this;
+    if (!lane?.frames[step].proofreadNll) return;
+    const count = lane.frames[step].id.reduce((sum, _, place) => sum + (lane.struckOut(place, step) ? 1 : 0), 0);
+    this.announcer.say(count === 1 ? "The proofreader strikes out a letter." : `The proofreader strikes out ${count} letters.`);
+  }
+
+  private sayProofreader(): void {
+    const shelf = this.library.proofreader;
+    if (shelf) this.leaf.say(`Proofreading loads ${shelf.name}, ${(shelf.bytes / 1e6).toFixed(1)} MB.`);
   }
 
   private sayIfSlow(): void {
@@ -634,7 +706,9 @@ class Page {
   private command(): string {
     const defaults = this.defaults;
     if (!this.lane || !defaults) return "";
-    return commandLine(this.lane.request, allEdits(this.lane), defaults, this.library.path);
+    const { request, process } = this.lane;
+    const proofreader = this.engine.proofreaders.find(({ name }) => name === request.proofread);
+    return commandLine(request, allEdits(this.lane), process, defaults, this.library.path, proofreader && `weights/${proofreader.file}`);
   }
 
   private save(kind: SaveKind): void {
@@ -674,8 +748,8 @@ class Page {
     else void this.library.visit(this.asked);
   }
 
-  private address(request: Request, edits: readonly string[], step: number | undefined): string {
-    return writeAddress(request, edits, this.defaults!, {
+  private address({ request, process }: Lane, edits: readonly string[], step: number | undefined): string {
+    return writeAddress(request, edits, process, {
       weights: this.library.nameInLinks, step, show: this.showing,
       char: this.pinned >= 0 ? this.pinned : undefined,
     });
@@ -683,8 +757,8 @@ class Page {
 
   private currentAddress(): string {
     const { lane } = this;
-    if (!lane || !this.defaults) return location.hash;
-    return this.address(lane.request, allEdits(lane), this.step === lane.head && lane.finished ? undefined : this.step);
+    if (!lane) return location.hash;
+    return this.address(lane, allEdits(lane), this.step === lane.head && lane.finished ? undefined : this.step);
   }
 
   private replaceAddress(): void {
@@ -702,17 +776,23 @@ class Page {
 
   // ---- the story
 
-  /** A link of the story: the sheet comes back to where it was when the story is left. */
+  /** A link of the story moves the sheet, which comes back to where it was when the story is left. */
   private visit(step: number): void {
     if (!this.lane) return;
-    this.beforeStory ??= { lane: this.lane, step: this.step };
+    this.rememberSheet();
     this.scrub(step);
+  }
+
+  private rememberSheet(): void {
+    this.beforeStory ??= { lane: this.lane, step: this.step, show: this.showing };
   }
 
   private leaveStory(): void {
     const before = this.beforeStory;
     this.beforeStory = undefined;
-    if (before && before.lane === this.lane) this.scrub(before.step);
+    if (!before) return;
+    this.setShow(before.show);
+    if (before.lane === this.lane) this.scrub(before.step);
   }
 
   // ---- showing
@@ -723,10 +803,18 @@ class Page {
     this.refresh();
   }
 
-  private fail(sentence: string): void {
-    this.leaf.fail(sentence);
+  private fail(sentence: string, remedy?: Remedy): void {
+    this.leaf.fail(sentence, remedy);
     this.playing = false;
     this.refresh();
+  }
+
+  private proofreaderMissing(again: () => void): void {
+    const apply = () => {
+      this.leaf.recover();
+      again();
+    };
+    this.fail("The weights of the proofreader did not arrive.", { label: "Try again", apply });
   }
 
   private shortcut(act: Act): void {
@@ -756,7 +844,7 @@ class Page {
 
   private get state(): State {
     const { lane } = this;
-    if (this.coming || (lane?.live && (this.playing || (lane.computing && this.goal !== undefined)))) return "running";
+    if (this.coming || this.candidates.running || (lane?.live && (this.playing || (lane.computing && this.goal !== undefined)))) return "running";
     if (this.queued || (!lane && this.library.loading)) return "loading";
     if (!lane) return this.library.failed ? "error" : "loading";
     if (this.library.failed && this.leaf.failing && hasSimd()) return "error";
@@ -798,7 +886,7 @@ class Page {
     byId("play-sign").setAttribute("d", this.playing ? "M4 2h3.4v14H4zM10.6 2H14v14h-3.4z" : "M4.5 1.5 16 9 4.5 16.5z");
     const picture = this.picture();
     this.sheet.show(picture);
-    this.leaf.show(lane, this.step, this.showing);
+    this.leaf.show(lane, this.step, this.showing, this.candidates.progress);
     this.timeline.show(this.session.lanes, lane, this.step, picture.compared);
     this.toolbar.show(lane, this.step, this.chosen);
     this.story.nameSteps(lane.steps);

@@ -3,6 +3,14 @@ import type { Request } from "./protocol";
 
 export type Preset = "quick" | "careful" | "think";
 
+/** What a preset sets; all else is the engine's default, and nothing is proofread. */
+export interface Settings {
+  options: Partial<Request>;
+  proofread?: boolean;
+  /** At which it is shown. */
+  speed?: string;
+}
+
 export interface Process {
   /** As weights files name it. */
   kind: string;
@@ -23,8 +31,9 @@ export interface Process {
   bounded: boolean;
   /** Options that mean nothing to its samplers. */
   without: readonly (keyof Request)[];
-  /** Options a preset sets, and the speed at which it is shown. */
-  presets: Record<Preset, { options: Partial<Request>; speed?: string }>;
+  presets: Record<Preset, Settings>;
+  /** The sampler of a link of v=1 that names none. */
+  firstSampler: string;
   /** What the timeline begins with, and what its bars count. */
   begins: string;
   bars: string;
@@ -39,12 +48,13 @@ export const masked: Process = {
   fixed: "fixed",
   open: "open",
   bounded: true,
-  without: [],
+  without: ["churn", "stop-stable"],
   presets: {
-    quick: { options: { sampler: "threshold", tau: 0.8, steps: 32 } },
-    careful: { options: { sampler: "confidence", steps: 256, temperature: 0.7 } },
-    think: { options: { sampler: "entropy", steps: 64 }, speed: "6" },
+    quick: { options: { sampler: "spread", steps: 16, temperature: 1.2, "temperature-fall": 0.7 } },
+    careful: { options: { sampler: "spread", steps: 128 }, proofread: true },
+    think: { options: { sampler: "spread", steps: 64 }, speed: "6" },
   },
+  firstSampler: "confidence",
   begins: "noise",
   bars: "letters fixed at each step",
 };
@@ -60,10 +70,11 @@ const gaussian: Process = {
   bounded: true,
   without: ["tau", "gamma", "eta"],
   presets: {
-    quick: { options: { sampler: "ddim", steps: 32 } },
-    careful: { options: { sampler: "ddpm", steps: 256 } },
-    think: { options: { sampler: "ddpm", steps: 64 }, speed: "6" },
+    quick: { options: { sampler: "ddpm", steps: 32, temperature: 0.3 } },
+    careful: { options: { sampler: "churn", steps: 256 } },
+    think: { options: { sampler: "churn", steps: 64 }, speed: "6" },
   },
+  firstSampler: "ddpm",
   begins: "noise",
   bars: "letters changed at each step",
 };
@@ -77,12 +88,13 @@ const leftToRight: Process = {
   fixed: "fixed",
   open: "open",
   bounded: false,
-  without: ["steps", "tau", "gamma", "eta", "from-text"],
+  without: ["steps", "temperature-fall", "tau", "gamma", "eta", "churn", "stop-stable", "proofread", "rounds", "proofread-share", "from-text"],
   presets: {
     quick: { options: {}, speed: "0" },
     careful: { options: { temperature: 0.7 } },
     think: { options: {}, speed: "12" },
   },
+  firstSampler: "left-to-right",
   begins: "empty places",
   bars: "a letter at each step",
 };
@@ -94,3 +106,21 @@ export const processes: readonly Process[] = [masked, gaussian, leftToRight];
 export function processOf(kind: string): Process | undefined {
   return processes.find((process) => process.kind === kind);
 }
+
+/** Samplers by name: what each does, and as what it took a place whose letter it has fixed. */
+export const samplers: Readonly<Record<string, { does: string; reason: string }>> = {
+  spread: {
+    does: "a pass fixes the most confident letter of each stretch of open ones, so those fixed together are far apart",
+    reason: "the most confident of its stretch of open ones",
+  },
+  ancestral: { does: "a pass fixes letters by chance", reason: "chance had it" },
+  confidence: { does: "a pass fixes the most confident letters, which are often neighbours", reason: "one of the most confident" },
+  margin: { does: "a pass fixes the letters that lead the second likeliest by most", reason: "one where the likeliest letter led by most" },
+  threshold: { does: "a pass fixes every letter with a confidence of at least tau", reason: "confident by at least tau" },
+  entropy: { does: "a pass fixes as many letters as an entropy of gamma allows", reason: "one within the entropy that gamma allows" },
+  remask: { does: "a pass fixes letters by chance, and hides some of them again", reason: "chance had it" },
+  ddpm: { does: "a pass sharpens all letters, then adds fresh noise", reason: "" },
+  ddim: { does: "a pass sharpens all letters, and adds no noise of its own", reason: "" },
+  churn: { does: "as ddim, with some noise before each pass", reason: "" },
+  "left-to-right": { does: "a pass writes one letter, after those before it", reason: "" },
+};

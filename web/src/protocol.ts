@@ -9,6 +9,10 @@ export interface Frame {
   done: boolean;
   windowFirst: number;
   windowLength: number;
+  /** Of the edits that the request plans, how many have been applied. */
+  editsApplied: number;
+  /** Passes that an early stop has left out. */
+  passesSaved: number;
   /** -1 where the place is open. */
   id: Int32Array;
   flags: Uint8Array;
@@ -19,6 +23,8 @@ export interface Frame {
   /** The four likeliest of that pass, likeliest first, at temperature 1. */
   topId: Int32Array;
   topProbability: Float32Array;
+  /** Of a proofreading step: nats of each character that it read, by the proofreader, NaN where there are none. */
+  proofreadNll: Float32Array | undefined;
 }
 
 export const FIXED = 1;
@@ -35,11 +41,18 @@ export interface Request {
   sampler: string;
   steps: number;
   temperature: number;
+  "temperature-fall": number;
   "top-k": number;
   "top-p": number;
   tau: number;
   gamma: number;
   eta: number;
+  churn: number;
+  "stop-stable": number;
+  /** The name of an autoregressive model's weights: what it finds least likely in the finished text is sampled again. */
+  proofread?: string;
+  rounds: number;
+  "proofread-share": number;
   /** Fixed text with gaps; where it is there, prompt and length are not looked at. */
   text?: string;
   mark?: string;
@@ -67,9 +80,30 @@ export interface Description {
   defaults: Request;
 }
 
+/** A text with open gaps for which lengths have been chosen. */
+export interface GapChoice {
+  lengths: number[];
+  /** With a mark for each position that is left to fill; a brace is written twice. */
+  text: string;
+}
+
+/** A filled choice: the lower its nats per character, the likelier the text. */
+export interface RatedChoice {
+  lengths: number[];
+  nats_per_char: number;
+}
+
+/** What a sampler goes on from: bytes that it saved, or a frame of a recording (record.ts), of which it makes such bytes. */
+export interface SavedState {
+  bytes: Uint8Array;
+  recorded: boolean;
+}
+
 /** The model in the worker, as wasm.ts gives it. Each throws an Error whose message is one sentence. */
 export interface Engine {
   load(file: ArrayBuffer): void;
+  /** A second model, which reads what the first has written. It stays until another is loaded. */
+  loadProofreader(file: ArrayBuffer): void;
   describe(): Description;
   start(request: Request): void;
   /** One network pass. True while another is left. */
@@ -79,6 +113,14 @@ export interface Engine {
   edit(edit: string): void;
   save(): Uint8Array;
   restore(state: Uint8Array): void;
+  /** The state of a recorded frame of the request that was started. */
+  recordedState(frame: Uint8Array): Uint8Array;
+  /** All choices of lengths for the open gaps of a text. */
+  expandGaps(text: string, mark: string): GapChoice[];
+  /** Nats per character of the finished sample. */
+  score(): number;
+  /** The index of the choice to keep. */
+  bestChoice(choices: readonly RatedChoice[]): number;
 }
 
 /** A row of a bench report's results, by the keys of `folio bench --json`. */
@@ -103,8 +145,15 @@ export interface BenchSetting {
   self_check: { passed: boolean; against: string; kernels: { kernels: string; passed: boolean }[] };
 }
 
+/** Weights beside the page. */
+export interface ShelfSource {
+  url: string;
+  bytes: number;
+  version: string;
+}
+
 /** Where weights are: beside the page, or in a file of the visitor's. */
-export type Source = { url: string; bytes: number; version: string } | File;
+export type Source = ShelfSource | File;
 
 export type ToWorker =
   /** Weights are about to be named: the engine can be fetched and compiled before. */
@@ -117,12 +166,16 @@ export type ToWorker =
       /** Where to begin: at step `from`, to which passes that are not shown lead from this state of step `held`, or from the start. */
       from: number;
       held: number;
-      state: Uint8Array | null;
+      state: SavedState | null;
+      /** Where the request names a proofreader: its weights. They are read once. */
+      proofreader: ShelfSource | null;
       /** Applied at step `from`, without its number. */
       edits: string[];
       /** False: go no further than the edits. */
       goOn: boolean;
     }
+  /** Fills a text with open gaps, each choice of lengths as a sample of its own; of the request all else counts. */
+  | { type: "infill"; run: number; request: Request; text: string; mark: string; proofreader: ShelfSource | null }
   | { type: "stop" }
   /** In a worker of its own, which ends with it. */
   | { type: "bench"; source: Source; threads: number };
@@ -138,7 +191,16 @@ export type FromWorker =
   | { type: "missing" }
   /** The module could not be fetched or compiled. */
   | { type: "absent" }
-  | { type: "frame"; run: number; frame: Frame; state: Uint8Array; milliseconds: number }
+  | { type: "frame"; run: number; frame: Frame; state: SavedState; milliseconds: number }
+  /** Of the proofreader's weights that a run waits for. */
+  | { type: "proofreader-progress"; run: number; bytes: number }
+  | { type: "proofreader-loaded"; run: number }
+  /** The proofreader's weights could not be fetched: the run cannot begin. */
+  | { type: "proofreader-missing"; run: number }
+  /** Choice `index` of `count` has been filled with these characters. */
+  | { type: "candidate"; run: number; index: number; count: number; choice: GapChoice; id: Int32Array; nats: number }
+  /** All choices have been filled; this one is kept. */
+  | { type: "candidates-rated"; run: number; kept: number }
   | { type: "failed"; run: number; sentence: string }
   /** Nothing more comes from this run, whether it ended, failed or was overtaken. */
   | { type: "stopped"; run: number }

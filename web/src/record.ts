@@ -14,9 +14,8 @@ export interface Packed {
   fixedAt: number[];
   /** Float32 in base64: with these a state can be told exactly. */
   probability: string;
-  topIds: string[];
-  topProbabilities: string[];
-  entropy: string;
+  topIds: string;
+  measures: string;
 }
 
 /** By how much 63 times the root of a probability may be off where the record repeats it. */
@@ -27,9 +26,12 @@ class Signs {
   private at = 0;
   constructor(private signs: string) {}
 
-  next(before: number): number {
-    const code = this.signs.charCodeAt(this.at++);
-    return code === 33 ? before : code - 35;
+  /** Puts the next numbers in the place of those before. */
+  update(numbers: number[]): void {
+    numbers.forEach((_, index) => {
+      const code = this.signs.charCodeAt(this.at++);
+      if (code !== 33) numbers[index] = code - 35;
+    });
   }
 }
 
@@ -61,22 +63,21 @@ export function isSame(live: Frame, recorded: Frame | undefined, exact: boolean)
 }
 
 /**
- * The sampler's state at every step, as core/sampling/sampler.cpp saves it: seven numbers, then id, step of fixing,
- * probability and flags of all places. Only for a recorded lane, whose places are fixed once each and in one block; build.mjs
- * has seen that these are the engine's own.
+ * Each step of a recorded lane as the engine takes it to make a state: step, steps and length, then id, step of fixing, probability
+ * and flags of all places. Only for lanes whose places are fixed once each and in one block.
  */
-export function statesOf({ frames }: Lane): Uint8Array[] {
+export function recordedFrames({ frames }: Lane): Uint8Array[] {
   const fixedAt = new Int32Array(frames[0].length);
   return frames.map(({ step, steps, length, id, probability, flags }) => {
     fixedAt.forEach((_, place) => flags[place] & JUST_FIXED && (fixedAt[place] = step));
-    const head = Int32Array.of(0x314d5346, length, step, 0, 0, 0, step && steps);
-    const state = new Uint8Array(head.byteLength + 13 * length);
+    const parts = [Int32Array.of(step, steps, length), id, fixedAt, probability, flags.map((flag) => flag & ~JUST_FIXED)];
+    const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
     let at = 0;
-    for (const part of [head, id, fixedAt, probability, flags.map((flag) => flag & ~JUST_FIXED)]) {
-      state.set(new Uint8Array(part.buffer), at);
+    for (const part of parts) {
+      bytes.set(new Uint8Array(part.buffer), at);
       at += part.byteLength;
     }
-    return state;
+    return bytes;
   });
 }
 
@@ -89,41 +90,31 @@ export function unpack(packed: Packed): Lane {
   const frames: Frame[] = [];
   for (let step = 0; step <= steps; ++step)
     frames.push({
-      step, steps, length, done: step === steps, windowFirst: 0, windowLength: length,
+      step, steps, length, done: step === steps, windowFirst: 0, windowLength: length, editsApplied: 0, passesSaved: 0,
       id: new Int32Array(length).fill(-1), flags: new Uint8Array(length),
       probability: new Float32Array(length), entropy: new Float32Array(length),
-      topId: new Int32Array(4 * length), topProbability: new Float32Array(4 * length),
+      topId: new Int32Array(4 * length), topProbability: new Float32Array(4 * length), proofreadNll: undefined,
     });
-  const topIds = packed.topIds.map((signs) => new Signs(signs));
-  const topProbabilities = packed.topProbabilities.map((signs) => new Signs(signs));
-  const entropies = new Signs(packed.entropy);
+  const [topIds, measures] = [new Signs(packed.topIds), new Signs(packed.measures)];
   const probabilities = new Float32Array(Uint8Array.from(atob(packed.probability), (sign) => sign.charCodeAt(0)).buffer);
-  for (let place = 0; place < length; ++place) {
-    const id = [0, 0, 0, 0];
-    const root = [0, 0, 0, 0];
-    let entropy = 0;
-    for (let step = 0; step <= steps; ++step) {
-      const frame = frames[step];
-      if (step >= 1 && step <= packed.fixedAt[place]) {
-        for (let rank = 0; rank < 4; ++rank) {
-          id[rank] = topIds[rank].next(id[rank]);
-          root[rank] = topProbabilities[rank].next(root[rank]);
-        }
-        entropy = entropies.next(entropy);
+  const open = ids.map(() => ({ topIds: [0, 0, 0, 0], measures: [0, 0, 0, 0, 0] }));
+  for (const frame of frames)
+    open.forEach((now, place) => {
+      const { step } = frame;
+      const fixedAt = packed.fixedAt[place];
+      if (step >= 1 && step <= fixedAt) {
+        topIds.update(now.topIds);
+        measures.update(now.measures);
       }
-      for (let rank = 0; rank < 4; ++rank) {
-        frame.topId[4 * place + rank] = id[rank];
-        frame.topProbability[4 * place + rank] = (root[rank] / 63) ** 2;
-      }
-      frame.entropy[place] = entropy / 10;
-      if (step >= packed.fixedAt[place]) {
-        frame.id[place] = ids[place];
-        frame.probability[place] = probabilities[place];
-        frame.flags[place] = FIXED | (place < packed.given ? GIVEN : 0) |
-          (step === packed.fixedAt[place] && place >= packed.given ? JUST_FIXED : 0);
-      }
-    }
-  }
+      frame.topId.set(now.topIds, 4 * place);
+      frame.topProbability.set(now.measures.slice(0, 4).map((root) => (root / 63) ** 2), 4 * place);
+      frame.entropy[place] = now.measures[4] / 10;
+      if (step < fixedAt) return;
+      const given = place < packed.given;
+      frame.id[place] = ids[place];
+      frame.probability[place] = probabilities[place];
+      frame.flags[place] = FIXED | (given ? GIVEN : 0) | (step === fixedAt && !given ? JUST_FIXED : 0);
+    });
   for (const frame of frames) lane.add(frame, undefined);
   return lane;
 }

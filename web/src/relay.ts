@@ -1,6 +1,7 @@
 /** The recorded sample, and the live one that takes its place in mid-sentence: two views of one text, compared as they go. */
 import type { Lane, Vocabulary } from "./lanes";
-import { isSame, statesOf, type Recording } from "./record";
+import type { Request } from "./protocol";
+import { isSame, recordedFrames, type Recording } from "./record";
 import type { Session } from "./session";
 
 /** Passes that are made to compare them, even where the record has been read to its end. */
@@ -22,6 +23,11 @@ export class Relay {
     return this.recording.lane;
   }
 
+  /** Those of the model that made the record. */
+  get defaults(): Request {
+    return this.recording.defaults;
+  }
+
   get waiting(): boolean {
     return this.twin !== undefined;
   }
@@ -33,7 +39,7 @@ export class Relay {
   begin(version: string | undefined, vocabulary: Vocabulary, step: number): void {
     const { record, recording } = this;
     this.exact = recording.weights !== undefined && recording.weights === version;
-    record.states = this.exact ? statesOf(record) : [];
+    record.states = this.exact ? recordedFrames(record).map((bytes) => ({ bytes, recorded: true })) : [];
     const from = Math.max(0, Math.min(step, record.head - fewestPasses));
     this.agrees = true;
     this.first = this.next = this.exact ? from + 1 : 0;

@@ -7,6 +7,8 @@ export interface SessionEvents {
   /** A frame came, or a run ended. */
   changed(lane: Lane): void;
   failed(sentence: string): void;
+  /** A run could not begin, for want of the weights that proofread. */
+  proofreaderMissing(lane: Lane): void;
   /** A lane had to make room. */
   dropped(name: string): void;
 }
@@ -40,7 +42,6 @@ export class Session {
     const live = new Lane(lane.name, lane.request, lane.vocabulary, lane.process, true);
     live.frames = lane.frames.slice(0, step + 1);
     live.states = lane.states.slice(0, step + 1);
-    live.editsMade = lane.editsMade.slice(0, step + 1);
     this.compute(live, step, [], true);
     return live;
   }
@@ -53,7 +54,7 @@ export class Session {
   fork(lane: Lane, step: number): Lane {
     const keeps = (edit: string) => Number(edit.split(":")[0]) <= step;
     const { edit: planned, ...rest } = lane.request;
-    const request: Request = planned ? { ...rest, edit: behind(planned, lane.editsMade, step) } : rest;
+    const request: Request = planned ? { ...rest, edit: behind(planned, lane.frames.map(({ editsApplied }) => editsApplied), step) } : rest;
     if (this.lanes.length >= mostLanes) {
       const oldest = this.lanes.find((other) => other !== lane)!;
       this.lanes = this.lanes.filter((other) => other !== oldest);
@@ -111,6 +112,7 @@ export class Session {
           this.events.changed(lane);
           resolve();
         },
+        onProofreaderMissing: () => this.events.proofreaderMissing(lane),
         onFailure: (sentence) => this.events.failed(sentence),
         onEnd: () => {
           lane.computing = false;
@@ -133,8 +135,9 @@ function behind(planned: readonly string[], made: readonly number[], step: numbe
     edit.replace(/^\d+/, String(made.findIndex((count) => count > index))));
 }
 
-/** A restored sampler has forgotten what passes before have said; the page has not. */
+/** A restored sampler has forgotten what passes and proofreader have said before; the page has not. */
 function recall(frame: Frame, before: Frame): void {
+  if (frame.step === before.step) frame.proofreadNll ??= before.proofreadNll;
   for (let place = 0; place < frame.length; ++place) {
     if (frame.topProbability[4 * place] > 0) continue;
     frame.entropy[place] = before.entropy[place];

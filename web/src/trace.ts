@@ -18,5 +18,7 @@ export function traceOf(lane: Lane): string {
     ids: Array.from(frame.id), flags: Array.from(frame.flags),
     probability: numbers(frame.probability), entropy: numbers(frame.entropy),
     top: inFours(Array.from(frame.topId)), top_probability: inFours(numbers(frame.topProbability)),
+    // JSON has null for what is no number.
+    ...(frame.proofreadNll && { proofread_nll: numbers(frame.proofreadNll) }),
   }) + "\n").join("");
 }

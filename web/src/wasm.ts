@@ -1,5 +1,5 @@
 /** Loads the module that suits this browser and wraps its exports (web/wasm/api.cpp) into an `Engine`. */
-import type { Description, Engine, Frame, Request } from "./protocol";
+import type { Description, Engine, Frame, GapChoice, RatedChoice, Request } from "./protocol";
 
 /** Of the memory, in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
 const initialPages = 256;
@@ -26,6 +26,7 @@ interface Exports {
   folio_try_kernels(): void;
   folio_use(name: number): number;
   folio_load(file: number, size: number): number;
+  folio_load_proofreader(file: number, size: number): number;
   folio_error(): number;
   folio_describe(): number;
   folio_start(json: number): number;
@@ -36,6 +37,10 @@ interface Exports {
   folio_edit(edit: number): number;
   folio_save(size: number): number;
   folio_restore(state: number, size: number): number;
+  folio_recorded_state(frame: number, size: number, stateSize: number): number;
+  folio_expand_gaps(json: number): number;
+  folio_score(): number;
+  folio_best_choice(json: number): number;
   folio_time_kernels(): number;
 }
 
@@ -104,6 +109,10 @@ class WasmEngine implements Engine {
     this.check(this.exports.folio_load(this.copyIn(new Uint8Array(file)), file.byteLength) === 0);
   }
 
+  loadProofreader(file: ArrayBuffer): void {
+    this.check(this.exports.folio_load_proofreader(this.copyIn(new Uint8Array(file)), file.byteLength) === 0);
+  }
+
   describe(): Description {
     return JSON.parse(this.text(this.exports.folio_describe()));
   }
@@ -120,8 +129,9 @@ class WasmEngine implements Engine {
 
   frame(): Frame {
     const buffer = this.copyOut(this.exports.folio_frame(), this.exports.folio_frame_size()).buffer as ArrayBuffer;
-    const [step, steps, length, done, windowFirst, windowLength] = new Int32Array(buffer, 0, 6) as unknown as number[];
-    let offset = 24;
+    const head = new Int32Array(buffer, 0, 9) as unknown as number[];
+    const [step, steps, length, done, windowFirst, windowLength, editsApplied, passesSaved, scored] = head;
+    let offset = 36;
     function take<Values>(kind: { new (buffer: ArrayBuffer, offset: number, length: number): Values; BYTES_PER_ELEMENT: number }, perPlace = 1): Values {
       const values = new kind(buffer, offset, length! * perPlace);
       offset += (length! * perPlace * kind.BYTES_PER_ELEMENT + 3) & ~3;
@@ -129,8 +139,10 @@ class WasmEngine implements Engine {
     }
     return {
       step: step!, steps: steps!, length: length!, done: done !== 0, windowFirst: windowFirst!, windowLength: windowLength!,
+      editsApplied: editsApplied!, passesSaved: passesSaved!,
       id: take(Int32Array), flags: take(Uint8Array), probability: take(Float32Array), entropy: take(Float32Array),
       topId: take(Int32Array, 4), topProbability: take(Float32Array, 4),
+      proofreadNll: scored ? take(Float32Array) : undefined,
     };
   }
 
@@ -148,13 +160,15 @@ class WasmEngine implements Engine {
   }
 
   save(): Uint8Array {
-    const size = this.copyIn(new Uint8Array(4));
+    return this.takeState((size) => this.exports.folio_save(size));
+  }
+
+  recordedState(frame: Uint8Array): Uint8Array {
+    const pointer = this.copyIn(frame);
     try {
-      const state = this.exports.folio_save(size);
-      this.check(state !== 0);
-      return this.copyOut(state, new DataView(this.memory.buffer).getUint32(size, true));
+      return this.takeState((size) => this.exports.folio_recorded_state(pointer, frame.length, size));
     } finally {
-      this.exports.folio_release(size);
+      this.exports.folio_release(pointer);
     }
   }
 
@@ -165,6 +179,22 @@ class WasmEngine implements Engine {
     } finally {
       this.exports.folio_release(pointer);
     }
+  }
+
+  expandGaps(text: string, mark: string): GapChoice[] {
+    let choices = 0;
+    this.withText(JSON.stringify({ text, mark }), (json) => (choices = this.exports.folio_expand_gaps(json)) !== 0);
+    return JSON.parse(this.text(choices)).choices;
+  }
+
+  score(): number {
+    return this.exports.folio_score();
+  }
+
+  bestChoice(choices: readonly RatedChoice[]): number {
+    let index = -1;
+    this.withText(JSON.stringify({ choices }), (json) => (index = this.exports.folio_best_choice(json)) >= 0);
+    return index;
   }
 
   timeKernels(): KernelTime[] {
@@ -190,6 +220,18 @@ class WasmEngine implements Engine {
 
   private copyOut(pointer: number, size: number): Uint8Array {
     return new Uint8Array(this.memory.buffer, pointer, size).slice();
+  }
+
+  /** A state that an export gives out, its size where it was told to write it. */
+  private takeState(give: (size: number) => number): Uint8Array {
+    const size = this.copyIn(new Uint8Array(4));
+    try {
+      const state = give(size);
+      this.check(state !== 0);
+      return this.copyOut(state, new DataView(this.memory.buffer).getUint32(size, true));
+    } finally {
+      this.exports.folio_release(size);
+    }
   }
 
   private text(pointer: number): string {

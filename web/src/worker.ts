@@ -2,14 +2,22 @@
 import { bench } from "./timing";
 import { instantiate } from "./wasm";
 import { read } from "./weights";
-import type { Engine, FromWorker, Source, ToWorker } from "./protocol";
+import type { Engine, FromWorker, RatedChoice, ShelfSource, Source, ToWorker } from "./protocol";
 
 type Run = Extract<ToWorker, { type: "run" }>;
+type Infill = Extract<ToWorker, { type: "infill" }>;
 
 let engine: Engine | undefined;
 /** Whether the page knows which kernels the engine has come to. */
 let settled = false;
 let current = 0;
+/** Ends the waiting of a run whose turn is over. */
+let wake = () => {};
+
+function setCurrent(run: number): void {
+  current = run;
+  wake();
+}
 
 function post(message: FromWorker, transfer: Transferable[] = []): void {
   self.postMessage(message, { transfer });
@@ -65,38 +73,100 @@ async function load(source: Source, threads: number): Promise<void> {
   }
 }
 
-function pass(model: Engine): void {
-  model.step();
-  if (settled) return;
+/** A step of the sampler, after which the page may learn of the kernels. True while another is left. */
+function pass(model: Engine): boolean {
+  const left = model.step();
+  if (settled) return left;
   const description = model.describe();
   settled = description.settled;
   if (settled) post({ type: "settled", description });
+  return left;
 }
 
-async function run(model: Engine, { run, request, from, held, state, edits, goOn }: Run): Promise<void> {
+/** The version of the proofreader that the engine has, and the weights of one that is on its way. */
+let proofreading = "";
+let arriving: { version: string; bytes: number; file: Promise<ArrayBuffer> } | undefined;
+
+/** Weights that no run waits for any more still come, for the next run that needs them. */
+function fetchProofreader(source: ShelfSource): Promise<ArrayBuffer> {
+  if (arriving?.version !== source.version) {
+    const file = read(source, (bytes) => {
+      fresh.bytes = bytes;
+      if (arriving === fresh) post({ type: "proofreader-progress", run: current, bytes });
+    }).then((arrival) => arrival.file);
+    const fresh = (arriving = { version: source.version, bytes: 0, file });
+    file.catch(() => arriving === fresh && (arriving = undefined));
+  }
+  post({ type: "proofreader-progress", run: current, bytes: arriving.bytes });
+  return arriving.file;
+}
+
+/** True once the engine has the proofreader; false where the run cannot go on. */
+async function provideProofreader(model: Engine, source: ShelfSource, run: number): Promise<boolean> {
+  if (proofreading === source.version) return true;
+  const overtaken = new Promise<undefined>((resolve) => (wake = () => resolve(undefined)));
+  let file: ArrayBuffer | undefined;
+  try {
+    file = await Promise.race([fetchProofreader(source), overtaken]);
+  } catch (error) {
+    report(error, () => ({ type: "proofreader-missing", run }));
+  }
+  if (!file || current !== run) return false;
+  arriving = undefined;
+  proofreading = "";
+  model.loadProofreader(file);
+  proofreading = source.version;
+  post({ type: "proofreader-loaded", run });
+  return true;
+}
+
+async function sample(model: Engine, { run, request, from, held, state, edits, goOn }: Run): Promise<void> {
   const show = (milliseconds: number): boolean => {
     const frame = model.frame();
     const saved = model.save();
     const arrays = [frame.id, frame.flags, frame.probability, frame.entropy, frame.topId, frame.topProbability, saved];
-    post({ type: "frame", run, frame, state: saved, milliseconds }, [...new Set(arrays.map((array) => array.buffer))]);
+    post({ type: "frame", run, frame, state: { bytes: saved, recorded: false }, milliseconds }, [...new Set(arrays.map((array) => array.buffer))]);
     return frame.done;
   };
+  model.start(request);
+  if (state) model.restore(state.recorded ? model.recordedState(state.bytes) : state.bytes);
+  for (let step = state ? held : 0; step < from; ++step) {
+    await breathe();
+    if (current !== run) return;
+    pass(model);
+  }
+  for (const edit of edits) model.edit(edit);
+  for (let done = show(0) || !goOn; !done; ) {
+    await breathe();
+    if (current !== run) return;
+    const before = performance.now();
+    pass(model);
+    done = show(performance.now() - before);
+  }
+}
+
+async function infill(model: Engine, { run, request, text, mark }: Infill): Promise<void> {
+  const choices = model.expandGaps(text, mark);
+  const rated: RatedChoice[] = [];
+  for (const [index, choice] of choices.entries()) {
+    model.start({ ...request, text: choice.text, mark });
+    for (let left = true; left; left = pass(model)) {
+      await breathe();
+      if (current !== run) return;
+    }
+    const nats = model.score();
+    rated.push({ lengths: choice.lengths, nats_per_char: nats });
+    post({ type: "candidate", run, index, count: choices.length, choice, id: model.frame().id, nats });
+  }
+  post({ type: "candidates-rated", run, kept: model.bestChoice(rated) });
+}
+
+/** A run of either kind; whatever comes of it, its end is told. */
+async function perform(model: Engine, task: Run | Infill): Promise<void> {
+  const { run, proofreader } = task;
   try {
-    model.start(request);
-    if (state) model.restore(state);
-    for (let step = state ? held : 0; step < from; ++step) {
-      await breathe();
-      if (current !== run) return;
-      pass(model);
-    }
-    for (const edit of edits) model.edit(edit);
-    for (let done = show(0) || !goOn; !done; ) {
-      await breathe();
-      if (current !== run) return;
-      const before = performance.now();
-      pass(model);
-      done = show(performance.now() - before);
-    }
+    if (proofreader && !(await provideProofreader(model, proofreader, run))) return;
+    await (task.type === "run" ? sample(model, task) : infill(model, task));
   } catch (error) {
     report(error, (sentence) => ({ type: "failed", run, sentence }));
   } finally {
@@ -109,11 +179,11 @@ let last: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.type === "prepare") void prepare(data.threads);
   if (data.type === "load") last = load(data.source, data.threads);
-  if (data.type === "stop") current = 0;
+  if (data.type === "stop") setCurrent(0);
   if (data.type === "bench")
     bench(base, data.source, data.threads, post).catch((error) => report(error, (sentence) => ({ type: "refused", sentence })));
-  if (data.type === "run") {
-    current = data.run;
-    last = last.then(() => (engine && current === data.run ? run(engine, data) : undefined));
+  if (data.type === "run" || data.type === "infill") {
+    setCurrent(data.run);
+    last = last.then(() => (engine && current === data.run ? perform(engine, data) : undefined));
   }
 };

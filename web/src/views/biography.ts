@@ -1,6 +1,7 @@
 /** The life of one place: when its letter was fixed, how sure that was, and what else it might have been. */
 import { GIVEN } from "../protocol";
-import type { Lane } from "../lanes";
+import type { Lane, Proofreading } from "../lanes";
+import { samplers } from "../processes";
 import { byId, html, sign, spoken, svg } from "./dom";
 import { columns } from "./looks";
 
@@ -66,7 +67,6 @@ export class Biography {
     const where = `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`;
     const close = html("button", { class: "close", click: (event) => this.events.close((event as MouseEvent).detail === 0) }, "Close");
     const title = html("h2", {}, automatic ? "Biography of the closest call" : "Biography");
-    const number = (value: number) => html("span", { class: "num" }, rounded(value));
     const original = fixedAt === 0 && (step === 0 || !process.together);
     const small = html("small");
     let life: string;
@@ -78,27 +78,30 @@ export class Biography {
       small.append("that goes into noise");
     } else if (fixedAt !== undefined) {
       life = `${process.fixed[0].toUpperCase()}${process.fixed.slice(1)} at step ${fixedAt} of ${lane.steps}`;
-      small.append(process.together ? "now at probability " : "with a probability of ", number(lane.sureness(place, step)));
+      if (process.together) small.append("now at probability ", number(lane.sureness(place, step)));
     } else {
       life = `Still ${process.open} at step ${step}`;
       if (frame.topProbability[4 * place] > 0)
         small.append("now leaning to ", html("b", {}, spoken(vocabulary.character(frame.topId[4 * place]))), ", ", number(frame.topProbability[4 * place]));
       else small.append("nobody has looked yet");
     }
-    small.append(html("br"), where);
+    small.append(...(small.hasChildNodes() ? [html("br")] : []), where);
+    const decision = given || original || fixedAt === undefined || process.together ? [] : decisionOf(lane, place, step);
+    const sentences = [...decision, ...proofreadingOf(lane, place, step)].flatMap((sentence) => [...sentence, " "]);
+    const told = html("p", { class: "told", hidden: !sentences.length }, ...sentences);
     const who = html("div", { class: "who" },
       html("div", { class: "glyph", "aria-hidden": "true" }, character ? sign(character) : "?"),
       html("p", {}, character ? html("span", { class: "unseen" }, `${spoken(character)}: `) : "", life, html("br"), small));
     // Where every step changes all, what is said now counts, not what was when a letter settled.
-    const told = process.together ? step : fixedAt ?? step;
-    const runners = given || original ? [] : runnersUp(lane, place, told, fixedAt !== undefined);
-    if (runners.length === 0) return [close, title, html("div", {}, who)];
+    const end = process.together ? step : fixedAt ?? step;
+    const runners = given || original ? [] : runnersUp(lane, place, end, fixedAt !== undefined);
+    if (runners.length === 0) return [close, title, html("div", {}, who, told)];
     const decided = fixedAt !== undefined;
     return [close, title,
       // Only one pass looks at a place when all goes in order.
-      html("div", {}, who, ...(process.inOrder ? [] : [html("figure", {},
-        html("figcaption", {}, "How likely each letter seemed, step by step"),
-        this.chart(lane, place, step, told, fixedAt, runners))])),
+      html("div", {}, who, told, ...(process.inOrder ? [] : [html("figure", {},
+        html("figcaption", {}, "How likely the network found each letter, at temperature 1, step by step"),
+        this.chart(lane, place, step, end, fixedAt, runners))])),
       html("div", {}, html("h3", {}, decided ? "Its runners-up" : "Who is in the running"),
         html("ul", { class: "runners" }, ...runners.map((runner) => this.runner(runner, lane, place, fixedAt, step, takable))),
         html("p", { class: "hint" }, "Take another letter and the timeline forks there: the rest of the verse has to live with it."))];
@@ -157,6 +160,40 @@ export class Biography {
       svg("text", { x: right, y: height - 1, "text-anchor": "end" }, String(steps)));
     return svg("svg", { viewBox: `0 0 ${chartWidth} ${height}`, "aria-hidden": "true" }, ...parts);
   }
+}
+
+type Sentence = (Node | string)[];
+
+function number(value: number): HTMLElement {
+  return html("span", { class: "num" }, rounded(value));
+}
+
+/**
+ * How a fixed letter came to be: the sampler chose the place by what the network gave at temperature 1, the draw chose the letter,
+ * and may have taken one that the network gave little.
+ */
+function decisionOf(lane: Lane, place: number, step: number): Sentence[] {
+  const { request } = lane;
+  const reason = samplers[request.sampler]?.reason;
+  const { temperature, "temperature-fall": fall } = request;
+  const drawn = temperature === 0 ? "The letter was the likeliest:" : `The letter was drawn at ${
+    fall > 0 ? `a temperature that falls from ${temperature} to ${Number((temperature * (1 - fall)).toFixed(2))}` : `temperature ${temperature}`}:`;
+  const given: Sentence = [drawn, " at temperature 1 the network gave it ", number(lane.sureness(place, step)), "."];
+  return reason ? [[`The sampler took this place as ${reason}.`], given] : [given];
+}
+
+/** What the proofreader said of the letter, and of the one that it struck out here before. */
+function proofreadingOf(lane: Lane, place: number, step: number): Sentence[] {
+  const letterOf = ({ letter }: Proofreading) => html("b", {}, spoken(lane.vocabulary.character(letter)));
+  const nats = ({ nll }: Proofreading) => `\u2212${nll.toFixed(2)} nats`;
+  const last = lane.proofreading(place, step);
+  const struck = lane.proofreading(place, step, true);
+  const sentences: Sentence[] = [];
+  if (struck) sentences.push([`Struck out at step ${struck.step}, where `, letterOf(struck), ` stood: the proofreader gave it ${nats(struck)}.`]);
+  if (last && !last.struckOut)
+    sentences.push(last.letter === lane.letters(step)[place] ? [`The proofreader gave it ${nats(last)}.`]
+      : ["The proofreader gave ", letterOf(last), `, which stood here, ${nats(last)}.`]);
+  return sentences;
 }
 
 /** Two places; what rounds to none is not none. */

@@ -1,6 +1,6 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
 import { isSeed, numberKeys, ranges, readNumber, type Range } from "../address";
-import { masked, processes, type Preset, type Process } from "../processes";
+import { masked, processes, samplers as samplerTexts, type Preset, type Process, type Settings } from "../processes";
 import type { Request } from "../protocol";
 import { byId, html, Radios } from "./dom";
 
@@ -16,6 +16,8 @@ export interface ControlsEvents {
   /** Some field was changed by hand. */
   changed(): void;
   speed(perSecond: string): void;
+  /** Samples will be proofread from now on. */
+  proofreads(): void;
 }
 
 export class Controls {
@@ -24,12 +26,20 @@ export class Controls {
   private sampler = byId<HTMLSelectElement>("sampler");
   private speed = byId<HTMLSelectElement>("speed");
   private threads = byId<HTMLInputElement>("threads");
+  private proofread = byId<HTMLInputElement>("proofread");
+  /** The model that would proofread, by name: the one that a link has named, else the one that goes with the model in use. */
+  private proofreader: string | undefined;
+  private offeredProofreader: string | undefined;
+  /** Whether a speed was chosen: until then it says nothing of a preset. */
+  private speedChosen = false;
   private presets: Radios<Preset | "custom">;
   private processes: Radios<string>;
   private process = masked;
   private defaults: Request | undefined;
   /** What fields may hold that hold something else; empty where all is well. */
   complaint = "";
+  /** Whether the visitor has typed a seed since this was last set back. */
+  seedTyped = false;
 
   constructor(private events: ControlsEvents) {
     for (const key of numberKeys) {
@@ -43,6 +53,7 @@ export class Controls {
     this.presets.offer([["quick", "Quick"], ["careful", "Careful"], ["think", "Watch it think"], ["custom", "Custom"]], "custom");
     this.speed.append(...speeds.map(([value, label]) => html("option", { value }, label)));
     this.speed.addEventListener("change", () => {
+      this.speedChosen = true;
       events.speed(this.speed.value);
       this.showPreset();
     });
@@ -50,6 +61,12 @@ export class Controls {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       if (!event.repeat) events.sample();
+    });
+    this.seed.addEventListener("input", () => (this.seedTyped = true));
+    this.proofread.addEventListener("change", () => {
+      this.proofreader = this.offeredProofreader;
+      if (this.proofread.checked) events.proofreads();
+      this.change();
     });
     byId("new-seed").addEventListener("click", () => {
       this.newSeed();
@@ -67,24 +84,41 @@ export class Controls {
     byId("more").hidden = !open;
   }
 
+  /** Another one than before. */
   newSeed(): void {
-    this.seed.value = String(crypto.getRandomValues(new Uint32Array(1))[0] % 100000);
+    const before = this.seed.value;
+    while (this.seed.value === before) this.seed.value = String(crypto.getRandomValues(new Uint32Array(1))[0] % 100000);
   }
 
   setSpeed(value: string): void {
     this.speed.value = value;
   }
 
-  /** Offers what a model has. What means nothing to it goes away. */
+  /** Offers what a model has. What means nothing to it goes away, and what was the default of the one before is now its own. */
   setModel(defaults: Request, samplers: readonly string[], process: Process): void {
+    const before = this.defaults;
     this.defaults = defaults;
     const selected = this.sampler.value;
     this.sampler.replaceChildren(...samplers.map((name) => html("option", { value: name }, name)));
-    this.sampler.value = samplers.includes(selected) ? selected : defaults.sampler;
+    this.sampler.value = samplers.includes(selected) && selected !== before?.sampler ? selected : defaults.sampler;
     this.process = process;
     byId("noise-text").hidden = process.without.includes("from-text");
-    for (const key of numberKeys) byId(key).closest<HTMLElement>(".field")!.hidden = process.without.includes(key);
+    for (const key of numberKeys) {
+      const field = byId<HTMLInputElement>(key);
+      field.closest<HTMLElement>(".field")!.hidden = process.without.includes(key);
+      if (before && field.value === String(before[key])) field.value = String(defaults[key]);
+    }
+    this.offerProofreader(this.offeredProofreader);
     this.showPreset();
+  }
+
+  /** The name of the model that goes with the one in use; without one nothing can be proofread. */
+  offerProofreader(name: string | undefined): void {
+    this.offeredProofreader = name;
+    this.proofreader ??= name;
+    const hidden = !this.proofreader || this.process.without.includes("proofread");
+    byId("proofread-check").hidden = hidden;
+    for (const key of ["rounds", "proofread-share"]) byId(key).closest<HTMLElement>(".field")!.hidden = hidden;
   }
 
   /** Offers the processes of these kinds, and the one in use; `chosen` may be on its way. */
@@ -103,6 +137,8 @@ export class Controls {
       this.sampler.value = request.sampler;
     }
     for (const key of numberKeys) if (request[key] !== undefined) byId<HTMLInputElement>(key).value = String(request[key]);
+    this.proofread.checked = request.proofread !== undefined;
+    this.proofreader = request.proofread ?? this.offeredProofreader;
     this.showPreset();
   }
 
@@ -126,6 +162,7 @@ export class Controls {
     request.sampler = this.sampler.value || request.sampler;
     for (const key of numberKeys)
       if (!this.process.without.includes(key)) request[key] = read(byId<HTMLInputElement>(key), ranges[key]) ?? request[key];
+    if (this.proofread.checked && this.proofreader && !this.process.without.includes("proofread")) request.proofread = this.proofreader;
     read(this.threads, { least: 1, most: Number(this.threads.max), whole: true });
     const seed = this.seed.value.trim();
     mark(this.seed, isSeed(seed), "a whole number from 0 to 18446744073709551615");
@@ -147,15 +184,22 @@ export class Controls {
 
   choose(preset: Preset | "custom"): void {
     if (preset === "custom" || !this.defaults) return;
-    const { options, speed } = this.process.presets[preset];
+    const settings = this.process.presets[preset];
+    const { speed } = settings;
     if (speed) {
+      this.speedChosen = true;
       this.setSpeed(speed);
       this.events.speed(speed);
     }
-    // A preset means the defaults but for what it sets.
-    const { prompt: _prompt, length: _length, seed: _seed, ...rest } = this.defaults;
-    this.set({ ...rest, ...options });
+    const { prompt: _prompt, length: _length, seed: _seed, ...options } = this.optionsOf(settings);
+    this.set(options);
+    if (this.proofread.checked) this.events.proofreads();
     this.events.changed();
+  }
+
+  /** A preset means the defaults but for what it sets. */
+  private optionsOf({ options, proofread }: Settings): Request {
+    return { ...this.defaults!, ...options, ...(proofread && this.offeredProofreader ? { proofread: this.offeredProofreader } : {}) };
   }
 
   private change(): void {
@@ -166,11 +210,13 @@ export class Controls {
   private showPreset(): void {
     if (!this.defaults) return;
     const request = this.request();
+    byId("sampler-help").textContent = samplerTexts[request.sampler] ? `${request.sampler}: ${samplerTexts[request.sampler].does}.` : "";
     const { presets } = this.process;
     const fits = (Object.keys(presets) as Preset[]).find((name) => {
-      const { options, speed = this.speed.value } = presets[name];
-      const wanted = { ...this.defaults!, ...options };
-      return speed === this.speed.value && (["sampler", ...numberKeys] as const).every((key) => key === "length" || request[key] === wanted[key]);
+      const { speed } = presets[name];
+      const wanted = this.optionsOf(presets[name]);
+      const inPace = !this.speedChosen || speed === undefined || speed === this.speed.value;
+      return inPace && (["sampler", "proofread", ...numberKeys] as const).every((key) => key === "length" || request[key] === wanted[key]);
     });
     this.presets.select(this.complaint ? "custom" : fits ?? "custom");
   }

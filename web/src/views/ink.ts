@@ -7,13 +7,15 @@ export interface Look {
   layers: readonly { sign: string; opacity: number }[];
   /** As a share of the full size. */
   size: number;
-  ink: "ink" | "soft" | "edge" | "guess" | "near" | "sheet";
+  ink: "ink" | "soft" | "edge" | "guess" | "near" | "sheet" | "red";
   /** Just fixed: a struck block. */
   wet: boolean;
   /** Fixed by the visitor: bold, on a rule. */
   given: boolean;
   /** Noised again: a hatch until it is fixed. */
   hatched: boolean;
+  /** Struck out by the proofreader in this very step. */
+  struckOut: boolean;
   /** Here the next letter will be written. */
   caret: boolean;
   /** 0 none, then the four steps of doubt. */
@@ -28,7 +30,7 @@ export interface Look {
 }
 
 export const plain: Look = {
-  sign: "", layers: [], size: 1, ink: "ink", wet: false, given: false, hatched: false, caret: false, ground: 0,
+  sign: "", layers: [], size: 1, ink: "ink", wet: false, given: false, hatched: false, struckOut: false, caret: false, ground: 0,
   chosen: false, chosenFirst: false, chosenLast: false, frame: 0, differs: false,
 };
 
@@ -144,6 +146,10 @@ export function drawCell(
     context.fillText(sign, x + width / 2, y + height / 2 + drop);
   }
   context.globalAlpha = 1;
+  if (look.struckOut) {
+    context.fillStyle = palette.red;
+    context.fillRect(x + inset, y + height / 2, width - 2 * inset, 2);
+  }
   if (look.frame) {
     const line = look.frame;
     context.strokeStyle = palette.red;

@@ -28,12 +28,15 @@ export class Leaf {
     this.remedy.addEventListener("click", () => this.apply?.());
   }
 
-  show(lane: Lane, step: number, show: Show): void {
+  /** `progress`: in words, of what is computed before it can be shown; else empty. */
+  show(lane: Lane, step: number, show: Show, progress: string): void {
     const frame = lane.frames[step];
     const atEnd = frame.done && step === lane.head;
     byId("source").textContent = lane.live ? "Live" : "Recorded";
-    byId("run-head").textContent = atEnd ? "Finished" : `Step ${step} of ${lane.steps}`;
-    byId("run-count").replaceChildren(...(atEnd ? [`${lane.steps} steps`]
+    byId("run-head").replaceChildren(progress || (atEnd ? "Finished" : `Step ${step} of ${lane.steps}`),
+      ...(frame.proofreadNll && !progress ? [html("span", { class: "wide" }, ", proofread")] : []));
+    const saved = frame.passesSaved ? `, ${frame.passesSaved} saved` : "";
+    byId("run-count").replaceChildren(...(atEnd ? [`${lane.steps === 1 ? "1 step" : `${lane.steps} steps`}${saved}`]
       : [`${lane.standing(step)} of ${frame.length}`, html("span", { class: "wide" }, ` ${lane.process.fixed}`)]));
     byId("signature").textContent = `Seed ${lane.request.seed}`;
     const next = atEnd ? [] : nextLetters(lane, step).slice(0, isPhone.matches ? 3 : 4);

@@ -75,6 +75,13 @@ export class Library {
     return `weights/${(shelf ?? this.shelves[0])?.file ?? "masked-base.safetensors"}`;
   }
 
+  /** The model that proofreads what the one in use writes: one as large as that where there is one. */
+  get proofreader(): Shelf | undefined {
+    const { proofreaders } = this.engine;
+    const size = this.shelves.find(({ name }) => name === this.name)?.size;
+    return proofreaders.find((shelf) => shelf.size === size) ?? proofreaders[0];
+  }
+
   /** Of the process of the weights that are here or, so far as is known, on their way. */
   get kind(): string | undefined {
     return (this.loading && this.coming) || this.engine.description?.process.kind;
@@ -115,6 +122,7 @@ export class Library {
       if (!response.ok) throw new Error(`status ${response.status}`);
       this.shelves = (await response.json()) as Shelf[];
       if (!this.shelves.length) throw new Error("nothing there");
+      this.engine.proofreaders = this.shelves.filter(({ process }) => process === "ar");
     } catch {
       if (signal.aborted) return;
       return this.fail("The weights did not arrive.", "Try again", () => void this.visit(asked));

@@ -26,6 +26,10 @@ export interface Picture {
   moving: boolean;
 }
 
+function signOf(character: string): string {
+  return character === "\n" ? "\u21b5" : character;
+}
+
 /** Steps of doubt, in bits; the greatest of 65 characters is 6.02. */
 const bitsPerGround = 1.05;
 
@@ -40,11 +44,13 @@ export function lookOfAll(picture: Picture): Look[] {
     const flags = frame.flags[place];
     if (id >= 0) {
       const character = lane.vocabulary.character(id);
-      look.sign = character === "\n" ? "\u21b5" : character;
+      look.sign = signOf(character);
       if (character === "\n") Object.assign(look, { size: lineEnd, ink: "soft" });
       look.wet = (flags & JUST_FIXED) !== 0 && (flags & GIVEN) === 0 && !lane.process.together;
       look.given = (flags & GIVEN) !== 0;
       if (look.wet && show === "ink") look.ink = "sheet";
+    } else if (lane.struckOut(place, step)) {
+      Object.assign(look, { sign: signOf(lane.vocabulary.character(lane.frames[step - 1].id[place])), ink: "red", hatched: true, struckOut: true });
     } else {
       if (lane.process.together) blur(look, picture, place);
       else if (!lane.process.inOrder) guess(look, picture, place);
@@ -80,7 +86,7 @@ function blur(look: Look, { lane, step, guesses }: Picture, place: number): void
   look.layers = [2, 1, 0].map((rank) => {
     const character = lane.vocabulary.character(topId[4 * place + rank]);
     // The eye takes half the ink for less than half.
-    return { sign: character === "\n" ? "\u21b5" : character, opacity: topProbability[4 * place + rank] ** 0.7 };
+    return { sign: signOf(character), opacity: topProbability[4 * place + rank] ** 0.7 };
   });
   look.sign = look.layers[2].sign;
 }

@@ -64,6 +64,7 @@ export function imageOf(looks: readonly Look[], address: string, words: string):
       cell += `<text x="${x + width / 2}" y="${y + height / 2 + pixels * 0.35}" font-size="${pixels.toFixed(1)}" fill="${palette[look.ink]}"` +
         `${look.given ? ' font-weight="700"' : ""}${opacity < 1 ? ` opacity="${opacity.toFixed(2)}"` : ""}>${escape(sign)}</text>`;
     }
+    if (look.struckOut) cell += `<path d="M${x + 3} ${y + height / 2 + 1}h${width - 6}" stroke="${palette.red}" stroke-width="2"/>`;
     return cell;
   });
   const [w, h] = [columns * width + 2 * border, rows * height + 2 * border];
