@@ -43,7 +43,7 @@ std::unique_ptr<CudaOps> chosen_gpu(const DeviceOptions& options, Precision prec
     if (options.device == "auto" && (forced_kernels() || options.threads > 0)) return nullptr;
     auto gpu = make_cuda_ops(precision);
     if (gpu) return std::move(*gpu);
-    if (options.device == "cuda") wrong_usage(gpu.error().sentence);
+    if (options.device == "cuda") stop(gpu.error().sentence);
     // One that is there and cannot be used is worth a word.
     if (std::error_code unknown; std::filesystem::exists("/dev/nvidiactl", unknown)) notice(gpu.error().sentence);
     return nullptr;

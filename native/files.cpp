@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <nlohmann/json.hpp>
 
 #include "core/base/text.h"
 #include "native/failure.h"
@@ -47,18 +48,26 @@ std::string system_reason(int error) {
     }
 }
 
+std::string to_text(const nlohmann::ordered_json& report) {
+    return report.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 std::string quote_path(const fs::path& path) { return quote(path.string(), 1 << 12); }
 
-std::string read_file(const fs::path& path, std::string_view what, std::size_t limit) {
+namespace {
+
+/// Files are read at once. With `stream` pipes and terminals are waited for, else they are refused.
+std::string read_any(const fs::path& path, std::string_view what, std::size_t limit, bool stream) {
     const auto refuse = [&](const std::string& why) {
         stop(fmt::format("{} {} cannot be read: {}", what, quote_path(path), why));
     };
     // Without O_NONBLOCK opening a pipe that nobody writes to would wait for ever.
-    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | (stream ? 0 : O_NONBLOCK)));
     if (file.number < 0) refuse(system_reason(errno));
     struct stat status{};
     if (::fstat(file.number, &status) != 0) refuse(system_reason(errno));
-    if (!S_ISREG(status.st_mode)) refuse(S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
+    const bool streams = S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || ::isatty(file.number) == 1;
+    if (!S_ISREG(status.st_mode) && !(stream && streams)) refuse(S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
     const auto size = static_cast<std::size_t>(status.st_size);
     const std::string too_long = fmt::format("it is longer than {} MiB", limit >> 20);
     if (size > limit) refuse(too_long);
@@ -78,36 +87,96 @@ std::string read_file(const fs::path& path, std::string_view what, std::size_t l
     return content;
 }
 
-void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write) {
-    const auto refuse = [&](const std::string& why) {
-        stop(fmt::format("{} cannot be written: {}", quote_path(path), why));
-    };
+}  // namespace
+
+std::string read_file(const fs::path& path, std::string_view what, std::size_t limit) { return read_any(path, what, limit, false); }
+
+std::string read_stream(const fs::path& path, std::string_view what, std::size_t limit) { return read_any(path, what, limit, true); }
+
+namespace {
+
+[[noreturn]] void refuse_to_write(const fs::path& path, const std::string& why) {
+    stop(fmt::format("{} cannot be written: {}", quote_path(path), why));
+}
+
+/// Where a path leads once its last part is no link any more; a link that dangles leads to what it would name.
+fs::path behind_links(fs::path path) {
+    constexpr int most_links = 40;
     std::error_code failed;
-    // A link is written through, not replaced.
-    const fs::path target = fs::is_symlink(path, failed) ? fs::weakly_canonical(path, failed) : path;
+    for (int i = 0; fs::is_symlink(fs::symlink_status(path, failed)); ++i) {
+        if (i == most_links) refuse_to_write(path, system_reason(ELOOP));
+        const fs::path target = fs::read_symlink(path, failed);
+        if (failed) refuse_to_write(path, system_reason(failed.value()));
+        path = target.is_absolute() ? target : path.parent_path() / target;
+    }
+    return path;
+}
+
+/// The file beside `target` that it is written as first. A name that would be too long is cut, and told apart by a checksum.
+fs::path partial_of(const fs::path& target) {
+    constexpr std::string_view suffix = ".folio-partial";
+    constexpr std::size_t longest_name = 255;
+    std::string name = target.filename().string();
+    if (name.size() + 1 + suffix.size() > longest_name) {
+        const std::string sum = sha256(name).substr(0, 16);
+        name = name.substr(0, longest_name - 1 - suffix.size() - sum.size()) + sum;
+    }
+    return target.parent_path() / ("." + name + std::string(suffix));
+}
+
+/// Opens the partial file for this process alone.
+int open_partial(const fs::path& partial, const fs::path& path) {
+    constexpr int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // a pipe that nobody reads must not be waited for
+    struct stat status{};
+    if (::lstat(partial.c_str(), &status) == 0) {
+        if (!S_ISREG(status.st_mode)) refuse_to_write(path, fmt::format("{} stands in the way and is no file; remove it", quote_path(partial)));
+        // What is written here must not show under another name.
+        if (status.st_nlink > 1 && ::unlink(partial.c_str()) != 0) refuse_to_write(path, system_reason(errno));
+    }
+    const int file = ::open(partial.c_str(), flags, 0666);
+    if (file < 0) refuse_to_write(path, system_reason(errno));
+    return file;
+}
+
+/// Takes what was there before: its mode, and its owner where that is allowed.
+void keep_attributes(int file, const fs::path& target) {
+    struct stat status{};
+    if (::stat(target.c_str(), &status) != 0) return;
+    [[maybe_unused]] const int owned = ::fchown(file, status.st_uid, status.st_gid);
+    ::fchmod(file, status.st_mode & 07777);
+}
+
+Result<void> write_all(int file, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t count = ::write(file, bytes.data(), bytes.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return fail(system_reason(errno));
+        bytes = bytes.subspan(static_cast<std::size_t>(count));
+    }
+    return {};
+}
+
+}  // namespace
+
+void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write) {
+    std::error_code failed;
+    const fs::path target = behind_links(path);
     const fs::file_status status = fs::status(target, failed);
     if (fs::exists(status) && !fs::is_regular_file(status)) {
-        refuse(fs::is_directory(status) ? "it is a folder" : "it is no regular file");
+        refuse_to_write(path, fs::is_directory(status) ? "it is a folder" : "it is no regular file");
     }
-    const fs::path partial = target.parent_path() / ("." + target.filename().string() + ".folio-partial");
+    const fs::path partial = partial_of(target);
     {
-        const Descriptor file(::open(partial.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
-        if (file.number < 0) refuse(system_reason(errno));
-        if (::flock(file.number, LOCK_EX | LOCK_NB) != 0) refuse("another process is writing it");
+        const Descriptor file(open_partial(partial, path));
+        // Some file systems have no locks; there the name alone has to do.
+        if (::flock(file.number, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) refuse_to_write(path, "another process is writing it");
         const PartialFile cleanup(partial.string());
         // What a process that was killed left behind.
-        if (::ftruncate(file.number, 0) != 0) refuse(system_reason(errno));
-        const auto written = write([&](std::span<const std::byte> bytes) -> Result<void> {
-            while (!bytes.empty()) {
-                const ssize_t count = ::write(file.number, bytes.data(), bytes.size());
-                if (count < 0 && errno == EINTR) continue;
-                if (count < 0) return fail(system_reason(errno));
-                bytes = bytes.subspan(static_cast<std::size_t>(count));
-            }
-            return {};
-        });
-        if (!written) refuse(written.error().sentence);
-        if (::fsync(file.number) != 0 || ::rename(partial.c_str(), target.c_str()) != 0) refuse(system_reason(errno));
+        if (::ftruncate(file.number, 0) != 0) refuse_to_write(path, system_reason(errno));
+        const auto written = write([&](std::span<const std::byte> bytes) { return write_all(file.number, bytes); });
+        if (!written) refuse_to_write(path, written.error().sentence);
+        keep_attributes(file.number, target);
+        if (::fsync(file.number) != 0 || ::rename(partial.c_str(), target.c_str()) != 0) refuse_to_write(path, system_reason(errno));
     }
     // The rename itself lasts only once the folder is on the disk.
     const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
@@ -119,11 +188,35 @@ void write_file(const fs::path& path, std::string_view content) {
     write_file(path, [&](const ByteSink& sink) { return sink(std::as_bytes(std::span(content))); });
 }
 
-void spare(const fs::path& target, std::initializer_list<fs::path> sources) {
+void refuse_overwrite(const fs::path& target, std::initializer_list<fs::path> sources) {
     for (const fs::path& source : sources) {
-        if (std::error_code unknown; !target.empty() && fs::equivalent(source, target, unknown))
-            stop(fmt::format("{} is read by this command; choose another file to write", quote_path(target)));
+        if (std::error_code unknown; !target.empty() && !source.empty() && fs::equivalent(source, target, unknown))
+            wrong_usage(fmt::format("{} is read by this command; choose another file to write", quote_path(target)));
     }
+}
+
+LineFile::LineFile(const fs::path& path) : path_(path) {
+    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+    if (file < 0) refuse_to_write(path, system_reason(errno));
+    descriptor_ = file;
+    struct stat status{}, out{};
+    ::fstat(file, &status);
+    if (::fstat(STDOUT_FILENO, &out) == 0 && status.st_dev == out.st_dev && status.st_ino == out.st_ino) {
+        ::close(file);
+        wrong_usage(fmt::format("{} is where the text goes; choose another file for the lines", quote_path(path)));
+    }
+    if (!S_ISREG(status.st_mode)) {
+        ::close(file);
+        refuse_to_write(path, S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
+    }
+    if (::ftruncate(file, 0) != 0) refuse_to_write(path, system_reason(errno));
+}
+
+LineFile::~LineFile() { ::close(descriptor_); }
+
+void LineFile::write(std::string_view line) {
+    const auto written = write_all(descriptor_, std::as_bytes(std::span(line)));
+    if (!written) refuse_to_write(path_, written.error().sentence);
 }
 
 void make_folder(const fs::path& path) {

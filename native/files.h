@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <initializer_list>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -17,20 +18,44 @@ namespace fs = std::filesystem;
 /// readable) ends the command with one sentence that calls the file `what` ("the weights file").
 std::string read_file(const fs::path& path, std::string_view what, std::size_t limit = std::size_t{2} << 30);
 
+/// The same of a file, a pipe or a terminal, which is waited for.
+std::string read_stream(const fs::path& path, std::string_view what, std::size_t limit = std::size_t{2} << 30);
+
 /// Puts what `write` gives to its sink where `path` says, or leaves what was there: written beside it as
-/// .NAME.folio-partial, flushed to the disk, then renamed. A full disk, a target that is no regular file or that another
-/// process is writing ends the command with one sentence.
+/// .NAME.folio-partial, flushed to the disk, then renamed. Links are written through; mode and owner of what was there stay. A
+/// full disk, a target that is no regular file or that another process is writing ends the command with one sentence.
 void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write);
 void write_file(const fs::path& path, std::string_view content);
 
-/// Ends the command with a sentence where `target`, about to be written, is one of the files that the command reads.
-void spare(const fs::path& target, std::initializer_list<fs::path> sources);
+/// Ends the command, as wrong usage, where `target`, about to be written, is one of the files that the command reads, under
+/// whatever name.
+void refuse_overwrite(const fs::path& target, std::initializer_list<fs::path> sources);
+
+/// A file that is written line by line as the lines come: what is there stays there whatever ends the command.
+class LineFile {
+public:
+    /// Makes or empties the file. Ends the command where that cannot be, and as wrong usage where it is stdout.
+    explicit LineFile(const fs::path& path);
+    ~LineFile();
+    LineFile(const LineFile&) = delete;
+    LineFile& operator=(const LineFile&) = delete;
+
+    /// Ends the command where it cannot be written.
+    void write(std::string_view line);
+
+private:
+    fs::path path_;
+    int descriptor_;
+};
 
 /// Makes a folder and those above it; one sentence where that fails.
 void make_folder(const fs::path& path);
 
 /// A path for a sentence, whole.
 std::string quote_path(const fs::path& path);
+
+/// A report for stdout, on one line; what is not UTF-8 in it, such as a file's name, with U+FFFD.
+std::string to_text(const nlohmann::ordered_json& report);
 
 /// What a system call's error number means, in the words of a sentence's end.
 std::string system_reason(int error);

@@ -65,6 +65,7 @@ std::vector<std::string> arguments(int argc, char** argv) {
 int run(int argc, char** argv) {
     CLI::App program("Folio: small text diffusion models, trained and sampled", "folio");
     program.require_subcommand(1);
+    program.set_version_flag("--version", "folio " FOLIO_VERSION);
     folio::add_train(program);
     folio::add_sample(program);
     folio::add_infill(program);
@@ -78,6 +79,8 @@ int run(int argc, char** argv) {
     } catch (const CLI::CallForHelp&) {
         const auto chosen = program.get_subcommands();
         fmt::print("{}", chosen.empty() ? program.help() : chosen.front()->help(program.get_name()));
+    } catch (const CLI::CallForVersion& version) {
+        fmt::print("{}\n", version.what());
     } catch (const CLI::ParseError& error) {
         folio::wrong_usage(usage_sentence(program, error));
     }
@@ -94,7 +97,8 @@ int main(int argc, char** argv) {
         ::setenv("GOMP_SPINCOUNT", "10000", 1);
         std::error_code failed;
         const std::string self = std::filesystem::read_symlink("/proc/self/exe", failed).string();
-        if (!failed) ::execv(self.c_str(), argv);
+        // Under a loader (ld.so PROGRAM ...) that is the loader, which does not know what to run: then all goes on as it is.
+        if (!failed && !std::filesystem::path(self).filename().string().starts_with("ld")) ::execv(self.c_str(), argv);
     }
     folio::handle_signals();
     try {

@@ -94,6 +94,13 @@ void add_choice(CLI::App& command, const std::string& name, std::vector<std::str
     add_choice(command, name, std::move(choices), [&target](const std::string& text) { target = text; }, help);
 }
 
+void add_name(CLI::App& command, const std::string& name, std::string& target, const std::string& help) {
+    add(command, name, "NAME", help, [&target, name](const std::string& text) {
+        if (text.empty()) wrong_usage(fmt::format("{} takes a name, and this one is empty", name.starts_with("--") ? name : "the command"));
+        target = text;
+    });
+}
+
 void add_text(CLI::App& command, const std::string& name, std::string& target, const std::string& help) {
     add(command, name, "TEXT", help, [&target](const std::string& text) { target = text; });
 }
@@ -151,7 +158,7 @@ void add_sampling_options(CLI::App& command, GivenSamplingOptions& target, std::
 }
 
 void add_proofread_option(CLI::App& command, std::string& target) {
-    add_text(command, "--proofread", target,
+    add_name(command, "--proofread", target,
              "weights of an autoregressive model of the same characters: what it finds least likely in a finished text is sampled again, "
              "in --rounds rounds [none]");
 }

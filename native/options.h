@@ -41,6 +41,8 @@ void add_choice(CLI::App& command, const std::string& name, std::vector<std::str
                 std::function<void(const std::string&)> set, const std::string& help);
 void add_choice(CLI::App& command, const std::string& name, std::vector<std::string> choices, std::string& target,
                 const std::string& help);
+/// The name of a file or a folder, which is never empty.
+void add_name(CLI::App& command, const std::string& name, std::string& target, const std::string& help);
 /// Any text, taken as it stands.
 void add_text(CLI::App& command, const std::string& name, std::string& target, const std::string& help);
 /// Texts of an option that may be given again and again, with `several` also one after another.

@@ -174,8 +174,11 @@ ordered_json SampleMeasure::real() const { return to_json(real_, real_judged_); 
 
 void SampleMeasure::print(const Drawn& drawn) const {
     const TextStatistics &ours = drawn.statistics, &real = real_;
-    fmt::print("{} samples of {} characters, {}, temperature {}: {:.1f} passes and {:.1f} ms each\n", ours.count, length(),
-               name_of(*drawn.options.sampler), drawn.options.temperature, drawn.passes, drawn.ms);
+    const SamplingOptions& options = drawn.options;
+    std::string how = fmt::format("{}, temperature {}", name_of(*options.sampler), options.temperature);
+    if (options.temperature_fall > 0) how += fmt::format(" falling to {:.3g}", options.temperature * (1 - options.temperature_fall));
+    if (drawn.proofread) how += fmt::format(", proofread in {} rounds from a share of {}", options.rounds, options.proofread_share);
+    fmt::print("{} samples of {} characters, {}: {:.1f} steps and {:.1f} ms each\n", ours.count, length(), how, drawn.passes, drawn.ms);
     fmt::print("{:44}{:>18}{:>18}\n", "", "samples", "real text");
     const auto line = [](const char* what, const std::string& a, const std::string& b) { fmt::print("{:44}{:>18}{:>18}\n", what, a, b); };
     const auto with_error = [](double value, double error) {

@@ -24,8 +24,10 @@ std::string environment(const char* name) {
 }
 
 Text read_text(const fs::path& path) {
-    Text text{read_file(path, "the text", longest_text), ""};
+    Text text{read_stream(path, "the text", longest_text), ""};
     text.checksum = sha256(text.content);
+    // A byte order mark is no character of the text.
+    if (text.content.starts_with("\xEF\xBB\xBF")) text.content.erase(0, 3);
     return text;
 }
 
@@ -78,6 +80,11 @@ Text download() {
 }
 
 }  // namespace
+
+fs::path text_source(const std::string& path_given) {
+    const std::string named = path_given.empty() ? environment("FOLIO_DATA") : path_given;
+    return named.empty() ? cached_copy() : fs::path(named);
+}
 
 Text load_text(const std::string& path_given) {
     const std::string named = path_given.empty() ? environment("FOLIO_DATA") : path_given;

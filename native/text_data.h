@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,8 +15,12 @@ struct Text {
     std::string checksum;
 };
 
+/// The file that load_text reads; empty or not there where the text would be downloaded.
+std::filesystem::path text_source(const std::string& path_given);
+
 /// The text to train or evaluate on: the file given (`--data`), else the one that FOLIO_DATA names, else Tiny Shakespeare
-/// out of the user's cache, where it is put after a download the first time. Any failure ends the command.
+/// out of the user's cache, where it is put after a download the first time. A byte order mark at its beginning is left out. Any
+/// failure ends the command.
 Text load_text(const std::string& path_given);
 
 /// A text as ids, split as nanoGPT has it: the first 90 % trains, the rest validates.

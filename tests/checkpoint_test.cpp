@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <thread>
 
 #include "native/failure.h"
@@ -139,6 +140,86 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
         const Outcome threaded = folio::test::folio(train(folder / "threaded", text, small + std::vector<std::string>{"--threads", "2"}));
         REQUIRE(threaded.code == 0);
         expect_same_run(straight, folder / "threaded");
+    }
+}
+
+TEST_CASE("a closed terminal stops a run as Ctrl-C does, and is ignored where it was before") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text", run = folder / "run";
+    write(text, some_text());
+    Program program(train(run, text, small + std::vector<std::string>{"--steps", "100000"}));
+    wait_for_step(program, run, 10);
+    program.signal(SIGHUP);
+    CHECK(program.wait() == 130);
+    CHECK(folio::read_checkpoint(run / "checkpoint.safetensors").position.step >= 10);
+
+    ::signal(SIGHUP, SIG_IGN);  // as nohup does; children inherit it
+    Program ignoring(train(folder / "other", text, small));
+    ::signal(SIGHUP, SIG_DFL);
+    wait_for_step(ignoring, folder / "other", 10);
+    ignoring.signal(SIGHUP);
+    CHECK(ignoring.wait() == 0);
+}
+
+TEST_CASE("no run begins in a folder that holds weights, or writes over its text") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text", run = folder / "run";
+    write(text, some_text());
+    const std::vector<std::string> short_run = small + std::vector<std::string>{"--steps", "2"};
+    REQUIRE(folio::test::folio(train(run, text, short_run)).code == 0);
+    fs::create_directory_symlink(run, folder / "link");
+    const std::string best = content_of(run / "best.safetensors");
+    for (const char* file : {"checkpoint.safetensors", "metrics.jsonl", "best.safetensors"}) {
+        for (const char* name : {"run", "link"}) {
+            const Outcome refused = folio::test::folio(train(folder / name, text, short_run));
+            CAPTURE(file, name, refused.err);
+            CHECK(refused.code == 2);
+            CHECK(is_one_sentence(refused.err));
+            CHECK(folio::test::folio(train(folder / name, text, short_run + std::vector<std::string>{"--init", (run / "last.safetensors").string()})).code == 2);
+        }
+        CHECK(content_of(run / "best.safetensors") == best);
+        if (std::string(file) != "best.safetensors") fs::remove(run / file);
+    }
+    const fs::path own = folder / "own";
+    fs::create_directory(own);
+    write(own / "best.safetensors", some_text());
+    CHECK(folio::test::folio(train(own, own / "best.safetensors", short_run)).code == 2);
+    CHECK(content_of(own / "best.safetensors") == some_text());
+}
+
+TEST_CASE("a line of the metrics that cannot be written leaves a checkpoint of its step") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text", run = folder / "run";
+    write(text, some_text());
+    Program program(train(run, text, small + std::vector<std::string>{"--steps", "100000"}));
+    wait_for_step(program, run, 10);
+    fs::create_symlink("/dev/full", folder / "full");
+    fs::rename(folder / "full", run / "metrics.jsonl");
+    CHECK(program.wait() == 1);
+    CAPTURE(program.err());
+    CHECK(program.err().find("metrics.jsonl\" cannot be written: the disk is full") != std::string::npos);
+    const int saved = folio::read_checkpoint(run / "checkpoint.safetensors").position.step;
+    CHECK(saved >= 10);
+    CHECK(saved % 5 == 0);  // the step that was to be logged
+    fs::remove(run / "metrics.jsonl");
+    CHECK(folio::test::folio(train(run, text, {"--resume", "--steps", std::to_string(saved + 1)})).code == 0);
+}
+
+TEST_CASE("numbers that a validation or a sample first finds not to be finite are rolled back") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text";
+    write(text, some_text());
+    for (const char* first : {"--eval-every", "--sample-every"}) {
+        const fs::path run = folder / first;
+        const Outcome outcome = folio::test::folio(train(run, text, small + std::vector<std::string>{
+            "--lr", "1e10", "--muon-lr", "1e10", "--warmup", "0", "--decay", "0", "--steps", "6", first, "1"}));
+        CAPTURE(first, outcome.err);
+        CHECK(outcome.err.find("damaged") == std::string::npos);
+        if (outcome.code == 0) continue;
+        CHECK(outcome.code == 1);
+        CHECK(outcome.err.find("Training diverges") != std::string::npos);
+        const Outcome resumed = folio::test::folio(train(run, text, {"--resume"}));
+        CHECK(resumed.err.find("damaged") == std::string::npos);
     }
 }
 
@@ -318,6 +399,34 @@ TEST_CASE("a file is written whole or not at all") {
     }
     CHECK(content_of(path) == "old");
     CHECK_FALSE(fs::exists(folder / ".file.folio-partial"));
+}
+
+TEST_CASE("a file is written through links, with the mode that it had, and beside whatever stands there") {
+    const TemporaryFolder folder;
+    fs::create_symlink("target", folder / "dangling");
+    folio::write_file(folder / "dangling", std::string("new"));
+    CHECK(fs::is_symlink(folder / "dangling"));
+    CHECK(content_of(folder / "target") == "new");
+    fs::permissions(folder / "target", fs::perms::owner_read | fs::perms::owner_write);
+    folio::write_file(folder / "dangling", std::string("newer"));
+    CHECK(content_of(folder / "target") == "newer");
+    CHECK(fs::status(folder / "target").permissions() == (fs::perms::owner_read | fs::perms::owner_write));
+    fs::create_symlink("loop", folder / "loop");
+    CHECK_THROWS_AS(folio::write_file(folder / "loop", std::string("x")), folio::Failure);
+
+    for (const std::size_t length : {std::size_t{240}, std::size_t{241}, std::size_t{255}}) {
+        folio::write_file(folder / std::string(length, 'n'), std::string("long"));
+        CHECK(content_of(folder / std::string(length, 'n')) == "long");
+    }
+    CHECK_THROWS_AS(folio::write_file(folder / std::string(256, 'n'), std::string("x")), folio::Failure);
+
+    ::mkfifo((folder / ".a.folio-partial").c_str(), 0600);
+    CHECK_THROWS_AS(folio::write_file(folder / "a", std::string("x")), folio::Failure);
+    write(folder / "other", "hers");
+    fs::create_hard_link(folder / "other", folder / ".b.folio-partial");
+    folio::write_file(folder / "b", std::string("mine"));
+    CHECK(content_of(folder / "other") == "hers");
+    CHECK(content_of(folder / "b") == "mine");
 }
 
 TEST_CASE("a step too far is taken back and taken again, shorter") {

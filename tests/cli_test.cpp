@@ -1,9 +1,11 @@
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
+#include <thread>
 
 #include "core/model/trial.h"
 #include "core/process/noisy_rows.h"
@@ -116,7 +118,19 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         sample({"--edit", "1:put:3:z"}),
         sample({"--from-text", ""}),
         sample({"--from-text", "aba"}),
-        sample({"--device", "cuda"}),
+        sample({"--trace", ""}),
+        sample({"--trace", "/dev/stdout"}),
+        sample({"--prompt", "a", "--prompt-file", "/dev/null"}),
+        sample({"--prompt-file", ""}),
+        {"sample", "--weights", ""},
+        {"info", ""},
+        {"eval", "--weights", model, "--data", ""},
+        {"eval", "--weights", model, "--against", ""},
+        {"export", "--weights", model, "--dtype", "f16", "--out", ""},
+        {"train", "--init", ""},
+        {"train", "--data", ""},
+        {"train", "--out", ""},
+        {"bench", "--compare", "x", "--svg", ""},
         sample({"--device", "abacus"}),
         {"infill", "--weights", model},
         {"infill", "--weights", model, "--text", ""},
@@ -227,10 +241,7 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
         {"sample", "--weights", exact_model, "--proofread", at("nothing")},
         {"sample", "--weights", exact_model, "--proofread", at("noise")},
         {"infill", "--weights", exact_model, "--text", "a{1-2}b", "--proofread", at("cut")},
-        {"sample", "--weights", exact_model, "--proofread", at("spared"), "--trace", at("./spared")},
         {"logits", "--weights", model, "--ids", at("ids"), "--out", out},
-        {"logits", "--weights", at("spared"), "--text", "aa", "--out", at("spared")},
-        {"sample", "--weights", at("spared"), "--length", "2", "--trace", at("./spared")},
         {"logits", "--weights", model, "--ids", at("large ids"), "--out", out},
         {"logits", "--weights", model, "--text", std::string(49, 'a'), "--out", out},
         {"logits", "--weights", model, "--text", "ab", "--out", at("no/such/folder/x.npy")},
@@ -249,7 +260,6 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
         {"eval", "--weights", model, "--data", at("short"), "--samples", "2"},
         {"eval", "--weights", model, "--data", at("letters"), "--samples", "2", "--plot", "/dev/null"},
         {"eval", "--weights", model, "--data", at("letters"), "--samples", "2", "--plot", at("no/such/folder/x.svg")},
-        {"eval", "--weights", model, "--data", at("letters"), "--samples", "2", "--plot", at("letters")},
     };
     for (const auto& arguments : cases) {
         CAPTURE(arguments);
@@ -258,6 +268,101 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
     CHECK_FALSE(fs::exists(out));
     CHECK_FALSE(fs::exists(folder / ".out.folio-partial"));
     CHECK(fs::is_character_file("/dev/null"));
+}
+
+TEST_CASE("nothing that a command reads is written over, under whatever name") {
+    const TemporaryFolder folder;
+    const auto at = [&](const char* name) { return (folder / name).string(); };
+    write(folder / "weights", content_of(exact_model));
+    write(folder / "text", std::string(3000, 'a') + "b");
+    write(folder / "ids", "[[1, 2]]");
+    fs::create_symlink(folder / "weights", folder / "link");
+    fs::create_hard_link(folder / "weights", folder / "hard");
+    const std::string kept = content_of(folder / "weights"), text = content_of(folder / "text");
+    for (const char* name : {"weights", "./weights", "link", "hard"}) {
+        CAPTURE(name);
+        expect_failure(folio::test::folio({"export", "--weights", at("weights"), "--dtype", "f16", "--out", at(name)}), 2);
+        expect_failure(folio::test::folio({"logits", "--weights", at("weights"), "--text", "aa", "--out", at(name)}), 2);
+        expect_failure(folio::test::folio({"sample", "--weights", at("weights"), "--length", "2", "--trace", at(name)}), 2);
+        expect_failure(folio::test::folio({"sample", "--weights", exact_model, "--proofread", at("weights"), "--trace", at(name)}), 2);
+        expect_failure(folio::test::folio({"sample", "--weights", exact_model, "--prompt-file", at("weights"), "--trace", at(name)}), 2);
+    }
+    expect_failure(folio::test::folio({"logits", "--weights", exact_model, "--ids", at("ids"), "--out", at("ids")}), 2);
+    const std::vector<std::string> plot = {"eval", "--weights", exact_model, "--samples", "1", "--plot", at("text")};
+    expect_failure(folio::test::folio(plot, {"FOLIO_DATA=" + at("text")}), 2);
+    std::vector<std::string> named = plot;
+    named.insert(named.end(), {"--data", at("text")});
+    expect_failure(folio::test::folio(named), 2);
+    CHECK(content_of(folder / "weights") == kept);
+    CHECK(content_of(folder / "text") == text);
+    CHECK(fs::is_symlink(folder / "link"));
+}
+
+TEST_CASE("a trace is there line by line, whatever ends the command") {
+    const TemporaryFolder folder;
+    const std::string trace = (folder / "trace").string();
+    write(trace, "what was there before\n");
+    {
+        Program program({"sample", "--weights", exact_model, "--length", "256", "--steps", "64", "--count", "100000", "--trace", trace});
+        while (program.running() && fs::file_size(trace) < 100000) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        program.signal(SIGINT);
+        CHECK(program.wait() == 130);
+    }
+    const std::string content = content_of(trace);
+    REQUIRE(content.starts_with("{\"sample\":0,\"step\":0,"));
+    CHECK(json::parse(content.substr(0, content.find('\n'))).at("length") == 256);
+    // Wrong usage that shows before the first step leaves the old file.
+    write(trace, "old");
+    expect_failure(folio::test::folio({"sample", "--weights", exact_model, "--trace", trace, "--prompt", "\x01"}), 2);
+    CHECK(content_of(trace) == "old");
+}
+
+TEST_CASE("a prompt may come from a file or a pipe, and the program says its version") {
+    const TemporaryFolder folder;
+    write(folder / "prompt", "The \nof\n\n");
+    const auto sampled = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), {"sample", "--weights", exact_model, "--length", "30", "--steps", "3"});
+        const Outcome outcome = folio::test::folio(more);
+        CAPTURE(outcome.err);
+        CHECK(outcome.code == 0);
+        return outcome.out;
+    };
+    const std::string wanted = sampled({"--prompt", "The \nof\n"});  // one newline is dropped
+    CHECK(sampled({"--prompt-file", (folder / "prompt").string()}) == wanted);
+    ::mkfifo((folder / "pipe").c_str(), 0600);
+    std::thread writer([&] { write(folder / "pipe", "The \nof\n\n"); });
+    CHECK(sampled({"--prompt-file", (folder / "pipe").string()}) == wanted);
+    writer.join();
+
+    const Outcome version = folio::test::folio({"--version"});
+    CHECK(version.code == 0);
+    CHECK(version.out.starts_with("folio "));
+}
+
+TEST_CASE("a model of one position samples and fills gaps") {
+    const TemporaryFolder folder;
+    std::string text;
+    while (text.size() < 2000) text += "the text to ";
+    write(folder / "text", text);
+    REQUIRE(folio::test::folio({"train", "--preset", "gpt", "--n-layer", "1", "--d-model", "64", "--seq-len", "1", "--batch", "2", "--steps", "2",
+                                "--sample-every", "1", "--threads", "1", "--data", (folder / "text").string(), "--out", (folder / "run").string()}).code == 0);
+    const std::string weights = (folder / "run" / "best.safetensors").string();
+    CHECK(folio::test::folio({"sample", "--weights", weights, "--prompt", "t", "--length", "5"}).out.size() == 6);
+    const Outcome filled = folio::test::folio({"infill", "--weights", weights, "--text", "t_e_o"});
+    CHECK(filled.code == 0);
+    CHECK(filled.out.size() == 6);
+    expect_failure(folio::test::folio({"sample", "--weights", weights, "--length", "5"}), 2);  // no newline to begin after
+}
+
+TEST_CASE("a name that is not UTF-8 is reported with U+FFFD, and a missing GPU is no wrong usage") {
+    const TemporaryFolder folder;
+    const Outcome exported = folio::test::folio({"export", "--weights", model, "--dtype", "f16", "--json", "--out", (folder / "\xff").string()});
+    CHECK(exported.code == 0);
+    CHECK(json::parse(exported.out).at("file").get<std::string>().ends_with("\uFFFD"));
+    const Outcome logits = folio::test::folio({"logits", "--weights", model, "--text", "aa", "--json", "--out", (folder / "\xfe").string()});
+    CHECK(logits.code == 0);
+    CHECK(json::parse(logits.out).at("file").get<std::string>().ends_with("\uFFFD"));
+    if (!fs::exists("/dev/nvidiactl")) expect_failure(folio::test::folio(sample({"--device", "cuda"})), 1);
 }
 
 TEST_CASE("a set of kernels is forced by name") {
@@ -342,7 +447,7 @@ TEST_CASE("what stdout does not take is a failure, and Ctrl-C ends a command wit
         CHECK(content_of(err) == "The output cannot be written.\n");
     }
     Program program({"sample", "--weights", model, "--length", "1000000", "--steps", "1000000"});
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    program.wait_for_handler(SIGINT);
     program.signal(SIGINT);
     CHECK(program.wait() == 130);
     CHECK(program.out().empty());

@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace folio::test {
@@ -81,6 +83,16 @@ public:
     Program& operator=(const Program&) = delete;
 
     void signal(int number) { ::kill(process_, number); }
+    /// Waits until the program handles a signal, as its status in /proc has it, or has ended.
+    void wait_for_handler(int number) {
+        const fs::path status = fs::path("/proc") / std::to_string(process_) / "status";
+        while (running()) {
+            const std::string content = content_of(status);
+            const std::size_t found = content.find("SigCgt:");
+            if (found != content.npos && (std::stoull(content.substr(found + 7), nullptr, 16) >> (number - 1) & 1)) return;
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    }
     bool running() {
         if (process_ > 0 && ::waitpid(process_, &status_, WNOHANG) == process_) process_ = 0;
         return process_ > 0;

@@ -12,6 +12,8 @@ inline tl::unexpected<Error> not_finite() {
     return fail("The model answers with numbers that are not finite; its weights are damaged.");
 }
 
+inline bool is_not_finite(const Error& error) { return error.sentence == not_finite().value().sentence; }
+
 /// softmax of one row of logits with id `excluded` ([MASK]; -1: none) left out, that is 0; temperature > 0. One fixed
 /// order and our own exp, so that every target gets the same bits. False where a logit is not finite.
 bool softmax(std::span<const float> logits, int excluded, std::span<double> probability, double temperature = 1);

@@ -72,7 +72,8 @@ inline constexpr std::array<SamplingOption, 13> sampling_options = {{
      "samplers of Gaussian models", is_gaussian_sampler},
     {"rounds", &SamplingOptions::rounds, 0, 1024, "of proofreading", "", nullptr, true},
     {"proofread-share", &SamplingOptions::proofread_share, 0, 1,
-     "share of the characters that the first round of proofreading opens again; it falls evenly to 0", "", nullptr, true},
+     "share of the characters that the first round of proofreading strikes out, each with the one before it; it falls evenly to 0", "",
+     nullptr, true},
 }};
 
 /// Null where no option has the name.

@@ -24,8 +24,9 @@ void put_bytes(State& state, const std::vector<T>& values) {
 
 template <class T>
 const std::uint8_t* take_bytes(const std::uint8_t* bytes, std::vector<T>& values) {
-    std::memcpy(values.data(), bytes, values.size() * sizeof(T));
-    return bytes + values.size() * sizeof(T);
+    const std::size_t size = values.size() * sizeof(T);
+    std::copy_n(bytes, size, reinterpret_cast<std::uint8_t*>(values.data()));
+    return bytes + size;
 }
 
 /// The head of a State: then id, fixed_at, probability and flags of every place, and round_text where a round is running.
@@ -326,7 +327,7 @@ Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessC
         case ProcessKind::masked: return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request), proofreader));
         case ProcessKind::autoregressive: break;
     }
-    if (proofreader) return fail("An autoregressive model's text is not proofread; it has chosen each character by all before it.");
+    if (proofreader) return fail("An autoregressive model is not proofread, as it has chosen each character by all before it.");
     return kept(AutoregressiveSampler::create(autoregressive_model(denoiser), std::move(request)));
 }
 

@@ -394,13 +394,13 @@ Result<ModelFile> read_model(std::span<const std::byte> bytes) {
 
 Result<Proofreader> make_proofreader(const ModelFile& sampled, const ModelFile& file, AutoregressiveModel model) {
     if (sampled.process.kind == ProcessKind::autoregressive) {
-        return fail("An autoregressive model is not proofread: it has chosen each character by all before it. Sample a masked or Gaussian one.");
+        return fail("An autoregressive model is not proofread, as it has chosen each character by all before it; sample a masked or Gaussian one.");
     }
     if (file.process.kind != ProcessKind::autoregressive) {
         return fail("The proofreader must be an autoregressive model, such as weights/gpt-small.safetensors.");
     }
     auto ids = sampled.vocabulary.ids_in(file.vocabulary);
-    if (!ids) return fail("The proofreader must have the characters of the sampled model: " + ids.error().sentence + ".");
+    if (!ids) return fail("The proofreader must have the characters of the sampled model; " + ids.error().sentence + ".");
     ids->resize(static_cast<std::size_t>(sampled.config.vocab_size), -1);
     return Proofreader{std::move(model), std::move(*ids), file.vocabulary.id(U'\n')};
 }

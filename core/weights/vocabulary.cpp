@@ -105,15 +105,15 @@ std::string Vocabulary::decode(std::span<const int> ids) const {
 
 Result<std::vector<int>> Vocabulary::ids_in(const Vocabulary& other) const {
     const auto differ = [](char32_t character, const char* which) {
-        return fail("the two models do not have the same characters: only the " + std::string(which) + " has " + named(character));
+        return fail("only the " + std::string(which) + " has " + named(character));
     };
     for (const auto& [character, id] : other.ids_) {
-        if (this->id(character) < 0) return differ(character, "second");
+        if (this->id(character) < 0) return differ(character, "proofreader");
     }
     std::vector<int> ids;
     for (const char32_t character : characters_) {
         ids.push_back(character == no_character ? -1 : other.id(character));
-        if (character != no_character && ids.back() < 0) return differ(character, "first");
+        if (character != no_character && ids.back() < 0) return differ(character, "sampled model");
     }
     return ids;
 }

@@ -326,7 +326,7 @@ void BenchCommand::execute() const {
         {"memory_mib", usage.ru_maxrss >> 10},
         {"self_check", {{"passed", passed}, {"against", plainest->name}, {"kernels", checks}}}};
     if (!gpus.empty()) report["machine"]["gpu"] = gpus.front()->name();
-    if (as_json) fmt::print("{}\n", report.dump());
+    if (as_json) fmt::print("{}\n", to_text(report));
     else print(report);
     if (!passed) stop("a set of kernels computes wrongly on this machine; the report says which");
 }
@@ -335,11 +335,11 @@ void BenchCommand::compare() const {
     std::vector<BenchReport> reports;
     for (const std::string& file : compared) {
         reports.push_back(read_bench_report(file));
-        spare(svg, {file});
+        refuse_overwrite(svg, {file});
     }
     const BenchComparison comparison(std::move(reports));
     if (!svg.empty()) write_file(svg, comparison.svg());
-    if (as_json) fmt::print("{}\n", comparison.json().dump());
+    if (as_json) fmt::print("{}\n", to_text(comparison.json()));
     else fmt::print("{}", comparison.table());
 }
 
@@ -348,14 +348,14 @@ void BenchCommand::compare() const {
 void add_bench(CLI::App& program) {
     CLI::App& command = add_command(program, "bench", "Time the model on this machine");
     const auto options = std::make_shared<BenchCommand>();
-    add_text(command, "--weights", options->weights, "weights file [random weights of size base]");
+    add_name(command, "--weights", options->weights, "weights file [random weights of size base]");
     add_number(command, "--seconds", 0, 3600, [o = options.get()](double seconds) { o->seconds = seconds; },
                "time per figure; at least three repetitions [1]");
     add_integer(command, "--threads", 1, 1024, options->threads, "most threads [one per physical core]");
     add_choice(command, "--device", {"auto", "cpu", "cuda"}, options->device, "what to time [auto: all that there is]");
     add_texts(command, "--compare", "FILE", options->compared, true,
               "measure nothing; lay these reports of --json, or of the page's Bench, side by side as a table");
-    add_text(command, "--svg", options->svg, "with --compare: also draw them into this file, which is replaced if it is there [no picture]");
+    add_name(command, "--svg", options->svg, "with --compare: also draw them into this file, which is replaced if it is there [no picture]");
     add_flag(command, "--json", options->as_json, "the report, or with --compare the merged table, as JSON");
     on_call(command, [options, &command] {
         if (!given(command, "--compare")) {

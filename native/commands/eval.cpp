@@ -49,8 +49,7 @@ std::string figure(double nats_per_char, double standard_error) {
 void EvalCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     for (const std::string& name : orders) order_named(name);
-    if (proofreads && proofread.empty()) wrong_usage("--proofread takes the name of a weights file, not an empty one");
-    spare(plot, {weights, data, against, judge, proofread});
+    refuse_overwrite(plot, {weights, text_source(data), against, judge, proofread});
     LoadedModel judged(weights, device);
     const ModelFile& model = judged.file;
     const bool masked = model.process.kind == ProcessKind::masked;
@@ -161,7 +160,7 @@ void EvalCommand::execute() const {
     if (!plot.empty()) report["frontier"] = sampled->plot(plot, sampling.resolve_for_comparison(model.process.kind), progress);
 
     if (as_json) {
-        fmt::print("{}\n", report.dump());
+        fmt::print("{}\n", to_text(report));
         return;
     }
     fmt::print("{} model, {} windows, {} characters{}\n", masked ? "masked" : gaussian ? "Gaussian" : "autoregressive", chosen.size(),
@@ -195,19 +194,19 @@ void EvalCommand::execute() const {
 void add_eval(CLI::App& program) {
     CLI::App& command = add_command(program, "eval", "Measure the likelihood of the validation text, and samples beside it");
     const auto options = std::make_shared<EvalCommand>();
-    add_text(command, "--weights", options->weights, "weights file");
-    add_text(command, "--data", options->data, "text, whose last 10 % is scored [FOLIO_DATA, else Tiny Shakespeare]");
+    add_name(command, "--weights", options->weights, "weights file");
+    add_name(command, "--data", options->data, "text, whose last 10 % is scored [FOLIO_DATA, else Tiny Shakespeare]");
     add_integer(command, "--draws", 1, 1'000'000, options->draws, fmt::format("draws per window [{}]", options->draws));
     add_integer(command, "--windows", 1, 1'000'000'000, options->windows, "an evenly spaced subset of the windows [all]");
     add_texts(command, "--order", fmt::format("{{{}}}", fmt::join(reveal_order_names, ",")), options->orders, false,
               "add the exact likelihood of revealing in this order; may be given again");
-    add_text(command, "--against", options->against, "another model: adds the difference to it, window by window");
+    add_name(command, "--against", options->against, "another model: adds the difference to it, window by window");
     add_integer(command, "--samples", 1, 1'000'000, options->samples,
                 "also draw so many samples, of seeds 0, 1, 2, ..., and lay their statistics beside those of the text [none]");
-    add_text(command, "--plot", options->plot,
+    add_name(command, "--plot", options->plot,
              "with --samples: try every sampler at several numbers of passes and temperatures, and draw what the judge says of "
              "them against their entropy into this SVG file, which is replaced if it is there [no picture]");
-    add_text(command, "--judge", options->judge, "with --samples: an autoregressive model that judges them too, as weights/gpt-small.safetensors [none]");
+    add_name(command, "--judge", options->judge, "with --samples: an autoregressive model that judges them too, as weights/gpt-small.safetensors [none]");
     add_sampling_options(command, options->sampling, "length");
     add_proofread_option(command, options->proofread);
     add_flag(command, "--json", options->as_json, "the figures as JSON");

@@ -60,7 +60,7 @@ void InfoCommand::execute() const {
 void add_info(CLI::App& program) {
     CLI::App& command = add_command(program, "info", "Show what a weights file holds");
     const auto options = std::make_shared<InfoCommand>();
-    add_text(command, "weights", options->file, "weights file");
+    add_name(command, "weights", options->file, "weights file");
     add_flag(command, "--json", options->as_json, "as JSON");
     on_call(command, [options] { options->execute(); });
 }

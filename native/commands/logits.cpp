@@ -75,7 +75,7 @@ void LogitsCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     if (out.empty()) wrong_usage("a file for the logits is missing; name it with --out");
     if (text.empty() + ids_file.empty() + noisy_file.empty() != 2) wrong_usage("give the input either by --text, by --ids or by --input");
-    spare(out, {weights, ids_file, noisy_file});
+    refuse_overwrite(out, {weights, ids_file, noisy_file});
     const ModelFile model = load_model(weights);
     Device computer(device, model);
     const ModelConfig& config = model.config;
@@ -138,7 +138,7 @@ void LogitsCommand::execute() const {
         }
         return {};
     });
-    if (as_json) fmt::print("{}\n", ordered_json{{"file", out}, {"shape", {rows.batch, rows.length, config.vocab_size}}}.dump());
+    if (as_json) fmt::print("{}\n", to_text(ordered_json{{"file", out}, {"shape", {rows.batch, rows.length, config.vocab_size}}}));
 }
 
 }  // namespace
@@ -146,14 +146,14 @@ void LogitsCommand::execute() const {
 void add_logits(CLI::App& program) {
     CLI::App& command = add_command(program, "logits", "One forward pass, for comparison with other implementations");
     const auto options = std::make_shared<LogitsCommand>();
-    add_text(command, "--weights", options->weights, "weights file");
+    add_name(command, "--weights", options->weights, "weights file");
     add_text(command, "--text", options->text, "a text as the input");
-    add_text(command, "--ids", options->ids_file, "a file with JSON rows of ids as the input");
-    add_text(command, "--input", options->noisy_file,
+    add_name(command, "--ids", options->ids_file, "a file with JSON rows of ids as the input");
+    add_name(command, "--input", options->noisy_file,
              "a NumPy file with the noisy rows x_t of a Gaussian model as the input, float32 [batch, positions, vocab_size]");
     add_number(command, "--t", 0, 1, [o = options.get()](double t) { o->t = t; },
                "their time, 1 being noise; or the mask probability, for models with a time embedding [share of [MASK] in a row]");
-    add_text(command, "--out", options->out, "NumPy file for float32 [batch, positions, vocab_size]");
+    add_name(command, "--out", options->out, "NumPy file for float32 [batch, positions, vocab_size]");
     add_flag(command, "--json", options->as_json, "what was written as JSON");
     add_device_options(command, options->device);
     on_call(command, [options] { options->execute(); });

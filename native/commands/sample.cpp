@@ -14,6 +14,7 @@
 #include "native/files.h"
 #include "native/models.h"
 #include "native/options.h"
+#include "native/progress.h"
 
 namespace folio {
 namespace {
@@ -24,13 +25,13 @@ using nlohmann::ordered_json;
 struct SampleCommand {
     bool infill = false;
     std::string weights, proofread, trace;
-    std::string prompt;                // sample
+    std::string prompt, prompt_file;   // sample
     std::string text, mark = "_";      // infill
     std::string from_text;
     std::vector<std::string> edits;
     GivenSamplingOptions sampling;
     int count = 1;
-    bool counted = false, sized = false, noised = false, proofreads = false;
+    bool counted = false, sized = false, noised = false, proofreads = false, prompted = false;
     bool animate = false, as_json = false;
     DeviceOptions device;
 
@@ -70,6 +71,14 @@ std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::ui
     return line.dump() + "\n";
 }
 
+/// The prompt in a file or out of a pipe; one newline at its end is the file's.
+std::string read_prompt(const std::string& path) {
+    constexpr std::size_t longest = 1 << 22;
+    std::string prompt = read_stream(path, "the prompt", longest);
+    if (prompt.ends_with('\n')) prompt.pop_back();
+    return prompt;
+}
+
 /// A command at work: its models and the requests that it comes to.
 class SampleRun {
 public:
@@ -77,7 +86,6 @@ public:
 
     /// Sample number `sample`, or where the text has open gaps the best of its choices.
     ordered_json take(std::uint64_t sample);
-    const std::string& traced() const { return traced_; }
 
 private:
     SamplingRequest request(const std::string& text_with_gaps, std::uint64_t sample) const;
@@ -92,8 +100,9 @@ private:
     std::optional<LoadedModel> reader_;
     std::optional<Proofreader> proofreader_;
     SamplingOptions options_;
+    std::string prompt_;
     std::vector<GapChoice> choices_;  // of infill
-    std::string traced_;
+    std::optional<LineFile> trace_;
 };
 
 SampleRun::SampleRun(const SampleCommand& command) : command_(command), sampled_(command.weights, command.device) {
@@ -103,6 +112,7 @@ SampleRun::SampleRun(const SampleCommand& command) : command_(command), sampled_
         proofreader_ = as_proofreader(*reader_, model);
     }
     options_ = command.sampling.resolve(model.process.kind, command.proofreads);
+    prompt_ = command.prompt_file.empty() ? command.prompt : read_prompt(command.prompt_file);
     if (!command.infill) return;
     auto choices = expand_gaps(command.text, command.mark, model.config.seq_len);
     if (!choices) wrong_usage(choices.error().sentence);
@@ -117,7 +127,7 @@ SampleRun::SampleRun(const SampleCommand& command) : command_(command), sampled_
 }
 
 SamplingRequest SampleRun::request(const std::string& text_with_gaps, std::uint64_t sample) const {
-    RequestWords words{command_.prompt, {}, command_.mark, {}, command_.edits};
+    RequestWords words{prompt_, {}, command_.mark, {}, command_.edits};
     if (command_.infill) words.text = text_with_gaps;
     if (command_.noised) words.from_text = command_.from_text;
     auto request = read_request(words, options_, [&](char32_t character) { return sampled_.file.vocabulary.encode(character); });
@@ -131,10 +141,12 @@ Frame SampleRun::run(SamplingRequest request) {
     const auto made = make_sampler(sampled_.denoiser, sampled_.file.process, std::move(request), proofreader_ ? &*proofreader_ : nullptr);
     if (!made) wrong_usage(made.error().sentence);
     const auto& sampler = *made;
+    // Once nothing can be refused any more: a file that is there is emptied.
+    if (!command_.trace.empty() && !trace_) trace_.emplace(command_.trace);
     Animation animation;
     const auto show = [&](const Frame& frame) {
         if (command_.animate) animation.show(frame, sampled_.file.vocabulary);
-        if (!command_.trace.empty()) traced_ += trace_line(frame, sampled_.file.vocabulary, number);
+        if (trace_) trace_->write(trace_line(frame, sampled_.file.vocabulary, number));
     };
     Frame frame = sampler->frame();
     show(frame);
@@ -172,7 +184,10 @@ ordered_json SampleRun::take_best_choice(std::uint64_t sample) {
     std::vector<Frame> frames;
     std::vector<double> nats;
     ordered_json candidates = ordered_json::array();
+    Progress progress;
+    const bool watched = ::isatty(STDERR_FILENO) == 1;
     for (const GapChoice& choice : choices_) {
+        if (watched) progress.show(static_cast<double>(nats.size()) / static_cast<double>(choices_.size()), fmt::format("choice {} of {}", nats.size() + 1, choices_.size()));
         const SamplingRequest wanted = request(choice.text, sample);
         frames.push_back(run(wanted));
         nats.push_back(score(frames.back(), wanted));
@@ -186,9 +201,9 @@ ordered_json SampleRun::take_best_choice(std::uint64_t sample) {
 void SampleCommand::check() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     if (infill && text.empty()) wrong_usage("a text with gaps is missing; give it with --text");
-    if (proofreads && proofread.empty()) wrong_usage("--proofread takes the name of a weights file, not an empty one");
-    if (noised && !infill && (sized || !prompt.empty())) wrong_usage("--from-text brings its own text; leave --prompt and --length out");
-    spare(trace, {weights, proofread});
+    if (prompted && !prompt_file.empty()) wrong_usage("the prompt is given by --prompt or by --prompt-file; leave one of them out");
+    if (noised && !infill && (sized || !prompt.empty() || !prompt_file.empty())) wrong_usage("--from-text brings its own text; leave --prompt, --prompt-file and --length out");
+    refuse_overwrite(trace, {weights, proofread, prompt_file});
 }
 
 void SampleCommand::execute() const {
@@ -203,22 +218,21 @@ void SampleCommand::execute() const {
         if (as_json) {
             results.push_back(std::move(result));
         } else if (!trace.empty()) {
-            // The text waits for the trace: a failure leaves stdout empty.
+            // The text waits for the trace to be whole: a failure leaves stdout empty.
             waiting += printed;
         } else {
             fmt::print("{}", printed);
             if (std::fflush(stdout) != 0) stop("the output cannot be written");
         }
     }
-    if (!trace.empty()) write_file(trace, run.traced());
-    if (as_json) waiting = (counted ? results : results.front()).dump() + "\n";
+    if (as_json) waiting = to_text(counted ? results : results.front()) + "\n";
     fmt::print("{}", waiting);
 }
 
 /// What both commands take. `without`: the sampling option that this one leaves out.
 std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view without) {
     const auto options = std::make_shared<SampleCommand>();
-    add_text(command, "--weights", options->weights, "weights file");
+    add_name(command, "--weights", options->weights, "weights file");
     GivenSamplingOptions& sampling = options->sampling;
     add_seed(command, "--seed", [&sampling](std::uint64_t seed) { sampling.seed = seed; },
              fmt::format("the same seed gives the same text [{}]", SamplingOptions().seed));
@@ -235,12 +249,13 @@ std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view w
               "done after that step; may be given again and again");
     add_text(command, "--from-text", options->from_text, "a text that goes into noise first and comes back");
     add_flag(command, "--animate", options->animate, "show every step in the terminal");
-    add_text(command, "--trace", options->trace, "file for every step as a line of JSON; an open place reads U+FFFD there");
+    add_name(command, "--trace", options->trace, "file for every step as a line of JSON; an open place reads U+FFFD there");
     add_flag(command, "--json", options->as_json, "the result as JSON");
     add_device_options(command, options->device);
     on_call(command, [options, &command] {
         options->proofreads = given(command, "--proofread");
         options->noised = given(command, "--from-text");
+        options->prompted = !options->infill && given(command, "--prompt");
         options->sized = !options->infill && given(command, "--length");
         options->execute();
     });
@@ -253,13 +268,14 @@ void add_sample(CLI::App& program) {
     CLI::App& command = add_command(program, "sample", "Sample a text");
     const auto options = add_options(command, "");
     add_text(command, "--prompt", options->prompt, "how the text begins");
+    add_name(command, "--prompt-file", options->prompt_file, "a file or a pipe with the prompt, less one newline at its end");
 }
 
 void add_infill(CLI::App& program) {
     CLI::App& command = add_command(program, "infill", "Fill the gaps of a text");
     const auto options = add_options(command, "length");
     options->infill = true;
-    add_text(command, "--text", options->text, "a text with gaps: _ is one character to fill, {A-B} a gap of A to B characters of which the most probable length is taken, {{ a brace");
+    add_text(command, "--text", options->text, "a text with gaps: _ is one character to fill, {A-B} a gap of A to B characters, {{ a brace; kept is the length with the highest mean log-probability of what fills the gaps, or with --proofread of the whole text by that model");
     add_text(command, "--mark", options->mark, "the character that marks a place to fill [_]");
 }
 

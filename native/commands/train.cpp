@@ -43,6 +43,9 @@ private:
     void report(RunEnd end, const RunPosition& at, const fs::path& folder) const;
 };
 
+/// What a run writes into its folder.
+constexpr std::array<const char*, 4> run_files = {"checkpoint.safetensors", "metrics.jsonl", "best.safetensors", "last.safetensors"};
+
 fs::path checkpoint_in(const fs::path& folder) { return folder / "checkpoint.safetensors"; }
 
 /// A word of a command line for a shell.
@@ -83,9 +86,10 @@ json spell_out_sizes(json given) {
 
 Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
     std::error_code unknown;
-    if (fs::exists(checkpoint_in(folder), unknown) || fs::exists(folder / "metrics.jsonl", unknown)) {
-        wrong_usage(fmt::format("{} holds a run already; go on with it by --resume or choose another folder with --out",
-                                quote_path(folder)));
+    for (const char* name : run_files) {
+        if (!fs::exists(fs::symlink_status(folder / name, unknown))) continue;
+        wrong_usage(fmt::format("{} holds {} of another run already; go on with that by --resume or choose another folder with --out",
+                                quote_path(folder), name));
     }
     const json wanted = spell_out_sizes(given);
     Checkpoint start;
@@ -235,6 +239,7 @@ void TrainCommand::execute() {
     if (std::error_code unknown; resume && !fs::is_directory(folder, unknown)) {
         stop(fmt::format("there is no folder {} to resume from; name the run's folder with --out", shown));
     }
+    for (const char* name : run_files) refuse_overwrite(folder / name, {text_source(data)});
     std::optional<FolderLock> lock;
     if (resume) lock.emplace(folder);
     const Text text = load_text(data);
@@ -333,8 +338,8 @@ void add_train(CLI::App& program) {
     integer("n-layer", 1, 1024, "layers, instead of the size's");
     integer("d-model", 1, 1 << 16, "width, instead of the size's");
     integer("n-head", 1, 1 << 12, "attention heads [d_model / 64]");
-    add_text(command, "--data", options->data, "text to train on [FOLIO_DATA, else Tiny Shakespeare]");
-    add_text(command, "--out", options->out, "folder of the run [runs/PRESET-SIZE]");
+    add_name(command, "--data", options->data, "text to train on [FOLIO_DATA, else Tiny Shakespeare]");
+    add_name(command, "--out", options->out, "folder of the run [runs/PRESET-SIZE]");
     integer("steps", 1, most_steps, help("steps in all", "steps"));
     integer("batch", 1, 1 << 14, help("windows per step", "batch"));
     integer("seq-len", 1, 1 << 14, help("characters per window", "seq-len"));
@@ -367,7 +372,7 @@ void add_train(CLI::App& program) {
     integer("patience", 0, most_steps,
             help("validations without a better one until the run stops; 0: never", "patience"));
     add_flag(command, "--resume", options->resume, "go on from the last checkpoint in --out");
-    add_text(command, "--init", options->init, "weights file to start from");
+    add_name(command, "--init", options->init, "weights file to start from");
     add_device_options(command, options->device);
     add_flag(command, "--json", options->as_json, "the outcome as JSON on stdout");
     on_call(command, [options] { options->execute(); });

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cmath>
 #include <fstream>
 
 #include "core/base/text.h"
 #include "core/evaluation/likelihood.h"
+#include "core/process/opinion.h"
 #include "core/sampling/request.h"
 #include "native/failure.h"
 #include "native/models.h"
@@ -78,11 +80,8 @@ void TrainingRun::start_trainer(const Trainer::State& state) {
 
 RunEnd TrainingRun::run() {
     const GracefulStop ctrl_c;
-    double interval_s = 0;
-    std::int64_t interval_characters = 0;
     RunEnd end = RunEnd::done;
     const int patience = checkpoint_.settings.at("patience");
-    const auto due = [&](const char* what) { return every(what) > 0 && at_.step % every(what) == 0; };
     while (at_.step < recipe_.steps || at_.step != saved_step_) {
         if (at_.step == recipe_.steps) {
             save_checkpoint();  // or a step back, from where it goes on
@@ -101,33 +100,51 @@ RunEnd TrainingRun::run() {
         checkpoint_.model.process = trainer_->process();
         if (!report.finite) {
             roll_back();
-            interval_s = 0;
-            interval_characters = 0;
             continue;
         }
         const double step_s = seconds_since(step_begin);
         ++at_.step;
         at_.loss_sum += report.loss;
         ++at_.loss_count;
-        interval_s += step_s;
-        interval_characters += report.characters;
-        rate_ = static_cast<double>(interval_characters) / interval_s;
+        interval_s_ += step_s;
+        interval_characters_ += report.characters;
+        rate_ = static_cast<double>(interval_characters_) / interval_s_;
         step_s_ = step_s_ == 0 ? step_s : 0.95 * step_s_ + 0.05 * step_s;
-
-        const bool last = at_.step == recipe_.steps;
-        const bool validating = last || due("eval-every");
         show_progress();
-        std::optional<std::string> text;
-        if (validating) validate();
-        if (due("sample-every")) text = sample();
-        if (validating || text || due("log-every")) {
-            log(validating, text);
-            interval_s = 0;
-            interval_characters = 0;
-        }
-        if (due("checkpoint-every")) save_checkpoint();
+        if (!report_or_save()) roll_back();
+        else if (due("checkpoint-every")) save_checkpoint();
     }
     return end;
+}
+
+bool TrainingRun::due(const char* what) const { return every(what) > 0 && at_.step % every(what) == 0; }
+
+bool TrainingRun::report_or_save() {
+    try {
+        return report_progress();
+    } catch (const Failure& failure) {
+        // The steps since the last checkpoint must not be lost with what could not be written.
+        try {
+            save_checkpoint();
+        } catch (const Failure&) {
+            throw failure;
+        }
+        throw;
+    }
+}
+
+bool TrainingRun::report_progress() {
+    const bool validating = at_.step == recipe_.steps || due("eval-every");
+    const bool sampling = due("sample-every");
+    std::optional<std::string> text;
+    if (validating && !validate()) return false;
+    if (sampling && !(text = sample())) return false;
+    if (validating || sampling || due("log-every")) {
+        log(validating, text);
+        interval_s_ = 0;
+        interval_characters_ = 0;
+    }
+    return true;
 }
 
 void TrainingRun::show_progress() {
@@ -138,7 +155,7 @@ void TrainingRun::show_progress() {
 }
 
 void TrainingRun::roll_back() {
-    const int failed_at = at_.step + 1;
+    const int failed_at = at_.step + 1;  // the first step that would be taken from here
     const int rollbacks = at_.rollbacks + 1;
     const double factor = at_.lr_factor * rollback_factor;
     if (rollbacks > most_rollbacks) {
@@ -147,6 +164,8 @@ void TrainingRun::roll_back() {
                          failed_at, most_rollbacks));
     }
     const Checkpoint last = read_checkpoint(folder_ / "checkpoint.safetensors");
+    interval_s_ = 0;
+    interval_characters_ = 0;
     at_ = last.position;
     at_.rollbacks = rollbacks;
     at_.lr_factor = factor;
@@ -166,12 +185,15 @@ Denoiser TrainingRun::averaged() {
     return make_denoiser(device_.ops(), checkpoint_.model.config, state().average);
 }
 
-void TrainingRun::validate() {
+bool TrainingRun::validate() {
     Denoiser denoiser = averaged();
     const Windows windows = unwrap(Windows::of(data_.validation(), checkpoint_.model.config.seq_len, validation_windows));
     EvaluationOptions options;
     options.draws = validation_draws;
-    val_nll_ = estimate(unwrap(evaluate(denoiser, checkpoint_.model.process, windows, options)).windows).nats_per_char;
+    auto evaluation = evaluate(denoiser, checkpoint_.model.process, windows, options);
+    if (!evaluation && is_not_finite(evaluation.error())) return false;
+    val_nll_ = estimate(unwrap(std::move(evaluation)).windows).nats_per_char;
+    if (!std::isfinite(*val_nll_)) return false;
     val_step_ = at_.step;
     if (at_.best_step == 0 || *val_nll_ < at_.best_nll) {
         at_.best_nll = *val_nll_;
@@ -181,9 +203,10 @@ void TrainingRun::validate() {
     } else {
         ++at_.validations_since_best;
     }
+    return true;
 }
 
-std::string TrainingRun::sample() {
+std::optional<std::string> TrainingRun::sample() {
     Denoiser denoiser = averaged();
     const auto encode = [&](char32_t character) { return checkpoint_.model.vocabulary.encode(character); };
     SamplingOptions options = default_options(checkpoint_.model.process.kind);
@@ -194,7 +217,11 @@ std::string TrainingRun::sample() {
     if (checkpoint_.model.config.causal && !encode(U'\n')) words.prompt = checkpoint_.model.vocabulary.decode(data_.validation().first(1));
     const SamplingRequest request = unwrap(read_request(words, options, encode));
     const auto sampler = unwrap(make_sampler(denoiser, checkpoint_.model.process, request));
-    while (!sampler->done()) unwrap(sampler->step());
+    while (!sampler->done()) {
+        auto stepped = sampler->step();
+        if (!stepped && is_not_finite(stepped.error())) return std::nullopt;
+        unwrap(std::move(stepped));
+    }
     const std::string text = checkpoint_.model.vocabulary.decode(sampler->frame().id);
     progress_.say(fmt::format("--- a sample after {} steps\n{}\n---", at_.step, tame(text)));
     return text;
@@ -213,7 +240,7 @@ void TrainingRun::log(bool validated, const std::optional<std::string>& sample) 
     const fs::path path = folder_ / "metrics.jsonl";
     std::ofstream file(path, std::ios::app);
     file << entry.dump() << '\n' << std::flush;
-    if (!file) stop(fmt::format("{} cannot be written; make room and go on with --resume", quote_path(path)));
+    if (!file) stop(fmt::format("{} cannot be written: {}; then go on with --resume", quote_path(path), system_reason(errno)));
     at_.loss_sum = 0;
     at_.loss_count = 0;
     if (validated) progress_.say(fmt::format("step {}  validation {:.4f} nats/character", at_.step, *val_nll_));

@@ -36,12 +36,21 @@ private:
     const Trainer::State& state();
     /// A denoiser with the averaged weights, for looking at: validation and samples.
     Denoiser averaged();
-    void validate();
-    std::string sample();
+    /// False where the model's numbers are not finite.
+    bool validate();
+    /// Nothing where the model's numbers are not finite.
+    std::optional<std::string> sample();
+    /// Validation, sample and line of the log that are due after this step. False where numbers are not finite.
+    bool report_progress();
+    /// Ends the command where the line cannot be written.
     void log(bool validated, const std::optional<std::string>& sample);
+    /// What is due after this step; a checkpoint is tried before a failure ends the run.
+    bool report_or_save();
     void show_progress();
     /// A setting in steps.
     int every(const char* what) const { return checkpoint_.settings.at(what); }
+    /// Whether something that is done every so many steps is done after this one.
+    bool due(const char* what) const;
     /// Whether a pass with these parameters gives numbers: an update too large shows only in the next pass, and a
     /// checkpoint must not hold it.
     bool sound();
@@ -64,7 +73,9 @@ private:
     int saved_step_ = -1;            // of the checkpoint on disk, where this process wrote it
     double begun_s_ = 0;             // elapsed before this process
     std::chrono::steady_clock::time_point begin_;
-    double rate_ = 0;                // characters per second, of the steps since the last logged one
+    double interval_s_ = 0;          // since the last logged step
+    std::int64_t interval_characters_ = 0;
+    double rate_ = 0;                // characters per second in it
     double step_s_ = 0;              // smoothed
 };
 
