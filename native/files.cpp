@@ -130,7 +130,7 @@ int open_partial(const fs::path& partial, const fs::path& path) {
     struct stat status{};
     if (::lstat(partial.c_str(), &status) == 0) {
         if (!S_ISREG(status.st_mode)) refuse_to_write(path, fmt::format("{} stands in the way and is no file; remove it", quote_path(partial)));
-        // What is written here must not show under another name.
+        // Another name of the same file would get the content too.
         if (status.st_nlink > 1 && ::unlink(partial.c_str()) != 0) refuse_to_write(path, system_reason(errno));
     }
     const int file = ::open(partial.c_str(), flags, 0666);
@@ -171,7 +171,7 @@ void write_file(const fs::path& path, const std::function<Result<void>(const Byt
         // Some file systems have no locks; there the name alone has to do.
         if (::flock(file.number, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) refuse_to_write(path, "another process is writing it");
         const PartialFile cleanup(partial.string());
-        // What a process that was killed left behind.
+        // A process that was killed may have left something.
         if (::ftruncate(file.number, 0) != 0) refuse_to_write(path, system_reason(errno));
         const auto written = write([&](std::span<const std::byte> bytes) { return write_all(file.number, bytes); });
         if (!written) refuse_to_write(path, written.error().sentence);

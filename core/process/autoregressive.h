@@ -24,8 +24,8 @@ struct Proofreader {
     int newline = -1;      // id in `model` of the character that every text begins after; -1: none
 };
 
-/// What an autoregressive model reads to predict the character at a position: those from `first` on, behind the start character
-/// with `start`.
+/// Context of a prediction: the characters from position `first` to the one before the predicted one, after the start character where
+/// `start` is set.
 struct Context {
     int first = 0;
     bool start = false;

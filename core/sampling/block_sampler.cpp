@@ -120,7 +120,7 @@ int BlockSampler::steps_known() const {
     return steps + steps_of_rounds();
 }
 
-/// Of the rounds to come, at most: where no predecessor of a struck-out character is struck out itself.
+/// Upper bound on the steps of the rounds to come: no predecessor of a reopened character is among the least likely itself.
 int BlockSampler::steps_of_rounds() const {
     if (!proofreader_) return 0;
     const SamplingOptions& options = request_.options;

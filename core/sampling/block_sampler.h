@@ -40,18 +40,18 @@ protected:
     };
     /// How many passes a block gets whose open places were all opened again: here their share of the window's.
     virtual int passes_again(const std::vector<std::uint8_t>& flags, Window window) const;
-    /// Opens a place that the proofreader found unlikely.
+    /// Opens a position that the proofreader found unlikely.
     virtual void reopen(int place) { open(place); }
-    /// How many passes a round gets that opens so many places of one window.
+    /// Passes of a round that opens this many positions of one window.
     virtual int passes_of_round(int opened) const { return share(steps_, opened, window_length()); }
 
     int passes() const { return now_.block_end - now_.block_begin; }
     int pass() const { return now_.step - now_.block_begin; }
     /// Whether the place was open when the block began, or since.
     bool in_block(int place) const;
-    /// Whether the open places were opened by the proofreader.
+    /// True during a round: the unrevealed positions were opened by the proofreader.
     bool proofreading() const { return !now_.round_text.empty(); }
-    /// The options of the draws of this pass: its temperature on the line from the first to the last.
+    /// Options of the draws of this pass, with its temperature on the line from the first pass to the last.
     SamplingOptions options_of_pass() const;
     bool noising() const { return now_.step < noising_steps_; }
 

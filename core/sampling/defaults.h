@@ -17,7 +17,7 @@ namespace folio {
 /// How a masked text is unmasked, `unmasking.h` has the rules; the steps of Gaussian diffusion; how an autoregressive model writes.
 enum class SamplerKind { spread, ancestral, confidence, margin, threshold, entropy, remask, ddpm, ddim, churn, left_to_right };
 
-/// What a sample depends on besides weights and given characters. default_options() has the defaults of command and page.
+/// Options of a sample. default_options() has the defaults of command and page.
 struct SamplingOptions {
     std::optional<SamplerKind> sampler;  // none: the process's default
     std::uint64_t seed = 1;
@@ -140,7 +140,7 @@ inline constexpr const SamplingDefaults& defaults_of(ProcessKind process) {
 
 inline SamplerKind default_sampler(ProcessKind process) { return defaults_of(process).sampler; }
 
-/// What a sample of such a model depends on where nothing else is said.
+/// Default options of a process.
 SamplingOptions default_options(ProcessKind process);
 
 /// Numeric options that a command line or a request names, with their values.

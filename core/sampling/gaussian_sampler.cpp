@@ -169,7 +169,7 @@ Result<void> GaussianSampler::estimate_rows(const Level& u, const Level& s) {
         if (x0) {
             std::copy(answer.begin(), answer.end(), says.begin());
         } else {
-            // What an eps model makes of a place is where the step without noise leads, and what the row says there.
+            // An eps model has no logits: those of the row where the noiseless (DDIM) step leads stand in for them.
             std::vector<float> z(rows_.z(i).begin(), rows_.z(i).end());
             const Level there = pass() < passes() ? s : diffusion_->level(1.0 / process_.steps);
             diffusion_->apply(ddim(u, there), x_hat(i), {}, z);

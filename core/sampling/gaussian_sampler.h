@@ -19,9 +19,9 @@ namespace folio {
 /// A model that is conditioned on itself sees what it made of each place in the pass before (Chen et al. 2023).
 ///
 /// What is noised again goes back to the time t = percent / 100: characters that stand do so in a block of their own, which begins
-/// there and takes that share of the passes; what the proofreader opens goes back to t = 0.5. In a running block, whose rows have one level, a row gets the noise of that time where
-/// it has less, and passes for one of the block's level. What is opened begins as pure noise. A text on its way into noise is shown
-/// by what its rows say by themselves.
+/// there and takes that share of the passes; what the proofreader opens goes back to t = 0.5. In a running block, whose rows have one
+/// level, a row gets the noise of that time where it has less, and passes for one of the block's level. What is opened begins as pure
+/// noise. A text on its way into noise is shown by what its rows say by themselves.
 class GaussianSampler final : public BlockSampler {
 public:
     /// Fails as Sampler::check does, and on schedules that are none. The denoiser must outlive the sampler.
@@ -48,9 +48,9 @@ private:
     Result<void> take_pass();
     /// The rows that the network sees at level u, in a pass that begins at t.
     void prepare_rows(const Level& t, const Level& u);
-    /// What the pass at level u, before one at s, says of each open place.
+    /// Estimates x_hat and the logits of each open position from the pass at level u, which leads to level s.
     Result<void> estimate_rows(const Level& u, const Level& s);
-    /// Whether the most likely characters have stood long enough; counts this pass.
+    /// Counts this pass, and tells whether the most likely characters have been the same for `stop_stable` passes.
     bool is_stable();
     void draw_characters();
     bool is_known(int i) const { return !is_open(now_.flags[now_.window_first + i]); }
@@ -74,7 +74,7 @@ private:
     std::vector<std::int32_t> was_;                 // [length] the character that goes back, -1 for a row on its way
     std::vector<std::int32_t> argmax_;              // [window] the most likely character of an open place in the pass before, else -1
     std::int32_t stable_passes_ = 0;                // since it last changed anywhere
-    // Of a pass.
+    // Buffers of a pass.
     std::vector<double> eps_;                       // [V]
     std::vector<double> x_hat_;                     // [window, V]
     std::vector<float> says_;                       // [window, V] logits of the character

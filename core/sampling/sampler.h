@@ -54,7 +54,7 @@ struct Frame {
     std::vector<float> proofread_nll;  // [length] of a proofreading step: -log p of each character, NaN where there is none; else empty
 };
 
-/// A step as a recording has it: what a State needs to know.
+/// A recorded step, from which a State can be made.
 struct RecordedStep {
     int step = 0, steps = 0;
     std::vector<int> id, fixed_at;   // [length] -1 where open; the step that fixed it
@@ -119,7 +119,7 @@ protected:
     virtual Result<void> advance() = 0;
     /// All steps, as far as is known.
     virtual int steps_known() const = 0;
-    /// Told whenever a step or an edit has changed the text.
+    /// Called after every step and edit.
     virtual void text_changed() {}
     /// What a process has to keep besides now_, and to take back.
     virtual std::size_t more_bytes() const { return 0; }
@@ -137,7 +137,7 @@ protected:
     void apply_due_edits();
     /// A row of logits about an open place: keeps what it says and gives it.
     Result<Opinion> look(int place, std::span<const float> logits);
-    /// What the last pass that saw it open says of a place.
+    /// Prediction of the last pass in which the position was open.
     const Opinion& opinion_of(int place) const { return opinions_[place]; }
 
     SamplingRequest request_;
@@ -150,7 +150,7 @@ protected:
 private:
     void apply(const Edit& edit);
     State write_state(const Progress& progress) const;
-    /// Whether a text of this request can look so.
+    /// True for progress that a sample of this request can have.
     bool is_possible(const Progress& progress) const;
 
     int seq_len_;

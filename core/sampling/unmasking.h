@@ -21,8 +21,8 @@ struct Candidate {
     std::uint32_t word = 0;                          // chance, for the samplers that reveal by chance
 };
 
-/// Brings the candidates, given by rising position, that this pass is to fix to the front and returns their number. With `left` passes to come and n
-/// candidates, m = ceil(n / left) of them:
+/// Brings the candidates that this pass is to fix to the front and returns their number. They come by rising position. With `left`
+/// passes to come and n candidates, m = ceil(n / left) of them:
 /// - spread: the candidates, by position, are cut into m runs [floor(k n / m), floor((k + 1) n / m)), and the most confident of each
 ///   is taken: confidence, with the positions of a pass kept apart, since neighbours drawn independently contradict each other;
 /// - ancestral: each with probability (t - s) / t (Sahoo et al. 2024, MDLM);

@@ -66,7 +66,7 @@ std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::ui
                         {"entropy", rounded(frame.entropy)},
                         {"top", in_fours(frame.top_id)},
                         {"top_probability", in_fours(rounded(frame.top_probability))}};
-    // What is not a number becomes null.
+    // NaN becomes null.
     if (!frame.proofread_nll.empty()) line["proofread_nll"] = rounded(frame.proofread_nll);
     return line.dump() + "\n";
 }

@@ -43,7 +43,7 @@ private:
     void report(RunEnd end, const RunPosition& at, const fs::path& folder) const;
 };
 
-/// What a run writes into its folder.
+/// Files that a run writes into its folder.
 constexpr std::array<const char*, 4> run_files = {"checkpoint.safetensors", "metrics.jsonl", "best.safetensors", "last.safetensors"};
 
 fs::path checkpoint_in(const fs::path& folder) { return folder / "checkpoint.safetensors"; }

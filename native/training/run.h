@@ -44,12 +44,12 @@ private:
     bool report_progress();
     /// Ends the command where the line cannot be written.
     void log(bool validated, const std::optional<std::string>& sample);
-    /// What is due after this step; a checkpoint is tried before a failure ends the run.
+    /// The same; before a failure ends the command a checkpoint is tried.
     bool report_or_save();
     void show_progress();
     /// A setting in steps.
     int every(const char* what) const { return checkpoint_.settings.at(what); }
-    /// Whether something that is done every so many steps is done after this one.
+    /// True where the setting in steps divides this step; 0 is never.
     bool due(const char* what) const;
     /// Whether a pass with these parameters gives numbers: an update too large shows only in the next pass, and a
     /// checkpoint must not hold it.

@@ -51,7 +51,7 @@ export const ranges: Readonly<Record<(typeof numberKeys)[number], Range>> = {
 };
 
 /**
- * What a link leaves out, for good: the engine's defaults may change, a link's text may not. So sampler, steps and temperature,
+ * Values that a link leaves out, for good: the engine's defaults may change, a link's text may not. So sampler, steps and temperature,
  * which are tuned, are always named.
  */
 const baseline = {
@@ -134,7 +134,7 @@ export function sameRequest(a: Request, b: Request): boolean {
 }
 
 /**
- * What was asked of one model, whose defaults were `before`, asked of another: a sampler that it does not have, options that mean
+ * A request to one model, whose defaults were `before`, as a request to another: a sampler that it does not have, options that mean
  * nothing to it, and what nobody had changed, are its own.
  */
 export function suit(request: Request, before: Request, { defaults, samplers }: Description, process: Process): Request {
@@ -143,7 +143,7 @@ export function suit(request: Request, before: Request, { defaults, samplers }: 
   return { ...request, ...Object.fromEntries(own.map((key) => [key, defaults[key]])) };
 }
 
-/** What an address means by what it does not name. */
+/** Values of the options that an address does not name. */
 export function unnamed({ version, request }: Address, defaults: Request, process: Process): Request {
   // A temperature given alone is that of every pass, as the engine has it.
   const fall = request.temperature === undefined ? defaults["temperature-fall"] : 0;

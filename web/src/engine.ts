@@ -133,7 +133,7 @@ export class EngineHost {
   proofreaders: readonly Shelf[] = [];
   private orders = new Map<number, Order | InfillOrder>();
   private count = 0;
-  /** Whether progress of a proofreader's weights has been told, and not yet its end. */
+  /** True while the proofreader's weights are on their way. */
   private telling = false;
 
   /**

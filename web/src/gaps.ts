@@ -1,6 +1,6 @@
 /** Texts with gaps as the engine reads them (core/sampling/gaps.h): a mark is a position to fill, {A-B} an open gap, {{ a brace. */
 
-/** Whether a text has a gap whose length is left open; whether that can be filled is for the engine to say. */
+/** True where a text has a gap of open length; the engine decides whether it can be filled. */
 export function hasOpenGap(text: string): boolean {
   return /\{\d*-\d*\}/.test(text.replaceAll("{{", ""));
 }

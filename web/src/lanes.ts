@@ -221,13 +221,13 @@ export class Lane {
     return beyond ? text : undefined;
   }
 
-  /** Whether a proofreading step struck out the letter of a place. */
+  /** True where a proofreading step struck out the letter of a place. */
   struckOut(place: number, step: number): boolean {
     const { proofreadNll, flags } = this.frames[step];
     return proofreadNll !== undefined && (flags[place] & NOISED_AGAIN) !== 0 && this.frames[step - 1].id[place] >= 0;
   }
 
-  /** What the proofreader said of a place the last time up to `step`; `struckOut`: the last time that it struck its letter out. */
+  /** The last score of a place by the proofreader up to `step`; `struckOut`: the last time that it struck its letter out. */
   proofreading(place: number, step: number, struckOut = false): Proofreading | undefined {
     for (let at = step; at > 0; --at) {
       const nll = this.frames[at].proofreadNll?.[place] ?? NaN;

@@ -426,7 +426,7 @@ class Page {
     this.candidates.fill(request, new Vocabulary(this.engine.description!.vocab));
   }
 
-  /** Whoever asks again for what is on the sheet wants another text; only who has typed the seed wants the same. */
+  /** Draws a new seed where the request on the sheet is asked for again, unless the visitor has typed the seed. */
   private renewSeed(request: Request): void {
     const { lane } = this;
     if (!lane?.finished || lane.edits.length || this.controls.seedTyped) return;

@@ -3,7 +3,7 @@ import type { Request } from "./protocol";
 
 export type Preset = "quick" | "careful" | "think";
 
-/** What a preset sets; all else is the engine's default, and nothing is proofread. */
+/** Settings of a preset; all else is the engine's default, and nothing is proofread. */
 export interface Settings {
   options: Partial<Request>;
   proofread?: boolean;

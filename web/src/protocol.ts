@@ -9,7 +9,7 @@ export interface Frame {
   done: boolean;
   windowFirst: number;
   windowLength: number;
-  /** Of the edits that the request plans, how many have been applied. */
+  /** Number of the planned edits that have been applied. */
   editsApplied: number;
   /** Passes that an early stop has left out. */
   passesSaved: number;
@@ -23,7 +23,7 @@ export interface Frame {
   /** The four likeliest of that pass, likeliest first, at temperature 1. */
   topId: Int32Array;
   topProbability: Float32Array;
-  /** Of a proofreading step: nats of each character that it read, by the proofreader, NaN where there are none. */
+  /** -log p in nats of each character by the proofreader, NaN where there is none; of proofreading steps only. */
   proofreadNll: Float32Array | undefined;
 }
 
@@ -93,7 +93,7 @@ export interface RatedChoice {
   nats_per_char: number;
 }
 
-/** What a sampler goes on from: bytes that it saved, or a frame of a recording (record.ts), of which it makes such bytes. */
+/** State that a sampler goes on from: bytes that it saved, or a frame of a recording (record.ts), of which it makes such bytes. */
 export interface SavedState {
   bytes: Uint8Array;
   recorded: boolean;
@@ -192,7 +192,7 @@ export type FromWorker =
   /** The module could not be fetched or compiled. */
   | { type: "absent" }
   | { type: "frame"; run: number; frame: Frame; state: SavedState; milliseconds: number }
-  /** Of the proofreader's weights that a run waits for. */
+  /** Progress of the proofreader's weights that a run waits for. */
   | { type: "proofreader-progress"; run: number; bytes: number }
   | { type: "proofreader-loaded"; run: number }
   /** The proofreader's weights could not be fetched: the run cannot begin. */

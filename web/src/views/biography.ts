@@ -182,7 +182,7 @@ function decisionOf(lane: Lane, place: number, step: number): Sentence[] {
   return reason ? [[`The sampler took this place as ${reason}.`], given] : [given];
 }
 
-/** What the proofreader said of the letter, and of the one that it struck out here before. */
+/** The proofreader's score of the letter, and of the one that it struck out here before. */
 function proofreadingOf(lane: Lane, place: number, step: number): Sentence[] {
   const letterOf = ({ letter }: Proofreading) => html("b", {}, spoken(lane.vocabulary.character(letter)));
   const nats = ({ nll }: Proofreading) => `\u2212${nll.toFixed(2)} nats`;

@@ -31,7 +31,7 @@ export class Candidates {
   private candidates: Candidate[] = [];
   /** All that have been listed at this visit. */
   private requests = new WeakSet<Request>();
-  /** Of what runs: how many candidates have come, and of how many; 0 as long as that is not known. */
+  /** Candidates that have been filled, and their number, which is 0 until the engine has told it. */
   private done = 0;
   private count = 0;
 
@@ -42,7 +42,7 @@ export class Candidates {
     return this.running ? `Candidate ${this.done + 1}${this.count ? ` of ${this.count}` : ""}` : "";
   }
 
-  /** Whether the given letters of a text were typed as a prompt. */
+  /** True where the given letters of the text were typed as a prompt. */
   isFromPrompt(request: Request): boolean {
     return this.requests.has(request);
   }

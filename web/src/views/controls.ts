@@ -30,7 +30,7 @@ export class Controls {
   /** The model that would proofread, by name: the one that a link has named, else the one that goes with the model in use. */
   private proofreader: string | undefined;
   private offeredProofreader: string | undefined;
-  /** Whether a speed was chosen: until then it says nothing of a preset. */
+  /** True once a speed was chosen: until then it does not count for a preset. */
   private speedChosen = false;
   private presets: Radios<Preset | "custom">;
   private processes: Radios<string>;
@@ -38,7 +38,7 @@ export class Controls {
   private defaults: Request | undefined;
   /** What fields may hold that hold something else; empty where all is well. */
   complaint = "";
-  /** Whether the visitor has typed a seed since this was last set back. */
+  /** True where the visitor has typed a seed since this was last set back. */
   seedTyped = false;
 
   constructor(private events: ControlsEvents) {
