@@ -7,7 +7,7 @@
 #include <numeric>
 #include <set>
 
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 #include "core/sampling/autoregressive_sampler.h"
 #include "core/sampling/gaps.h"
 #include "core/sampling/masked_sampler.h"

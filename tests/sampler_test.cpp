@@ -69,20 +69,20 @@ const std::vector<SamplerKind> all_samplers = {SamplerKind::spread, SamplerKind:
 
 }  // namespace
 
-TEST_CASE("softmax and opinion") {
+TEST_CASE("softmax and its summary") {
     const std::vector<float> logits = {std::log(.5f), 9, std::log(.2f), std::log(.2f), std::log(.1f), -40};
     std::vector<double> p(6);
     REQUIRE(softmax(logits, 1, p));
     CHECK(p[0] == Approx(.5));
     CHECK(p[1] == 0);
-    const Opinion seen = opinion(p, 1);
+    const Prediction seen = summarize(p, 1);
     CHECK(seen.confidence == Approx(.5));
     CHECK(seen.margin == Approx(.3));
     CHECK(seen.entropy == Approx(-.5 * std::log(.5) - .4 * std::log(.2) - .1 * std::log(.1)));
     CHECK(seen.top_id == std::array<int, 4>{0, 2, 3, 4});
     CHECK(seen.top_probability[3] == Approx(.1f));
     const std::vector<double> two = {.25, 0, .75};
-    CHECK(opinion(two, 1).top_id == std::array<int, 4>{2, 0, -1, -1});
+    CHECK(summarize(two, 1).top_id == std::array<int, 4>{2, 0, -1, -1});
     const std::vector<float> broken = {0, NAN};
     CHECK(!softmax(broken, -1, p));
 }

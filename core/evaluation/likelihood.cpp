@@ -8,14 +8,14 @@
 #include "core/base/elementary.h"
 #include "core/base/normals.h"
 #include "core/process/noisy_rows.h"
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 
 namespace folio {
 
 namespace {
 
 struct Answer {
-    Opinion opinion;
+    Prediction prediction;
     double nats = 0;  // -log p(target)
 };
 
@@ -25,7 +25,7 @@ Result<Answer> answer_of(std::span<const float> logits, int excluded, int target
         return not_finite();
     }
     // By the distance from the likeliest character: the probability of a very unlikely one may be 0 in f64.
-    const Opinion seen = opinion(probability, excluded);
+    const Prediction seen = summarize(probability, excluded);
     const double distance = static_cast<double>(logits[seen.top_id[0]]) - logits[target];
     return Answer{seen, distance - elementary::log(seen.confidence)};
 }
@@ -143,7 +143,7 @@ Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows
                 const auto answer = batch.answer(b, place, clean[place]);
                 if (!answer) return tl::unexpected<Error>(answer.error());
                 nats += answer->nats;
-                hits += answer->opinion.top_id[0] == clean[place];
+                hits += answer->prediction.top_id[0] == clean[place];
             }
             bound.windows[window] += nats / hidden[b] / draws;
             NoiseLevel& level = bound.levels[(static_cast<std::int64_t>(hidden[b]) * 20 + places - 1) / places - 1];
@@ -267,8 +267,8 @@ Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const W
                     if (sequence[place] != model.mask_id) continue;
                     const auto answer = batch.answer(b, place, clean[place]);
                     if (!answer) return tl::unexpected<Error>(answer.error());
-                    const Opinion& seen = answer->opinion;
-                    const double surety = grade(order == RevealOrder::confidence ? seen.confidence : seen.margin);
+                    const Prediction& seen = answer->prediction;
+                    const double surety = round_for_ties(order == RevealOrder::confidence ? seen.confidence : seen.margin);
                     if (next >= 0 && surety <= highest) continue;
                     next = place;
                     highest = surety;

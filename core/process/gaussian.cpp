@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "core/base/elementary.h"
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 
 namespace folio {
 

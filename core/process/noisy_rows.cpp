@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 
 namespace folio {
 

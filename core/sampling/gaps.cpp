@@ -111,8 +111,8 @@ Result<double> text_nll(const Proofreader& proofreader, std::span<const int> tex
 
 int best_choice(std::span<const GapChoice> choices, std::span<const double> nats_per_char) {
     const auto better = [&](std::size_t a, std::size_t b) {
-        const double grade_a = grade(nats_per_char[a]), grade_b = grade(nats_per_char[b]);
-        if (grade_a != grade_b) return grade_a < grade_b;
+        const double rounded_a = round_for_ties(nats_per_char[a]), rounded_b = round_for_ties(nats_per_char[b]);
+        if (rounded_a != rounded_b) return rounded_a < rounded_b;
         const std::vector<int>&first = choices[a].lengths, &second = choices[b].lengths;
         const int size_a = std::accumulate(first.begin(), first.end(), 0), size_b = std::accumulate(second.begin(), second.end(), 0);
         return size_a != size_b ? size_a < size_b : first < second;

@@ -189,10 +189,10 @@ bool GaussianSampler::is_stable() {
         const std::int32_t before = argmax_[i];
         argmax_[i] = -1;
         if (is_known(i)) continue;
-        const Opinion& opinion = opinion_of(now_.window_first + i);
-        argmax_[i] = opinion.top_id[0];
+        const Prediction& prediction = prediction_of(now_.window_first + i);
+        argmax_[i] = prediction.top_id[0];
         changed = changed || argmax_[i] != before;
-        probability += opinion.confidence;
+        probability += prediction.confidence;
         ++open;
     }
     stable_passes_ = changed ? 0 : stable_passes_ + 1;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/process/masked.h"
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 #include "core/sampling/block_sampler.h"
 #include "core/sampling/draw.h"
 #include "core/sampling/unmasking.h"

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "core/base/elementary.h"
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 
 namespace folio {
 
@@ -48,7 +48,7 @@ std::vector<int> positions_to_reopen(std::span<const double> nll, std::span<cons
     for (int position = 0; position < static_cast<int>(nll.size()); ++position) {
         if (!given[position] && !std::isnan(nll[position])) ranked.push_back(position);
     }
-    std::stable_sort(ranked.begin(), ranked.end(), [&](int a, int b) { return grade(nll[a]) > grade(nll[b]); });
+    std::stable_sort(ranked.begin(), ranked.end(), [&](int a, int b) { return round_for_ties(nll[a]) > round_for_ties(nll[b]); });
     ranked.resize(std::min(ranked.size(), static_cast<std::size_t>(count)));
 
     std::vector<int> reopened = ranked;

@@ -91,7 +91,7 @@ Sampler::Sampler(SamplingRequest request, const ModelConfig& config, int exclude
     now_.fixed_at.assign(length, 0);
     now_.probability.assign(length, 0);
     now_.flags.assign(length, 0);
-    opinions_.assign(length, Opinion{});
+    predictions_.assign(length, Prediction{});
     for (int place = 0; place < this->length(); ++place) {
         const bool given = request_.given[place] >= 0;
         const int id = given || request_.text.empty() ? request_.given[place] : request_.text[place];
@@ -120,11 +120,11 @@ std::uint32_t Sampler::word(int place, Purpose purpose, int element) const {
     return philox(request_.options.seed, index, static_cast<std::uint32_t>(now_.step), purpose).word[element];
 }
 
-Result<Opinion> Sampler::look(int place, std::span<const float> logits) {
+Result<Prediction> Sampler::look(int place, std::span<const float> logits) {
     if (!softmax(logits, excluded_, probability_)) {
         return not_finite();
     }
-    return opinions_[place] = opinion(probability_, excluded_);
+    return predictions_[place] = summarize(probability_, excluded_);
 }
 
 void Sampler::fix(int place, int id, float probability) {
@@ -206,7 +206,7 @@ Frame Sampler::frame() const {
     for (int place = 0; place < length(); ++place) {
         const bool drawn = (now_.flags[place] & (place_fixed | place_given)) == place_fixed;
         if (drawn && now_.step > 0 && now_.fixed_at[place] == now_.step) frame.flags[place] |= place_fresh;
-        const Opinion& seen = opinions_[place];
+        const Prediction& seen = predictions_[place];
         frame.entropy.push_back(static_cast<float>(seen.entropy));
         frame.top_id.insert(frame.top_id.end(), seen.top_id.begin(), seen.top_id.end());
         frame.top_probability.insert(frame.top_probability.end(), seen.top_probability.begin(),
@@ -311,7 +311,7 @@ Result<void> Sampler::restore(const State& state) {
     if (!is_possible(saved)) return foreign();
     now_ = std::move(saved);
     restore_more(bytes);
-    std::fill(opinions_.begin(), opinions_.end(), Opinion{});
+    std::fill(predictions_.begin(), predictions_.end(), Prediction{});
     proofread_nll_.clear();
     return {};
 }

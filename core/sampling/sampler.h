@@ -9,7 +9,7 @@
 #include "core/base/philox.h"
 #include "core/base/result.h"
 #include "core/model/denoiser.h"
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 #include "core/process/process_config.h"
 #include "core/sampling/defaults.h"
 #include "core/sampling/edits.h"
@@ -136,9 +136,9 @@ protected:
     void open(int place);
     void apply_due_edits();
     /// A row of logits about an open place: keeps what it says and gives it.
-    Result<Opinion> look(int place, std::span<const float> logits);
+    Result<Prediction> look(int place, std::span<const float> logits);
     /// Prediction of the last pass in which the position was open.
-    const Opinion& opinion_of(int place) const { return opinions_[place]; }
+    const Prediction& prediction_of(int place) const { return predictions_[place]; }
 
     SamplingRequest request_;
     int vocab_size_, excluded_;
@@ -154,7 +154,7 @@ private:
     bool is_possible(const Progress& progress) const;
 
     int seq_len_;
-    std::vector<Opinion> opinions_;  // [length] of the last pass that saw the place open
+    std::vector<Prediction> predictions_;  // [length] of the last pass that saw the place open
 };
 
 bool is_open(std::uint8_t flags);

@@ -4,18 +4,18 @@
 #include <cmath>
 
 #include "core/base/philox.h"
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 
 namespace folio {
 
 namespace {
 
-/// Sorts by the grade of `score`, highest first.
+/// Sorts by the rounded `score`, highest first.
 template <class Score>
 void rank(std::vector<Candidate>& candidates, Score score) {
     std::sort(candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
-        const double grade_a = grade(score(a)), grade_b = grade(score(b));
-        return grade_a != grade_b ? grade_a > grade_b : a.place < b.place;
+        const double rounded_a = round_for_ties(score(a)), rounded_b = round_for_ties(score(b));
+        return rounded_a != rounded_b ? rounded_a > rounded_b : a.place < b.place;
     });
 }
 
@@ -25,7 +25,7 @@ void pick_one_of_each_run(std::vector<Candidate>& candidates, int count) {
     for (std::int64_t run = 0; run < count; ++run) {
         const auto first = candidates.begin() + run * size / count, last = candidates.begin() + (run + 1) * size / count;
         const auto best = std::max_element(first, last, [](const Candidate& a, const Candidate& b) {
-            return grade(a.confidence) < grade(b.confidence);
+            return round_for_ties(a.confidence) < round_for_ties(b.confidence);
         });
         // Runs before this one have given up their first places alone, and run `run` begins at or behind that.
         std::iter_swap(candidates.begin() + run, best);

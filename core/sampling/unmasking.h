@@ -17,7 +17,7 @@ struct Pace {
 /// An open place and what the pass says about it.
 struct Candidate {
     int place = 0;
-    double confidence = 0, margin = 0, entropy = 0;  // as in Opinion
+    double confidence = 0, margin = 0, entropy = 0;  // as in Prediction
     std::uint32_t word = 0;                          // chance, for the samplers that reveal by chance
 };
 

@@ -8,7 +8,7 @@
 
 #include "core/base/text.h"
 #include "core/evaluation/likelihood.h"
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 #include "core/sampling/request.h"
 #include "native/failure.h"
 #include "native/models.h"

@@ -1,4 +1,4 @@
-#include "core/process/opinion.h"
+#include "core/process/prediction.h"
 
 #include <algorithm>
 #include <cmath>
@@ -24,29 +24,29 @@ bool softmax(std::span<const float> logits, int excluded, std::span<double> prob
     return true;
 }
 
-Opinion opinion(std::span<const double> probability, int excluded) {
-    Opinion result;
-    std::array<double, Opinion::runners> top{};
+Prediction summarize(std::span<const double> probability, int excluded) {
+    Prediction result;
+    std::array<double, Prediction::top_kept> top{};
     for (int id = 0; id < static_cast<int>(probability.size()); ++id) {
         if (id == excluded) continue;
         const double p = probability[id];
         if (p > 0) result.entropy -= p * elementary::log(p);
-        int rank = Opinion::runners;
+        int rank = Prediction::top_kept;
         while (rank > 0 && (result.top_id[rank - 1] < 0 || p > top[rank - 1])) --rank;
-        if (rank == Opinion::runners) continue;
-        for (int below = Opinion::runners - 1; below > rank; --below) {
+        if (rank == Prediction::top_kept) continue;
+        for (int below = Prediction::top_kept - 1; below > rank; --below) {
             top[below] = top[below - 1];
             result.top_id[below] = result.top_id[below - 1];
         }
         top[rank] = p;
         result.top_id[rank] = id;
     }
-    for (int rank = 0; rank < Opinion::runners; ++rank) result.top_probability[rank] = static_cast<float>(top[rank]);
+    for (int rank = 0; rank < Prediction::top_kept; ++rank) result.top_probability[rank] = static_cast<float>(top[rank]);
     result.confidence = top[0];
     result.margin = top[0] - top[1];
     return result;
 }
 
-double grade(double score) { return std::floor(score * 65536 + 0.5); }
+double round_for_ties(double score) { return std::floor(score * 65536 + 0.5); }
 
 }  // namespace folio

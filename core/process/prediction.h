@@ -7,7 +7,7 @@
 
 namespace folio {
 
-/// What is said of a model whose answers are no numbers.
+/// Failure of a model whose logits are not finite.
 inline tl::unexpected<Error> not_finite() {
     return fail("The model answers with numbers that are not finite; its weights are damaged.");
 }
@@ -18,22 +18,22 @@ inline bool is_not_finite(const Error& error) { return error.sentence == not_fin
 /// order and our own exp, so that every target gets the same bits. False where a logit is not finite.
 bool softmax(std::span<const float> logits, int excluded, std::span<double> probability, double temperature = 1);
 
-/// What one pass says about one place, all at temperature 1.
-struct Opinion {
-    static constexpr int runners = 4;
+/// Prediction of one position by one pass, at temperature 1.
+struct Prediction {
+    static constexpr int top_kept = 4;
 
     double confidence = 0;  // probability of the likeliest character
     double margin = 0;      // its lead over the second
     double entropy = 0;     // nats
-    std::array<int, runners> top_id{-1, -1, -1, -1};  // the likeliest, -1 where the vocabulary is smaller
-    std::array<float, runners> top_probability{};
+    std::array<int, top_kept> top_id{-1, -1, -1, -1};  // the likeliest, -1 where the vocabulary is smaller
+    std::array<float, top_kept> top_probability{};
 };
 
 /// Ties go to the lowest id.
-Opinion opinion(std::span<const double> probability, int excluded);
+Prediction summarize(std::span<const double> probability, int excluded);
 
 /// A score on a grid of 2^-16, by which orders of revealing compare: what lies closer together differs by rounding alone.
 /// In a text without any character every place truly ties, and the order of a machine's sums must not decide there.
-double grade(double score);
+double round_for_ties(double score);
 
 }  // namespace folio
