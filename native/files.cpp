@@ -15,21 +15,9 @@
 #include "native/signals.h"
 
 namespace folio {
-namespace {
-
-/// A file descriptor with an owner.
-struct Descriptor {
-    int number;
-
-    explicit Descriptor(int number) : number(number) {}
-    ~Descriptor() {
-        if (number >= 0) ::close(number);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-};
-
-}  // namespace
+Descriptor::~Descriptor() {
+    if (number >= 0) ::close(number);
+}
 
 std::string system_reason(int error) {
     switch (error) {
@@ -138,6 +126,9 @@ int open_partial(const fs::path& partial, const fs::path& path) {
     return file;
 }
 
+/// Locks a file or folder, unless another process has. Some file systems have no locks; there nothing is known of others.
+bool is_locked_by_another(int file) { return ::flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; }
+
 /// Takes what was there before: its mode, and its owner where that is allowed.
 void keep_attributes(int file, const fs::path& target) {
     struct stat status{};
@@ -168,8 +159,7 @@ void write_file(const fs::path& path, const std::function<Result<void>(const Byt
     const fs::path partial = partial_of(target);
     {
         const Descriptor file(open_partial(partial, path));
-        // Some file systems have no locks; there the name alone has to do.
-        if (::flock(file.number, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) refuse_to_write(path, "another process is writing it");
+        if (is_locked_by_another(file.number)) refuse_to_write(path, "another process is writing it");
         const PartialFile cleanup(partial.string());
         // A process that was killed may have left something.
         if (::ftruncate(file.number, 0) != 0) refuse_to_write(path, system_reason(errno));
@@ -195,27 +185,19 @@ void refuse_overwrite(const fs::path& target, std::initializer_list<fs::path> so
     }
 }
 
-LineFile::LineFile(const fs::path& path) : path_(path) {
-    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
-    if (file < 0) refuse_to_write(path, system_reason(errno));
-    descriptor_ = file;
+LineFile::LineFile(const fs::path& path) : path_(path), file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666)) {
+    if (file_.number < 0) refuse_to_write(path, system_reason(errno));
     struct stat status{}, out{};
-    ::fstat(file, &status);
+    ::fstat(file_.number, &status);
     if (::fstat(STDOUT_FILENO, &out) == 0 && status.st_dev == out.st_dev && status.st_ino == out.st_ino) {
-        ::close(file);
         wrong_usage(fmt::format("{} is where the text goes; choose another file for the lines", quote_path(path)));
     }
-    if (!S_ISREG(status.st_mode)) {
-        ::close(file);
-        refuse_to_write(path, S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
-    }
-    if (::ftruncate(file, 0) != 0) refuse_to_write(path, system_reason(errno));
+    if (!S_ISREG(status.st_mode)) refuse_to_write(path, S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
+    if (::ftruncate(file_.number, 0) != 0) refuse_to_write(path, system_reason(errno));
 }
 
-LineFile::~LineFile() { ::close(descriptor_); }
-
 void LineFile::write(std::string_view line) {
-    const auto written = write_all(descriptor_, std::as_bytes(std::span(line)));
+    const auto written = write_all(file_.number, std::as_bytes(std::span(line)));
     if (!written) refuse_to_write(path_, written.error().sentence);
 }
 
@@ -239,15 +221,12 @@ std::string sha256(std::string_view bytes) {
     return text;
 }
 
-FolderLock::FolderLock(const fs::path& folder) : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (descriptor_ < 0) stop(fmt::format("the folder {} cannot be opened: {}", quote_path(folder), system_reason(errno)));
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        ::close(descriptor_);
+FolderLock::FolderLock(const fs::path& folder) : folder_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (folder_.number < 0) stop(fmt::format("the folder {} cannot be opened: {}", quote_path(folder), system_reason(errno)));
+    if (is_locked_by_another(folder_.number)) {
         stop(fmt::format("another training is at work in {}; wait for it or choose another folder with --out",
                          quote_path(folder)));
     }
 }
-
-FolderLock::~FolderLock() { ::close(descriptor_); }
 
 }  // namespace folio

@@ -14,6 +14,16 @@ namespace folio {
 
 namespace fs = std::filesystem;
 
+/// A file descriptor, closed when this ends; negative: none.
+struct Descriptor {
+    int number;
+
+    explicit Descriptor(int number) : number(number) {}
+    ~Descriptor();
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+};
+
 /// The content of a regular file of at most `limit` bytes. Anything else (a folder, a pipe, a device, too long, not
 /// readable) ends the command with one sentence that calls the file `what` ("the weights file").
 std::string read_file(const fs::path& path, std::string_view what, std::size_t limit = std::size_t{2} << 30);
@@ -36,16 +46,13 @@ class LineFile {
 public:
     /// Makes or empties the file. Ends the command where that cannot be, and as wrong usage where it is stdout.
     explicit LineFile(const fs::path& path);
-    ~LineFile();
-    LineFile(const LineFile&) = delete;
-    LineFile& operator=(const LineFile&) = delete;
 
     /// Ends the command where it cannot be written.
     void write(std::string_view line);
 
 private:
     fs::path path_;
-    int descriptor_;
+    Descriptor file_;
 };
 
 /// Makes a folder and those above it; one sentence where that fails.
@@ -68,12 +75,9 @@ class FolderLock {
 public:
     /// Ends the command with a sentence where another process holds the folder.
     explicit FolderLock(const fs::path& folder);
-    ~FolderLock();
-    FolderLock(const FolderLock&) = delete;
-    FolderLock& operator=(const FolderLock&) = delete;
 
 private:
-    int descriptor_;
+    Descriptor folder_;
 };
 
 }  // namespace folio

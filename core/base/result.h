@@ -9,6 +9,7 @@ namespace folio {
 /// What went wrong, as one sentence for a person: what was wrong and what to do about it.
 struct Error {
     std::string sentence;
+    bool not_finite = false;  // a model's numbers were not finite, which training takes back
 };
 
 /// A value, or the sentence that says why there is none.

@@ -44,14 +44,6 @@ double snr_ratio(const Level& t, const Level& s) {
     return std::min(1.0, root * root);
 }
 
-/// -log softmax(logits)[id].
-double surprise(std::span<const float> logits, int id) {
-    const double highest = *std::max_element(logits.begin(), logits.end());
-    double total = 0;
-    for (const float logit : logits) total += elementary::exp(logit - highest);
-    return highest - logits[id] + elementary::log(total);
-}
-
 void keep_likeliest(std::span<const float> logits, int count, std::span<double> probability) {
     std::vector<int> order(logits.size());
     std::iota(order.begin(), order.end(), 0);
@@ -209,10 +201,10 @@ double GaussianDiffusion::prior_nats() const {
 
 double GaussianDiffusion::reconstruction_nats(const Level& t, std::span<const float> z, std::span<const float> answer,
                                               int id) const {
-    if (config_.prediction == GaussianPrediction::x0) return surprise(answer, id);
+    if (config_.prediction == GaussianPrediction::x0) return nll(answer, id);
     std::vector<float> logits(z.size());
     likelihood(t, z, logits);
-    return surprise(logits, id);
+    return nll(logits, id);
 }
 
 double GaussianDiffusion::weight(double t) const {

@@ -47,6 +47,13 @@ Prediction summarize(std::span<const double> probability, int excluded) {
     return result;
 }
 
+double nll(std::span<const float> logits, int id) {
+    const double highest = *std::max_element(logits.begin(), logits.end());
+    double total = 0;
+    for (const float logit : logits) total += elementary::exp(logit - highest);
+    return highest - logits[id] + elementary::log(total);
+}
+
 double round_for_ties(double score) { return std::floor(score * 65536 + 0.5); }
 
 }  // namespace folio

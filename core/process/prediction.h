@@ -9,14 +9,15 @@ namespace folio {
 
 /// Failure of a model whose logits are not finite.
 inline tl::unexpected<Error> not_finite() {
-    return fail("The model answers with numbers that are not finite; its weights are damaged.");
+    return tl::unexpected<Error>(Error{"The model answers with numbers that are not finite; its weights are damaged.", true});
 }
-
-inline bool is_not_finite(const Error& error) { return error.sentence == not_finite().value().sentence; }
 
 /// softmax of one row of logits with id `excluded` ([MASK]; -1: none) left out, that is 0; temperature > 0. One fixed
 /// order and our own exp, so that every target gets the same bits. False where a logit is not finite.
 bool softmax(std::span<const float> logits, int excluded, std::span<double> probability, double temperature = 1);
+
+/// -log softmax(logits)[id] in nats, also where that probability is 0 in f64. The logits are finite.
+double nll(std::span<const float> logits, int id);
 
 /// Prediction of one position by one pass, at temperature 1.
 struct Prediction {

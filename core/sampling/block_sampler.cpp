@@ -35,12 +35,15 @@ Result<void> BlockSampler::proofread() {
     proofread_nll_.assign(nll->begin(), nll->end());
     now_.round_text = now_.id;
     std::vector<std::uint8_t> given(now_.flags.size());
-    std::transform(now_.flags.begin(), now_.flags.end(), given.begin(), [](std::uint8_t flags) { return flags & place_given; });
-    const int candidates = static_cast<int>(std::count(given.begin(), given.end(), 0));
-    const int count = proofread_count(options.proofread_share, now_.round, options.rounds, candidates);
+    std::transform(now_.flags.begin(), now_.flags.end(), given.begin(), is_given);
+    const int count = proofread_count(options.proofread_share, now_.round, options.rounds, count_not_given());
     for (const int place : positions_to_reopen(*nll, given, count)) reopen(place);
     ++now_.round;
     return {};
+}
+
+int BlockSampler::count_not_given() const {
+    return length() - static_cast<int>(std::count_if(now_.flags.begin(), now_.flags.end(), is_given));
 }
 
 /// Ends the round of proofreading whose last place has been filled, and all rounds where it has changed nothing.
@@ -124,7 +127,7 @@ int BlockSampler::steps_known() const {
 int BlockSampler::steps_of_rounds() const {
     if (!proofreader_) return 0;
     const SamplingOptions& options = request_.options;
-    const int candidates = static_cast<int>(std::count_if(now_.flags.begin(), now_.flags.end(), [](std::uint8_t flags) { return !(flags & place_given); }));
+    const int candidates = count_not_given();
     int steps = 0;
     for (int round = now_.round; round < options.rounds; ++round) {
         const int opened = std::min(candidates, 2 * proofread_count(options.proofread_share, round, options.rounds, candidates));

@@ -71,6 +71,7 @@ private:
     Result<void> proofread();
     void text_changed() override;
     int steps_of_rounds() const;
+    int count_not_given() const;
 
     const Proofreader* proofreader_;
 };

@@ -26,7 +26,7 @@ GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& proces
       noisy_(static_cast<std::size_t>(window_length())),
       seen_(denoiser.config().self_conditioning ? rows_.all().size() : 0), back_to_(request_.given.size()),
       was_(request_.given.size(), -1), argmax_(noisy_.size(), -1), eps_(static_cast<std::size_t>(vocab_size_)),
-      x_hat_(rows_.all().size()), says_(x_hat_.size()), likelihood_(eps_.size()) {
+      x_hat_(rows_.all().size()), char_logits_(x_hat_.size()), likelihood_(eps_.size()) {
     apply_due_edits();
 }
 
@@ -165,17 +165,17 @@ Result<void> GaussianSampler::estimate_rows(const Level& u, const Level& s) {
         if (!diffusion_->estimate(u, rows_.z(i), answer, x_hat(i), x0 ? options.temperature : 1, x0 ? options.top_k : 0)) {
             return not_finite();
         }
-        const auto says = std::span(says_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_);
+        const auto logits = char_logits(i);
         if (x0) {
-            std::copy(answer.begin(), answer.end(), says.begin());
+            std::copy(answer.begin(), answer.end(), logits.begin());
         } else {
             // An eps model has no logits: those of the row where the noiseless (DDIM) step leads stand in for them.
             std::vector<float> z(rows_.z(i).begin(), rows_.z(i).end());
             const Level there = pass() < passes() ? s : diffusion_->level(1.0 / process_.steps);
             diffusion_->apply(ddim(u, there), x_hat(i), {}, z);
-            diffusion_->likelihood(there, z, says);
+            diffusion_->likelihood(there, z, logits);
         }
-        if (auto seen = look(now_.window_first + i, says); !seen) return tl::unexpected<Error>(seen.error());
+        if (auto seen = look(now_.window_first + i, logits); !seen) return tl::unexpected<Error>(seen.error());
         if (!seen_.empty()) std::copy(probability_.begin(), probability_.end(), this->seen(i));
     }
     return {};
@@ -205,9 +205,8 @@ void GaussianSampler::draw_characters() {
     for (int i = 0; i < window_length(); ++i) {
         if (is_known(i)) continue;
         const int place = now_.window_first + i;
-        const auto says = std::span<const float>(says_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_);
-        softmax(says, -1, probability_);
-        const int id = draw(says, -1, options, word(place, Purpose::draw, 0));
+        softmax(char_logits(i), -1, probability_);
+        const int id = draw(char_logits(i), -1, options, word(place, Purpose::draw, 0));
         fix(place, id, static_cast<float>(probability_[id]));
     }
 }

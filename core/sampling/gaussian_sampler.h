@@ -55,6 +55,7 @@ private:
     void draw_characters();
     bool is_known(int i) const { return !is_open(now_.flags[now_.window_first + i]); }
     std::span<double> x_hat(int i) { return std::span(x_hat_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_); }
+    std::span<float> char_logits(int i) { return std::span(char_logits_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_); }
     std::vector<float>::iterator seen(int i) { return seen_.begin() + static_cast<std::ptrdiff_t>(i) * vocab_size_; }
     /// That place i of the window is this character, or with -1 that nothing was made of it.
     void see(int i, int id);
@@ -77,7 +78,7 @@ private:
     // Buffers of a pass.
     std::vector<double> eps_;                       // [V]
     std::vector<double> x_hat_;                     // [window, V]
-    std::vector<float> says_;                       // [window, V] logits of the character
+    std::vector<float> char_logits_;                // [window, V] logits of the character
     std::vector<float> likelihood_;                 // [V]
 };
 

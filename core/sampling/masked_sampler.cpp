@@ -46,7 +46,7 @@ Result<void> MaskedSampler::reveal() {
         const bool open = is_open(now_.flags[first + i]);
         ids_[i] = open ? excluded_ : now_.id[first + i];
         hidden += open;
-        hideable += proofreading() ? !(now_.flags[first + i] & place_given) : in_block(first + i);
+        hideable += proofreading() ? !is_given(now_.flags[first + i]) : in_block(first + i);
     }
     times_.clear();
     if (model_.config.time_rows > 0) {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "core/base/elementary.h"
 #include "core/process/prediction.h"
 
 namespace folio {
@@ -13,8 +12,7 @@ Result<std::vector<double>> proofread_nll(const Proofreader& proofreader, std::s
     const ModelConfig& config = proofreader.model.config;
     const bool has_start = proofreader.newline >= 0;
     const int length = static_cast<int>(text.size()), vocab_size = config.vocab_size;
-    std::vector<double> nll(text.size(), std::numeric_limits<double>::quiet_NaN());
-    std::vector<double> probability(static_cast<std::size_t>(vocab_size));
+    std::vector<double> result(text.size(), std::numeric_limits<double>::quiet_NaN());
     std::vector<int> context;
     std::vector<float> logits;
     for (int position = has_start ? 0 : 1; position < length;) {
@@ -30,12 +28,12 @@ Result<std::vector<double>> proofread_nll(const Proofreader& proofreader, std::s
         if (auto ok = proofreader.model.read(context, 0, logits); !ok) return tl::unexpected<Error>(ok.error());
         const std::span<const float> predictions = std::span(logits).last(static_cast<std::size_t>(rows) * vocab_size);
         for (int row = 0; row < rows; ++row, ++position) {
-            if (!softmax(predictions.subspan(static_cast<std::size_t>(row) * vocab_size, vocab_size), -1, probability)) return not_finite();
-            const double p = probability[proofreader.ids[text[position]]];
-            nll[position] = -elementary::log(std::max(p, std::numeric_limits<double>::min()));
+            const auto prediction = predictions.subspan(static_cast<std::size_t>(row) * vocab_size, vocab_size);
+            if (!std::all_of(prediction.begin(), prediction.end(), [](float logit) { return std::isfinite(logit); })) return not_finite();
+            result[position] = nll(prediction, proofreader.ids[text[position]]);
         }
     }
-    return nll;
+    return result;
 }
 
 int proofread_count(double share, int round, int rounds, int candidates) {

@@ -1,5 +1,6 @@
 #include "core/sampling/sampler.h"
 
+#include <cassert>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -32,7 +33,9 @@ const std::uint8_t* take_bytes(const std::uint8_t* bytes, std::vector<T>& values
 /// The head of a State: then id, fixed_at, probability and flags of every place, and round_text where a round is running.
 struct StateHead {
     std::uint32_t magic = 0x324D5346;  // "FSM2"
-    std::int32_t length, step, edits_applied, window_first, block_begin, block_end, passes_saved, round, round_running;
+    std::int32_t length;
+    SampleCounters counters;
+    std::int32_t round_running;
 };
 
 bool is_character(int id, int vocab_size, int excluded) { return id >= 0 && id < vocab_size && id != excluded; }
@@ -45,6 +48,8 @@ bool fits(const Edit& edit, int length, int vocab_size, int excluded) {
 }  // namespace
 
 bool is_open(std::uint8_t flags) { return !(flags & place_fixed); }
+
+bool is_given(std::uint8_t flags) { return flags & place_given; }
 
 int count_open(const std::vector<std::uint8_t>& flags, int first, int length) {
     return static_cast<int>(std::count_if(flags.begin() + first, flags.begin() + first + length, is_open));
@@ -221,13 +226,7 @@ Frame Sampler::frame() const {
 State Sampler::write_state(const Progress& progress) const {
     StateHead head;
     head.length = length();
-    head.step = progress.step;
-    head.edits_applied = progress.edits_applied;
-    head.window_first = progress.window_first;
-    head.block_begin = progress.block_begin;
-    head.block_end = progress.block_end;
-    head.passes_saved = progress.passes_saved;
-    head.round = progress.round;
+    head.counters = progress;
     head.round_running = !progress.round_text.empty();
     State state;
     put_bytes(state, &head, sizeof head);
@@ -294,13 +293,7 @@ Result<void> Sampler::restore(const State& state) {
         return foreign();
     }
     Progress saved = now_;
-    saved.step = head.step;
-    saved.edits_applied = head.edits_applied;
-    saved.window_first = head.window_first;
-    saved.block_begin = head.block_begin;
-    saved.block_end = head.block_end;
-    saved.passes_saved = head.passes_saved;
-    saved.round = head.round;
+    static_cast<SampleCounters&>(saved) = head.counters;
     saved.round_text.resize(head.round_running ? request_.given.size() : 0);
     const std::uint8_t* bytes = state.data() + sizeof head;
     bytes = take_bytes(bytes, saved.id);
@@ -327,7 +320,7 @@ Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessC
         case ProcessKind::masked: return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request), proofreader));
         case ProcessKind::autoregressive: break;
     }
-    if (proofreader) return fail("An autoregressive model is not proofread, as it has chosen each character by all before it.");
+    assert(!proofreader);  // make_proofreader (model_file.h) makes none for such a model
     return kept(AutoregressiveSampler::create(autoregressive_model(denoiser), std::move(request)));
 }
 

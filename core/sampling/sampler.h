@@ -54,6 +54,16 @@ struct Frame {
     std::vector<float> proofread_nll;  // [length] of a proofreading step: -log p of each character, NaN where there is none; else empty
 };
 
+/// Numbers of a sample's progress, as a State has them.
+struct SampleCounters {
+    std::int32_t step = 0;
+    std::int32_t edits_applied = 0;
+    std::int32_t window_first = 0;
+    std::int32_t block_begin = 0, block_end = 0;  // the steps after which the block begins and at which it must be over
+    std::int32_t passes_saved = 0;
+    std::int32_t round = 0;  // rounds of proofreading begun
+};
+
 /// A recorded step, from which a State can be made.
 struct RecordedStep {
     int step = 0, steps = 0;
@@ -90,22 +100,18 @@ public:
     /// The state of a recorded step of this sample, all of whose passes are of one block, without edits or proofreading.
     State recorded_state(const RecordedStep& recorded) const;
 
+    /// Ids that are fixed from the start, -1 where a place is open.
+    std::span<const int> given() const { return request_.given; }
     /// The logits [places, vocab_size] of the last pass; empty before the first.
     std::span<const float> logits() const { return logits_; }
 
 protected:
     /// What save() keeps.
-    struct Progress {
-        int step = 0;
-        int edits_applied = 0;
-        int window_first = 0;
-        int block_begin = 0, block_end = 0;  // the steps after which the block begins and at which it must be over
+    struct Progress : SampleCounters {
         std::vector<int> id;
         std::vector<int> fixed_at;  // step; of no meaning where open
         std::vector<float> probability;
         std::vector<std::uint8_t> flags;  // fixed, given, reopened
-        int passes_saved = 0;
-        int round = 0;                // rounds of proofreading begun
         std::vector<int> round_text;  // [length] the text that the running round began with; empty where none is running
     };
 
@@ -158,12 +164,13 @@ private:
 };
 
 bool is_open(std::uint8_t flags);
+bool is_given(std::uint8_t flags);
 int count_open(const std::vector<std::uint8_t>& flags, int first, int length);
 /// a * b / c, rounded up.
 int share(int a, int b, int c);
 
 /// The sampler of the process that the model is of, whose finished texts `proofreader` reads where there is one. Fails as its
-/// create() does, and where an autoregressive model is to be proofread. Denoiser and proofreader must outlive it.
+/// create() does. An autoregressive model has no proofreader. Denoiser and proofreader must outlive it.
 Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request,
                                               const Proofreader* proofreader = nullptr);
 

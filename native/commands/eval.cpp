@@ -27,7 +27,6 @@ struct EvalCommand {
     int draws = 16, windows = 0, samples = 0;
     std::vector<std::string> orders;
     GivenSamplingOptions sampling;
-    bool proofreads = false;
     bool as_json = false;
     DeviceOptions device;
 
@@ -73,12 +72,12 @@ void EvalCommand::execute() const {
     }
     std::optional<LoadedModel> reader;
     std::optional<Proofreader> proofreader;
-    if (proofreads) {
+    if (!proofread.empty()) {
         reader.emplace(proofread, device);
         proofreader = as_proofreader(*reader, model);
     }
     // With --plot every sampler is drawn from, and each uses what it can.
-    const SamplingOptions drawing = sampling.resolve(model.process.kind, proofreads, plot.empty());
+    const SamplingOptions drawing = sampling.resolve(model.process.kind, proofreader.has_value(), plot.empty());
     const Text content = load_text(data);
     const TextData text = encode_text(content, model.vocabulary);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
@@ -221,7 +220,6 @@ void add_eval(CLI::App& program) {
         needs_samples("--judge");
         needs_samples("--sampler");
         needs_samples("--proofread");
-        options->proofreads = given(command, "--proofread");
         for (const SamplingOption& option : sampling_options) {
             if (option.name != "length") needs_samples(fmt::format("--{}", option.name));
         }

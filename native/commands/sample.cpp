@@ -31,7 +31,7 @@ struct SampleCommand {
     std::vector<std::string> edits;
     GivenSamplingOptions sampling;
     int count = 1;
-    bool counted = false, sized = false, noised = false, proofreads = false, prompted = false;
+    bool counted = false, sized = false, noised = false, prompted = false;
     bool animate = false, as_json = false;
     DeviceOptions device;
 
@@ -107,11 +107,11 @@ private:
 
 SampleRun::SampleRun(const SampleCommand& command) : command_(command), sampled_(command.weights, command.device) {
     const ModelFile& model = sampled_.file;
-    if (command.proofreads) {
+    if (!command.proofread.empty()) {
         reader_.emplace(command.proofread, command.device);
         proofreader_ = as_proofreader(*reader_, model);
     }
-    options_ = command.sampling.resolve(model.process.kind, command.proofreads);
+    options_ = command.sampling.resolve(model.process.kind, proofreader_.has_value());
     prompt_ = command.prompt_file.empty() ? command.prompt : read_prompt(command.prompt_file);
     if (!command.infill) return;
     auto choices = expand_gaps(command.text, command.mark, model.config.seq_len);
@@ -253,7 +253,6 @@ std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view w
     add_flag(command, "--json", options->as_json, "the result as JSON");
     add_device_options(command, options->device);
     on_call(command, [options, &command] {
-        options->proofreads = given(command, "--proofread");
         options->noised = given(command, "--from-text");
         options->prompted = !options->infill && given(command, "--prompt");
         options->sized = !options->infill && given(command, "--length");

@@ -8,7 +8,6 @@
 
 #include "core/base/text.h"
 #include "core/evaluation/likelihood.h"
-#include "core/process/prediction.h"
 #include "core/sampling/request.h"
 #include "native/failure.h"
 #include "native/models.h"
@@ -191,7 +190,7 @@ bool TrainingRun::validate() {
     EvaluationOptions options;
     options.draws = validation_draws;
     auto evaluation = evaluate(denoiser, checkpoint_.model.process, windows, options);
-    if (!evaluation && is_not_finite(evaluation.error())) return false;
+    if (!evaluation && evaluation.error().not_finite) return false;
     val_nll_ = estimate(unwrap(std::move(evaluation)).windows).nats_per_char;
     if (!std::isfinite(*val_nll_)) return false;
     val_step_ = at_.step;
@@ -219,7 +218,7 @@ std::optional<std::string> TrainingRun::sample() {
     const auto sampler = unwrap(make_sampler(denoiser, checkpoint_.model.process, request));
     while (!sampler->done()) {
         auto stepped = sampler->step();
-        if (!stepped && is_not_finite(stepped.error())) return std::nullopt;
+        if (!stepped && stepped.error().not_finite) return std::nullopt;
         unwrap(std::move(stepped));
     }
     const std::string text = checkpoint_.model.vocabulary.decode(sampler->frame().id);

@@ -42,7 +42,6 @@ WasmParallel parallel;
 std::unique_ptr<Model> model, reader;  // the sampled one, and the one that proofreads
 std::optional<Proofreader> proofreader;
 std::unique_ptr<Sampler> sampler;
-std::vector<int> given;  // of the sample's request
 bool proofreads = false;  // the sample
 const KernelSet* wanted_kernels = nullptr;  // null: the best that is right here
 std::string failure, answer;
@@ -183,11 +182,15 @@ Result<const Proofreader*> proofreader_of(const json& request) {
     return &*proofreader;
 }
 
-/// A weights file in a block of folio_allocate, which is released.
-Result<std::unique_ptr<Model>> load(std::uint8_t* file, std::size_t size) {
+/// Puts the model of a weights file, in a block of folio_allocate that is released, in the place of another. 0, or 1 after a failure.
+int load(std::unique_ptr<Model>& target, std::uint8_t* file, std::size_t size) {
+    target.reset();
     auto read = read_model(std::as_bytes(std::span(file, size)));
     std::free(file);  // before the weights are packed: a large model must not lie in memory three times
-    return make_model(std::move(read));
+    auto made = make_model(std::move(read));
+    if (!made) return failed(made.error());
+    target = std::move(*made);
+    return 0;
 }
 
 template <class T>
@@ -227,22 +230,14 @@ EXPORT(folio_use) int folio_use(const char* name) {
 /// Takes over a block of folio_allocate with a weights file and loads it. 0, or 1 after a failure.
 EXPORT(folio_load) int folio_load(std::uint8_t* file, std::size_t size) {
     sampler.reset();
-    model.reset();
-    auto made = load(file, size);
-    if (!made) return failed(made.error());
-    model = std::move(*made);
-    return 0;
+    return load(model, file, size);
 }
 
 /// The same with an autoregressive model, which proofreads samples that ask for it.
 EXPORT(folio_load_proofreader) int folio_load_proofreader(std::uint8_t* file, std::size_t size) {
     if (proofreads) sampler.reset();
     proofreader.reset();
-    reader.reset();
-    auto made = load(file, size);
-    if (!made) return failed(made.error());
-    reader = std::move(*made);
-    return 0;
+    return load(reader, file, size);
 }
 
 /// The loaded model as JSON: config, process, vocab and training as in its file, and how it runs here. Until `settled`, `kernels`
@@ -273,11 +268,9 @@ EXPORT(folio_start) int folio_start(const char* request) {
     if (!wanted) return failed(wanted.error());
     const auto proofreading = proofreader_of(*parsed);
     if (!proofreading) return failed(proofreading.error());
-    std::vector<int> fixed = wanted->given;
     auto made = make_sampler(*model->denoiser, model->file.process, std::move(*wanted), *proofreading);
     if (!made) return failed(made.error());
     sampler = std::move(*made);
-    given = std::move(fixed);
     proofreads = *proofreading != nullptr;
     return 0;
 }
@@ -302,7 +295,7 @@ EXPORT(folio_expand_gaps) const char* folio_expand_gaps(const char* text) {
 EXPORT(folio_score) double folio_score() {
     if (!sampler || !sampler->done()) return std::nan("");
     const Frame frame = sampler->frame();
-    if (!proofreads) return filled_nll(frame, given);
+    if (!proofreads) return filled_nll(frame, sampler->given());
     const auto nats = text_nll(*proofreader, frame.id);
     return nats ? *nats : std::nan("");
 }
@@ -383,9 +376,10 @@ EXPORT(folio_save) const std::uint8_t* folio_save(std::size_t* size) {
 EXPORT(folio_recorded_state) const std::uint8_t* folio_recorded_state(const std::uint8_t* bytes, std::size_t size, std::size_t* state_size) {
     if (!sampler) return failed({"There is no sample yet."}), nullptr;
     std::int32_t head[3];
-    const std::size_t length = given.size();
-    if (size == sizeof head + 13 * length) std::memcpy(head, bytes, sizeof head);
-    if (size != sizeof head + 13 * length || head[2] != static_cast<std::int32_t>(length)) return failed({"The recorded frame is not of this sample."}), nullptr;
+    const std::size_t length = sampler->given().size();
+    const bool fits = size == sizeof head + 13 * length;
+    if (fits) std::memcpy(head, bytes, sizeof head);
+    if (!fits || head[2] != static_cast<std::int32_t>(length)) return failed({"The recorded frame is not of this sample."}), nullptr;
     RecordedStep step{head[0], head[1], std::vector<int>(length), std::vector<int>(length), std::vector<float>(length), std::vector<std::uint8_t>(length)};
     bytes += sizeof head;
     const auto take = [&](auto& values) {
