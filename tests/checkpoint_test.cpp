@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -88,6 +89,19 @@ void wait_for_step(Program& program, const fs::path& folder, int step) {
     }
 }
 
+/// A run that goes on until something ends it, and has logged step 10.
+struct LongRun {
+    TemporaryFolder folder;
+    fs::path text = folder / "text", run = folder / "run";
+    std::optional<Program> program;
+
+    LongRun() {
+        write(text, some_text());
+        program.emplace(train(run, text, small + std::vector<std::string>{"--steps", "100000"}));
+        wait_for_step(*program, run, 10);
+    }
+};
+
 }  // namespace
 
 TEST_CASE("a run that was stopped and resumed equals one never stopped") {
@@ -144,11 +158,10 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
 }
 
 TEST_CASE("a closed terminal stops a run as Ctrl-C does, and is ignored where it was before") {
-    const TemporaryFolder folder;
-    const fs::path text = folder / "text", run = folder / "run";
-    write(text, some_text());
-    Program program(train(run, text, small + std::vector<std::string>{"--steps", "100000"}));
-    wait_for_step(program, run, 10);
+    LongRun long_run;
+    const TemporaryFolder& folder = long_run.folder;
+    const fs::path &text = long_run.text, &run = long_run.run;
+    Program& program = *long_run.program;
     program.signal(SIGHUP);
     CHECK(program.wait() == 130);
     CHECK(folio::read_checkpoint(run / "checkpoint.safetensors").position.step >= 10);
@@ -188,11 +201,10 @@ TEST_CASE("no run begins in a folder that holds weights, or writes over its text
 }
 
 TEST_CASE("a line of the metrics that cannot be written leaves a checkpoint of its step") {
-    const TemporaryFolder folder;
-    const fs::path text = folder / "text", run = folder / "run";
-    write(text, some_text());
-    Program program(train(run, text, small + std::vector<std::string>{"--steps", "100000"}));
-    wait_for_step(program, run, 10);
+    LongRun long_run;
+    const TemporaryFolder& folder = long_run.folder;
+    const fs::path &text = long_run.text, &run = long_run.run;
+    Program& program = *long_run.program;
     fs::create_symlink("/dev/full", folder / "full");
     fs::rename(folder / "full", run / "metrics.jsonl");
     CHECK(program.wait() == 1);

@@ -17,6 +17,8 @@
 using namespace folio;
 using folio::test::chi_square;
 using folio::test::hash_model;
+using folio::test::plausible;
+using folio::test::request_for;
 using folio::test::TableModel;
 
 namespace {
@@ -55,14 +57,6 @@ Proofreader proofreader_of(AutoregressiveModel model) {
     return {std::move(model), std::move(ids), characters - 1};
 }
 
-SamplingRequest request_for(int length, SamplerKind kind, int steps) {
-    SamplingRequest request;
-    request.given.assign(static_cast<std::size_t>(length), -1);
-    request.options.sampler = kind;
-    request.options.steps = steps;
-    return request;
-}
-
 MaskedSampler sampler_of(const MaskedModel& model, const SamplingRequest& request, const Proofreader& proofreader) {
     auto sampler = MaskedSampler::create(model, request, &proofreader);
     if (!sampler) FAIL(sampler.error().sentence);
@@ -83,8 +77,6 @@ std::vector<Frame> frames_of(Sampler& sampler) {
 int count_open(const Frame& frame) { return static_cast<int>(std::count(frame.id.begin(), frame.id.end(), -1)); }
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
-bool plausible(double statistic, double freedom) { return statistic < freedom + 5 * std::sqrt(2 * freedom); }
 
 }  // namespace
 

@@ -21,17 +21,11 @@
 using namespace folio;
 using folio::test::chi_square;
 using folio::test::hash_model;
+using folio::test::plausible;
+using folio::test::request_for;
 using folio::test::TableModel;
 
 namespace {
-
-SamplingRequest request_for(int length, SamplerKind kind, int steps) {
-    SamplingRequest request;
-    request.given.assign(length, -1);
-    request.options.sampler = kind;
-    request.options.steps = steps;
-    return request;
-}
 
 MaskedSampler sampler_of(const MaskedModel& model, const SamplingRequest& request) {
     auto sampler = MaskedSampler::create(model, request);
@@ -54,9 +48,6 @@ Frame sample(const MaskedModel& model, const SamplingRequest& request) {
     MaskedSampler sampler = sampler_of(model, request);
     return run(sampler);
 }
-
-/// Beyond 5 standard deviations of chi-square: a chance of far less than one in a thousand, and the seeds are fixed.
-bool plausible(double statistic, double freedom) { return statistic < freedom + 5 * std::sqrt(2 * freedom); }
 
 Edit edit_of(const char* text, int length) {
     auto edit = parse_edit(text, length, [](char32_t c) -> Result<int> { return static_cast<int>(c - 'a'); });

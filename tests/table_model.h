@@ -9,6 +9,7 @@
 #include "core/base/philox.h"
 #include "core/process/autoregressive.h"
 #include "core/process/masked.h"
+#include "core/sampling/sampler.h"
 
 namespace folio::test {
 
@@ -144,6 +145,15 @@ inline MaskedModel hash_model(int characters, int seq_len, int time_rows = 0) {
     return model;
 }
 
+/// A sample of `length` positions, none of which is given.
+inline SamplingRequest request_for(int length, SamplerKind kind, int steps) {
+    SamplingRequest request;
+    request.given.assign(static_cast<std::size_t>(length), -1);
+    request.options.sampler = kind;
+    request.options.steps = steps;
+    return request;
+}
+
 /// Pearson's statistic of counts against probabilities; its mean is the degrees of freedom, its variance twice that.
 inline double chi_square(const std::vector<int>& counts, const std::vector<double>& probability) {
     double total = 0, sum = 0;
@@ -155,5 +165,8 @@ inline double chi_square(const std::vector<int>& counts, const std::vector<doubl
     }
     return sum;
 }
+
+/// Beyond 5 standard deviations of chi-square: a chance of far less than one in a thousand, and the seeds are fixed.
+inline bool plausible(double statistic, double freedom) { return statistic < freedom + 5 * std::sqrt(2 * freedom); }
 
 }  // namespace folio::test
