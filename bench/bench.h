@@ -13,7 +13,7 @@
 #include "core/ops/cpu_training_ops.h"
 #include "native/devices.h"
 #include "native/failure.h"
-#include "native/openmp_parallel.h"
+#include "native/threads.h"
 
 /// What the benches share. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best set first.
 namespace folio::bench {

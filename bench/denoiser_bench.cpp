@@ -28,7 +28,7 @@ void add_model(const Size& size, const Way& way, int width) {
         return make_denoiser(ops, way.precision == Precision::int8 ? quantise(model).value() : model);
     };
     add("forward" + suffix, [=](benchmark::State& state) {
-        OpenMpParallel parallel(width);
+        ThreadPool parallel(width);
         const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
         Denoiser denoiser = random_denoiser(*ops);
         std::vector<int> ids(length);
@@ -37,7 +37,7 @@ void add_model(const Size& size, const Way& way, int width) {
         measure(state, pass_flops(config), [&] { unwrap(denoiser.predict(ids, {}, 1, length, logits)); });
     });
     add("sampling" + suffix, [=](benchmark::State& state) {
-        OpenMpParallel parallel(width);
+        ThreadPool parallel(width);
         const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
         Denoiser denoiser = random_denoiser(*ops);
         const ProcessConfig process{ProcessKind::masked, config.vocab_size - 1};

@@ -50,7 +50,7 @@ struct Values {
 
 /// Threads and verbs of one benchmark.
 struct Bench {
-    OpenMpParallel parallel;
+    ThreadPool parallel;
     CpuTrainingOps ops;
     Way way;
 

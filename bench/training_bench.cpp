@@ -17,7 +17,7 @@ void add_step(const Size& size, bool muon, const Way& way, int width) {
     if (!muon) recipe.muon_lr = 0;
     const std::string name = std::string("step/") + size.name + (muon ? "/muon/" : "/adamw/") + name_of(way) + "/" + std::to_string(width);
     add(name, [=](benchmark::State& state) {
-        OpenMpParallel parallel(width);
+        ThreadPool parallel(width);
         CpuTrainingOps ops(parallel, *way.kernels, way.precision);
         const int mask_id = config.vocab_size - 1;
         std::vector<int> text(16 * length);

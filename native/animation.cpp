@@ -1,22 +1,23 @@
 #include "native/animation.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <thread>
 #include <vector>
 
 #include "core/base/text.h"
+#include "native/terminal.h"
 
 namespace folio {
 namespace {
 
 constexpr auto least_time_per_frame = std::chrono::milliseconds(50);
+constexpr int plain_columns = 80;  // where nothing is redrawn
+constexpr const char* reset_style = "\033[0m";
 
 /// How a place looks, as the page has it: a dot or a pale guess while open, struck when just fixed, bold when given.
 const char* style_of(const Frame& frame, int place) {
@@ -36,51 +37,69 @@ char32_t character_at(const Frame& frame, const Vocabulary& vocabulary, int plac
     return guess && code <= U' ' ? U'\u00B7' : code;
 }
 
-/// The text in lines that fit the terminal; what would steer it as question marks.
+/// The text in lines that fit `columns`; what would steer the terminal as question marks.
 std::vector<std::string> lines_of(const Frame& frame, const Vocabulary& vocabulary, int columns, bool styled) {
+    constexpr int tab_width = 8;
     std::vector<std::string> lines(1);
     int column = 0;
-    const char* reset = "\033[0m";
-    for (int place = 0; place < static_cast<int>(frame.id.size()); ++place) {
+    const auto end_line = [&] {
+        lines.emplace_back();
+        column = 0;
+    };
+    const int length = static_cast<int>(frame.id.size());
+    for (int place = 0; place < length; ++place) {
         const char32_t code = character_at(frame, vocabulary, place);
-        if (code == U'\n' || column == columns) {
-            lines.emplace_back();
-            column = 0;
-            if (code == U'\n') continue;
+        if (code == U'\r' && place + 1 < length && character_at(frame, vocabulary, place + 1) == U'\n') continue;
+        if (code == U'\n' || code == U'\r') {
+            end_line();
+            continue;
         }
+        const bool control = code < 0x20 || (code >= 0x7F && code < 0xA0);
+        const int width = code == U'\t' ? tab_width - column % tab_width : control ? 1 : columns_of(code);
+        if (column + width > columns) end_line();
         const std::string style = styled ? style_of(frame, place) : "";
         lines.back() += style;
-        append_utf8(lines.back(), code < 0x20 || (code >= 0x7F && code < 0xA0) ? U'?' : code);
-        if (!style.empty()) lines.back() += reset;
-        ++column;
+        if (code == U'\t') lines.back() += std::string(static_cast<std::size_t>(std::min(width, columns)), ' ');
+        else append_utf8(lines.back(), control ? U'?' : code);
+        if (!style.empty()) lines.back() += reset_style;
+        column += width;
     }
     return lines;
 }
 
 }  // namespace
 
-Animation::Animation() : terminal_(::isatty(STDERR_FILENO) == 1) {}
+Animation::Animation() : redraws_(can_redraw()) {}
 
 void Animation::show(const Frame& frame, const Vocabulary& vocabulary) {
-    winsize window{};
-    const bool known =
-        terminal_ && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0 && window.ws_row > 0;
-    std::vector<std::string> lines = lines_of(frame, vocabulary, known ? window.ws_col - 1 : 80,
-                                              terminal_ && !std::getenv("NO_COLOR"));
+    const TerminalSize size = terminal_size();
+    // The last column stays free: a terminal may or may not wrap behind it.
+    const int columns = std::max(1, size.columns - 1);
+    std::vector<std::string> lines = lines_of(frame, vocabulary, redraws_ ? columns : plain_columns, can_colour());
     lines.insert(lines.begin(), fmt::format("step {} of {}", frame.step, frame.steps));
+    if (!redraws_) {
+        for (const std::string& line : lines) std::fputs((line + "\n").c_str(), stderr);
+        return;
+    }
+    lines.front().resize(std::min(lines.front().size(), static_cast<std::size_t>(columns)));
     // What has scrolled off the top could not be redrawn.
-    if (known) lines.resize(std::min(lines.size(), static_cast<std::size_t>(std::max(1, window.ws_row - 1))));
-    std::string picture = lines_ > 0 ? fmt::format("\033[{}A\r\033[J", lines_) : "";
+    lines.resize(std::min(lines.size(), static_cast<std::size_t>(std::max(1, size.rows - 1))));
+    std::string picture = erase(size.columns);
     for (const std::string& line : lines) picture += line + "\n";
     std::fputs(picture.c_str(), stderr);
-    if (terminal_) {
-        lines_ = static_cast<int>(lines.size());
-        std::this_thread::sleep_for(least_time_per_frame);
-    }
+    lines_ = static_cast<int>(lines.size());
+    columns_ = size.columns;
+    std::this_thread::sleep_for(least_time_per_frame);
+}
+
+/// Takes the last frame away. A terminal of another width than then has broken its lines anew, so all that it shows goes.
+std::string Animation::erase(int columns) const {
+    if (lines_ == 0) return "";
+    return columns == columns_ ? fmt::format("\033[{}A\r\033[J", lines_) : "\033[H\033[2J";
 }
 
 void Animation::finish() {
-    if (lines_ > 0 && ::isatty(STDOUT_FILENO) == 1) std::fputs(fmt::format("\033[{}A\r\033[J", lines_).c_str(), stderr);
+    if (::isatty(STDOUT_FILENO) == 1) std::fputs(erase(terminal_size().columns).c_str(), stderr);
     lines_ = 0;
 }
 

@@ -17,8 +17,11 @@ public:
     void finish();
 
 private:
-    bool terminal_;
-    int lines_ = 0;  // drawn and still on the terminal
+    std::string erase(int columns) const;
+
+    bool redraws_;
+    int lines_ = 0;    // drawn and still on the terminal
+    int columns_ = 0;  // of the terminal then
 };
 
 }  // namespace folio

@@ -78,6 +78,13 @@ std::vector<Way> ways(bool exact) {
     return result;
 }
 
+std::unique_ptr<ThreadPool> start_threads(int wanted) {
+    if (wanted == 0) wanted = physical_cores();
+    auto threads = std::make_unique<ThreadPool>(wanted);
+    if (threads->width() < wanted) notice(fmt::format("The system grants {} of {} threads; going on with those.", threads->width(), wanted));
+    return threads;
+}
+
 bool Device::has_bf16(const DeviceOptions& options) { return cpu_has_bf16() || chosen_gpu(options, Precision::bf16); }
 
 Device::Device(const DeviceOptions& options, bool exact, bool training) {
@@ -87,7 +94,7 @@ Device::Device(const DeviceOptions& options, bool exact, bool training) {
     }
     const bool f32 = options.precision == "f32" || (options.precision == "auto" && !training);
     if (!exact) gpu_ = chosen_gpu(options, f32 ? Precision::f32 : Precision::bf16);
-    if (!gpu_) parallel_ = std::make_unique<OpenMpParallel>(options.threads > 0 ? options.threads : physical_cores());
+    if (!gpu_) parallel_ = start_threads(options.threads);
     precision_ = exact ? Precision::int8 : f32 ? Precision::f32 : Precision::bf16;
     if (gpu_ || precision_ != Precision::bf16 || cpu_has_bf16()) return;
     if (options.precision == "bf16") {

@@ -8,7 +8,7 @@
 #include "core/ops/cpu_training_ops.h"
 #include "core/weights/model_file.h"
 #include "native/cuda/cuda_ops.h"
-#include "native/openmp_parallel.h"
+#include "native/threads.h"
 
 namespace folio {
 
@@ -31,6 +31,9 @@ struct Way {
 /// All ways of this machine to run a model, or those of the set that FOLIO_KERNELS forces; an unknown or unsupported name ends
 /// the command. An I8 model has one arithmetic; else a set whose f32 is that of a plainer one is left out, unless it is forced.
 std::vector<Way> ways(bool exact);
+
+/// `wanted` threads, or one per physical core for 0. A system that grants fewer is worth a notice.
+std::unique_ptr<ThreadPool> start_threads(int wanted);
 
 /// A device ready to compute: a GPU where there is one and nothing says otherwise, else the CPU. What its options ask for in vain
 /// ends the command with a sentence.
@@ -59,7 +62,7 @@ private:
 
     Precision precision_ = Precision::f32;
     std::unique_ptr<CudaOps> gpu_;
-    std::unique_ptr<OpenMpParallel> parallel_;
+    std::unique_ptr<ThreadPool> parallel_;
     std::unique_ptr<CpuOps> cpu_;
 };
 

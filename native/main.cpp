@@ -1,6 +1,5 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -91,15 +90,6 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    // Threads that wait for one another by spinning waste whole time slices where something else runs on the same cores.
-    // The runtime reads how long to spin before main begins, so the program says it and starts once more.
-    if (!std::getenv("OMP_WAIT_POLICY") && !std::getenv("GOMP_SPINCOUNT")) {
-        ::setenv("GOMP_SPINCOUNT", "10000", 1);
-        std::error_code failed;
-        const std::string self = std::filesystem::read_symlink("/proc/self/exe", failed).string();
-        // Under a loader (ld.so PROGRAM ...) that is the loader, which does not know what to run: then all goes on as it is.
-        if (!failed && !std::filesystem::path(self).filename().string().starts_with("ld")) ::execv(self.c_str(), argv);
-    }
     folio::handle_signals();
     try {
         return run(argc, argv);

@@ -37,6 +37,11 @@ Denoiser make_denoiser(Ops& ops, const ModelFile& model) {
 LoadedModel::LoadedModel(const std::string& path, const DeviceOptions& options)
     : file(load_model(path)), device(options, file), denoiser(make_denoiser(device.ops(), file)) {}
 
+std::string opening_prompt(const ModelFile& model, int id) {
+    if (!model.config.causal || model.vocabulary.encode(U'\n')) return "";
+    return model.vocabulary.decode({&id, 1});
+}
+
 Proofreader as_proofreader(LoadedModel& model, const ModelFile& sampled) {
     auto proofreader = make_proofreader(sampled, model.file, autoregressive_model(model.denoiser));
     if (!proofreader) wrong_usage(proofreader.error().sentence);

@@ -1,14 +1,13 @@
 #include "native/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
 #include "native/failure.h"
+#include "native/terminal.h"
 
 namespace folio {
 namespace {
@@ -19,21 +18,20 @@ constexpr int bar_width = 20;
 
 }  // namespace
 
-Progress::Progress() : terminal_(::isatty(STDERR_FILENO) == 1) {}
+Progress::Progress() : redraws_(can_redraw()) {}
 Progress::~Progress() { clear(); }
 
 void Progress::show(double share, const std::string& figures) {
     const auto now = std::chrono::steady_clock::now();
     const bool first = last_.time_since_epoch().count() == 0;
-    if (share < 1 && !first && now - last_ < (terminal_ ? terminal_interval : plain_interval)) return;
+    if (share < 1 && !first && now - last_ < (redraws_ ? terminal_interval : plain_interval)) return;
     last_ = now;
     std::string line = figures;
-    if (!terminal_) {
+    if (!redraws_) {
         notice(line);
         return;
     }
-    winsize window{};
-    const int columns = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0 ? window.ws_col : 80;
+    const int columns = terminal_size().columns;
     if (static_cast<int>(line.size()) + bar_width + 3 < columns) {
         const int full = static_cast<int>(std::lround(share * bar_width));
         line = "[" + std::string(static_cast<std::size_t>(full), '=') +

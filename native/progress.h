@@ -19,7 +19,7 @@ public:
 private:
     void clear();
 
-    bool terminal_;
+    bool redraws_;
     bool shown_ = false;
     std::chrono::steady_clock::time_point last_{};
 };

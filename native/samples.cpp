@@ -10,6 +10,7 @@
 #include "native/failure.h"
 #include "native/files.h"
 #include "native/frontier.h"
+#include "native/models.h"
 
 namespace folio {
 namespace {
@@ -87,6 +88,8 @@ SampleMeasure::SampleMeasure(Denoiser& denoiser, const ModelFile& model, const T
     const auto windows = [&](int some) {
         return real_samples(unwrap(Windows::of(text.validation(), length(), some)), model_.vocabulary);
     };
+    const Windows all = unwrap(Windows::of(text.validation(), length(), 0));
+    for (int i = 0; i < all.size(); ++i) first_ids_.push_back(all.ids(i).front());
     real_ = training_.measure(windows(0));
     real_judged_ = judged(windows(0));
     // The share of different strings depends on the number of texts: as many as there are samples.
@@ -104,13 +107,16 @@ std::optional<Estimate> SampleMeasure::judged(std::span<const std::u32string> te
     return estimate(nats);
 }
 
-SamplingRequest SampleMeasure::request(SamplingOptions options) const {
+SamplingRequest SampleMeasure::request(SamplingOptions options, int i) const {
     options.length = length();
-    return unwrap(read_request({}, options, [&](char32_t c) { return model_.vocabulary.encode(c); }));
+    options.seed = static_cast<std::uint64_t>(i);
+    RequestWords words;
+    words.prompt = opening_prompt(model_, first_ids_[static_cast<std::size_t>(i) % first_ids_.size()]);
+    return unwrap(read_request(words, options, [&](char32_t c) { return model_.vocabulary.encode(c); }));
 }
 
 void SampleMeasure::check(const SamplingOptions& options) const {
-    if (const auto sampler = make_sampler(denoiser_, model_.process, request(options), proofreader_); !sampler) wrong_usage(sampler.error().sentence);
+    if (const auto sampler = make_sampler(denoiser_, model_.process, request(options, 0), proofreader_); !sampler) wrong_usage(sampler.error().sentence);
 }
 
 Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)>& progress) const {
@@ -120,8 +126,7 @@ Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)
     std::vector<std::u32string> texts;
     for (int i = 0; i < count_; ++i) {
         progress(i);
-        options.seed = static_cast<std::uint64_t>(i);
-        const SamplingRequest wanted = request(options);
+        const SamplingRequest wanted = request(options, i);
         const auto begin = std::chrono::steady_clock::now();
         const auto sampler = unwrap(make_sampler(denoiser_, model_.process, wanted, proofreader_));
         while (!sampler->done()) unwrap(sampler->step());

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/evaluation/likelihood.h"
 #include "core/evaluation/statistics.h"
@@ -51,7 +52,8 @@ public:
     void print(const Drawn& drawn) const;
 
 private:
-    SamplingRequest request(SamplingOptions options) const;
+    /// The request for the i-th sample.
+    SamplingRequest request(SamplingOptions options, int i) const;
     int length() const { return model_.config.seq_len; }
     std::optional<Estimate> judged(std::span<const std::u32string> texts) const;
 
@@ -59,6 +61,7 @@ private:
     const ModelFile& model_;
     int count_;
     TrainingText training_;
+    std::vector<int> first_ids_;  // of the windows of real text
     TextStatistics real_;
     std::optional<Judge> judge_;
     const Proofreader* proofreader_;

@@ -24,8 +24,9 @@ std::string environment(const char* name) {
 }
 
 Text read_text(const fs::path& path) {
-    Text text{read_stream(path, "the text", longest_text), ""};
+    Text text{read_stream(path, "the text", longest_text), "", {}};
     text.checksum = sha256(text.content);
+    if (std::error_code failed; fs::is_regular_file(path, failed)) text.file = fs::absolute(path, failed).lexically_normal();
     // A byte order mark is no character of the text.
     if (text.content.starts_with("\xEF\xBB\xBF")) text.content.erase(0, 3);
     return text;
@@ -47,7 +48,7 @@ std::size_t collect(char* data, std::size_t size, std::size_t count, void* targe
 }
 
 Text download() {
-    Text text;
+    Text text{};
     curl_global_init(CURL_GLOBAL_DEFAULT);
     CURL* transfer = curl_easy_init();
     if (!transfer) stop("libcurl does not start; give a text with --data FILE");
@@ -108,8 +109,26 @@ Text load_text(const std::string& path_given) {
     return text;
 }
 
-TextData encode_text(const Text& text, const Vocabulary& vocabulary) {
-    return {unwrap(vocabulary.encode(text.content))};
+Text find_text(const std::string& path_given, const fs::path& remembered, const std::string& checksum) {
+    const auto is_same = [&](const Text& text) { return text.checksum == checksum; };
+    if (!path_given.empty()) {
+        Text text = read_text(path_given);
+        if (!is_same(text)) wrong_usage(fmt::format("{} is not the text that the run was trained on; give that one with --data", quote(path_given)));
+        return text;
+    }
+    if (std::error_code failed; fs::is_regular_file(remembered, failed)) {
+        if (Text text = read_text(remembered); is_same(text)) return text;
+    }
+    // No other text than Tiny Shakespeare is worth a download.
+    if (!environment("FOLIO_DATA").empty() || checksum == shakespeare_checksum) {
+        if (Text text = load_text(""); is_same(text)) return text;
+    }
+    if (remembered.empty()) wrong_usage("the run was trained on a text of which no file is known; give it with --data");
+    wrong_usage(fmt::format("{}, which the run was trained on, is gone or has changed; give that text with --data", quote_path(remembered)));
+}
+
+TextData encode_text(const Text& text, const Vocabulary& vocabulary, const std::string& whose) {
+    return {unwrap(vocabulary.encode(text.content), whose)};
 }
 
 }  // namespace folio

@@ -9,10 +9,11 @@
 
 namespace folio {
 
-/// A text as UTF-8, and its SHA-256.
+/// A text as UTF-8.
 struct Text {
     std::string content;
-    std::string checksum;
+    std::string checksum;        // SHA-256 of the file
+    std::filesystem::path file;  // absolute; empty where it came out of a pipe or was downloaded
 };
 
 /// The file that load_text reads; empty or not there where the text would be downloaded.
@@ -23,6 +24,10 @@ std::filesystem::path text_source(const std::string& path_given);
 /// failure ends the command.
 Text load_text(const std::string& path_given);
 
+/// The text of a run or a model again, by its checksum: the file given; else the one that was remembered, the one that FOLIO_DATA
+/// names, or Tiny Shakespeare. Ends the command where none of these is that text.
+Text find_text(const std::string& path_given, const std::filesystem::path& remembered, const std::string& checksum);
+
 /// A text as ids, split as nanoGPT has it: the first 90 % trains, the rest validates.
 struct TextData {
     std::vector<int> ids;
@@ -31,7 +36,7 @@ struct TextData {
     std::span<const int> validation() const { return std::span(ids).subspan(ids.size() * 9 / 10); }
 };
 
-/// Ends the command where the text holds a character that the vocabulary does not have.
-TextData encode_text(const Text& text, const Vocabulary& vocabulary);
+/// Ends the command where the text holds a character that the vocabulary does not have; the sentence may name whose that is.
+TextData encode_text(const Text& text, const Vocabulary& vocabulary, const std::string& whose = "");
 
 }  // namespace folio

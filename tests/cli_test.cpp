@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <pty.h>
 #include <sys/stat.h>
 #include <thread>
 
@@ -337,6 +338,129 @@ TEST_CASE("a prompt may come from a file or a pipe, and the program says its ver
     const Outcome version = folio::test::folio({"--version"});
     CHECK(version.code == 0);
     CHECK(version.out.starts_with("folio "));
+}
+
+/// What a terminal of 24 rows shows after these bytes: line breaks, \r, "up", "erase below" and SGR; wide characters take two columns.
+class Screen {
+public:
+    explicit Screen(int columns) : columns_(columns) {}
+
+    void feed(const std::string& bytes) {
+        for (std::size_t i = 0; i < bytes.size();) {
+            if (bytes[i] == '\033') {
+                std::size_t end = i + 2;
+                while (!std::isalpha(static_cast<unsigned char>(bytes.at(end)))) ++end;
+                obey(bytes[end], bytes.substr(i + 2, end - i - 2));
+                i = end + 1;
+            } else {
+                char32_t code;
+                REQUIRE(::folio::decode_utf8(bytes, i, code));
+                put(code);
+            }
+        }
+    }
+    int count(const std::string& wanted) const {
+        return static_cast<int>(std::count_if(rows_.begin(), rows_.end(), [&](const auto& row) { return row.second.find(wanted) != row.second.npos; }));
+    }
+
+private:
+    void obey(char command, const std::string& argument) {
+        if (command == 'A') row_ -= std::stoi(argument);
+        else if (command == 'J') rows_.erase(rows_.lower_bound(row_), rows_.end());
+        else REQUIRE(command == 'm');
+        REQUIRE(row_ >= 0);
+    }
+    void put(char32_t code) {
+        if (code == '\r') column_ = 0;
+        else if (code == '\n') ++row_, column_ = 0;
+        else {
+            const int width = code >= 0x3000 && code < 0xA000 ? 2 : 1;
+            if (column_ + width > columns_) ++row_, column_ = 0;
+            ::folio::append_utf8(rows_[row_], code);
+            column_ += width;
+        }
+    }
+
+    int columns_, row_ = 0, column_ = 0;
+    std::map<int, std::string> rows_;
+};
+
+/// All that the program writes on a terminal, where stderr and stdout are one.
+std::string on_terminal(const std::vector<std::string>& arguments, const Environment& variables, unsigned short columns) {
+    const winsize size{24, columns, 0, 0};
+    int master = -1;
+    const pid_t process = ::forkpty(&master, nullptr, nullptr, &size);
+    REQUIRE(process >= 0);
+    if (process == 0) {
+        for (const std::string& variable : variables) ::putenv(const_cast<char*>(variable.c_str()));
+        std::vector<char*> words{const_cast<char*>(FOLIO_PROGRAM)};
+        for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+        words.push_back(nullptr);
+        ::execv(FOLIO_PROGRAM, words.data());
+        ::_exit(127);
+    }
+    std::string output;
+    char buffer[4096];
+    for (ssize_t got; (got = ::read(master, buffer, sizeof buffer)) > 0;) output.append(buffer, static_cast<std::size_t>(got));
+    ::close(master);
+    int status = 0;
+    ::waitpid(process, &status, 0);
+    CHECK(status == 0);
+    return output;
+}
+
+TEST_CASE("an animation leaves no old frame behind, and a terminal gets what it can take") {
+    const TemporaryFolder folder;
+    std::string text;
+    for (int i = 0; i < 100; ++i) text += "漢字\tかな\r\nab";
+    write(folder / "text", text);
+    REQUIRE(folio::test::folio({"train", "--preset", "masked", "--n-layer", "1", "--d-model", "64", "--seq-len", "64", "--batch", "2", "--steps", "2",
+                                "--threads", "1", "--data", (folder / "text").string(), "--out", (folder / "run").string()}).code == 0);
+    const std::vector<std::string> arguments{"sample", "--weights", (folder / "run" / "last.safetensors").string(), "--length", "64",
+                                             "--steps", "6", "--animate"};
+    const std::string plain = folio::test::folio({arguments.begin(), arguments.end() - 1}).out;
+    REQUIRE(plain.find("\t") != plain.npos);
+    for (const unsigned short columns : {8, 21, 40, 80}) {
+        const std::string output = on_terminal(arguments, {"TERM=xterm", "NO_COLOR="}, columns);
+        CAPTURE(columns, output);
+        CHECK(output.find("\033[2m") != output.npos);
+        CHECK(output.find('?') == output.npos);
+        Screen screen(columns);
+        screen.feed(output);
+        CHECK(screen.count("step") == 0);  // the finished text stands in the place of the last frame
+    }
+    const std::string uncoloured = on_terminal(arguments, {"TERM=xterm", "NO_COLOR=1"}, 80);
+    CHECK(uncoloured.find("\033[A") == uncoloured.npos);
+    CHECK(uncoloured.find("\033[2m") == uncoloured.npos);
+    CHECK(uncoloured.find("A\r\033[J") != uncoloured.npos);
+    for (const char* kind : {"TERM=dumb", "TERM="}) {
+        const std::string dumb = on_terminal(arguments, {kind, "NO_COLOR="}, 80);
+        CHECK(dumb.find('\033') == dumb.npos);
+        CHECK(dumb.find("step 6 of 6") != dumb.npos);
+    }
+    // JSON holds the text itself, on a terminal too.
+    std::vector<std::string> as_json(arguments.begin(), arguments.end() - 1);
+    as_json.push_back("--json");
+    CHECK(json::parse(on_terminal(as_json, {"TERM=xterm"}, 80))["text"] == plain.substr(0, plain.size() - 1));
+}
+
+TEST_CASE("the program runs under a loader, and variables of OpenMP change nothing") {
+    const std::vector<std::string> arguments = sample({"--threads", "2"});
+    const Outcome plain = folio::test::folio(arguments);
+    REQUIRE(plain.code == 0);
+    const Outcome varied = folio::test::folio(arguments, {"OMP_STACKSIZE=16k", "GOMP_CPU_AFFINITY=999", "OMP_NUM_THREADS=none"});
+    CHECK(varied.code == 0);
+    CHECK(varied.out == plain.out);
+    CHECK(varied.err == plain.err);
+#if !defined(__SANITIZE_ADDRESS__)
+    const fs::path loader = "/lib64/ld-linux-x86-64.so.2";
+    if (!fs::exists(loader)) return;
+    const TemporaryFolder folder;
+    std::string line = loader.string() + " " + FOLIO_PROGRAM;
+    for (const std::string& argument : arguments) line += " " + argument;
+    CHECK(std::system((line + " >" + (folder / "text").string() + " 2>&1").c_str()) == 0);
+    CHECK(content_of(folder / "text") == plain.out);
+#endif
 }
 
 TEST_CASE("a model of one position samples and fills gaps") {

@@ -18,6 +18,7 @@ using namespace folio;
 using folio::test::chi_square;
 using folio::test::hash_model;
 using folio::test::plausible;
+using folio::test::next_frame;
 using folio::test::request_for;
 using folio::test::TableModel;
 
@@ -67,9 +68,7 @@ std::vector<Frame> frames_of(Sampler& sampler) {
     std::vector<Frame> frames = {sampler.frame()};
     while (!sampler.done()) {
         REQUIRE(frames.size() < 10000);
-        auto frame = sampler.step();
-        REQUIRE(frame);
-        frames.push_back(std::move(*frame));
+        frames.push_back(next_frame(sampler));
     }
     return frames;
 }
@@ -193,7 +192,7 @@ TEST_CASE("a proofread sample is scored, opened and filled round by round") {
         }
         CHECK(rounds == 3);
         CHECK(passes == frames.back().step - rounds);
-        CHECK(sampler.step()->step == frames.back().step);
+        CHECK(next_frame(sampler).step == frames.back().step);
         for (int i = 0; i < 4; ++i) CHECK(frames.back().id[static_cast<std::size_t>(i)] == i);
     }
 }
@@ -270,7 +269,7 @@ TEST_CASE("a proofread sample goes on from any saved step, and a failing proofre
             REQUIRE(sampler.restore(states.back()));
         }
         broken = false;
-        frames.push_back(sampler.step().value());
+        frames.push_back(next_frame(sampler));
         states.push_back(sampler.save());
     }
     int scored = 0;
@@ -319,7 +318,7 @@ TEST_CASE("what is written into the last open position ends a round") {
         if (opened.id[static_cast<std::size_t>(position)] < 0) REQUIRE(sampler.edit({Edit::Kind::put, 0, position, position, 100, 1}));
     }
     REQUIRE(!sampler.done());
-    CHECK(!sampler.step()->proofread_nll.empty());  // the second round
+    CHECK(!next_frame(sampler).proofread_nll.empty());  // the second round
     frames_of(sampler);
     CHECK(sampler.done());
 }

@@ -22,6 +22,7 @@ using namespace folio;
 using folio::test::chi_square;
 using folio::test::hash_model;
 using folio::test::plausible;
+using folio::test::next_frame;
 using folio::test::request_for;
 using folio::test::TableModel;
 
@@ -37,9 +38,7 @@ Frame run(Sampler& sampler, int most = 100000) {
     Frame frame = sampler.frame();
     for (int i = 0; !frame.done; ++i) {
         REQUIRE(i < most);
-        auto next = sampler.step();
-        REQUIRE(next);
-        frame = std::move(*next);
+        frame = next_frame(sampler);
     }
     return frame;
 }
@@ -211,8 +210,8 @@ TEST_CASE("the temperature falls evenly to that of the last pass") {
     for (request.sample = 0; request.sample < 200; ++request.sample) {
         MaskedSampler sampler = sampler_of(model, request);
         REQUIRE(sampler.step());
-        const Frame before = *sampler.step();
-        const Frame end = *sampler.step();
+        const Frame before = next_frame(sampler);
+        const Frame end = next_frame(sampler);
         const auto last = std::find(before.id.begin(), before.id.end(), -1) - before.id.begin();
         CHECK(end.id[last] == end.top_id[4 * last]);
     }
@@ -326,7 +325,7 @@ TEST_CASE("every sampler ends within its steps, block by block") {
         Frame frame = sampler.frame();
         while (!frame.done) {
             REQUIRE(frame.step < promised);
-            frame = *sampler.step();
+            frame = next_frame(sampler);
             ++passes[frame.window_first];
             CHECK(frame.steps <= promised);
             promised = frame.steps;
@@ -342,7 +341,7 @@ TEST_CASE("every sampler ends within its steps, block by block") {
                 CHECK(frame.flags[place] == (place_fixed | place_given));
             }
         }
-        CHECK(sampler.step()->step == frame.step);
+        CHECK(next_frame(sampler).step == frame.step);
     }
 }
 
@@ -569,7 +568,7 @@ TEST_CASE("a text goes into noise and comes back") {
     CHECK(frame.id[0] == 3);
     CHECK(frame.id[4] == 1);
     for (int step = 1; step <= 8; ++step) {
-        frame = *sampler.step();
+        frame = next_frame(sampler);
         CHECK(!frame.done);
         const auto open = std::count(frame.id.begin(), frame.id.end(), -1);
         CHECK(open <= (20 * step + 7) / 8);
@@ -609,7 +608,7 @@ TEST_CASE("frames tell what the pass said") {
     SamplingRequest request = request_for(3, SamplerKind::confidence, 3);
     request.given[2] = 0;
     MaskedSampler sampler = sampler_of(table.model(), request);
-    const Frame frame = *sampler.step();
+    const Frame frame = next_frame(sampler);
     CHECK(frame.step == 1);
     CHECK(frame.steps == 2);
     const int fixed = frame.id[0] >= 0 ? 0 : 1;
@@ -957,14 +956,14 @@ TEST_CASE("a Gaussian sampler takes one pass a step and shows the model what it 
     for (int place = 0; place < 12; ++place)
         CHECK(*std::max_element(seen.begin() + 5 * place, seen.begin() + 5 * place + 5) == made[4 * place]);
 
-    const std::vector<float> next = sampler.step()->top_probability;
+    const std::vector<float> next = next_frame(sampler).top_probability;
     GaussianSampler other = model.sampler(request);
     REQUIRE(other.restore(state));
-    CHECK(other.step()->top_probability == next);
+    CHECK(next_frame(other).top_probability == next);
     State blank = state;
     std::fill_n(blank.begin() + static_cast<std::ptrdiff_t>(x_hat), seen.size() * sizeof(float), std::uint8_t{0});
     REQUIRE(other.restore(blank));
-    CHECK(other.step()->top_probability != next);
+    CHECK(next_frame(other).top_probability != next);
 }
 
 TEST_CASE("a Gaussian sampler stops where its most likely characters stand") {
@@ -976,7 +975,7 @@ TEST_CASE("a Gaussian sampler stops where its most likely characters stand") {
             request.given[3] = 1;
             GaussianSampler whole = model.sampler(request);
             std::vector<Frame> frames = {whole.frame()};
-            while (!whole.done()) frames.push_back(*whole.step());
+            while (!whole.done()) frames.push_back(next_frame(whole));
             for (const int passes : {1, 2, 5}) {
                 // The rule, from what the passes of the first block say.
                 const int window = frames[1].window_length;
@@ -997,7 +996,7 @@ TEST_CASE("a Gaussian sampler stops where its most likely characters stand") {
                 request.options.stop_stable = passes;
                 GaussianSampler early = model.sampler(request);
                 Frame frame = early.frame();
-                while (frame.step < (stop > 0 ? stop : 60)) frame = *early.step();
+                while (frame.step < (stop > 0 ? stop : 60)) frame = next_frame(early);
                 CHECK(frame.passes_saved == (stop > 0 ? 60 - stop : 0));
                 CHECK(std::count(frame.id.begin(), frame.id.begin() + window, -1) == 0);
                 // A saved state knows how long they have stood.
@@ -1033,7 +1032,7 @@ TEST_CASE("Gaussian characters that the proofreader strikes out go back to half 
     std::vector<Frame> frames = {sampler.frame()};
     while (!sampler.done()) {
         states.push_back(sampler.save());
-        frames.push_back(*sampler.step());
+        frames.push_back(next_frame(sampler));
     }
     CHECK(frames.back().step == 10 + 2 * (1 + 5));
     CHECK(frames[11].proofread_nll.size() == 12);

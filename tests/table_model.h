@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
 #include "core/base/philox.h"
@@ -12,6 +13,12 @@
 #include "core/sampling/sampler.h"
 
 namespace folio::test {
+
+/// The frame after one more step, which must not fail.
+inline Frame next_frame(Sampler& sampler) {
+    if (const auto stepped = sampler.step(); !stepped) throw std::runtime_error(stepped.error().sentence);
+    return sampler.frame();
+}
 
 /// A distribution over all texts of `length` characters out of `characters`, and the masked model that knows its
 /// conditionals exactly: p(x_i | the places that are not hidden). [MASK] is the id behind the characters.

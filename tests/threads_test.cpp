@@ -1,6 +1,11 @@
-#include <catch2/catch.hpp>
+#include <sys/resource.h>
 
-#include "native/openmp_parallel.h"
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <new>
+#include <numeric>
+
+#include "native/threads.h"
 #include "tests/program.h"
 
 using namespace folio::test;
@@ -14,6 +19,71 @@ void write_into(const fs::path& file, const std::string& content) {
 }
 
 }  // namespace
+
+TEST_CASE("a pool of threads does every item once, by workers of its own") {
+    for (const int width : {1, 2, 3, 8}) {
+        folio::ThreadPool threads(width);
+        REQUIRE(threads.width() == width);
+        std::vector<std::atomic<int>> busy(static_cast<std::size_t>(width));
+        for (int call = 0; call < 500; ++call) {
+            const int count = call * 7 % 41;
+            std::vector<int> done(static_cast<std::size_t>(count), 0);
+            std::atomic<int> shared_workers = 0;
+            threads.each(count, [&](int i, int worker) {
+                if (busy[static_cast<std::size_t>(worker)].fetch_add(1) > 0) ++shared_workers;
+                ++done[static_cast<std::size_t>(i)];
+                busy[static_cast<std::size_t>(worker)].fetch_sub(1);
+            });
+            REQUIRE(std::accumulate(done.begin(), done.end(), 0) == count);
+            REQUIRE(std::count(done.begin(), done.end(), 1) == count);
+            REQUIRE(shared_workers == 0);
+        }
+    }
+}
+
+TEST_CASE("items of a pool run side by side, and threads that slept wake again") {
+    folio::ThreadPool threads(2);
+    for (int call = 0; call < 3; ++call) {
+        // Each item waits for the other one.
+        std::atomic<int> begun = 0;
+        threads.each(2, [&](int, int) {
+            ++begun;
+            while (begun < 2) std::this_thread::yield();
+        });
+        CHECK(begun == 2);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+}
+
+TEST_CASE("an item that runs out of memory ends the call, not the program") {
+    folio::ThreadPool threads(3);
+    for (int call = 0; call < 20; ++call) {
+        CHECK_THROWS_AS(threads.each(50, [&](int i, int) { if (i >= call) throw std::bad_alloc(); }), std::bad_alloc);
+        int sum = 0;
+        threads.each(1, [&](int, int) { ++sum; });
+        CHECK(sum == 1);
+    }
+}
+
+#if !defined(__SANITIZE_ADDRESS__)
+TEST_CASE("where the system grants no more threads, the pool has fewer") {
+    rlimit limit{};
+    REQUIRE(getrlimit(RLIMIT_AS, &limit) == 0);
+    std::ifstream sizes("/proc/self/statm");
+    rlim_t pages = 0;
+    sizes >> pages;
+    const rlimit tight{pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (rlim_t{40} << 20), limit.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_AS, &tight) == 0);
+    {
+        folio::ThreadPool threads(200);
+        CHECK(threads.width() < 200);
+        std::atomic<int> done = 0;
+        threads.each(300, [&](int, int worker) { done += worker < threads.width(); });
+        CHECK(done == 300);
+    }
+    REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+}
+#endif
 
 TEST_CASE("the CPU quota of a container is read") {
     const TemporaryFolder root;

@@ -69,7 +69,7 @@ std::string tame(std::string_view text) {
     for (std::size_t position = 0; position < text.size();) {
         char32_t code;
         decode_utf8(text, position, code);
-        const bool control = (code < 0x20 && code != '\n') || (code >= 0x7F && code < 0xA0);
+        const bool control = (code < 0x20 && code != '\n' && code != '\t') || (code >= 0x7F && code < 0xA0);
         append_utf8(result, control ? U'?' : code);
     }
     return result;

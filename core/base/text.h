@@ -25,7 +25,7 @@ bool shows(char32_t code);
 /// written as \u{...}, stray bytes as \x.., cut after `longest` characters.
 std::string quote(std::string_view text, int longest = 48);
 
-/// Text of a stranger made fit for a terminal: controls but the newline as question marks.
+/// Text of a stranger made fit for a terminal: controls but newline and tab as question marks.
 std::string tame(std::string_view text);
 
 /// A character for a sentence: "é" (U+00E9), or only U+0007 where it does not show.

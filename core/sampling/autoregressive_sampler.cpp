@@ -21,7 +21,7 @@ Result<AutoregressiveSampler> AutoregressiveSampler::create(AutoregressiveModel 
 }
 
 Result<void> AutoregressiveSampler::advance() {
-    const int place = static_cast<int>(std::find_if(now_.flags.begin(), now_.flags.end(), is_open) - now_.flags.begin());
+    const int place = first_open();
     const bool led = !(now_.flags[0] & place_given) && request_.before >= 0;
     const auto [first, start] = context_of(place, led, model_.config.seq_len);
     std::vector<int> text;
@@ -41,6 +41,6 @@ Result<void> AutoregressiveSampler::advance() {
     return {};
 }
 
-int AutoregressiveSampler::steps_known() const { return now_.step + count_open(now_.flags, 0, length()); }
+std::int64_t AutoregressiveSampler::steps_known() const { return now_.step + count_open(); }
 
 }  // namespace folio

@@ -16,11 +16,12 @@ public:
     /// Fails as Sampler::check does, on a text that is to go into noise first, and where there is nothing to begin after.
     static Result<AutoregressiveSampler> create(AutoregressiveModel model, SamplingRequest request);
 
+    std::int64_t steps_known() const override;
+
 private:
     AutoregressiveSampler(AutoregressiveModel model, SamplingRequest request);
 
     Result<void> advance() override;
-    int steps_known() const override;
 
     AutoregressiveModel model_;
     std::vector<int> read_;  // what the model has read last

@@ -20,10 +20,10 @@ Result<void> BlockSampler::advance() {
         return {};
     }
     if (is_complete()) return proofread();
-    if (now_.step >= now_.block_end || count_open(now_.flags, now_.window_first, window_length()) == 0) begin_block();
+    if (now_.step >= now_.block_end || count_open_in_window() == 0) begin_block();
     ++now_.step;
     if (auto ok = reveal(); !ok) return ok;
-    if (count_open(now_.flags, now_.window_first, window_length()) == 0) now_.block_end = now_.step;
+    if (count_open_in_window() == 0) now_.block_end = now_.step;
     return {};
 }
 
@@ -86,7 +86,7 @@ int BlockSampler::passes_for(const std::vector<std::uint8_t>& flags, Window wind
 }
 
 int BlockSampler::passes_again(const std::vector<std::uint8_t>& flags, Window window) const {
-    return share(steps_, count_open(flags, window.first, window.length), window.length);
+    return share(steps_, folio::count_open(flags, window.first, window.length), window.length);
 }
 
 void BlockSampler::begin_block() {
@@ -101,11 +101,11 @@ bool BlockSampler::in_block(int place) const {
     return is_open(flags) || (!(flags & place_given) && now_.fixed_at[place] > now_.block_begin);
 }
 
-int BlockSampler::steps_known() const {
+std::int64_t BlockSampler::steps_known() const {
     std::vector<std::uint8_t> flags = now_.flags;
-    int steps = now_.step;
+    std::int64_t steps = now_.step;
     const auto run_block = [&](Window window, int passes) {
-        const int open = count_open(flags, window.first, window.length);
+        const int open = folio::count_open(flags, window.first, window.length);
         steps += takes_all_passes() && open > 0 ? passes : std::min(passes, open);
         std::fill_n(flags.begin() + window.first, window.length, place_fixed);
     };
@@ -124,11 +124,11 @@ int BlockSampler::steps_known() const {
 }
 
 /// Upper bound on the steps of the rounds to come: no predecessor of a reopened character is among the least likely itself.
-int BlockSampler::steps_of_rounds() const {
+std::int64_t BlockSampler::steps_of_rounds() const {
     if (!proofreader_) return 0;
     const SamplingOptions& options = request_.options;
     const int candidates = count_not_given();
-    int steps = 0;
+    std::int64_t steps = 0;
     for (int round = now_.round; round < options.rounds; ++round) {
         const int opened = std::min(candidates, 2 * proofread_count(options.proofread_share, round, options.rounds, candidates));
         const int passes = passes_of_round(opened);

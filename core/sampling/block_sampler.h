@@ -24,6 +24,7 @@ namespace folio {
 class BlockSampler : public Sampler {
 public:
     bool done() const override;
+    std::int64_t steps_known() const override;
 
 protected:
     /// A checked request. `most_passes`: per block, however many are asked for. `proofreader` may be null.
@@ -60,7 +61,6 @@ protected:
 
 private:
     Result<void> advance() override;
-    int steps_known() const override;
     /// The window of the next block, given that no place before `from` is open; length 0 where none is.
     Window window_for(const std::vector<std::uint8_t>& flags, int from) const;
     int passes_for(const std::vector<std::uint8_t>& flags, Window window) const;
@@ -70,8 +70,9 @@ private:
     bool round_is_due() const { return proofreader_ && now_.round < request_.options.rounds; }
     Result<void> proofread();
     void text_changed() override;
-    int steps_of_rounds() const;
+    std::int64_t steps_of_rounds() const;
     int count_not_given() const;
+    int count_open_in_window() const { return folio::count_open(now_.flags, now_.window_first, window_length()); }
 
     const Proofreader* proofreader_;
 };

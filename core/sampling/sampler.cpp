@@ -38,6 +38,8 @@ struct StateHead {
     std::int32_t round_running;
 };
 
+constexpr int most_steps = 1 << 30;  // of a sample
+
 bool is_character(int id, int vocab_size, int excluded) { return id >= 0 && id < vocab_size && id != excluded; }
 
 bool fits(const Edit& edit, int length, int vocab_size, int excluded) {
@@ -96,6 +98,7 @@ Sampler::Sampler(SamplingRequest request, const ModelConfig& config, int exclude
     now_.fixed_at.assign(length, 0);
     now_.probability.assign(length, 0);
     now_.flags.assign(length, 0);
+    open_ = this->length();
     predictions_.assign(length, Prediction{});
     for (int place = 0; place < this->length(); ++place) {
         const bool given = request_.given[place] >= 0;
@@ -106,18 +109,23 @@ Sampler::Sampler(SamplingRequest request, const ModelConfig& config, int exclude
     }
 }
 
-bool Sampler::done() const { return count_open(now_.flags, 0, length()) == 0; }
+bool Sampler::done() const { return open_ == 0; }
 
-Result<Frame> Sampler::step() {
-    if (done()) return frame();
-    const Progress before = now_;
+int Sampler::first_open() {
+    while (first_open_ < length() && !is_open(now_.flags[first_open_])) ++first_open_;
+    return first_open_;
+}
+
+Result<void> Sampler::step() {
+    if (done()) return {};
+    const SampleCounters before = now_;
     proofread_nll_.clear();
     if (auto ok = advance(); !ok) {
-        now_ = before;
-        return tl::unexpected<Error>(ok.error());
+        static_cast<SampleCounters&>(now_) = before;
+        return ok;
     }
     apply_due_edits();
-    return frame();
+    return {};
 }
 
 std::uint32_t Sampler::word(int place, Purpose purpose, int element) const {
@@ -133,6 +141,7 @@ Result<Prediction> Sampler::look(int place, std::span<const float> logits) {
 }
 
 void Sampler::fix(int place, int id, float probability) {
+    open_ -= is_open(now_.flags[place]);
     now_.id[place] = id;
     now_.probability[place] = probability;
     now_.fixed_at[place] = now_.step;
@@ -141,6 +150,8 @@ void Sampler::fix(int place, int id, float probability) {
 
 void Sampler::open(int place) {
     if (is_open(now_.flags[place])) return;
+    ++open_;
+    first_open_ = std::min(first_open_, place);
     now_.id[place] = -1;
     now_.probability[place] = 0;
     now_.flags[place] = place_reopened;
@@ -201,7 +212,7 @@ Result<void> Sampler::edit(const Edit& edit) {
 Frame Sampler::frame() const {
     Frame frame;
     frame.step = now_.step;
-    frame.steps = steps_known();
+    frame.steps = static_cast<int>(std::min<std::int64_t>(steps_known(), most_steps));
     frame.done = done();
     frame.window_first = now_.window_first;
     frame.window_length = window_length();
@@ -258,12 +269,11 @@ State Sampler::recorded_state(const RecordedStep& recorded) const {
 }
 
 bool Sampler::is_possible(const Progress& progress) const {
-    constexpr int last_step = 1 << 30;
     const auto between = [](int value, int least, int most) { return value >= least && value <= most; };
-    if (!between(progress.step, 0, last_step) || !between(progress.edits_applied, 0, static_cast<int>(request_.edits.size())) ||
+    if (!between(progress.step, 0, most_steps) || !between(progress.edits_applied, 0, static_cast<int>(request_.edits.size())) ||
         !between(progress.window_first, 0, length() - window_length()) || !between(progress.block_begin, 0, progress.step) ||
         !between(progress.block_end, progress.block_begin, progress.block_begin + request_.options.steps) ||
-        !between(progress.passes_saved, 0, last_step) || !between(progress.round, 0, request_.options.rounds)) {
+        !between(progress.passes_saved, 0, most_steps) || !between(progress.round, 0, request_.options.rounds)) {
         return false;
     }
     for (const int id : progress.round_text) {
@@ -303,6 +313,8 @@ Result<void> Sampler::restore(const State& state) {
     bytes = take_bytes(bytes, saved.round_text);
     if (!is_possible(saved)) return foreign();
     now_ = std::move(saved);
+    open_ = folio::count_open(now_.flags, 0, length());
+    first_open_ = 0;
     restore_more(bytes);
     std::fill(predictions_.begin(), predictions_.end(), Prediction{});
     proofread_nll_.clear();
@@ -313,6 +325,10 @@ Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessC
                                               const Proofreader* proofreader) {
     const auto kept = [](auto sampler) -> Result<std::unique_ptr<Sampler>> {
         if (!sampler) return tl::unexpected<Error>(sampler.error());
+        if (sampler->steps_known() > most_steps) {
+            return fail("The text would take " + std::to_string(sampler->steps_known()) + " steps, of which " + std::to_string(most_steps) +
+                        " are possible; ask for fewer steps or a shorter text.");
+        }
         return std::make_unique<typename decltype(sampler)::value_type>(std::move(*sampler));
     };
     switch (process.kind) {

@@ -85,10 +85,11 @@ public:
     Sampler& operator=(Sampler&&) = default;
     virtual ~Sampler() = default;
 
-    /// Takes one step and gives the frame after it; once done, the same frame again. After an error nothing has changed.
-    Result<Frame> step();
-    /// Whether no place is open.
+    /// Takes one step, in time that does not grow with the text; once done, none. After an error nothing has changed.
+    Result<void> step();
+    /// True when no place is open.
     virtual bool done() const;
+    /// The text as it stands, in time that grows with it.
     Frame frame() const;
 
     /// Applies an edit now, whatever its step. Edits after the last step make the text undone: more steps follow.
@@ -102,6 +103,8 @@ public:
 
     /// Ids that are fixed from the start, -1 where a place is open.
     std::span<const int> given() const { return request_.given; }
+    /// All steps, done and to come, as far as is known.
+    virtual std::int64_t steps_known() const = 0;
     /// The logits [places, vocab_size] of the last pass; empty before the first.
     std::span<const float> logits() const { return logits_; }
 
@@ -121,10 +124,8 @@ protected:
     /// A checked request: what is given is fixed, no edit applied yet.
     Sampler(SamplingRequest request, const ModelConfig& config, int excluded);
 
-    /// One step, which it counts; now_ is set back where it fails.
+    /// One step, which it counts. Where it fails it has changed no place, and the counters are set back.
     virtual Result<void> advance() = 0;
-    /// All steps, as far as is known.
-    virtual int steps_known() const = 0;
     /// Called after every step and edit.
     virtual void text_changed() {}
     /// What a process has to keep besides now_, and to take back.
@@ -136,6 +137,10 @@ protected:
     /// How many places a pass sees.
     int window_length() const { return std::min(length(), seq_len_); }
 
+    /// Number of open places.
+    int count_open() const { return open_; }
+    /// The first open place; length() where none is.
+    int first_open();
     int length() const { return static_cast<int>(request_.given.size()); }
     std::uint32_t word(int place, Purpose purpose, int element) const;
     void fix(int place, int id, float probability);
@@ -160,6 +165,8 @@ private:
     bool is_possible(const Progress& progress) const;
 
     int seq_len_;
+    int open_ = 0;        // number of open places
+    int first_open_ = 0;  // no place before it is open
     std::vector<Prediction> predictions_;  // [length] of the last pass that saw the place open
 };
 

@@ -226,7 +226,7 @@ void BenchCommand::execute() const {
         for (const Way& way : all) count += trains(way) ? 3 : 2;
         return count;
     }();
-    const int most_threads = threads > 0 ? threads : physical_cores();
+    const int most_threads = start_threads(threads)->width();
     const std::set<int> widths{1, most_threads};
 
     Progress progress;
@@ -292,7 +292,7 @@ void BenchCommand::execute() const {
     };
     for (const Way& way : all) {
         for (const int width : widths) {
-            OpenMpParallel parallel(width);
+            ThreadPool parallel(width);
             const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
             std::optional<CpuTrainingOps> training;
             if (trains(way)) training.emplace(parallel, *way.kernels, way.precision);

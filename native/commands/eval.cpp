@@ -20,6 +20,7 @@
 namespace folio {
 namespace {
 
+using nlohmann::json;
 using nlohmann::ordered_json;
 
 struct EvalCommand {
@@ -43,6 +44,13 @@ RevealOrder order_named(const std::string& name) {
 std::string figure(double nats_per_char, double standard_error) {
     const std::string error = std::isnan(standard_error) ? "" : fmt::format(" ± {:.4f}", standard_error);
     return fmt::format("{:.4f}{} nats/character", nats_per_char, error);
+}
+
+/// Says so where a model was not trained on the text that is scored: its figures then tell how it generalises to another text.
+void notice_other_text(const ModelFile& model, const Text& text, const std::string& name) {
+    const json training = json::parse(model.training, nullptr, false);
+    if (!training.is_object() || !training.contains("data_sha256") || training["data_sha256"] == text.checksum) return;
+    notice(fmt::format("{} was trained on another text than the one that is scored here; name its own with --data.", quote_path(name)));
 }
 
 void EvalCommand::execute() const {
@@ -80,16 +88,20 @@ void EvalCommand::execute() const {
     const SamplingOptions drawing = sampling.resolve(model.process.kind, proofreader.has_value(), plot.empty());
     const Text content = load_text(data);
     const TextData text = encode_text(content, model.vocabulary);
+    notice_other_text(model, content, weights);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
 
     // What can be refused is refused before the long work.
     std::optional<LoadedModel> other;
+    TextData same_text;
     if (!against.empty()) {
         other.emplace(against, device);
         if (other->file.config.seq_len != model.config.seq_len) {
             wrong_usage(fmt::format("{} sees windows of {} characters and {} of {}, so their windows cannot be paired", quote_path(weights),
                                     model.config.seq_len, quote_path(against), other->file.config.seq_len));
         }
+        same_text = encode_text(content, other->file.vocabulary, quote_path(against));
+        notice_other_text(other->file, content, against);
     }
     std::optional<SampleMeasure> sampled;
     if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples, std::move(second_judge), proofreader ? &*proofreader : nullptr);
@@ -138,7 +150,6 @@ void EvalCommand::execute() const {
         report["orders"][name] = {{"nats_per_char", exact.nats_per_char}, {"stderr", exact.standard_error}};
     }
     if (!against.empty()) {
-        const TextData same_text = encode_text(content, other->file.vocabulary);
         const Windows paired = unwrap(Windows::of(same_text.validation(), other->file.config.seq_len, windows));
         measure("likelihood of the other");
         std::vector<double> differences = evaluation.windows;

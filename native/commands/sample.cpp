@@ -15,6 +15,7 @@
 #include "native/models.h"
 #include "native/options.h"
 #include "native/progress.h"
+#include "native/terminal.h"
 
 namespace folio {
 namespace {
@@ -77,6 +78,12 @@ std::string read_prompt(const std::string& path) {
     std::string prompt = read_stream(path, "the prompt", longest);
     if (prompt.ends_with('\n')) prompt.pop_back();
     return prompt;
+}
+
+/// A file takes every byte; a terminal would obey some.
+void print_output(const std::string& text) {
+    fmt::print("{}", ::isatty(STDOUT_FILENO) == 1 ? terminal_text(text) : text);
+    if (std::fflush(stdout) != 0) stop("the output cannot be written");
 }
 
 /// A command at work: its models and the requests that it comes to.
@@ -144,29 +151,22 @@ Frame SampleRun::run(SamplingRequest request) {
     // Once nothing can be refused any more: a file that is there is emptied.
     if (!command_.trace.empty() && !trace_) trace_.emplace(command_.trace);
     Animation animation;
-    const auto show = [&](const Frame& frame) {
+    const auto show = [&] {
+        if (!command_.animate && !trace_) return;
+        const Frame frame = sampler->frame();
         if (command_.animate) animation.show(frame, sampled_.file.vocabulary);
         if (trace_) trace_->write(trace_line(frame, sampled_.file.vocabulary, number));
     };
-    Frame frame = sampler->frame();
-    show(frame);
-    while (!sampler->done()) {
-        frame = unwrap(sampler->step());
-        show(frame);
-    }
+    for (show(); !sampler->done(); show()) unwrap(sampler->step());
     if (command_.animate) animation.finish();
-    return frame;
+    return sampler->frame();
 }
 
 double SampleRun::score(const Frame& frame, const SamplingRequest& request) const {
     return proofreader_ ? unwrap(text_nll(*proofreader_, frame.id)) : filled_nll(frame, request.given);
 }
 
-std::string SampleRun::text_of(const Frame& frame) const {
-    const std::string text = sampled_.file.vocabulary.decode(frame.id);
-    // A file tells bytes apart, a terminal obeys them.
-    return ::isatty(STDOUT_FILENO) == 1 ? tame(text) : text;
-}
+std::string SampleRun::text_of(const Frame& frame) const { return sampled_.file.vocabulary.decode(frame.id); }
 
 ordered_json SampleRun::report(const Frame& frame, std::uint64_t sample) const {
     ordered_json result{{"text", text_of(frame)},       {"sample", sample},     {"seed", options_.seed},
@@ -185,7 +185,7 @@ ordered_json SampleRun::take_best_choice(std::uint64_t sample) {
     std::vector<double> nats;
     ordered_json candidates = ordered_json::array();
     Progress progress;
-    const bool watched = ::isatty(STDERR_FILENO) == 1;
+    const bool watched = can_redraw();
     for (const GapChoice& choice : choices_) {
         if (watched) progress.show(static_cast<double>(nats.size()) / static_cast<double>(choices_.size()), fmt::format("choice {} of {}", nats.size() + 1, choices_.size()));
         const SamplingRequest wanted = request(choice.text, sample);
@@ -221,12 +221,11 @@ void SampleCommand::execute() const {
             // The text waits for the trace to be whole: a failure leaves stdout empty.
             waiting += printed;
         } else {
-            fmt::print("{}", printed);
-            if (std::fflush(stdout) != 0) stop("the output cannot be written");
+            print_output(printed);
         }
     }
     if (as_json) waiting = to_text(counted ? results : results.front()) + "\n";
-    fmt::print("{}", waiting);
+    print_output(waiting);
 }
 
 /// What both commands take. `without`: the sampling option that this one leaves out.

@@ -39,7 +39,7 @@ private:
     const Preset& preset() const { return preset_of(given); }
     fs::path folder() const;
     Checkpoint fresh(const Text& text, const fs::path& folder) const;
-    Checkpoint resumed(const Text& text, const fs::path& folder) const;
+    Checkpoint resumed(const fs::path& folder) const;
     void report(RunEnd end, const RunPosition& at, const fs::path& folder) const;
 };
 
@@ -161,15 +161,12 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
     return start;
 }
 
-Checkpoint TrainCommand::resumed(const Text& text, const fs::path& folder) const {
+Checkpoint TrainCommand::resumed(const fs::path& folder) const {
     if (!init.empty()) wrong_usage("--init begins a new run and --resume goes on with one; leave one of them out");
     if (std::error_code unknown; !fs::exists(checkpoint_in(folder), unknown)) {
         stop(fmt::format("{} holds no checkpoint to resume from; name the run's folder with --out", quote_path(folder)));
     }
     Checkpoint start = read_checkpoint(checkpoint_in(folder));
-    if (start.text_checksum != text.checksum) {
-        wrong_usage("the run was trained on another text; give it with --data");
-    }
     const json wanted = spell_out_sizes(given);
     for (const auto& [name, value] : wanted.items()) {
         // A new total of steps is how a run is prolonged, and how often to look is free; all else would make another run.
@@ -242,8 +239,17 @@ void TrainCommand::execute() {
     for (const char* name : run_files) refuse_overwrite(folder / name, {text_source(data)});
     std::optional<FolderLock> lock;
     if (resume) lock.emplace(folder);
-    const Text text = load_text(data);
-    Checkpoint start = resume ? resumed(text, folder) : fresh(text, folder);
+    Text text;
+    Checkpoint start;
+    if (resume) {
+        start = resumed(folder);
+        text = find_text(data, start.text_file, start.text_checksum);
+        for (const char* name : run_files) refuse_overwrite(folder / name, {text.file});
+    } else {
+        text = load_text(data);
+        start = fresh(text, folder);
+    }
+    if (!text.file.empty()) start.text_file = text.file;
 
     const bool precise = device.precision != "auto";
     if (resume && !precise) device.precision = start.settings["precision"];

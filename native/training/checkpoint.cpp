@@ -39,6 +39,16 @@ std::string checksum(const Checkpoint& checkpoint) {
     return sha256(sums);
 }
 
+/// A file name for JSON, which holds UTF-8 alone: one that is not stays unknown.
+std::string to_json_name(const fs::path& path) {
+    const std::string name = path.string();
+    char32_t code = 0;
+    for (std::size_t position = 0; position < name.size();) {
+        if (!decode_utf8(name, position, code)) return "";
+    }
+    return name;
+}
+
 }  // namespace
 
 bool is_checkpoint(const SafetensorsFile& file) { return file.metadata.contains(key); }
@@ -49,6 +59,7 @@ void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
     metadata[key] = json{{"version", 2},
                          {"settings", checkpoint.settings},
                          {"text", checkpoint.text_checksum},
+                         {"text_file", to_json_name(checkpoint.text_file)},
                          {"kernels", checkpoint.kernels},
                          {"step", at.step},
                          {"loss_sum", at.loss_sum},
@@ -89,6 +100,7 @@ Checkpoint read_checkpoint(const fs::path& path) {
         if (!complete(checkpoint.settings) || preset_of(checkpoint.settings).process != checkpoint.model.process.kind)
             refuse("its settings are incomplete");
         checkpoint.text_checksum = fields.at("text").get<std::string>();
+        checkpoint.text_file = fields.value("text_file", std::string());
         checkpoint.kernels = fields.at("kernels").get<std::string>();
         at.step = fields.at("step").get<int>();
         at.loss_sum = fields.at("loss_sum").get<double>();

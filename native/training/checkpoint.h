@@ -27,6 +27,7 @@ struct Checkpoint {
     ModelFile model;               // without parameters
     nlohmann::json settings;       // the run's options, by their names on the command line
     std::string text_checksum;
+    fs::path text_file;            // absolute; empty where no file is known
     std::string kernels;           // the set that computed it: another rounds differently
     RunPosition position;
     Trainer::State state;

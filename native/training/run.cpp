@@ -12,6 +12,7 @@
 #include "native/failure.h"
 #include "native/models.h"
 #include "native/signals.h"
+#include "native/terminal.h"
 
 namespace folio {
 namespace {
@@ -212,8 +213,7 @@ std::optional<std::string> TrainingRun::sample() {
     options.seed = recipe_.seed;
     options.length = sample_length;
     RequestWords words;
-    // A model that goes from left to right begins after a newline, or where a text has none, with a character of it.
-    if (checkpoint_.model.config.causal && !encode(U'\n')) words.prompt = checkpoint_.model.vocabulary.decode(data_.validation().first(1));
+    words.prompt = opening_prompt(checkpoint_.model, data_.validation().front());
     const SamplingRequest request = unwrap(read_request(words, options, encode));
     const auto sampler = unwrap(make_sampler(denoiser, checkpoint_.model.process, request));
     while (!sampler->done()) {
@@ -222,7 +222,7 @@ std::optional<std::string> TrainingRun::sample() {
         unwrap(std::move(stepped));
     }
     const std::string text = checkpoint_.model.vocabulary.decode(sampler->frame().id);
-    progress_.say(fmt::format("--- a sample after {} steps\n{}\n---", at_.step, tame(text)));
+    progress_.say(fmt::format("--- a sample after {} steps\n{}\n---", at_.step, terminal_text(text)));
     return text;
 }
 
