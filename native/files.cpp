@@ -87,6 +87,11 @@ namespace {
     stop(fmt::format("{} cannot be written: {}", quote_path(path), why));
 }
 
+/// Why opening a file to write it failed.
+[[noreturn]] void refuse_to_open(const fs::path& path, int error) {
+    refuse_to_write(path, error == ENOENT ? "its folder is not there; make it first" : system_reason(error));
+}
+
 /// Where a path leads once its last part is no link any more; a link that dangles leads to what it would name.
 fs::path behind_links(fs::path path) {
     constexpr int most_links = 40;
@@ -122,7 +127,7 @@ int open_partial(const fs::path& partial, const fs::path& path) {
         if (status.st_nlink > 1 && ::unlink(partial.c_str()) != 0) refuse_to_write(path, system_reason(errno));
     }
     const int file = ::open(partial.c_str(), flags, 0666);
-    if (file < 0) refuse_to_write(path, system_reason(errno));
+    if (file < 0) refuse_to_open(path, errno);
     return file;
 }
 
@@ -186,7 +191,7 @@ void refuse_overwrite(const fs::path& target, std::initializer_list<fs::path> so
 }
 
 LineFile::LineFile(const fs::path& path) : path_(path), file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666)) {
-    if (file_.number < 0) refuse_to_write(path, system_reason(errno));
+    if (file_.number < 0) refuse_to_open(path, errno);
     struct stat status{}, out{};
     ::fstat(file_.number, &status);
     if (::fstat(STDOUT_FILENO, &out) == 0 && status.st_dev == out.st_dev && status.st_ino == out.st_ino) {

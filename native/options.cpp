@@ -180,6 +180,12 @@ SamplingOptions GivenSamplingOptions::resolve_for_comparison(ProcessKind process
     return unwrap(options_with(process, even));
 }
 
+void refuse_backslash(const std::string& text, const std::string& option, const Vocabulary& vocabulary) {
+    if (text.find('\\') == text.npos || vocabulary.encode(U'\\')) return;
+    wrong_usage(fmt::format("the model's vocabulary has no backslash, which {} holds; for a line break write {} $'one\\ntwo' in the shell{}", option,
+                            option, option == "--prompt" ? ", or name a file with --prompt-file" : ""));
+}
+
 void add_device_options(CLI::App& command, DeviceOptions& options) {
     add_choice(command, "--device", {"auto", "cpu", "cuda"}, options.device, "where to compute [auto: a GPU where there is one]");
     add_integer(command, "--threads", 1, most_threads, options.threads, "CPU threads [one per physical core]");

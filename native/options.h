@@ -67,6 +67,9 @@ void add_sampling_options(CLI::App& command, GivenSamplingOptions& target, std::
 /// --proofread.
 void add_proofread_option(CLI::App& command, std::string& target);
 
+/// Ends the command where a text of the command line holds a backslash and the vocabulary has none: a shell hands \n on as it stands.
+void refuse_backslash(const std::string& text, const std::string& option, const Vocabulary& vocabulary);
+
 /// --device, --threads and --precision.
 void add_device_options(CLI::App& command, DeviceOptions& options);
 

@@ -25,6 +25,7 @@ std::string environment(const char* name) {
 
 Text read_text(const fs::path& path) {
     Text text{read_stream(path, "the text", longest_text), "", {}};
+    if (text.content.empty()) stop(fmt::format("the text {} is empty; give another one with --data", quote_path(path)));
     text.checksum = sha256(text.content);
     if (std::error_code failed; fs::is_regular_file(path, failed)) text.file = fs::absolute(path, failed).lexically_normal();
     // A byte order mark is no character of the text.
@@ -62,16 +63,13 @@ Text download() {
     curl_easy_setopt(transfer, CURLOPT_WRITEFUNCTION, collect);
     curl_easy_setopt(transfer, CURLOPT_WRITEDATA, &text.content);
     const CURLcode outcome = curl_easy_perform(transfer);
+    long status = 0;
+    curl_easy_getinfo(transfer, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_cleanup(transfer);
     curl_global_cleanup();
     const char* advice = "give a text with --data FILE or FOLIO_DATA";
     if (outcome != CURLE_OK && outcome != CURLE_WRITE_ERROR) {
-        stop(fmt::format("Tiny Shakespeare cannot be downloaded: {}; {}",
-                         outcome == CURLE_HTTP_RETURNED_ERROR    ? "the server does not have it"
-                         : outcome == CURLE_OPERATION_TIMEDOUT   ? "the server takes too long"
-                         : outcome == CURLE_PEER_FAILED_VERIFICATION ? "the server's certificate cannot be verified"
-                                                                 : "the server cannot be reached",
-                         advice));
+        stop(fmt::format("Tiny Shakespeare cannot be downloaded: {}; or {}", download_failure(outcome, status), advice));
     }
     text.checksum = sha256(text.content);
     if (text.checksum != shakespeare_checksum) {
@@ -81,6 +79,22 @@ Text download() {
 }
 
 }  // namespace
+
+std::string download_failure(int curl_code, long status) {
+    switch (curl_code) {
+        case CURLE_HTTP_RETURNED_ERROR:
+            if (status == 404 || status == 410) return "the server does not have it any more; look for it elsewhere";
+            if (status == 429 || status >= 500) return fmt::format("the server cannot answer now (status {}); try again later", status);
+            return fmt::format("the server, or a proxy before it, refuses it (status {}); ask whoever runs the network", status);
+        case CURLE_COULDNT_RESOLVE_HOST: return "the server's name cannot be resolved; connect this machine to the network";
+        case CURLE_COULDNT_RESOLVE_PROXY: return "the proxy's name cannot be resolved; mend https_proxy";
+        case CURLE_COULDNT_CONNECT: return "the server cannot be reached; connect this machine to the network";
+        case CURLE_OPERATION_TIMEDOUT: return "the server takes too long; try again later";
+        case CURLE_SSL_CACERT_BADFILE: return "this machine has no CA certificates to check the server by; install the package ca-certificates";
+        case CURLE_PEER_FAILED_VERIFICATION: return "the server's certificate cannot be verified; set this machine's clock and update its CA certificates";
+        default: return fmt::format("{}; try again later", curl_easy_strerror(static_cast<CURLcode>(curl_code)));
+    }
+}
 
 fs::path text_source(const std::string& path_given) {
     const std::string named = path_given.empty() ? environment("FOLIO_DATA") : path_given;
@@ -125,6 +139,16 @@ Text find_text(const std::string& path_given, const fs::path& remembered, const 
     }
     if (remembered.empty()) wrong_usage("the run was trained on a text of which no file is known; give it with --data");
     wrong_usage(fmt::format("{}, which the run was trained on, is gone or has changed; give that text with --data", quote_path(remembered)));
+}
+
+void require_windows(const TextData& text, int seq_len, bool training) {
+    const std::size_t needed = static_cast<std::size_t>(seq_len) + 1;
+    if (text.validation().size() >= needed && (!training || text.train().size() >= needed)) return;
+    // ceil(n / 10) of n characters validate.
+    const std::size_t shortest = 10 * (needed - 1) + 1;
+    stop(fmt::format("the text is too short: of its {} characters the last {} are for validation, and a window takes {}; give a text of {} "
+                     "or more{}",
+                     text.ids.size(), text.validation().size(), needed, shortest, training ? ", or a shorter --seq-len" : ""));
 }
 
 TextData encode_text(const Text& text, const Vocabulary& vocabulary, const std::string& whose) {

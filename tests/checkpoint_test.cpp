@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -277,6 +278,90 @@ TEST_CASE("a run is resumed only as what it was begun") {
     expect(train(folder / "short", text, small + std::vector<std::string>{"--seq-len", "700"}), 1);
 }
 
+TEST_CASE("a run remembers its text, and eval says when it scores another") {
+    const TemporaryFolder folder;
+    const fs::path text = folder / "text", run = folder / "run";
+    write(text, some_text());
+    const std::vector<std::string> few = small + std::vector<std::string>{"--steps", "2", "--eval-every", "2"};
+    const auto resume = [&](const std::string& steps, std::vector<std::string> more = {}, const Environment& variables = {}) {
+        return folio::test::folio(std::vector<std::string>{"train", "--resume", "--out", run.string(), "--threads", "1", "--steps", steps} + more, variables);
+    };
+    const auto checkpoint = [&] { return folio::read_checkpoint(run / "checkpoint.safetensors"); };
+    REQUIRE(folio::test::folio(train(run, text, few)).code == 0);
+    CHECK(checkpoint().text_file == text);
+
+    write(folder / "other", some_text() + "and more\n");
+    const Environment other{"FOLIO_DATA=" + (folder / "other").string()};
+    CHECK(resume("3").code == 0);
+    CHECK(resume("4", {}, other).code == 0);  // the file that it remembers comes first
+    const Outcome wrong = resume("5", {"--data", (folder / "other").string()});
+    CHECK(wrong.code == 2);
+    CHECK(wrong.err.find("other") != wrong.err.npos);
+
+    fs::rename(text, folder / "moved");
+    const Environment nowhere{"XDG_CACHE_HOME=" + (folder / "cache").string(), "FOLIO_DATA="};
+    for (const Environment& variables : {nowhere, other}) {
+        const Outcome gone = resume("5", {}, variables);
+        CHECK(gone.code == 2);
+        CHECK(is_one_sentence(gone.err));
+        CHECK(gone.err.find(text.string()) != gone.err.npos);
+        CHECK(gone.err.find("--data") != gone.err.npos);
+    }
+    CHECK(resume("5", {}, {"FOLIO_DATA=" + (folder / "moved").string()}).code == 0);
+    CHECK(checkpoint().text_file == folder / "moved");
+
+    const std::string weights = (run / "last.safetensors").string();
+    const auto eval = [&](const std::string& scored) {
+        return folio::test::folio({"eval", "--weights", weights, "--data", (folder / scored).string(), "--windows", "2", "--draws", "1", "--threads", "1"});
+    };
+    CHECK(eval("moved").err.find("another text") == std::string::npos);
+    const Outcome noticed = eval("other");
+    CHECK(noticed.code == 0);
+    CHECK(noticed.err.find("was trained on another text") != noticed.err.npos);
+}
+
+TEST_CASE("a text may come through a pipe and begin with a byte order mark") {
+    const TemporaryFolder folder;
+    write(folder / "text", some_text());
+    ::mkfifo((folder / "pipe").c_str(), 0600);
+    std::thread writer([&] { write(folder / "pipe", "\xEF\xBB\xBF" + some_text()); });
+    const std::vector<std::string> few = small + std::vector<std::string>{"--steps", "2", "--eval-every", "2"};
+    const Outcome piped = folio::test::folio(train(folder / "piped", folder / "pipe", few));
+    writer.join();
+    REQUIRE(piped.code == 0);
+    REQUIRE(folio::test::folio(train(folder / "plain", folder / "text", few)).code == 0);
+    CHECK(parameters(folder / "piped/last.safetensors") == parameters(folder / "plain/last.safetensors"));
+    const Outcome resumed = folio::test::folio({"train", "--resume", "--out", (folder / "piped").string(), "--steps", "3"});
+    CHECK(resumed.code == 2);
+    CHECK(is_one_sentence(resumed.err));
+    CHECK(resumed.err.find("--data") != resumed.err.npos);
+}
+
+TEST_CASE("eval refuses before it works, and scores samples of a text without newlines") {
+    const TemporaryFolder folder;
+    std::string line = some_text();
+    std::erase(line, '\n');
+    std::string foreign = line;
+    std::replace(foreign.begin(), foreign.end(), 'h', 'H');
+    write(folder / "text", line);
+    write(folder / "foreign", foreign);
+    const std::vector<std::string> few = small + std::vector<std::string>{"--steps", "2", "--eval-every", "2", "--preset", "gpt"};
+    REQUIRE(folio::test::folio(train(folder / "run", folder / "text", few)).code == 0);
+    REQUIRE(folio::test::folio(train(folder / "foreign-run", folder / "foreign", few)).code == 0);
+    const std::vector<std::string> eval{"eval", "--weights", (folder / "run/last.safetensors").string(), "--data", (folder / "text").string(),
+                                        "--threads", "1"};
+    const Outcome refused = folio::test::folio(eval + std::vector<std::string>{"--against", (folder / "foreign-run/last.safetensors").string()});
+    CHECK(refused.code == 1);
+    CHECK(refused.out.empty());
+    CHECK(refused.err.find("passes over a window") == std::string::npos);  // no progress yet
+    CHECK(is_one_sentence(refused.err));
+    CHECK(refused.err.find("foreign-run") != std::string::npos);
+    const Outcome sampled = folio::test::folio(eval + std::vector<std::string>{"--samples", "2", "--windows", "2", "--json"});
+    CAPTURE(sampled.err);
+    REQUIRE(sampled.code == 0);
+    CHECK(json::parse(sampled.out).at("samples").at("count") == 2);
+}
+
 TEST_CASE("the rows of the Gaussian recipe can be left out, as far as they can stand without one another") {
     const TemporaryFolder folder;
     const fs::path text = folder / "text";
@@ -359,6 +444,31 @@ TEST_CASE("whoever samples from a checkpoint is told where its weights are") {
     const Outcome outcome = folio::test::folio({"sample", "--weights", (folder / "run" / "checkpoint.safetensors").string()});
     CHECK(outcome.code == 1);
     CHECK(outcome.err.find("in last.safetensors") != std::string::npos);
+}
+
+TEST_CASE("a damaged checkpoint is named, with a way to go on, and a removed folder is no full disk") {
+    const TemporaryFolder folder;
+    const fs::path run = folder / "run";
+    write(folder / "text", some_text());
+    const std::vector<std::string> few = small + std::vector<std::string>{"--steps", "2", "--eval-every", "2"};
+    REQUIRE(folio::test::folio(train(run, folder / "text", few)).code == 0);
+    const std::string whole = content_of(run / "checkpoint.safetensors");
+    for (const std::size_t size : {std::size_t{4}, std::size_t{60}, whole.size() - 10}) {
+        write(run / "checkpoint.safetensors", whole.substr(0, size));
+        const Outcome outcome = folio::test::folio(train(run, folder / "text", {"--resume", "--steps", "3"}));
+        CAPTURE(size, outcome.err);
+        CHECK(outcome.code == 1);
+        CHECK(is_one_sentence(outcome.err));
+        CHECK(outcome.err.find("checkpoint.safetensors") != outcome.err.npos);
+        CHECK(outcome.err.find("export it again") == outcome.err.npos);
+        CHECK(outcome.err.find("--init") != outcome.err.npos);
+    }
+
+    Program removed(train(folder / "removed", folder / "text", small + std::vector<std::string>{"--steps", "100000"}));
+    wait_for_step(removed, folder / "removed", 5);
+    fs::remove_all(folder / "removed");
+    CHECK(removed.wait() == 1);
+    CHECK(removed.err().find("is gone; start the run again") != std::string::npos);
 }
 
 TEST_CASE("damaged lines of the metrics are left out with a word") {

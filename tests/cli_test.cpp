@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <curl/curl.h>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <pty.h>
@@ -14,6 +15,7 @@
 #include "core/base/text.h"
 #include "native/models.h"
 #include "native/npy.h"
+#include "native/text_data.h"
 #include "tests/program.h"
 #include "tests/test_support.h"
 
@@ -442,6 +444,75 @@ TEST_CASE("an animation leaves no old frame behind, and a terminal gets what it 
     std::vector<std::string> as_json(arguments.begin(), arguments.end() - 1);
     as_json.push_back("--json");
     CHECK(json::parse(on_terminal(as_json, {"TERM=xterm"}, 80))["text"] == plain.substr(0, plain.size() - 1));
+}
+
+TEST_CASE("a sentence tells the fault apart from others and says what to do") {
+    const TemporaryFolder folder;
+    const auto at = [&](const std::string& name) { return (folder / name).string(); };
+    const auto expect = [&](const std::vector<std::string>& arguments, int code, const std::vector<std::string>& parts) {
+        const Outcome outcome = folio::test::folio(arguments);
+        CAPTURE(arguments);
+        expect_failure(outcome, code);
+        for (const std::string& part : parts) {
+            CAPTURE(part, outcome.err);
+            CHECK(outcome.err.find(part) != outcome.err.npos);
+        }
+    };
+    SECTION("files of NumPy") {
+        const auto expect_npy = [&](const std::string& content, const std::vector<std::string>& parts) {
+            write(folder / "x.npy", content);
+            expect({"logits", "--weights", gaussian_model, "--input", at("x.npy"), "--t", "0.5", "--out", at("out.npy")}, 1, parts);
+        };
+        const std::string header = folio::npy_header({1, 2, 3}), values(24, '\0');
+        std::string fortran = header, doubles = header, version = header;
+        fortran.replace(fortran.find("False"), 5, "True ");
+        doubles.replace(doubles.find("<f4"), 3, "<f8");
+        version[6] = 2;
+        expect_npy(fortran + values, {"Fortran order", "ascontiguousarray", "x.npy"});
+        expect_npy(doubles + values, {"float32", "ascontiguousarray"});
+        expect_npy(version + values, {"version"});
+        expect_npy(header + values.substr(1), {"cut short", "23", "24", "again"});
+        expect_npy(header + values + "1", {"too long"});
+        expect_npy(header.substr(0, 30), {"cut short within its header"});
+        expect_npy(header.substr(0, 7), {"cut short within its header"});
+        expect_npy("nonsense", {"no .npy file"});
+    }
+    SECTION("texts that are empty or too short") {
+        write(folder / "empty", "");
+        write(folder / "short", std::string(36, 'a'));
+        expect({"train", "--data", at("empty"), "--out", at("run")}, 1, {"is empty", "--data"});
+        expect({"eval", "--weights", model, "--data", at("empty")}, 1, {"is empty"});
+        write(folder / "short", "thou art my lord and king no more sh");
+        expect({"train", "--data", at("short"), "--out", at("run"), "--seq-len", "16"}, 1, {"36 characters", "161", "--seq-len"});
+    }
+    SECTION("weights and checkpoints") {
+        const std::string whole = content_of(model);
+        write(folder / "cut", whole.substr(0, whole.size() - 100));
+        expect({"info", at("cut")}, 1, {"cut", "damaged", "export it again"});
+        expect({"export", "--weights", model, "--dtype", "f16", "--out", at("gone/x")}, 1, {"its folder is not there"});
+    }
+    SECTION("a backslash on the command line") {
+        for (const char* option : {"--prompt", "--from-text"}) {
+            expect({"sample", "--weights", model, option, "a\\nb"}, 2, {"no backslash", option, "$'one\\ntwo'"});
+        }
+        expect({"infill", "--weights", model, "--text", "a\\n_"}, 2, {"no backslash", "--text"});
+        expect({"logits", "--weights", model, "--text", "a\\n", "--out", at("x")}, 2, {"no backslash"});
+        expect(sample({"--prompt", "a\\nb"}), 2, {"--prompt-file"});
+        // As the mark of a gap it stands for none.
+        CHECK(folio::test::folio({"infill", "--weights", model, "--text", "a\\", "--mark", "\\"}).code == 0);
+    }
+    SECTION("downloads") {
+        const auto reason = [](int code, long status = 0) { return folio::download_failure(code, status); };
+        CHECK(reason(CURLE_HTTP_RETURNED_ERROR, 503).find("later") != std::string::npos);
+        CHECK(reason(CURLE_HTTP_RETURNED_ERROR, 404).find("does not have it") != std::string::npos);
+        CHECK(reason(CURLE_HTTP_RETURNED_ERROR, 407).find("proxy") != std::string::npos);
+        CHECK(reason(CURLE_SSL_CACERT_BADFILE).find("ca-certificates") != std::string::npos);
+        CHECK(reason(CURLE_COULDNT_RESOLVE_HOST).find("network") != std::string::npos);
+        CHECK(reason(CURLE_OUT_OF_MEMORY).size() > 10);
+    }
+    SECTION("a text too long for a number of steps") {
+        expect({"sample", "--weights", model, "--sampler", "ancestral", "--steps", "1048576", "--length", "1048576"}, 2, {"steps", "shorter text"});
+    }
 }
 
 TEST_CASE("the program runs under a loader, and variables of OpenMP change nothing") {

@@ -338,7 +338,7 @@ Result<ModelFile> read_metadata(const Metadata& metadata) {
 
 Result<ModelFile> read_model(std::span<const std::byte> bytes) {
     const auto file = read_safetensors(bytes);
-    if (!file) return tl::unexpected(file.error());
+    if (!file) return fail("the weights file is damaged: " + file.error().sentence + "; fetch or export it again");
     auto model = read_metadata(file->metadata);
     if (!model) return model;
 

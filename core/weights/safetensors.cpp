@@ -42,7 +42,7 @@ T load(std::span<const std::byte> data, std::size_t index) {
 /// A tensor as the header claims it, its data still missing; `end` goes where the claim says that the data ends.
 Result<TensorView> read_claim(const std::string& name, const json& claim, std::uint64_t& begin, std::uint64_t& end) {
     const auto refuse = [&](const std::string& why) {
-        return fail("the weights file's tensor " + quote(name) + " " + why);
+        return fail("its tensor " + quote(name) + " " + why);
     };
     if (!claim.is_object() || claim.size() != 3 || !claim.contains("dtype") || !claim.contains("shape") ||
         !claim.contains("data_offsets")) {
@@ -85,10 +85,10 @@ Result<TensorView> read_claim(const std::string& name, const json& claim, std::u
 }
 
 Result<Metadata> read_strings(const json& object) {
-    if (!object.is_object()) return fail("the weights file's __metadata__ is no JSON object");
+    if (!object.is_object()) return fail("its __metadata__ is no JSON object");
     Metadata metadata;
     for (const auto& [key, value] : object.items()) {
-        if (!value.is_string()) return fail("the weights file's metadata " + quote(key) + " is no string");
+        if (!value.is_string()) return fail("its metadata " + quote(key) + " is no string");
         metadata.emplace(key, value.get_ref<const std::string&>());
     }
     return metadata;
@@ -107,25 +107,25 @@ const TensorView* SafetensorsFile::find(std::string_view name) const {
 
 Result<SafetensorsFile> read_safetensors(std::span<const std::byte> file) {
     if (file.size() < 8) {
-        return fail("the weights file has only " + std::to_string(file.size()) +
-                    " bytes, too few for safetensors; fetch or export it again");
+        return fail("it has only " + std::to_string(file.size()) +
+                    " bytes, too few for safetensors");
     }
     const auto header_length = load<std::uint64_t>(file, 0);
     if (header_length > longest_header) {
-        return fail("the weights file is no safetensors file: it claims a header of " + std::to_string(header_length) +
+        return fail("it is no safetensors file: it claims a header of " + std::to_string(header_length) +
                     " bytes");
     }
     if (header_length > file.size() - 8) {
-        return fail("the weights file is cut short: it ends within its header; fetch or export it again");
+        return fail("it is cut short: it ends within its header");
     }
     const std::string_view header(reinterpret_cast<const char*>(file.data()) + 8, header_length);
     const std::span<const std::byte> data = file.subspan(8 + header_length);
 
-    const auto parsed = parse_json(header, "the weights file's header");
+    const auto parsed = parse_json(header, "its header");
     if (!parsed) return tl::unexpected(parsed.error());
-    if (!parsed->is_object()) return fail("the weights file's header is no JSON object");
+    if (!parsed->is_object()) return fail("its header is no JSON object");
     if (parsed->size() > most_tensors) {
-        return fail("the weights file claims " + std::to_string(parsed->size()) + " tensors, more than the " +
+        return fail("it claims " + std::to_string(parsed->size()) + " tensors, more than the " +
                     std::to_string(most_tensors) + " that Folio takes on");
     }
 
@@ -154,19 +154,19 @@ Result<SafetensorsFile> read_safetensors(std::span<const std::byte> file) {
     std::uint64_t place = 0;
     for (Claim& claim : claims) {
         const std::string name = quote(claim.tensor.name);
-        if (claim.begin < place) return fail("the weights file's tensor " + name + " overlaps another");
-        if (claim.begin > place) return fail("the weights file has a gap before its tensor " + name);
+        if (claim.begin < place) return fail("its tensor " + name + " overlaps another");
+        if (claim.begin > place) return fail("it has a gap before its tensor " + name);
         if (claim.end > data.size()) {
-            return fail("the weights file is cut short: it ends before its tensor " + name +
-                        " does; fetch or export it again");
+            return fail("it is cut short: it ends before its tensor " + name +
+                        " does");
         }
         claim.tensor.data = data.subspan(claim.begin, claim.end - claim.begin);
         place = claim.end;
         result.tensors.push_back(std::move(claim.tensor));
     }
     if (place != data.size()) {
-        return fail("the weights file has " + std::to_string(data.size() - place) +
-                    " bytes behind its last tensor; fetch or export it again");
+        return fail("it has " + std::to_string(data.size() - place) +
+                    " bytes behind its last tensor");
     }
     return result;
 }

@@ -89,6 +89,7 @@ void EvalCommand::execute() const {
     const Text content = load_text(data);
     const TextData text = encode_text(content, model.vocabulary);
     notice_other_text(model, content, weights);
+    require_windows(text, model.config.seq_len, false);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
 
     // What can be refused is refused before the long work.

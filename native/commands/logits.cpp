@@ -63,7 +63,7 @@ Rows read_ids(const std::string& path, int vocab_size) {
 
 /// The noisy rows of a Gaussian model out of a file, as many and as wide as the model takes.
 Npy read_rows(const std::string& path, const ModelConfig& config) {
-    Npy rows = parse_npy(read_file(path, "the file of noisy rows"), "the file of noisy rows");
+    Npy rows = parse_npy(read_file(path, "the file of noisy rows"), quote_path(path));
     if (rows.shape[2] != static_cast<std::size_t>(config.vocab_size)) {
         stop(fmt::format("the noisy rows are {} wide, but the model has {} characters", rows.shape[2], config.vocab_size));
     }
@@ -94,6 +94,7 @@ void LogitsCommand::execute() const {
     } else if (!ids_file.empty()) {
         rows = read_ids(ids_file, config.vocab_size);
     } else {
+        refuse_backslash(text, "--text", model.vocabulary);
         auto ids = model.vocabulary.encode(text);
         if (!ids) wrong_usage("--text: " + ids.error().sentence);
         rows = {std::move(*ids), 1, 0};

@@ -119,6 +119,9 @@ SampleRun::SampleRun(const SampleCommand& command) : command_(command), sampled_
         proofreader_ = as_proofreader(*reader_, model);
     }
     options_ = command.sampling.resolve(model.process.kind, proofreader_.has_value());
+    refuse_backslash(command.prompt, "--prompt", model.vocabulary);
+    if (command.mark != "\\") refuse_backslash(command.text, "--text", model.vocabulary);
+    refuse_backslash(command.from_text, "--from-text", model.vocabulary);
     prompt_ = command.prompt_file.empty() ? command.prompt : read_prompt(command.prompt_file);
     if (!command.infill) return;
     auto choices = expand_gaps(command.text, command.mark, model.config.seq_len);

@@ -274,12 +274,7 @@ void TrainCommand::execute() {
     start.kernels = std::string(computer.kernels());
 
     const TextData characters = encode_text(text, start.model.vocabulary);
-    const auto needed = static_cast<std::size_t>(start.model.config.seq_len) + 1;
-    if (characters.train().size() < needed || characters.validation().size() < needed) {
-        stop(fmt::format("the text is too short: training and validation need {} characters each, but it has {} and {}; "
-                         "give a longer text or a shorter --seq-len",
-                         needed, characters.train().size(), characters.validation().size()));
-    }
+    require_windows(characters, start.model.config.seq_len, true);
     const int steps = start.settings["steps"];
     if (start.position.step == steps) {
         notice(fmt::format("The run has all its {} steps already; prolong it with --steps.", steps));

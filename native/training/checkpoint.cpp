@@ -81,15 +81,20 @@ void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
 
 Checkpoint read_checkpoint(const fs::path& path) {
     const auto refuse = [&](const std::string& why) {
-        stop(fmt::format("the checkpoint {} cannot be used: {}", quote_path(path), why));
+        stop(fmt::format("the checkpoint {} cannot be used: {}; begin another run, from last.safetensors beside it by --init or anew",
+                         quote_path(path), why));
+    };
+    const auto take = [&](auto result) {
+        if (!result) refuse(result.error().sentence);
+        return std::move(*result);
     };
     const std::string bytes = read_file(path, "the checkpoint", std::size_t{16} << 30);
-    const SafetensorsFile file = unwrap(read_safetensors(std::as_bytes(std::span(bytes))), "the checkpoint");
+    const SafetensorsFile file = take(read_safetensors(std::as_bytes(std::span(bytes))));
     if (!is_checkpoint(file)) refuse("it is no checkpoint of a training run");
-    const json fields = unwrap(parse_json(file.metadata.at(key), key), "the checkpoint");
+    const json fields = take(parse_json(file.metadata.at(key), key));
 
     Checkpoint checkpoint;
-    checkpoint.model = unwrap(read_metadata(file.metadata), "the checkpoint");
+    checkpoint.model = take(read_metadata(file.metadata));
     RunPosition& at = checkpoint.position;
     std::string written;
     try {

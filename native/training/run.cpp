@@ -239,7 +239,10 @@ void TrainingRun::log(bool validated, const std::optional<std::string>& sample) 
     const fs::path path = folder_ / "metrics.jsonl";
     std::ofstream file(path, std::ios::app);
     file << entry.dump() << '\n' << std::flush;
-    if (!file) stop(fmt::format("{} cannot be written: {}; then go on with --resume", quote_path(path), system_reason(errno)));
+    if (std::error_code unknown; !file && !fs::is_directory(folder_, unknown)) {
+        stop(fmt::format("the run's folder {} is gone; start the run again", quote_path(folder_)));
+    }
+    if (!file) stop(fmt::format("{} cannot be written: {}; go on with --resume afterwards", quote_path(path), system_reason(errno)));
     at_.loss_sum = 0;
     at_.loss_count = 0;
     if (validated) progress_.say(fmt::format("step {}  validation {:.4f} nats/character", at_.step, *val_nll_));
