@@ -218,6 +218,33 @@ TEST_CASE("a line of the metrics that cannot be written leaves a checkpoint of i
     CHECK(folio::test::folio(train(run, text, {"--resume", "--steps", std::to_string(saved + 1)})).code == 0);
 }
 
+TEST_CASE("best weights that cannot be written leave a checkpoint") {
+    const TemporaryFolder folder;
+    const fs::path run = folder / "run";
+    write(folder / "text", some_text());
+    Program program(train(run, folder / "text", small + std::vector<std::string>{"--steps", "100000"}));
+    wait_for_step(program, run, 21);
+    fs::remove(run / "best.safetensors");
+    fs::create_directory(run / "best.safetensors");
+    CHECK(program.wait() == 1);
+    CHECK(program.err().find("best.safetensors") != std::string::npos);
+    const int step = folio::read_checkpoint(run / "checkpoint.safetensors").position.step;
+    CHECK(step >= 21);
+    CHECK(step % 20 == 0);  // that of the validation
+}
+
+#if defined(FOLIO_NO_FLOCK)
+TEST_CASE("a file system without locks is written all the same") {
+    const TemporaryFolder folder;
+    write(folder / "text", some_text());
+    const std::vector<std::string> few = small + std::vector<std::string>{"--steps", "2", "--eval-every", "2"};
+    const Outcome outcome = folio::test::folio(train(folder / "run", folder / "text", few), {"LD_PRELOAD=" FOLIO_NO_FLOCK});
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 0);
+    CHECK(fs::exists(folder / "run/best.safetensors"));
+}
+#endif
+
 TEST_CASE("numbers that a validation or a sample first finds not to be finite are rolled back") {
     const TemporaryFolder folder;
     const fs::path text = folder / "text";
