@@ -5,6 +5,7 @@
 
 #include "core/ops/cpu_ops.h"
 #include "core/process/gaussian.h"
+#include "core/training/initialisation.h"
 #include "core/training/step.h"
 #include "table_model.h"
 

@@ -14,7 +14,7 @@ TEST_CASE("mask counts are spread evenly over a batch and uniform over batches")
     const int length = 8, batch = 4, batches = 4000;
     std::vector<int> seen(length + 1, 0);
     for (int step = 0; step < batches; ++step) {
-        const MaskedBatch masks = stratified_masks(batch, length, MaskedLoss::nelbo, 7, step);
+        const MaskedBatch masks = stratified_masks(batch, length, MaskRate::uniform, MaskedLoss::nelbo, 7, step);
         std::vector<int> strata(batch, 0);
         for (int b = 0; b < batch; ++b) {
             const int k = masks.counts[b];
@@ -29,8 +29,27 @@ TEST_CASE("mask counts are spread evenly over a batch and uniform over batches")
     for (int k = 1; k <= length; ++k) CHECK(seen[k] == Approx(batch * batches / length).epsilon(0.05));
 }
 
+TEST_CASE("mask rates of Beta(2, 2) have its distribution") {
+    const int length = 64, batch = 5, batches = 4000;
+    std::vector<double> seen(length + 1, 0);
+    for (int step = 0; step < batches; ++step) {
+        for (const int k : stratified_masks(batch, length, MaskRate::beta, MaskedLoss::mean, 3, step).counts) {
+            REQUIRE(k >= 1);
+            REQUIRE(k <= length);
+            ++seen[k];
+        }
+    }
+    // The distribution function of Beta(2, 2) is 3 s^2 - 2 s^3.
+    double below = 0;
+    for (int k = 1; k <= length; ++k) {
+        below += seen[k] / (batch * batches);
+        const double s = static_cast<double>(k) / length;
+        CHECK(below == Approx(3 * s * s - 2 * s * s * s).margin(0.01));
+    }
+}
+
 TEST_CASE("under the plain mean every masked place weighs the same") {
-    const MaskedBatch masks = stratified_masks(5, 16, MaskedLoss::mean, 7, 3);
+    const MaskedBatch masks = stratified_masks(5, 16, MaskRate::uniform, MaskedLoss::mean, 7, 3);
     double total = 0;
     for (int b = 0; b < 5; ++b) {
         CHECK(masks.row_weights[b] == masks.row_weights[0]);

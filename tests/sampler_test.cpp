@@ -15,6 +15,7 @@
 #include "core/sampling/gaussian_sampler.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/sampling/unmasking.h"
+#include "core/training/initialisation.h"
 #include "core/training/step.h"
 #include "table_model.h"
 

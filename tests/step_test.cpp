@@ -1,6 +1,7 @@
 // The training step: what it starts from, how fast it goes, what its loss is and that it lowers it.
 
 #include "core/process/gaussian.h"
+#include "core/training/initialisation.h"
 #include "core/training/step.h"
 
 #include <catch2/catch.hpp>

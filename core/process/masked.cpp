@@ -20,12 +20,13 @@ MaskedModel masked_model(Denoiser& denoiser, const ProcessConfig& process) {
             }};
 }
 
-MaskedBatch stratified_masks(int batch, int length, MaskedLoss loss, std::uint64_t seed, std::uint32_t step) {
+MaskedBatch stratified_masks(int batch, int length, MaskRate rate, MaskedLoss loss, std::uint64_t seed, std::uint32_t step) {
     const double offset = uniform(philox(seed, 0, step, Purpose::mask_count).word[0]);
     MaskedBatch result;
     for (int b = 0; b < batch; ++b) {
         const double turn = offset + static_cast<double>(b) / batch;
-        const double share = turn - std::floor(turn);
+        const double u = turn - std::floor(turn);
+        const double share = rate == MaskRate::uniform ? u : 0.5 - std::sin(std::asin(1 - 2 * u) / 3);
         result.counts.push_back(1 + std::min(length - 1, static_cast<int>(length * share)));
     }
     const double all = std::accumulate(result.counts.begin(), result.counts.end(), 0.0);

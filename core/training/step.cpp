@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/model/parameters.h"
+#include "core/training/initialisation.h"
 
 namespace folio {
 
@@ -29,27 +30,6 @@ double schedule(const Recipe& recipe, int step) {
     const double rise = recipe.warmup > 0 ? (step + 1.0) / recipe.warmup : 1.0;
     const double left = recipe.decay > 0 ? (recipe.steps - step) / (static_cast<double>(recipe.decay) * recipe.steps) : 1.0;
     return std::clamp(std::min(rise, left), 0.0, 1.0);
-}
-
-std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t seed) {
-    std::vector<float> parameters(parameter_count(config));
-    std::uint32_t number = 0;
-    for_each_tensor(config, [&](const TensorSpec& tensor) {
-        const std::uint32_t tensor_number = number++;
-        // What is added to a mixture beside its characters begins as nothing.
-        const bool beside = config.mixture && tensor.kind == TensorKind::embedding && tensor.offset > 0;
-        if (tensor.kind == TensorKind::head || tensor.name.ends_with("c_proj.weight") || beside) return;
-        const double fan = static_cast<double>(tensor.rows) / tensor.cols;
-        const double deviation =
-            tensor.kind == TensorKind::embedding ? 1.0 : std::min(1.0, std::sqrt(fan)) / std::sqrt(tensor.cols);
-        float* values = parameters.data() + tensor.offset;
-        for (std::size_t i = 0; i < tensor.count(); ++i) {
-            const Words words = philox(seed, i, tensor_number, Purpose::initialise);
-            const double radius = std::sqrt(-2.0 * std::log(uniform(words.word[0])));
-            values[i] = static_cast<float>(deviation * radius * std::cos(6.28318530717958647692 * uniform(words.word[1])));
-        }
-    });
-    return parameters;
 }
 
 Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConfig& config, const ProcessConfig& process,
@@ -107,8 +87,9 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
 Trainer::Batch Trainer::masked_batch(int step, int length, std::span<const int> starts) {
     const int batch = recipe_.batch, places = batch * length;
     std::vector<int> rows(starts.begin(), starts.end());
-    const MaskedBatch masks = stratified_masks(batch, length, by_bound(step) ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed,
-                                               static_cast<std::uint32_t>(step));
+    const bool bound = by_bound(step);  // whose mask rates are uniform
+    const MaskedBatch masks = stratified_masks(batch, length, bound ? MaskRate::uniform : recipe_.mask_rate,
+                                               bound ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed, static_cast<std::uint32_t>(step));
     rows.insert(rows.end(), masks.counts.begin(), masks.counts.end());
     for (const int count : masks.counts)
         rows.push_back(config_.time_rows > 0 ? time_row(static_cast<double>(count) / length, config_.time_rows) : 0);

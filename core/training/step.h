@@ -19,6 +19,7 @@ struct Recipe {
     int seq_len = 256;
     int rows_per_pass = 1024;       // a batch goes through in passes of at most this many rows: memory, and the last digits
     MaskedLoss loss = MaskedLoss::mean;  // masked
+    MaskRate mask_rate = MaskRate::uniform;  // masked; uniform in the steps that lower the NELBO
     float nelbo_share = 0.f;        // masked, Gaussian: the last share of the steps lowers the NELBO itself instead
     float input_noise = 0.f;        // autoregressive: share of input characters that are replaced by any others
     float self_conditioning = 0.f;  // Gaussian: share of the steps that show the network its own first answer
@@ -144,9 +145,5 @@ private:
     std::optional<GaussianDiffusion> diffusion_;
     LossByNoise losses_by_noise_;
 };
-
-/// Parameters drawn as the recipe of spec section 3 says: embeddings N(0, 1), linear layers with standard deviation
-/// min(1, sqrt(out / in)) / sqrt(in), every c_proj and the head zero.
-std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t seed);
 
 }  // namespace folio

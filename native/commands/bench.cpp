@@ -18,6 +18,7 @@
 #include "core/process/masked.h"
 #include "core/process/noisy_rows.h"
 #include "core/sampling/sampler.h"
+#include "core/training/initialisation.h"
 #include "core/training/step.h"
 #include "core/weights/quantise.h"
 #include "native/bench_report.h"

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <memory>
@@ -7,6 +8,7 @@
 
 #include "core/base/text.h"
 #include "core/model/parameters.h"
+#include "core/training/initialisation.h"
 #include "core/weights/quantise.h"
 #include "native/commands/commands.h"
 #include "native/failure.h"
@@ -30,6 +32,7 @@ constexpr int time_features = 64;
 struct TrainCommand {
     json given = json::object();  // the settings on the command line, by name
     std::string out, data, init;
+    std::string origin;  // of a run begun with another process's weights: what was taken, as a notice
     bool resume = false, as_json = false;
     DeviceOptions device;
 
@@ -38,7 +41,10 @@ struct TrainCommand {
 private:
     const Preset& preset() const { return preset_of(given); }
     fs::path folder() const;
-    Checkpoint fresh(const Text& text, const fs::path& folder) const;
+    Checkpoint fresh(const Text& text, const fs::path& folder);
+    ModelConfig configure(const json& settings, int characters) const;
+    void begin_anew(Checkpoint& start, const Text& text) const;
+    void begin_from_file(Checkpoint& start);
     Checkpoint resumed(const fs::path& folder) const;
     void report(RunEnd end, const RunPosition& at, const fs::path& folder) const;
 };
@@ -84,81 +90,117 @@ json spell_out_sizes(json given) {
     return given;
 }
 
-Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) const {
+Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) {
     std::error_code unknown;
     for (const char* name : run_files) {
         if (!fs::exists(fs::symlink_status(folder / name, unknown))) continue;
         wrong_usage(fmt::format("{} holds {} of another run already; go on with that by --resume or choose another folder with --out",
                                 quote_path(folder), name));
     }
-    const json wanted = spell_out_sizes(given);
     Checkpoint start;
     start.settings = default_settings(preset());
-    set_sizes(start.settings, sizes.back());
-    if (init.empty()) {
-        start.model.vocabulary = unwrap(Vocabulary::of_text(text.content));
-        const int characters = start.model.vocabulary.size();
-        if (characters < 2) stop("the text holds one character over and over, from which there is nothing to learn; give another text");
-        ModelConfig& config = start.model.config;
-        start.settings.update(wanted);
-        const ProcessConfig& process = start.model.process = to_process(start.settings, characters);
-        config.vocab_size = characters + (process.kind == ProcessKind::masked);
-        config.causal = process.kind == ProcessKind::autoregressive;
-        if (process.kind == ProcessKind::gaussian) {
-            config.trunk = preset().article ? Trunk::article : Trunk::modern;
-            config.mixture = true;
-            config.self_conditioning = start.settings.value("self-conditioning", 0.0) > 0;
-            config.time_rows = time_features;
-        }
-    } else {
-        start.model = load_model(init);
-        if (start.model.exact()) start.model = dequantise(start.model);
-        if (start.model.process.kind != preset().process) {
-            wrong_usage(fmt::format("{} holds a model of the kind {}, which the preset {} does not train; choose another --preset",
-                                    quote_path(init), name_of(start.model.process.kind), start.settings["preset"].get<std::string>()));
-        }
-        const ModelConfig& config = start.model.config;
-        if ((config.trunk == Trunk::article) != preset().article) {
-            wrong_usage(fmt::format("{} {} article's model; choose another --preset", quote_path(init),
-                                    preset().article ? "is not the" : "is the"));
-        }
-        json held{{"n-layer", config.n_layer}, {"d-model", config.d_model}, {"n-head", config.n_head}};
-        if (start.settings.contains("prediction")) {
-            const GaussianConfig& gaussian = start.model.process.gaussian;
-            held.update({{"prediction", name_of(gaussian.prediction)},
-                         {"schedule", gaussian.knots.size() == 2 ? "even" : name_of(gaussian.schedule)},
-                         {"matched-filter", gaussian.matched_filter ? "yes" : "no"}});
-            if (!config.self_conditioning) held["self-conditioning"] = 0;
-        }
-        for (const auto& [name, value] : held.items()) {
-            if (wanted.contains(name) && wanted[name] != value) {
-                wrong_usage(fmt::format("{} has --{} {}, not {}; leave the option out", quote_path(init), name, value.dump(),
-                                        wanted[name].dump()));
-            }
-        }
-        start.settings.update(held);
-        start.settings["seq-len"] = config.seq_len;
-    }
-    start.settings.update(wanted);
-    if (const std::string why = contradiction(start.settings); !why.empty()) wrong_usage(why);
-    ModelConfig& config = start.model.config;
-    // The article's MLP is 512 wide at d_model 384.
-    const int d_model = start.settings["d-model"];
-    if (init.empty()) config.d_ff = config.trunk == Trunk::article ? d_model * 4 / 3 : 4 * d_model;
-    config.n_layer = start.settings["n-layer"];
-    config.d_model = start.settings["d-model"];
-    config.n_head = start.settings["n-head"];
-    config.seq_len = start.settings["seq-len"];
-    if (const auto valid = validate(config); !valid) wrong_usage(valid.error().sentence);
     start.text_checksum = text.checksum;
-    // The parameters to start from, without any moments yet.
-    std::vector<float>& parameters = start.model.parameters;
-    if (!parameters.empty()) {
-        const std::size_t count = parameters.size();
-        start.state = {parameters, parameters, std::vector<float>(count), std::vector<float>(count), {}};
-        parameters.clear();
-    }
+    if (init.empty()) begin_anew(start, text);
+    else begin_from_file(start);
     return start;
+}
+
+void refuse_contradiction(const json& settings) {
+    if (const std::string why = contradiction(settings); !why.empty()) wrong_usage(why);
+}
+
+/// The model that these settings and this many characters make.
+ModelConfig TrainCommand::configure(const json& settings, int characters) const {
+    const ProcessKind process = preset().process;
+    ModelConfig config;
+    config.n_layer = settings["n-layer"];
+    config.d_model = settings["d-model"];
+    config.n_head = settings["n-head"];
+    config.seq_len = settings["seq-len"];
+    config.vocab_size = characters + (process == ProcessKind::masked);
+    config.causal = process == ProcessKind::autoregressive;
+    if (process == ProcessKind::gaussian) {
+        config.trunk = preset().article ? Trunk::article : Trunk::modern;
+        config.mixture = true;
+        config.self_conditioning = settings.value("self-conditioning", 0.0) > 0;
+        config.time_rows = time_features;
+    }
+    // The article's MLP is 512 wide at d_model 384.
+    config.d_ff = config.trunk == Trunk::article ? config.d_model * 4 / 3 : 4 * config.d_model;
+    return config;
+}
+
+void TrainCommand::begin_anew(Checkpoint& start, const Text& text) const {
+    set_sizes(start.settings, sizes.back());
+    start.settings.update(spell_out_sizes(given));
+    refuse_contradiction(start.settings);
+    start.model.vocabulary = unwrap(Vocabulary::of_text(text.content));
+    const int characters = start.model.vocabulary.size();
+    if (characters < 2) stop("the text holds one character over and over, from which there is nothing to learn; give another text");
+    start.model.process = to_process(start.settings, characters);
+    start.model.config = configure(start.settings, characters);
+    if (const auto valid = validate(start.model.config); !valid) wrong_usage(valid.error().sentence);
+}
+
+/// Settings that a model holds itself: those of its Gaussian process.
+json held_settings(const ModelFile& file, const json& settings) {
+    if (!settings.contains("prediction")) return json::object();
+    const GaussianConfig& gaussian = file.process.gaussian;
+    json held{{"prediction", name_of(gaussian.prediction)},
+              {"schedule", gaussian.knots.size() == 2 ? "even" : name_of(gaussian.schedule)},
+              {"matched-filter", gaussian.matched_filter ? "yes" : "no"}};
+    if (!file.config.self_conditioning) held["self-conditioning"] = 0;
+    return held;
+}
+
+void TrainCommand::begin_from_file(Checkpoint& start) {
+    ModelFile file = load_model(init);
+    if (file.exact()) file = dequantise(file);
+    const ModelConfig& source = file.config;
+    const bool same_process = file.process.kind == preset().process && (source.trunk == Trunk::article) == preset().article;
+    const bool across = file.process.kind == ProcessKind::autoregressive && preset().process != ProcessKind::autoregressive && !preset().article;
+    if (!same_process && !across) {
+        wrong_usage(fmt::format("{} holds {}, from which a run of the preset {} cannot begin; choose another --preset", quote_path(init),
+                                source.trunk == Trunk::article ? "the article's model" : fmt::format("a model of the kind {}", name_of(file.process.kind)),
+                                start.settings["preset"].get<std::string>()));
+    }
+    json wanted = spell_out_sizes(given);
+    if (!given.contains("n-head") && !given.contains("size")) wanted.erase("n-head");
+    const auto refuse_other = [&](const std::string& name, const json& value) {
+        if (!wanted.contains(name) || wanted[name] == value) return;
+        wrong_usage(fmt::format("{} has --{} {}, not {}; leave the option out", quote_path(init), name, value.dump(), wanted[name].dump()));
+    };
+    const json held = same_process ? held_settings(file, start.settings) : json::object();
+    for (const auto& [name, value] : held.items()) refuse_other(name, value);
+    start.settings.update({{"n-layer", source.n_layer}, {"d-model", source.d_model}, {"n-head", source.n_head}, {"seq-len", source.seq_len}});
+    start.settings.update(held);
+    start.settings.update(wanted);
+    refuse_contradiction(start.settings);
+
+    ModelConfig config = configure(start.settings, file.vocabulary.size());
+    if (same_process) {
+        config = source;
+        config.n_layer = start.settings["n-layer"];
+        config.d_model = start.settings["d-model"];
+        config.seq_len = start.settings["seq-len"];
+    }
+    config.n_head = source.n_head;
+    config.d_ff = source.d_ff;
+    config.norm_eps = source.norm_eps;
+    if (const auto valid = validate(config); !valid) wrong_usage(valid.error().sentence);
+    auto transferred = transfer_parameters(source, file.parameters, config, start.settings["seed"]);
+    if (!transferred) wrong_usage(fmt::format("{} does not fit the sizes that were asked for: {}; leave the sizes out", quote_path(init), transferred.error().sentence));
+    refuse_other("n-head", source.n_head);
+    if (across) {
+        std::vector<std::string> initialised = std::move(transferred->initialised);
+        if (preset().process == ProcessKind::masked) initialised.emplace_back("the rows of [MASK]");
+        origin = fmt::format("Starting from {}: embeddings and head of its {} characters and all matrices are taken; new are {} and the optimizer's state.",
+                             quote_path(init), file.vocabulary.size(), fmt::join(initialised, ", "));
+        file.process = to_process(start.settings, file.vocabulary.size());
+    }
+    start.model = {config, file.process, std::move(file.vocabulary), {}, {}, {}, {}};
+    const std::size_t count = transferred->parameters.size();
+    start.state = {transferred->parameters, transferred->parameters, std::vector<float>(count), std::vector<float>(count), {}};
 }
 
 Checkpoint TrainCommand::resumed(const fs::path& folder) const {
@@ -285,6 +327,7 @@ void TrainCommand::execute() {
         make_folder(folder);
         lock.emplace(folder);
     }
+    if (!origin.empty()) notice(origin);
     notice(fmt::format("Training {} parameters in {}: {}.", parameter_count(start.model.config),
                shown, computer.describe()));
     TrainingRun training(computer, characters, std::move(start), folder);
@@ -353,6 +396,7 @@ void add_train(CLI::App& program) {
     integer("warmup", 0, most_steps, help("steps of rising learning rate", "warmup"));
     number("decay", 0, 1, help("last share of the steps, in which the learning rate falls to 0", "decay"));
     choice("loss", {"mean", "nelbo"}, help("what a hidden place counts: all alike, or as the NELBO weighs it", "loss"));
+    choice("mask-rate", {"uniform", "beta"}, help("shares of masked characters: uniform, or Beta(2, 2), mostly about a half", "mask-rate"));
     number("nelbo-share", 0, 1, help("last share of the steps that lowers the NELBO itself", "nelbo-share"));
     number("short-windows", 0, 1, help("share of the steps on shorter windows", "short-windows"));
     number("input-noise", 0, 1, help("share of the input characters that are replaced by any others", "input-noise"));

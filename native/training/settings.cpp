@@ -62,7 +62,7 @@ json default_settings(const Preset& preset) {
                   {"checkpoint-every", 1000},
                   {"patience", 20}};
     settings["preset"] = preset.name;
-    if (masked) settings["loss"] = recipe.loss == MaskedLoss::mean ? "mean" : "nelbo";
+    if (masked) settings.update({{"loss", "mean"}, {"mask-rate", "uniform"}});
     if (masked || (preset.process == ProcessKind::gaussian && !article)) settings["nelbo-share"] = number(recipe.nelbo_share);
     if (preset.process == ProcessKind::autoregressive) settings["input-noise"] = number(recipe.input_noise);
     else settings["short-windows"] = number(recipe.short_windows);
@@ -76,6 +76,8 @@ json default_settings(const Preset& preset) {
 }
 
 std::string contradiction(const json& settings) {
+    if (settings.value("mask-rate", "") == "beta" && settings["loss"] == "nelbo")
+        return "--loss nelbo is the bound of uniform mask rates; leave --mask-rate beta out, or train the plain mean and give --nelbo-share";
     if (!settings.contains("prediction")) return "";
     const bool trains_bound = settings["nelbo-share"] > 0;
     if (settings["prediction"] == "eps" && (settings["matched-filter"] == "yes" || settings["self-conditioning"] > 0 || trains_bound))
@@ -113,6 +115,7 @@ Recipe to_recipe(const json& settings) {
     recipe.rows_per_pass = settings.at("rows-per-pass");
     recipe.seed = settings.at("seed");
     if (settings.contains("loss")) recipe.loss = settings["loss"] == "mean" ? MaskedLoss::mean : MaskedLoss::nelbo;
+    if (settings.contains("mask-rate")) recipe.mask_rate = settings["mask-rate"] == "beta" ? MaskRate::beta : MaskRate::uniform;
     if (settings.contains("nelbo-share")) recipe.nelbo_share = number("nelbo-share");
     // A causal window is all shorter ones at once.
     recipe.short_windows = settings.contains("short-windows") ? number("short-windows") : 0;
