@@ -15,7 +15,7 @@ import { Bench } from "./views/bench";
 import { Biography, closestCall } from "./views/biography";
 import { Candidates } from "./views/candidates";
 import { Controls } from "./views/controls";
-import { byId, Radios } from "./views/dom";
+import { byId, Radios, StopButton } from "./views/dom";
 import { Leaf, type Remedy } from "./views/leaf";
 import { Library } from "./views/library";
 import { Race } from "./views/race";
@@ -51,6 +51,8 @@ class Page {
   private coming: Lane | undefined;
   /** Whether the visitor asked for it here, not by an address: then it gets an address of its own. */
   private comingAsked = false;
+  /** The address that it answers. */
+  private comingFor: Address | undefined;
   private beginAgain = () => {};
   /** The same of the candidates that are coming. */
   private fillingAsked = true;
@@ -58,6 +60,8 @@ class Page {
   private recordShown: Promise<void> | undefined;
   private touched = false;
   private queued = false;
+  /** True once the page knows the model: a little later than the engine. */
+  private ready = false;
   /** What the address asks for; it is answered once, and again when the weights that it names are opened. */
   private asked: Address | undefined;
   private answeredBy: string | undefined;
@@ -154,6 +158,7 @@ class Page {
     speed: (value) => this.setSpeed(Number(value)),
     proofreads: () => this.sayProofreader(),
   });
+  private sampleButton = new StopButton(byId("sample"), "Sample", () => this.sample(), () => this.stop());
   private shows = new Radios<Show>(byId("show"), (show) => this.setShow(show));
   private story = new Story({
     goTo: (share) => this.lane && this.visit(share === 0 ? 1 : stepOfShare(share, this.lane.steps)),
@@ -174,7 +179,6 @@ class Page {
     new SaveMenu((kind) => this.save(kind));
     this.controls.setSpeed(String(this.perSecond));
     const on = (id: string, act: () => void) => byId(id).addEventListener("click", act);
-    on("sample", () => (this.state === "running" ? this.stop() : this.sample()));
     on("play", () => this.togglePlay());
     on("fork", () => this.fork());
     on("compare", () => {
@@ -218,6 +222,7 @@ class Page {
 
   private async loaded(changed: boolean): Promise<void> {
     await this.recordShown;
+    this.ready = true;
     const { defaults, samplers } = this.engine.description!;
     const before = this.defaults;
     this.defaults = defaults;
@@ -310,6 +315,9 @@ class Page {
     if (lane.head < 0 && lane.computing) return;
     this.coming = undefined;
     if (lane.head < 0) {
+      // Other weights have come before it could begin: then they make it.
+      if (this.library.loading && this.comingAsked) this.queued = true;
+      else if (this.library.loading && this.comingFor === this.asked) this.answeredBy = undefined;
       this.playing = false;
       return this.refresh();
     }
@@ -364,6 +372,7 @@ class Page {
     // The old sheet stays until the first frame of the new one is there.
     this.coming = this.session.sample(request, new Vocabulary(this.engine.description.vocab), this.process);
     this.comingAsked = asked;
+    this.comingFor = address;
     this.goal = address?.step;
     this.playing = true;
     this.refresh();
@@ -396,7 +405,7 @@ class Page {
       this.announcer.say(this.controls.complaint);
       return this.refresh();
     }
-    this.queued = !this.engine.description;
+    this.queued = !this.ready || !this.engine.description;
     if (this.queued) {
       this.leaf.say("Will start when the weights are here.");
       return this.refresh();
@@ -446,8 +455,8 @@ class Page {
   }
 
   private stop(): void {
+    this.coming = this.goal = undefined;
     this.session.stop();
-    this.goal = undefined;
     this.pause();
   }
 
@@ -615,6 +624,7 @@ class Page {
   private async act(edits: string[], how: "in place" | "in place unless finished" | "in a fork", goOn: boolean): Promise<void> {
     this.touched = true;
     if (!this.engine.description || !this.lane) return this.leaf.say("A recorded sample cannot be changed: the weights are not here yet.");
+    if (this.coming) return this.leaf.say("A new sample is on its way; stop it first to change this one.");
     this.leaf.recover();
     if (this.playing) this.pause();
     const before = this.lane.parent;
@@ -875,7 +885,7 @@ class Page {
     const { stage } = this.leaf;
     stage.dataset.state = state;
     stage.setAttribute("aria-busy", String(state === "running"));
-    byId("sample").textContent = state === "running" ? "Stop" : "Sample";
+    this.sampleButton.show(state === "running");
     if (!lane || !lane.frames[this.step]) return;
     stage.dataset.source = lane.live ? "live" : "recorded";
     // What is said of the sheet is said of the process that made it.

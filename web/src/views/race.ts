@@ -5,7 +5,7 @@ import { Lane, Vocabulary } from "../lanes";
 import { processOf, type Process } from "../processes";
 import type { Request } from "../protocol";
 import type { Announcer } from "./announcer";
-import { byId, html, Radios } from "./dom";
+import { byId, html, Radios, StopButton } from "./dom";
 import { drawCell, fitCanvas, readPalette, type Palette } from "./ink";
 import { columns, lookOfAll } from "./looks";
 
@@ -82,6 +82,7 @@ class Runner {
 export class Race {
   private region = byId("race");
   private button = byId<HTMLButtonElement>("run-race");
+  private stopButton = new StopButton(this.button, "Run race", () => void this.run(), () => this.stop());
   private clock = byId<HTMLInputElement>("clock");
   private shelves: readonly Shelf[] = [];
   private runners: Runner[] = [];
@@ -93,7 +94,6 @@ export class Race {
   private began = 0;
 
   constructor(private engine: EngineHost, private announcer: Announcer, private events: RaceEvents) {
-    this.button.addEventListener("click", () => (this.running ? this.stop() : void this.run()));
     byId("replay").addEventListener("click", () => this.replay());
     this.clock.addEventListener("input", () => {
       cancelAnimationFrame(this.pending);
@@ -219,7 +219,7 @@ export class Race {
   }
 
   private say(words: string): void {
-    this.button.textContent = this.running ? "Stop" : "Run race";
+    this.stopButton.show(this.running);
     this.region.setAttribute("aria-busy", String(this.running));
     byId("race-state").textContent = words;
   }

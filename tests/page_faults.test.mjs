@@ -1,0 +1,89 @@
+// Faults that visitors have met, each with what must hold instead: node --test tests/page_faults.test.mjs
+//   FOLIO_MOMENTS  how many moments of a visit's start are tried  (12)
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { choose, done, hurry, quick, role, stage, stop, until, verse, visit } from "./page_support.mjs";
+
+/**
+ * As the first script: presses Sample `wait` milliseconds after `event`, which is that the controls come to life, that the weights
+ * are loaded, or that the button turns into Stop; unless it has read Stop for so long that the press would be meant for that.
+ * `pressed` tells what it read.
+ */
+function pressAfter([event, wait]) {
+  let turned = 0;
+  const press = () => {
+    const button = document.querySelector("#sample");
+    const meant = button.textContent === "Sample" || performance.now() < turned + 450;
+    window.pressed = meant ? button.textContent : "nothing";
+    if (meant) button.click();
+  };
+  const begin = (what) => what === event && setTimeout(press, wait);
+  window.Worker = class extends Worker {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", ({ data }) => data.type === "loaded" && begin("loaded"));
+    }
+  };
+  new MutationObserver((_, observer) => {
+    if (!document.querySelector("#preset input")) return;
+    observer.disconnect();
+    begin("controls");
+    const button = document.querySelector("#sample");
+    new MutationObserver((_, watcher) => {
+      if (button.textContent !== "Stop") return;
+      watcher.disconnect();
+      turned = performance.now();
+      begin("Stop");
+    }).observe(button, { childList: true });
+  }).observe(document, { subtree: true, childList: true });
+}
+
+test("a press on Sample at any moment of a visit's start ends in a finished sample", async () => {
+  const count = Math.ceil(Number(process.env.FOLIO_MOMENTS ?? 12) / 3);
+  const spread = (event, longest) => Array.from({ length: count }, (_, at) => [event, Math.round((longest * at) / count)]);
+  const pressed = [];
+  for (const moment of [...spread("controls", 1200), ...spread("loaded", 40), ...spread("Stop", 400)]) {
+    const { page } = await visit("#v=1&prompt=ROMEO%3A&length=64&seed=7&steps=4", { prepare: (page) => page.addInitScript(pressAfter, moment) });
+    await page.waitForFunction(() => window.pressed);
+    pressed.push(await page.evaluate(() => window.pressed));
+    await page.waitForSelector("#stage[data-state=done][data-source=live]", { timeout: 20000 }).catch(() => assert.fail(`pressed ${moment.join(" ")}`));
+    await page.close();
+  }
+  assert.ok(pressed.includes("Sample") && pressed.includes("Stop"), pressed.join());
+});
+
+test("the second press of a double click does not stop what the first one began", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await role(page, "button", "Sample").dblclick();
+  await until(page, { state: "done", step: "8" });
+  assert.notEqual(await page.locator("#signature").textContent(), "Seed 7");
+  const race = role(page, "region", "Race");
+  await role(race, "button", "Run race").dblclick();
+  await page.waitForFunction(() => document.querySelector("#race-state").textContent.startsWith("Masked, 1 of 3: pass "));
+  await stop(race);
+  await page.waitForFunction(() => document.querySelector("#race-state").textContent === "Stopped.");
+});
+
+test("a sample asked for just before other weights take over is made by them", async () => {
+  const { page } = await visit(quick, {
+    prepare: (page) => page.addInitScript(() => {
+      window.Worker = class extends Worker {
+        constructor(...given) {
+          super(...given);
+          // Heard before the page hears it.
+          this.addEventListener("message", ({ data }) => {
+            if (data.type === "loaded" && data.description.process.kind === "gaussian") document.querySelector("#sample").click();
+          });
+        }
+      };
+    }),
+  });
+  await done(page);
+  await hurry(page);
+  await role(page, "textbox", "Prompt").fill("JULIET:");
+  await role(page, "radio", "Gaussian").check({ force: true });
+  await page.waitForFunction(() => document.querySelector("#command").textContent.includes("gaussian-small"));
+  await done(page);
+  assert.ok((await verse(page)).startsWith("JULIET:"));
+});
