@@ -87,3 +87,27 @@ test("a sample asked for just before other weights take over is made by them", a
   await done(page);
   assert.ok((await verse(page)).startsWith("JULIET:"));
 });
+
+const at = (page, room) => page.waitForFunction((room) => Math.abs(document.querySelector(`#${room}`).getBoundingClientRect().top) < 2 &&
+  document.querySelector(`nav [data-room=${room}]`).hasAttribute("aria-current"), room);
+
+test("a room is reached, by link and by press, whatever changes its height above; afterwards scrolling is the visitor's", async () => {
+  const { page } = await visit(`${quick}&room=race`);
+  await at(page, "race");
+  await done(page);
+  await at(page, "race");
+  const grow = (height) => page.evaluate((height) => (document.querySelector(".work").style.paddingBottom = height), height);
+  await grow("700px");
+  await at(page, "race");
+  await role(page, "link", "Story").click();
+  // In the middle of the way there.
+  await page.waitForFunction(() => scrollY > document.querySelector("#race").offsetTop + 20);
+  await grow("0");
+  await at(page, "story");
+  await page.mouse.wheel(0, -300);
+  await page.waitForFunction(() => document.querySelector("#story").getBoundingClientRect().top > 100);
+  const before = await page.evaluate(() => scrollY);
+  await grow("1px");
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  assert.ok(Math.abs((await page.evaluate(() => scrollY)) - before) < 250);
+});

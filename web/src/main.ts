@@ -738,7 +738,7 @@ class Page {
     if (!address) return;
     if (address.theme) this.theme.wearOnce(address.theme);
     if (address.show) this.setShow(address.show);
-    if (address.room) this.rooms.enter(address.room);
+    if (address.room) this.rooms.enter(address.room, true);
     if (address.unreadable.length) this.sayUnreadable(address.unreadable);
     if (Object.keys(address.request).length || address.weights !== undefined || address.step !== undefined) {
       this.asked = address;
