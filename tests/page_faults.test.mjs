@@ -2,7 +2,7 @@
 //   FOLIO_MOMENTS  how many moments of a visit's start are tried  (12)
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choose, done, hurry, quick, role, stage, stop, until, verse, visit } from "./page_support.mjs";
+import { choose, done, hurry, quick, role, seen, stage, stop, until, verse, visit, watch } from "./page_support.mjs";
 
 /**
  * As the first script: presses Sample `wait` milliseconds after `event`, which is that the controls come to life, that the weights
@@ -110,4 +110,91 @@ test("a room is reached, by link and by press, whatever changes its height above
   await grow("1px");
   await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
   assert.ok(Math.abs((await page.evaluate(() => scrollY)) - before) < 250);
+});
+
+test("as it comes, the sheet is at the end when the run is; a replay shows every step", async () => {
+  const { page } = await visit("#v=2&weights=gpt-small&prompt=ROMEO%3A&length=160&seed=3&sampler=left-to-right&steps=64&temperature=0.8", {
+    prepare: (page) => page.addInitScript(() => {
+      window.Worker = class extends Worker {
+        constructor(...given) {
+          super(...given);
+          this.addEventListener("message", ({ data }) => data.type === "stopped" && (window.seen = []));
+        }
+      };
+    }),
+  });
+  await hurry(page);
+  await done(page);
+  await page.evaluate(watch);
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => document.querySelector("#signature").textContent !== "Seed 3");
+  await until(page, { state: "done", step: "154" });
+  const steps = async () => new Set((await seen(page)).map(({ step }) => step)).size;
+  assert.ok((await steps()) <= 3, `${await steps()} steps were shown after the run`);
+  await page.evaluate(watch);
+  await role(page, "button", "Play").click();
+  await page.waitForFunction(() => window.seen.some(({ step }) => step === 0));
+  await until(page, { state: "done", step: "154" });
+  assert.ok((await steps()) > 100, `${await steps()} steps were shown of the replay`);
+});
+
+test("noise that would change nothing is answered with a sentence, and opens no lane", async () => {
+  const { page } = await visit(`${quick}&step=4`);
+  await until(page, { state: "paused", step: "4" });
+  const toolbar = role(page, "toolbar", "Chosen text");
+  const note = (words) => page.locator("#note").getByText(words).waitFor();
+  const lanes = () => page.locator("#lane input").count();
+  await choose(page, 0, 4);
+  await toolbar.getByRole("button", { name: "Noise again" }).click();
+  await note("These letters are kept; press Release first, then noise can reach them.");
+  // Letters that are still open have nothing to lose.
+  const text = (await role(page, "textbox", "Text").inputValue()).replaceAll("\n", "");
+  const open = [...text].findIndex((letter, place) => place > 6 && letter === "_");
+  await choose(page, open, open);
+  await page.keyboard.press("Control+Enter");
+  await note("These places are still noise.");
+  await page.keyboard.press("Escape");
+  for (const key of ["n", "k"]) {
+    await page.keyboard.press(key);
+    await note("Choose letters first: drag over them, or hold Shift and press the arrow keys on the sheet.");
+    await page.evaluate(() => (document.querySelector("#note").textContent = ""));
+  }
+  await page.keyboard.press("l");
+  await note("There is one lane only; Fork here opens another.");
+  assert.equal(await lanes(), 1);
+  await page.keyboard.press("End");
+  await role(page, "button", "Play").click();
+  await done(page);
+  // The biography in the margin is pinned, and let go.
+  await page.keyboard.press("b");
+  await role(page, "region", "Biography").getByRole("heading", { name: "Biography", exact: true }).waitFor();
+  await page.keyboard.press("b");
+  await role(page, "region", "Biography").getByRole("heading", { name: "Biography of the closest call" }).waitFor();
+});
+
+test("Play and Sample that are pressed while letters are being put wait for them, and are not lost", async () => {
+  const { page } = await visit("#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&steps=24&step=13");
+  await until(page, { state: "paused", step: "13" });
+  await role(page, "combobox", "Speed").selectOption("16 a sec.");
+  const type = async (word) => {
+    await choose(page, 20, 19);
+    await page.evaluate((word) => {
+      for (const data of word) document.querySelector("#text").dispatchEvent(new InputEvent("beforeinput", { inputType: "insertText", data, cancelable: true }));
+    }, word);
+    await page.keyboard.press("Escape");
+  };
+  await role(page, "button", "Fork here").click();
+  await page.waitForSelector("#lanes:not([hidden])");
+  await type("love");
+  await page.evaluate(() => document.querySelector("#play").click());
+  await until(page, { state: "done", step: "24" });
+  assert.equal((await verse(page)).slice(20, 24), "love");
+  await role(page, "slider", "Step").fill("9");
+  await until(page, { state: "paused", step: "9" });
+  await type("hate");
+  await page.evaluate(() => document.querySelector("#sample").click());
+  await page.waitForFunction(() => document.querySelector("#command").textContent.includes("hate"));
+  await done(page);
+  assert.equal((await verse(page)).slice(20, 24), "hate");
+  assert.equal(await page.locator("#lanes").isVisible(), false);
 });

@@ -1,5 +1,6 @@
 /** The page: what is on show, and how the views, the lanes and the engine come together. */
 import { commandLine, readAddress, requestOf, sameRequest, suit, unnamed, writeAddress, type Address, type Show } from "./address";
+import { keepingEdits, whyNotNoised, type Choice } from "./editing";
 import { EngineHost } from "./engine";
 import { hasSimd, isPhone, prefersStillness } from "./features";
 import { escapeBraces, hasOpenGap } from "./gaps";
@@ -21,7 +22,7 @@ import { Library } from "./views/library";
 import { Race } from "./views/race";
 import { Rooms } from "./views/rooms";
 import { download, imageOf, SaveMenu, type SaveKind } from "./views/save";
-import { lookOfAll, type Choice, type Picture } from "./views/looks";
+import { lookOfAll, type Picture } from "./views/looks";
 import { Sheet, type ChooseBy } from "./views/sheet";
 import { listenForShortcuts, type Act } from "./views/shortcuts";
 import { stepOfShare, Story } from "./views/story";
@@ -39,6 +40,8 @@ class Page {
   private lane: Lane | undefined;
   private step = 0;
   private playing = false;
+  /** Whether what plays is new, and no second look at what was computed before. */
+  private following = true;
   private perSecond = 8;
   private showing: Show = "ink";
   private chosen: Choice | undefined;
@@ -299,7 +302,7 @@ class Page {
       this.schedule();
     }
     // While weights load, the new engine takes up what the old one left.
-    if (!lane.computing && !lane.finished && this.step === lane.head && !this.library.loading) this.playing = false;
+    if (!lane.computing && !lane.finished && this.step === lane.head && !this.library.loading && !this.session.acting) this.playing = false;
     this.sayIfSlow();
     if (lane.computing && !lane.finished) this.refreshSoon();
     else this.refresh();
@@ -324,6 +327,7 @@ class Page {
     this.session.show(lane);
     this.lane = lane;
     this.step = 0;
+    this.following = true;
     if (this.comingAsked) history.pushState(null, "", this.address(lane, lane.request.edit ?? [], undefined));
     this.lastTick = performance.now();
   }
@@ -347,6 +351,7 @@ class Page {
       relay.drop();
       this.session.replace(relay.record, live);
       this.lane = live;
+      this.following = true;
     };
     const live = relay.takeOver(this.step);
     if (live) {
@@ -410,6 +415,8 @@ class Page {
       this.leaf.say("Will start when the weights are here.");
       return this.refresh();
     }
+    // It keeps the letters that are still being put.
+    if (this.session.acting) return void this.session.afterActs().then(() => this.sample());
     const request = this.controls.request();
     if (hasOpenGap(request.prompt)) return this.fill(request, true);
     const { lane } = this;
@@ -471,6 +478,9 @@ class Page {
 
   private play(): void {
     this.playing = true;
+    // What is being done to the sheet comes first; the last of it plays on.
+    if (this.session.acting) return this.refresh();
+    this.following = !this.lane?.finished;
     this.lastTick = performance.now();
     if (this.lane?.live && !this.coming) this.session.goOn(this.lane);
     else if (this.engine.description && this.lane === this.relay?.record && !this.relay?.waiting) this.beginRelay();
@@ -509,7 +519,7 @@ class Page {
     const due = rate === 0 ? 0 : this.lastTick + 1000 / rate - performance.now();
     this.timer = window.setTimeout(() => {
       this.lastTick = performance.now();
-      this.step = rate === 0 && lane.computing ? lane.head : Math.min(lane.head, this.step + 1);
+      this.step = rate === 0 && lane.live && this.following ? lane.head : Math.min(lane.head, this.step + 1);
       this.refresh();
       this.sayQuarter();
       this.sayStruckOut();
@@ -605,6 +615,13 @@ class Page {
     this.refresh();
   }
 
+  /** The biography that stands in the margin by itself, for good; or the end of the one that does. */
+  private pinClosest(): void {
+    const place = this.pinned >= 0 || !this.lane ? this.pinned : closestCall(this.lane, this.step);
+    if (place >= 0) this.pin(place);
+    else this.leaf.say("No letter has a biography yet; go on a few steps first.");
+  }
+
   private hover(place: number): void {
     if (place === this.hovered || isPhone.matches) return;
     this.hovered = place;
@@ -628,15 +645,15 @@ class Page {
     this.leaf.recover();
     if (this.playing) this.pause();
     const before = this.lane.parent;
-    const where = () => ({ lane: this.lane!, step: this.step });
-    this.showLane(await this.session.act(where, edits, how, goOn), before, goOn);
+    this.showLane(await this.session.act(this.lane, this.step, edits, how, goOn), before, goOn);
   }
 
   private showLane(lane: Lane, before: Lane | undefined, goOn: boolean): void {
     this.lane = lane;
     this.step = Math.min(lane.head, Math.max(lane.from, Math.min(this.step, lane.head)));
     if (lane.parent !== before) this.announcer.say(`Lane ${lane.name} from step ${lane.from}.`);
-    if (goOn) this.play();
+    // Play may have been pressed meanwhile.
+    if (goOn || this.playing) this.play();
     else this.pause();
   }
 
@@ -651,18 +668,20 @@ class Page {
   }
 
   private noiseAgain(): void {
+    if (!this.chosen || !this.lane) return this.sayNothingChosen();
+    const reason = whyNotNoised(this.lane, this.step, this.chosen);
+    if (reason) return this.leaf.say(reason);
     this.actOnChosen("noise", "in a fork", true, this.toolbar.percent === 100 ? "" : `:${this.toolbar.percent}`);
   }
 
+  private sayNothingChosen(): void {
+    this.leaf.say("Choose letters first: drag over them, or hold Shift and press the arrow keys on the sheet.");
+  }
+
   private keep(): void {
-    if (!this.chosen || !this.lane) return;
-    const { lane, step, chosen: { from, to } } = this;
-    const [letters, { id }] = [lane.letters(step), lane.frames[step]];
-    // A letter may stand before it is decided: then to keep it is to write it.
-    const edits = [`keep:${from}-${to}`];
-    for (let place = from; place <= to; ++place)
-      if (letters[place] >= 0 && id[place] < 0) edits.push(`put:${place}:${lane.vocabulary.character(letters[place])}`);
-    if (letters.subarray(from, to + 1).some((letter) => letter >= 0)) void this.act(edits, "in place", false);
+    if (!this.chosen || !this.lane) return this.sayNothingChosen();
+    const edits = keepingEdits(this.lane, this.step, this.chosen);
+    if (edits) void this.act(edits, "in place", false);
     else this.leaf.say("Only letters that stand can be kept; these places are still open.");
   }
 
@@ -690,6 +709,12 @@ class Page {
     this.lane = lane;
     this.step = Math.min(this.step, lane.head);
     this.pause();
+  }
+
+  private nextLane(): void {
+    const { lanes } = this.session;
+    if (lanes.length < 2) return this.leaf.say("There is one lane only; Fork here opens another.");
+    if (this.lane) this.openLane(lanes[(lanes.indexOf(this.lane) + 1) % lanes.length].name);
   }
 
   // ---- taking away
@@ -834,11 +859,8 @@ class Page {
       "back ten": () => this.scrub(this.step - 10), "on ten": () => this.scrub(this.step + 10),
       first: () => this.scrub(0), last: () => this.scrub(Infinity),
       sample: () => this.sample(), noise: () => this.noiseAgain(), keep: () => this.keep(), fork: () => void this.fork(),
-      biography: () => this.pin(this.pinned >= 0 ? this.pinned : this.closest()),
-      lane: () => {
-        const { lanes } = this.session;
-        if (this.lane) this.openLane(lanes[(lanes.indexOf(this.lane) + 1) % lanes.length].name);
-      },
+      biography: () => this.pinClosest(),
+      lane: () => this.nextLane(),
       doubt: () => this.setShow(this.showing === "doubt" ? "ink" : "doubt"),
       "first process": () => this.library.turnTo(processes[0].kind),
       "second process": () => this.library.turnTo(processes[1].kind),

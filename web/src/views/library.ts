@@ -97,6 +97,7 @@ export class Library {
     const size = this.shelves.find(({ name }) => name === this.name)?.size;
     const shelves = this.shelves.filter(({ process }) => process === kind);
     const shelf = shelves.find((other) => other.size === size) ?? shelves[0];
+    if (!shelf && this.shelves.length) this.leaf.say("There are no weights of that process here.");
     if (shelf && kind !== this.kind) void this.load(fromShelf(shelf), shelf.bytes);
   }
 
