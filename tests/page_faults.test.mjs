@@ -198,3 +198,111 @@ test("Play and Sample that are pressed while letters are being put wait for them
   assert.equal((await verse(page)).slice(20, 24), "hate");
   assert.equal(await page.locator("#lanes").isVisible(), false);
 });
+
+test("a tap takes the nearest letter of its line, and chooses by word and line at once", async () => {
+  const text = "To be, or not to be, that is the\nquestion: whether it is nobler in\nthe mind to suffer the slings or\nthe arrows of __";
+  const { page } = await visit(`#v=1&text=${encodeURIComponent(text)}&steps=2`, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, reducedMotion: "reduce" });
+  await done(page);
+  await page.waitForSelector("#sheet.settled");
+  const biography = role(page, "region", "Biography");
+  const rectangles = await page.evaluate(() => {
+    const walker = document.createTreeWalker(document.querySelector("#verse"), NodeFilter.SHOW_TEXT);
+    const found = [];
+    for (let node = walker.nextNode(), place = 0; node; node = walker.nextNode())
+      for (let at = 0; at < node.data.length; ++at, ++place) {
+        const range = document.createRange();
+        range.setStart(node, at);
+        range.setEnd(node, at + 1);
+        const { left, width, top, bottom } = range.getBoundingClientRect();
+        if (node.data[at].trim()) found.push({ place, x: left + width / 2, y: (top + bottom) / 2 });
+      }
+    return found;
+  });
+  const letter = rectangles.find(({ place }) => place > 20);
+  const where = `row ${Math.floor(letter.place / 32) + 1}, column ${(letter.place % 32) + 1}`;
+  const settle = async () => {
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("#sheet.settled");
+  };
+  const pitch = await page.evaluate(() => parseFloat(document.querySelector("#verse").style.getPropertyValue("--verse-pitch")));
+  assert.ok(pitch > 22);
+  for (const away of [1 - pitch / 2, 0, pitch / 2 - 1]) {
+    await page.touchscreen.tap(letter.x, letter.y + away);
+    await biography.getByText(where).waitFor();
+    await settle();
+  }
+  for (const by of ["Words", "Lines"]) {
+    await role(page, "radio", by).check({ force: true });
+    await page.evaluate(() => document.activeElement.blur());
+    await page.waitForSelector("#sheet.settled");
+    await page.locator("#verse").scrollIntoViewIfNeeded();
+    const moved = await page.evaluate(() => scrollY);
+    await page.touchscreen.tap(letter.x, letter.y - moved);
+    await role(page, "toolbar", "Chosen text").waitFor();
+    await settle();
+  }
+});
+
+test("typographic signs stand for plain ones, in the prompt, on the sheet and in a link; what is unknown is told in plain words", async () => {
+  const { page } = await visit("#v=1&prompt=It%E2%80%99s%E2%80%94so%E2%80%A6&length=64&seed=7&steps=8");
+  await done(page);
+  await hurry(page);
+  assert.ok((await verse(page)).startsWith("It's-so..."));
+  const prompt = role(page, "textbox", "Prompt");
+  await prompt.fill("\u2018Tis \u201cI\u201d\u00a0\u2013 \ufb01ne");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => document.querySelector("#verse").textContent.startsWith("'Tis 'I' - fine"));
+  await done(page);
+  assert.equal(await prompt.inputValue(), "'Tis 'I' - fine");
+  await choose(page, 40, 39);
+  await page.keyboard.insertText("\u201cO\u2026\u201d");
+  await page.waitForFunction(() => document.querySelector("#text").value.includes("'O...'"));
+  await page.keyboard.press("Escape");
+  const alert = page.getByRole("alert");
+  for (const [wrong, words] of [
+    ["Rom\u00e9o \u2200", "The model does not know \u00e9 \u2200."],
+    ["To be {1-12 to be", "A gap needs two braces and two numbers, such as {1-12}; the prompt has a brace that belongs to none."],
+    ["To {1-3} be {1- x", "A gap needs two braces and two numbers, such as {1-12}; the prompt has a brace that belongs to none."],
+  ]) {
+    await prompt.fill(wrong);
+    await role(page, "button", "Sample").click();
+    await alert.getByText(words, { exact: true }).waitFor();
+  }
+  const race = role(page, "region", "Race");
+  await prompt.fill("Rom\u00e9o");
+  await role(race, "button", "Run race").click();
+  await race.getByRole("alert").getByText("The race stopped: The model does not know \u00e9.").waitFor();
+});
+
+test("kept letters are counted and can be let go of; a life tells since when they are kept", async () => {
+  const { page } = await visit(quick);
+  await done(page);
+  await hurry(page);
+  await choose(page, 20, 22);
+  await page.getByRole("button", { name: "Keep", exact: true }).click();
+  await page.getByText("Kept: 3 letters.").waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Escape");
+  await choose(page, 21, 20);
+  await page.keyboard.press("Enter");
+  await role(page, "region", "Biography").getByText(/Given by you.*after step 8/).waitFor();
+  await page.keyboard.press("Escape");
+  await role(page, "button", "Let go of all").click();
+  await page.waitForFunction(() => document.querySelector("#text").value.slice(20, 23) === "___");
+  assert.equal(await page.locator("#kept").isVisible(), false);
+  await role(page, "button", "Sample").click();
+  await done(page);
+  assert.match(await page.locator("#command").textContent(), /^folio sample /);
+});
+
+test("Gaussian letters that were opened are open at once, in the text, on the sheet and in the count", async () => {
+  const { page } = await visit("#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&steps=24");
+  await done(page);
+  await choose(page, 10, 29);
+  await page.keyboard.press("Delete");
+  await page.waitForFunction(() => document.querySelector("#text").value.slice(10, 30) === "_".repeat(20));
+  assert.equal(await page.locator("#run-count").textContent(), "44 of 64 settled");
+  const place = role(page, "region", "Biography");
+  await page.locator("#text").click({ position: { x: 22 * 15 + 11, y: 17 } });
+  await place.getByText(/Still unsettled.*nobody has looked yet/).waitFor();
+});

@@ -28,3 +28,20 @@ export function keepingEdits(lane: Lane, step: number, { from, to }: Choice): st
     if (letters[place] >= 0 && id[place] < 0) edits.push(`put:${place}:${lane.vocabulary.character(letters[place])}`);
   return edits;
 }
+
+/** The edits that open these places, which rise: one for each stretch of neighbours. */
+export function openingEdits(places: readonly number[]): string[] {
+  const stretches: Choice[] = [];
+  for (const place of places) {
+    const last = stretches[stretches.length - 1];
+    if (last?.to === place - 1) last.to = place;
+    else stretches.push({ from: place, to: place });
+  }
+  return stretches.map(({ from, to }) => `open:${from}-${to}`);
+}
+
+/** Whether noise in a finished text has brought back the very same letters. */
+export function cameBackTheSame(lane: Lane): boolean {
+  const { edits, parent, from, head } = lane;
+  return parent?.frames[from].done === true && /^\d+:noise:/.test(edits[edits.length - 1] ?? "") && lane.text(head, "_") === parent.text(from, "_");
+}

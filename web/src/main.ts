@@ -1,16 +1,17 @@
 /** The page: what is on show, and how the views, the lanes and the engine come together. */
 import { commandLine, readAddress, requestOf, sameRequest, suit, unnamed, writeAddress, type Address, type Show } from "./address";
-import { keepingEdits, whyNotNoised, type Choice } from "./editing";
+import { cameBackTheSame, keepingEdits, openingEdits, whyNotNoised, type Choice } from "./editing";
 import { EngineHost } from "./engine";
 import { hasSimd, isPhone, prefersStillness } from "./features";
 import { escapeBraces, hasOpenGap } from "./gaps";
 import { Vocabulary, type Lane } from "./lanes";
 import { processes, processOf, type Process } from "./processes";
-import type { Request } from "./protocol";
+import { GIVEN, type Request } from "./protocol";
 import { fetchRecord } from "./record";
 import { Relay } from "./relay";
 import { Session } from "./session";
 import { traceOf } from "./trace";
+import { plainText, whyUnknown } from "./typography";
 import { Announcer } from "./views/announcer";
 import { Bench } from "./views/bench";
 import { Biography, closestCall } from "./views/biography";
@@ -130,7 +131,7 @@ class Page {
     choose: (choice) => this.choose(choice),
     pin: (place) => this.pin(place),
     hover: (place) => this.hover(place),
-    put: (place, characters) => this.put(place, characters),
+    put: (place, text) => this.put(place, text),
     open: ({ from, to }) => void this.act([`open:${from}-${to}`], "in place unless finished", false),
     noiseAgain: () => this.noiseAgain(),
     leave: () => this.clear(),
@@ -184,6 +185,7 @@ class Page {
     const on = (id: string, act: () => void) => byId(id).addEventListener("click", act);
     on("play", () => this.togglePlay());
     on("fork", () => this.fork());
+    on("let-go", () => void this.act(openingEdits(this.keptPlaces), "in place unless finished", false));
     on("compare", () => {
       this.comparing = !this.comparing;
       this.refresh();
@@ -211,7 +213,7 @@ class Page {
     if (recording) {
       this.relay = new Relay(this.session, recording, (verdict) => this.bench.tell(verdict));
       this.defaults ??= recording.defaults;
-      this.controls.setModel(this.defaults, [recording.lane.request.sampler], recording.lane.process);
+      this.controls.setModel(this.defaults, [recording.lane.request.sampler], recording.lane.process, recording.lane.vocabulary);
       this.controls.set(this.asked ? { ...unnamed(this.asked, this.defaults, recording.lane.process), ...this.asked.request } : recording.lane.request);
       this.session.show(recording.lane);
       this.lane = recording.lane;
@@ -231,7 +233,7 @@ class Page {
     this.defaults = defaults;
     // Its list is of what another model wrote.
     if (changed) this.candidates.clear();
-    this.controls.setModel(defaults, samplers, this.process);
+    this.controls.setModel(defaults, samplers, this.process, new Vocabulary(this.engine.description!.vocab));
     this.controls.offerProcesses(this.library.kinds, this.library.kind);
     if (!before) this.controls.set(defaults);
     this.sheet.typable = true;
@@ -417,6 +419,8 @@ class Page {
     }
     // It keeps the letters that are still being put.
     if (this.session.acting) return void this.session.afterActs().then(() => this.sample());
+    const refusal = this.controls.refusePrompt();
+    if (refusal) return this.fail(refusal);
     const request = this.controls.request();
     if (hasOpenGap(request.prompt)) return this.fill(request, true);
     const { lane } = this;
@@ -538,6 +542,7 @@ class Page {
       this.told = verse;
     }
     if (lane.live) this.replaceAddress();
+    if (this.following && cameBackTheSame(lane)) this.leaf.say("The same letters came back; with more of How far back others may.");
     this.passOn();
   }
 
@@ -609,8 +614,9 @@ class Page {
       const { process } = this.lane;
       const letter = this.lane.vocabulary.character(this.lane.letters(this.step)[place]);
       const fixedAt = this.lane.fixedAt(place, this.step);
+      const given = this.lane.frames[this.step].flags[place] & GIVEN;
       this.announcer.say(fixedAt === undefined ? `Biography of an ${process.open} place.`
-        : `Biography of ${letter === "\n" ? "a line end" : letter === " " ? "a space" : letter}, ${process.fixed} at step ${fixedAt}.`);
+        : `Biography of ${letter === "\n" ? "a line end" : letter === " " ? "a space" : letter}, ${given ? "given by you" : `${process.fixed} at step ${fixedAt}`}.`);
     }
     this.refresh();
   }
@@ -678,6 +684,12 @@ class Page {
     this.leaf.say("Choose letters first: drag over them, or hold Shift and press the arrow keys on the sheet.");
   }
 
+  /** The places whose letters the next sample keeps. */
+  private get keptPlaces(): number[] {
+    const { lane } = this;
+    return lane?.live ? lane.keptPlaces(this.step, this.candidates.isFromPrompt(lane.request)) : [];
+  }
+
   private keep(): void {
     if (!this.chosen || !this.lane) return this.sayNothingChosen();
     const edits = keepingEdits(this.lane, this.step, this.chosen);
@@ -685,11 +697,15 @@ class Page {
     else this.leaf.say("Only letters that stand can be kept; these places are still open.");
   }
 
-  private put(place: number, characters: string[]): void {
-    const vocabulary = this.lane?.vocabulary;
-    const strange = [...new Set(characters)].filter((character) => !vocabulary?.has(character));
-    if (strange.length) return this.leaf.say(`The model does not know ${strange.join(" ")}.`);
-    void this.act(characters.map((character, index) => `put:${place + index}:${character}`), "in place unless finished", false);
+  private put(place: number, text: string): number {
+    if (!this.lane) return 0;
+    const { vocabulary, frames } = this.lane;
+    const plain = plainText(text, vocabulary);
+    const refusal = whyUnknown(plain, vocabulary);
+    const characters = refusal ? [] : [...plain].slice(0, frames[this.step].length - place);
+    if (refusal) this.leaf.say(refusal);
+    else if (characters.length) void this.act(characters.map((character, index) => `put:${place + index}:${character}`), "in place unless finished", false);
+    return characters.length;
   }
 
   private async take(place: number, step: number, character: string): Promise<void> {
@@ -923,6 +939,9 @@ class Page {
     this.toolbar.show(lane, this.step, this.chosen);
     this.story.nameSteps(lane.steps);
     byId("command").textContent = this.command();
+    const kept = this.keptPlaces.length;
+    byId("kept").hidden = !kept;
+    byId("kept-count").textContent = kept === 1 ? "Kept: 1 letter." : `Kept: ${kept} letters.`;
     this.showBiography();
   }
 

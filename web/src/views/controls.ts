@@ -1,7 +1,9 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
 import { isSeed, numberKeys, ranges, readNumber, type Range } from "../address";
+import type { Vocabulary } from "../lanes";
 import { masked, processes, samplers as samplerTexts, type Preset, type Process, type Settings } from "../processes";
 import type { Request } from "../protocol";
+import { plainText, whyUnknownInPrompt } from "../typography";
 import { byId, html, Radios } from "./dom";
 
 export const speeds: readonly (readonly [string, string])[] = [
@@ -36,6 +38,7 @@ export class Controls {
   private processes: Radios<string>;
   private process = masked;
   private defaults: Request | undefined;
+  private vocabulary: Vocabulary | undefined;
   /** What fields may hold that hold something else; empty where all is well. */
   complaint = "";
   /** True where the visitor has typed a seed since this was last set back. */
@@ -95,8 +98,9 @@ export class Controls {
   }
 
   /** Offers what a model has. What means nothing to it goes away, and what was the default of the one before is now its own. */
-  setModel(defaults: Request, samplers: readonly string[], process: Process): void {
+  setModel(defaults: Request, samplers: readonly string[], process: Process, vocabulary: Vocabulary): void {
     const before = this.defaults;
+    this.vocabulary = vocabulary;
     this.defaults = defaults;
     const selected = this.sampler.value;
     this.sampler.replaceChildren(...samplers.map((name) => html("option", { value: name }, name)));
@@ -158,7 +162,8 @@ export class Controls {
       mark(field, value !== undefined, `a ${range.whole ? "whole " : ""}number from ${range.least} to ${range.most}`);
       return value;
     };
-    request.prompt = this.prompt.value.replace(/\r\n?/g, "\n");
+    const prompt = this.prompt.value.replace(/\r\n?/g, "\n");
+    request.prompt = this.vocabulary ? plainText(prompt, this.vocabulary) : prompt;
     request.sampler = this.sampler.value || request.sampler;
     for (const key of numberKeys)
       if (!this.process.without.includes(key)) request[key] = read(byId<HTMLInputElement>(key), ranges[key]) ?? request[key];
@@ -180,6 +185,14 @@ export class Controls {
     this.unfold(true);
     byId("more").querySelector<HTMLElement>("[aria-invalid]")?.focus();
     return true;
+  }
+
+  /** The sentence that refuses the prompt; undefined where the model knows all of it, and the field then holds what it is read as. */
+  refusePrompt(): string | undefined {
+    const { prompt } = this.request();
+    const reason = this.vocabulary && whyUnknownInPrompt(prompt, this.vocabulary);
+    if (!reason && this.prompt.value !== prompt) this.prompt.value = prompt;
+    return reason;
   }
 
   choose(preset: Preset | "custom"): void {

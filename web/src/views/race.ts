@@ -1,9 +1,11 @@
 /** The race: one text by a model of each process, one after another, then all of them side by side on one clock. */
 import { EngineFailed, fromShelf, OutOfMemory, RefusedFile, type EngineHost, type Shelf } from "../engine";
 import { mostThreads, prefersStillness } from "../features";
+import { hasOpenGap } from "../gaps";
 import { Lane, Vocabulary } from "../lanes";
 import { processOf, type Process } from "../processes";
 import type { Request } from "../protocol";
+import { plainText, whyUnknown } from "../typography";
 import type { Announcer } from "./announcer";
 import { byId, html, Radios, StopButton } from "./dom";
 import { drawCell, fitCanvas, readPalette, type Palette } from "./ink";
@@ -164,8 +166,12 @@ export class Race {
     return this.engine.race(fromShelf(runner.shelf), {
       arrived: (bytes) => this.say(`${name}, ${place}: ${(bytes / 1e6).toFixed(1)} of ${(runner.shelf.bytes / 1e6).toFixed(1)} MB`),
       loaded: ({ defaults, vocab }) => {
-        const request = { ...defaults, prompt: asked.prompt, length: asked.length, seed: asked.seed };
-        runner.lane = new Lane("A", request, new Vocabulary(vocab), runner.process, true);
+        const vocabulary = new Vocabulary(vocab);
+        const prompt = plainText(asked.prompt, vocabulary);
+        const refusal = hasOpenGap(prompt) ? "its models fill no open gaps; give it a prompt without any." : whyUnknown(prompt, vocabulary);
+        if (refusal) throw new EngineFailed(refusal);
+        const request = { ...defaults, prompt, length: asked.length, seed: asked.seed };
+        runner.lane = new Lane("A", request, vocabulary, runner.process, true);
         return request;
       },
       frame: (frame, milliseconds) => {
