@@ -1,8 +1,9 @@
 // Faults that visitors have met, each with what must hold instead: node --test tests/page_faults.test.mjs
 //   FOLIO_MOMENTS  how many moments of a visit's start are tried  (12)
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { test } from "node:test";
-import { choose, done, hurry, quick, role, seen, stage, stop, until, verse, visit, watch } from "./page_support.mjs";
+import { choose, done, hurry, isolated, quick, role, seen, stage, stop, until, verse, visit, watch } from "./page_support.mjs";
 
 /**
  * As the first script: presses Sample `wait` milliseconds after `event`, which is that the controls come to life, that the weights
@@ -305,4 +306,99 @@ test("Gaussian letters that were opened are open at once, in the text, on the sh
   const place = role(page, "region", "Biography");
   await page.locator("#text").click({ position: { x: 22 * 15 + 11, y: 17 } });
   await place.getByText(/Still unsettled.*nobody has looked yet/).waitFor();
+});
+
+test("weights whose bytes are not those that are named are refused, and can be asked for again", async () => {
+  let damaged = true;
+  const { page } = await visit(quick, {
+    prepare: (page) => page.route(/(masked|gpt)-small\.safetensors/, async (route) => {
+      const response = await route.fetch();
+      const body = await response.body();
+      if (damaged) body.fill(body.subarray(1 << 19, (1 << 19) + 4096), 1 << 20, (1 << 20) + 4096);
+      await route.fulfill({ response, body });
+    }),
+  });
+  const end = "that arrived are not those that this page names: they were damaged on the way, or are just being replaced.";
+  await page.getByRole("alert").getByText(`The weights ${end}`).waitFor();
+  await until(page, { state: "error" });
+  damaged = false;
+  await role(page, "button", "Try again").click();
+  await done(page);
+  assert.equal(await page.getByRole("alert").count(), 0);
+  damaged = true;
+  await role(page, "button", "More settings").click();
+  await role(page, "checkbox", "Proofread").check();
+  await role(page, "button", "Sample").click();
+  await page.getByRole("alert").getByText(`The weights of the proofreader ${end}`).waitFor();
+  // Kept weights that were damaged since come anew.
+  await page.waitForFunction(async () => (await (await caches.open("folio-weights")).keys()).length === 1);
+  await page.evaluate(async () => {
+    const cache = await caches.open("folio-weights");
+    const [request] = await cache.keys();
+    const bytes = new Uint8Array(await (await cache.match(request)).arrayBuffer());
+    bytes.fill(7, 1 << 20, (1 << 20) + 4096);
+    await cache.put(request, new Response(bytes));
+  });
+  damaged = false;
+  await page.reload();
+  await done(page);
+});
+
+test("a download that stalls is given up, and can be asked for again", async () => {
+  let stalls = true;
+  const server = createServer(async (request, answer) => {
+    const response = await fetch(isolated.address + request.url.slice(1));
+    const body = Buffer.from(await response.arrayBuffer());
+    answer.writeHead(response.status, Object.fromEntries(response.headers));
+    if (stalls && request.url.includes("safetensors")) answer.write(body.subarray(0, 1 << 20));
+    else answer.end(body);
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const { page } = await visit(quick, {
+    server: { address: `http://localhost:${server.address().port}/` },
+    prepare: (page) => page.addInitScript(() => {
+      const { postMessage } = Worker.prototype;
+      Worker.prototype.postMessage = function (message, ...rest) {
+        if (message.source?.patience) message.source.patience = 700;
+        postMessage.call(this, message, ...rest);
+      };
+    }),
+  });
+  await page.getByRole("alert").getByText("The weights did not arrive.").waitFor();
+  stalls = false;
+  await role(page, "button", "Try again").click();
+  await done(page);
+  server.closeAllConnections();
+  server.close();
+});
+
+test("a module that is missing is done without, where another one can run", async () => {
+  for (const missing of [/relaxed\.wasm/, /threads.*\.wasm/]) {
+    const { page } = await visit(quick, { mayFail: true, prepare: (page) => page.route(missing, (route) => route.fulfill({ status: 404 })) });
+    await done(page);
+  }
+});
+
+test("a worker that ends without a word is noticed and replaced, and the sample goes on", async () => {
+  const { page } = await visit(`${quick.replace("length=64", "length=256").replace("steps=8", "steps=250")}&step=1`, {
+    prepare: async (page) => {
+      await page.clock.install();
+      await page.addInitScript(() => {
+        window.workers = [];
+        window.Worker = class extends Worker {
+          constructor(...given) {
+            super(...given);
+            window.workers.push(this);
+          }
+        };
+      });
+    },
+  });
+  await until(page, { state: "paused", step: "1" });
+  await page.evaluate(() => window.workers.at(-1).terminate());
+  await page.clock.runFor(40000);
+  await page.locator("#note").getByText("The engine stopped and was restarted; the last step is kept.").waitFor();
+  await hurry(page);
+  await role(page, "button", "Play").click();
+  await until(page, { state: "done", step: "250" });
 });

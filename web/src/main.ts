@@ -1,7 +1,7 @@
 /** The page: what is on show, and how the views, the lanes and the engine come together. */
 import { commandLine, readAddress, requestOf, sameRequest, suit, unnamed, writeAddress, type Address, type Show } from "./address";
 import { cameBackTheSame, keepingEdits, openingEdits, whyNotNoised, type Choice } from "./editing";
-import { EngineHost } from "./engine";
+import { EngineHost, sentenceOfLost } from "./engine";
 import { hasSimd, isPhone, prefersStillness } from "./features";
 import { escapeBraces, hasOpenGap } from "./gaps";
 import { Vocabulary, type Lane } from "./lanes";
@@ -87,7 +87,7 @@ class Page {
   private session = new Session(this.engine, {
     changed: (lane) => this.laneChanged(lane),
     failed: (sentence) => this.fail(sentence),
-    proofreaderMissing: (lane) => this.proofreaderMissing(() => (lane.head < 0 ? this.beginAgain() : this.play())),
+    proofreaderMissing: (lane, damaged) => this.proofreaderMissing(damaged, () => (lane.head < 0 ? this.beginAgain() : this.play())),
     dropped: (name) => this.leaf.say(`Lane ${name} made room for the new one.`),
   });
 
@@ -114,7 +114,7 @@ class Page {
     },
     changed: () => this.refresh(),
     failed: (sentence) => this.fail(sentence),
-    proofreaderMissing: () => this.proofreaderMissing(() => this.sample()),
+    proofreaderMissing: (damaged) => this.proofreaderMissing(damaged, () => this.sample()),
   });
   private rooms = new Rooms();
   private race = new Race(this.engine, this.announcer, {
@@ -860,12 +860,12 @@ class Page {
     this.refresh();
   }
 
-  private proofreaderMissing(again: () => void): void {
+  private proofreaderMissing(damaged: boolean, again: () => void): void {
     const apply = () => {
       this.leaf.recover();
       again();
     };
-    this.fail("The weights of the proofreader did not arrive.", { label: "Try again", apply });
+    this.fail(sentenceOfLost("The weights of the proofreader", damaged), { label: "Try again", apply });
   }
 
   private shortcut(act: Act): void {

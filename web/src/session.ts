@@ -8,7 +8,7 @@ export interface SessionEvents {
   changed(lane: Lane): void;
   failed(sentence: string): void;
   /** A run could not begin, for want of the weights that proofread. */
-  proofreaderMissing(lane: Lane): void;
+  proofreaderMissing(lane: Lane, damaged: boolean): void;
   /** A lane had to make room. */
   dropped(name: string): void;
 }
@@ -126,7 +126,7 @@ export class Session {
           this.events.changed(lane);
           if (goOn) resolve();
         },
-        onProofreaderMissing: () => this.events.proofreaderMissing(lane),
+        onProofreaderMissing: (damaged) => this.events.proofreaderMissing(lane, damaged),
         onFailure: (sentence) => this.events.failed(sentence),
         onEnd: () => {
           lane.computing = false;

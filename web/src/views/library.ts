@@ -1,5 +1,8 @@
 /** Where the weights come from: the shelf beside the page, or a visitor's own file. It says what goes wrong with them. */
-import { EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, type Shelf, type Weights } from "../engine";
+import { fetchSteadily } from "../download";
+import {
+  EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, sentenceOfLost, WeightsMissing, type Shelf, type Weights,
+} from "../engine";
 import { readNumber, type Address } from "../address";
 import { hasSimd, mostThreads, prefersSmall } from "../features";
 import { processes, processOf } from "../processes";
@@ -119,7 +122,7 @@ export class Library {
     const signal = this.overtake();
     this.loading = true;
     try {
-      const response = await fetch(new URL("weights/index.json", document.baseURI), { signal });
+      const response = await fetchSteadily(new URL("weights/index.json", document.baseURI), undefined, { signal });
       if (!response.ok) throw new Error(`status ${response.status}`);
       this.shelves = (await response.json()) as Shelf[];
       if (!this.shelves.length) throw new Error("nothing there");
@@ -169,7 +172,7 @@ export class Library {
       if (error instanceof RefusedFile) this.fail(`This file is not a model Folio can read: ${error.message}`);
       else if (error instanceof OutOfMemory) this.sayOutOfMemory();
       else if (error instanceof EngineFailed) this.fail(error.message, "Try again", () => void this.load(weights, bytes));
-      else this.fail("The weights did not arrive.", "Try again", () => void this.load(weights, bytes));
+      else this.fail(sentenceOfLost("The weights", error instanceof WeightsMissing && error.damaged), "Try again", () => void this.load(weights, bytes));
     }
     this.leaf.progress(0, 0);
     this.offer();

@@ -1,5 +1,7 @@
 /** The race: one text by a model of each process, one after another, then all of them side by side on one clock. */
-import { EngineFailed, fromShelf, OutOfMemory, RefusedFile, type EngineHost, type Shelf } from "../engine";
+import {
+  EngineFailed, fromShelf, OutOfMemory, RefusedFile, sentenceOfLost, WeightsMissing, type EngineHost, type Shelf,
+} from "../engine";
 import { mostThreads, prefersStillness } from "../features";
 import { hasOpenGap } from "../gaps";
 import { Lane, Vocabulary } from "../lanes";
@@ -236,5 +238,5 @@ function sentenceOf(error: unknown, runner: Runner | undefined): string {
   if (error instanceof OutOfMemory) return "There was not enough memory for the race.";
   if (error instanceof RefusedFile) return `${name} is not a model Folio can read: ${error.message}`;
   if (error instanceof EngineFailed) return `The race stopped: ${error.message}`;
-  return `The weights of ${name} did not arrive.`;
+  return sentenceOfLost(`The weights of ${name}`, error instanceof WeightsMissing && error.damaged);
 }
