@@ -63,6 +63,10 @@ const baseline = {
 /** The one sampler that uses an option. */
 const usedBy: Partial<Record<keyof Request, string>> = { tau: "threshold", gamma: "entropy", eta: "remask", churn: "churn" };
 
+export function usesOption(sampler: string, key: keyof Request): boolean {
+  return [undefined, sampler].includes(usedBy[key]);
+}
+
 /** Undefined where it is no number, or none of the range. */
 export function readNumber(text: string, { least, most, whole }: Range): number | undefined {
   if (!/^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return undefined;
@@ -214,7 +218,7 @@ function options(request: Request, edits: readonly string[], process: Process, s
   const pairs: [string, string][] = [];
   const ofProofreader: readonly (keyof Request)[] = ["rounds", "proofread-share"];
   const isNamed = (key: keyof Request) => always.includes(key) || (ofProofreader.includes(key) ? proofreader !== undefined
-    : request[key] !== standard[key] && !process.without.includes(key) && [undefined, request.sampler].includes(usedBy[key]));
+    : request[key] !== standard[key] && !process.without.includes(key) && usesOption(request.sampler, key));
   if (request["from-text"] !== undefined) pairs.push(["from-text", request["from-text"]]);
   else if (request.text !== undefined) {
     pairs.push(["text", request.text]);

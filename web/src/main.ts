@@ -33,7 +33,9 @@ import { Toolbar } from "./views/toolbar";
 
 type State = "recorded" | "loading" | "running" | "paused" | "done" | "error";
 
+/** In milliseconds, a pass of a slow device; told by several passes, since any one may have had to wait. */
 const slowPass = 400;
+const fewestPasses = 5;
 const readingTime = 5000;
 
 class Page {
@@ -55,6 +57,8 @@ class Page {
   private coming: Lane | undefined;
   /** Whether the visitor asked for it here, not by an address: then it gets an address of its own. */
   private comingAsked = false;
+  /** Whether other weights than its address names have made what is on show, or make what comes; then that address is kept. */
+  private substitutes = false;
   /** The address that it answers. */
   private comingFor: Address | undefined;
   private beginAgain = () => {};
@@ -158,7 +162,11 @@ class Page {
     sample: () => this.sample(),
     noiseText: () => this.noiseText(),
     process: (kind) => this.library.turnTo(kind),
-    changed: () => this.refresh(),
+    changed: () => {
+      this.leaf.giveWay();
+      this.refresh();
+    },
+    preset: () => this.sample(),
     speed: (value) => this.setSpeed(Number(value)),
     proofreads: () => this.sayProofreader(),
   });
@@ -330,7 +338,8 @@ class Page {
     this.lane = lane;
     this.step = 0;
     this.following = true;
-    if (this.comingAsked) history.pushState(null, "", this.address(lane, lane.request.edit ?? [], undefined));
+    const address = this.address(lane, lane.request.edit ?? [], undefined);
+    if (this.comingAsked && address !== location.hash) history.pushState(null, "", address);
     this.lastTick = performance.now();
   }
 
@@ -380,6 +389,9 @@ class Page {
     this.coming = this.session.sample(request, new Vocabulary(this.engine.description.vocab), this.process);
     this.comingAsked = asked;
     this.comingFor = address;
+    this.substitutes = address?.weights !== undefined && address.weights !== this.library.name;
+    // Nobody asks any more for what the address names.
+    if (asked) this.library.wanted = undefined;
     this.goal = address?.step;
     this.playing = true;
     this.refresh();
@@ -409,12 +421,13 @@ class Page {
     if (!hasSimd()) return;
     if (this.defaults && this.controls.refuse()) {
       this.queued = false;
+      this.leaf.giveWay();
       this.announcer.say(this.controls.complaint);
       return this.refresh();
     }
     this.queued = !this.ready || !this.engine.description;
     if (this.queued) {
-      this.leaf.say("Will start when the weights are here.");
+      this.leaf.say("Will start when the weights are here.", undefined, () => this.queued);
       return this.refresh();
     }
     // It keeps the letters that are still being put.
@@ -592,10 +605,10 @@ class Page {
     const { inOrder } = this.lane?.process ?? {};
     const passes = inOrder ? length - [...prompt].length : steps;
     byId("estimate").textContent = milliseconds * passes > 3000 ? `about ${Math.round((milliseconds * passes) / 1000)} s` : "";
-    if (this.slowSaid || milliseconds < slowPass || !this.lane?.computing || this.lane.head < 3) return;
+    if (this.slowSaid || milliseconds < slowPass || !this.lane?.computing || this.lane.head - this.lane.from < fewestPasses) return;
     this.slowSaid = true;
     this.leaf.say(`This device takes ${(milliseconds / 1000).toFixed(1)} s a pass.`,
-      inOrder ? undefined : { label: "Use Quick", apply: () => this.controls.choose("quick") });
+      inOrder ? undefined : { label: "Use Quick", apply: () => this.controls.choose("quick") }, () => this.session.milliseconds >= slowPass);
   }
 
   // ---- choosing and editing
@@ -745,7 +758,7 @@ class Page {
       await navigator.clipboard.writeText(text);
       this.leaf.say(done);
     } catch {
-      this.leaf.say(`This browser does not let the page copy; here it is: ${text}`, undefined, true);
+      this.leaf.say(`This browser does not let the page copy; here it is: ${text}`, undefined, () => true);
     }
   }
 
@@ -815,7 +828,7 @@ class Page {
   private replaceAddress(): void {
     clearTimeout(this.addressTimer);
     this.addressTimer = window.setTimeout(() => {
-      if (this.lane?.live && this.state !== "running") history.replaceState(null, "", this.currentAddress());
+      if (this.lane?.live && !this.substitutes && this.state !== "running") history.replaceState(null, "", this.currentAddress());
     }, 300);
   }
 
@@ -921,6 +934,7 @@ class Page {
     this.refreshTimer = 0;
     const { lane, state } = this;
     const { stage } = this.leaf;
+    this.leaf.review();
     stage.dataset.state = state;
     stage.setAttribute("aria-busy", String(state === "running"));
     this.sampleButton.show(state === "running");

@@ -14,10 +14,12 @@ export interface SessionEvents {
 }
 
 const mostLanes = 8;
+const mostTimes = 9;
 
 export class Session {
   lanes: Lane[] = [];
-  milliseconds = 0;
+  /** In milliseconds, of the last passes. */
+  private times: number[] = [];
   private opened = 0;
   /** Acts happen one after another: each needs the state that the one before left. */
   private acts: Promise<unknown> = Promise.resolve();
@@ -27,6 +29,12 @@ export class Session {
   private forks = new Map<Lane, Lane>();
 
   constructor(private engine: EngineHost, private events: SessionEvents) {}
+
+  /** What a pass takes here: the median of the last ones, 0 before the first. */
+  get milliseconds(): number {
+    const sorted = [...this.times].sort((a, b) => a - b);
+    return sorted[sorted.length >> 1] ?? 0;
+  }
 
   /** This lane, alone on the timeline. */
   show(lane: Lane): void {
@@ -116,7 +124,7 @@ export class Session {
         request, from, edits, goOn, held,
         state: states[held] ?? null,
         onFrame: (frame, state, milliseconds) => {
-          if (milliseconds) this.milliseconds = milliseconds;
+          if (milliseconds) this.times = [milliseconds, ...this.times].slice(0, mostTimes);
           const before = lane.frames[Math.max(from, frame.step - 1)];
           if (before) recall(frame, before);
           // What is edited by hand no pass can bring back.

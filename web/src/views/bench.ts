@@ -204,10 +204,11 @@ export class Bench {
     const { description } = this.engine;
     const facts: [string, string][] = [
       ["Kernels", description ? kernelsOf(description) : "not known before the weights are here"],
-      ["Isolation", crossOriginIsolated ? "isolated, so threads may share memory" : "not isolated, so there is one thread: the server sends no isolation headers"],
+      ["Isolation", crossOriginIsolated ? "isolated, so threads may share memory" : isSecureContext ? "not isolated, so there is one thread: the server sends no isolation headers"
+        : "not isolated, so there is one thread: over plain http a browser isolates no page"],
       ["Threads", `${mostThreads()} of ${navigator.hardwareConcurrency || 1} cores`],
       ["Memory", typeof this.memory === "number" ? `${Math.round(this.memory / 2 ** 20)} MiB in this page`
-        : { "not asked": "measured after a bench", asked: "being measured", unknown: "this browser does not tell" }[this.memory]],
+        : { "not asked": "measured after a bench", asked: "being measured, which may take a minute", unknown: "this browser does not tell" }[this.memory]],
       ["Self-test", [this.selfTest, verdict(this.own)].filter(Boolean).join("; ") || "part of the bench"],
     ];
     byId("bench-facts").replaceChildren(...facts.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, value)]));

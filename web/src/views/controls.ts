@@ -1,5 +1,5 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
-import { isSeed, numberKeys, ranges, readNumber, type Range } from "../address";
+import { isSeed, numberKeys, ranges, readNumber, usesOption, type Range } from "../address";
 import type { Vocabulary } from "../lanes";
 import { masked, processes, samplers as samplerTexts, type Preset, type Process, type Settings } from "../processes";
 import type { Request } from "../protocol";
@@ -10,11 +10,15 @@ export const speeds: readonly (readonly [string, string])[] = [
   ["1", "1 a sec."], ["4", "4 a sec."], ["6", "6 a sec."], ["8", "8 a sec."], ["12", "12 a sec."], ["16", "16 a sec."], ["0", "as it comes"],
 ];
 
+const ofProofreader: readonly string[] = ["rounds", "proofread-share"];
+
 export interface ControlsEvents {
   sample(): void;
   noiseText(): void;
   /** A process was chosen, by its kind. */
   process(kind: string): void;
+  /** A preset was chosen; the fields have it. */
+  preset(): void;
   /** Some field was changed by hand. */
   changed(): void;
   speed(perSecond: string): void;
@@ -41,6 +45,8 @@ export class Controls {
   private vocabulary: Vocabulary | undefined;
   /** What fields may hold that hold something else; empty where all is well. */
   complaint = "";
+  /** True where the visitor has typed how far the temperature falls since the fields were last set. */
+  private fallTyped = false;
   /** True where the visitor has typed a seed since this was last set back. */
   seedTyped = false;
 
@@ -66,6 +72,11 @@ export class Controls {
       if (!event.repeat) events.sample();
     });
     this.seed.addEventListener("input", () => (this.seedTyped = true));
+    // A temperature given alone is that of every pass, as it is to the command.
+    byId("temperature-fall").addEventListener("input", () => (this.fallTyped = true));
+    byId("temperature").addEventListener("input", () => {
+      if (!this.fallTyped) byId<HTMLInputElement>("temperature-fall").value = "0";
+    });
     this.proofread.addEventListener("change", () => {
       this.proofreader = this.offeredProofreader;
       if (this.proofread.checked) events.proofreads();
@@ -109,7 +120,6 @@ export class Controls {
     byId("noise-text").hidden = process.without.includes("from-text");
     for (const key of numberKeys) {
       const field = byId<HTMLInputElement>(key);
-      field.closest<HTMLElement>(".field")!.hidden = process.without.includes(key);
       if (before && field.value === String(before[key])) field.value = String(defaults[key]);
     }
     this.offerProofreader(this.offeredProofreader);
@@ -122,7 +132,7 @@ export class Controls {
     this.proofreader ??= name;
     const hidden = !this.proofreader || this.process.without.includes("proofread");
     byId("proofread-check").hidden = hidden;
-    for (const key of ["rounds", "proofread-share"]) byId(key).closest<HTMLElement>(".field")!.hidden = hidden;
+    for (const key of ofProofreader) byId(key).closest<HTMLElement>(".field")!.hidden = hidden;
   }
 
   /** Offers the processes of these kinds, and the one in use; `chosen` may be on its way. */
@@ -141,6 +151,7 @@ export class Controls {
       this.sampler.value = request.sampler;
     }
     for (const key of numberKeys) if (request[key] !== undefined) byId<HTMLInputElement>(key).value = String(request[key]);
+    this.fallTyped = false;
     this.proofread.checked = request.proofread !== undefined;
     this.proofreader = request.proofread ?? this.offeredProofreader;
     this.showPreset();
@@ -166,7 +177,7 @@ export class Controls {
     request.prompt = this.vocabulary ? plainText(prompt, this.vocabulary) : prompt;
     request.sampler = this.sampler.value || request.sampler;
     for (const key of numberKeys)
-      if (!this.process.without.includes(key)) request[key] = read(byId<HTMLInputElement>(key), ranges[key]) ?? request[key];
+      if (this.uses(key, request.sampler)) request[key] = read(byId<HTMLInputElement>(key), ranges[key]) ?? request[key];
     if (this.proofread.checked && this.proofreader && !this.process.without.includes("proofread")) request.proofread = this.proofreader;
     read(this.threads, { least: 1, most: Number(this.threads.max), whole: true });
     const seed = this.seed.value.trim();
@@ -196,7 +207,8 @@ export class Controls {
   }
 
   choose(preset: Preset | "custom"): void {
-    if (preset === "custom" || !this.defaults) return;
+    if (preset === "custom") return this.unfold(true);
+    if (!this.defaults) return;
     const settings = this.process.presets[preset];
     const { speed } = settings;
     if (speed) {
@@ -206,13 +218,18 @@ export class Controls {
     }
     const { prompt: _prompt, length: _length, seed: _seed, ...options } = this.optionsOf(settings);
     this.set(options);
-    if (this.proofread.checked) this.events.proofreads();
     this.events.changed();
+    if (this.proofread.checked) this.events.proofreads();
+    this.events.preset();
   }
 
   /** A preset means the defaults but for what it sets. */
   private optionsOf({ options, proofread }: Settings): Request {
     return { ...this.defaults!, ...options, ...(proofread && this.offeredProofreader ? { proofread: this.offeredProofreader } : {}) };
+  }
+
+  private uses(key: (typeof numberKeys)[number], sampler: string): boolean {
+    return !this.process.without.includes(key) && usesOption(sampler, key);
   }
 
   private change(): void {
@@ -223,6 +240,8 @@ export class Controls {
   private showPreset(): void {
     if (!this.defaults) return;
     const request = this.request();
+    for (const key of numberKeys)
+      if (!ofProofreader.includes(key)) byId(key).closest<HTMLElement>(".field")!.hidden = !this.uses(key, request.sampler);
     byId("sampler-help").textContent = samplerTexts[request.sampler] ? `${request.sampler}: ${samplerTexts[request.sampler].does}.` : "";
     const { presets } = this.process;
     const fits = (Object.keys(presets) as Preset[]).find((name) => {

@@ -28,6 +28,8 @@ export class Library {
   private width = mostThreads();
   private turn = new AbortController();
   private coming: string | undefined;
+  /** The weights that the address in hand was made with. */
+  wanted: string | undefined;
   private file = byId<HTMLInputElement>("file");
 
   constructor(private engine: EngineHost, private leaf: Leaf, private events: LibraryEvents) {
@@ -132,11 +134,11 @@ export class Library {
       return this.fail("The weights did not arrive.", "Try again", () => void this.visit(asked));
     }
     if (!hasSimd()) return this.fail("This browser lacks WebAssembly SIMD; you see a recorded sample.");
-    const wanted = asked?.weights;
+    const wanted = (this.wanted = asked?.weights);
     const named = this.shelves.find(({ name }) => name === wanted);
     if (wanted && !named)
       this.leaf.say(`This link was made with other weights, ${wanted}: open that file to see the same text.`,
-        { label: "Open weights", apply: () => this.file.click() });
+        { label: "Open weights", apply: () => this.file.click() }, () => this.wanted === wanted && this.name !== wanted);
     const shelf = named ?? ((!asked && prefersSmall() && this.smallest) || this.shelves[0]);
     await this.load(fromShelf(shelf), shelf.bytes);
   }
@@ -202,7 +204,7 @@ export class Library {
   private fail(sentence: string, label = "", apply?: () => void): void {
     this.loading = false;
     this.failed = !this.engine.description;
-    this.leaf.fail(sentence, apply && { label, apply });
+    this.leaf.fail(sentence, apply && { label, apply }, this.failed);
     this.events.changed();
   }
 
