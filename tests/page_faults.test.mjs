@@ -1,5 +1,6 @@
 // Faults that visitors have met, each with what must hold instead: node --test tests/page_faults.test.mjs
-//   FOLIO_MOMENTS  how many moments of a visit's start are tried  (12)
+//   FOLIO_MOMENTS  how many moments of a visit's start are tried  (9)
+//   FOLIO_PROGRAM  the program                                    (build/release/folio)
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -45,7 +46,7 @@ function pressAfter([event, wait]) {
 }
 
 test("a press on Sample at any moment of a visit's start ends in a finished sample", async () => {
-  const count = Math.ceil(Number(process.env.FOLIO_MOMENTS ?? 12) / 3);
+  const count = Math.ceil(Number(process.env.FOLIO_MOMENTS ?? 9) / 3);
   const spread = (event, longest) => Array.from({ length: count }, (_, at) => [event, Math.round((longest * at) / count)]);
   const pressed = [];
   for (const moment of [...spread("controls", 1200), ...spread("loaded", 40), ...spread("Stop", 400)]) {
@@ -385,7 +386,7 @@ test("a module that is missing is done without, where another one can run", asyn
 });
 
 test("a worker that ends without a word is noticed and replaced, and the sample goes on", async () => {
-  const { page } = await visit(`${quick.replace("length=64", "length=256").replace("steps=8", "steps=250")}&step=1`, {
+  const { page } = await visit(`${quick.replace("length=64", "length=256").replace("steps=8", "steps=100")}&step=1`, {
     prepare: async (page) => {
       await page.clock.install();
       await page.addInitScript(() => {
@@ -405,7 +406,7 @@ test("a worker that ends without a word is noticed and replaced, and the sample 
   await page.locator("#note").getByText("The engine stopped and was restarted; the last step is kept.").waitFor();
   await hurry(page);
   await role(page, "button", "Play").click();
-  await until(page, { state: "done", step: "250" });
+  await until(page, { state: "done", step: "100" });
 });
 
 const note = (page) => page.locator("#note");
@@ -545,9 +546,9 @@ const top = join(web, "..");
 const program = resolve(process.env.FOLIO_PROGRAM ?? join(top, "build/release/folio"));
 test("a trace is byte for byte what the command writes", { skip: !existsSync(program) && "the program is not built" }, async () => {
   const links = [
-    quick, `${quick}&edit=8:noise:20-30:40`, "#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&steps=12",
+    `${quick}&edit=8:noise:20-30:40`, "#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=48&seed=7&steps=12",
     "#v=2&weights=gpt-small&prompt=KING%3A&length=32&sampler=left-to-right&steps=64&temperature=0.7",
-    "#v=2&prompt=ROMEO%3A&length=64&sampler=spread&steps=6&temperature=0.9&proofread=gpt-small&rounds=1&proofread-share=0.2",
+    "#v=2&prompt=ROMEO%3A&length=48&sampler=spread&steps=6&temperature=0.9&proofread=gpt-small&rounds=1&proofread-share=0.2",
   ];
   for (const link of links) {
     const { page } = await visit(link);
@@ -570,4 +571,18 @@ test("over plain http the bench names the reason why there is one thread", async
   }) });
   await done(page);
   assert.match(await page.locator("#bench-facts").textContent(), /not isolated, so there is one thread: over plain http a browser isolates no page/);
+});
+
+test("a prompt typed while the weights come is not overwritten by the link's", async () => {
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const { page } = await visit(quick, { prepare: (page) => page.route("**/*.safetensors*", async (route) => (await held, route.continue())) });
+  await until(page, { source: "recorded" });
+  await role(page, "textbox", "Prompt").fill("JULIET:");
+  release();
+  await done(page);
+  assert.ok((await verse(page)).startsWith("ROMEO:"));
+  assert.equal(await role(page, "textbox", "Prompt").inputValue(), "JULIET:");
+  await role(page, "button", "Sample").click();
+  await page.waitForFunction(() => document.querySelector("#verse").textContent.startsWith("JULIET:"));
 });

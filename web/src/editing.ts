@@ -40,7 +40,7 @@ export function openingEdits(places: readonly number[]): string[] {
   return stretches.map(({ from, to }) => `open:${from}-${to}`);
 }
 
-/** Whether noise in a finished text has brought back the very same letters. */
+/** True where noise in a finished text has brought back the very same letters. */
 export function cameBackTheSame(lane: Lane): boolean {
   const { edits, parent, from, head } = lane;
   return parent?.frames[from].done === true && /^\d+:noise:/.test(edits[edits.length - 1] ?? "") && lane.text(head, "_") === parent.text(from, "_");

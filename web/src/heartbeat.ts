@@ -6,7 +6,7 @@ export const longestSilence = 30000;
 const asks = 4;
 
 export class Heartbeat {
-  /** Whether the worker has ever said anything. */
+  /** True once the worker has said anything. */
   heard = false;
   private unanswered = 0;
   private timer: number;

@@ -155,7 +155,7 @@ export class Lane {
     return topProbability[4 * place] > 0 && !this.isNoisedAt(place, step) ? topId[4 * place] : -1;
   }
 
-  /** Whether an edit at this very step has taken away what every pass had made of a place: what was likely there is so no more. */
+  /** True where an edit at this very step has taken away what the passes had made of a place: what was likely there is so no more. */
   private isNoisedAt(place: number, step: number): boolean {
     const noised = (at: number) => (this.frames[at].flags[place] & NOISED_AGAIN) !== 0;
     return this.process.together && step > 0 && noised(step) && !noised(step - 1);

@@ -43,7 +43,7 @@ class Page {
   private lane: Lane | undefined;
   private step = 0;
   private playing = false;
-  /** Whether what plays is new, and no second look at what was computed before. */
+  /** True where what plays is new, false where it was computed before and is played again. */
   private following = true;
   private perSecond = 8;
   private showing: Show = "ink";
@@ -57,7 +57,7 @@ class Page {
   private coming: Lane | undefined;
   /** Whether the visitor asked for it here, not by an address: then it gets an address of its own. */
   private comingAsked = false;
-  /** Whether other weights than its address names have made what is on show, or make what comes; then that address is kept. */
+  /** True where other weights than its address names have made what is on show, or make what comes; then that address is kept. */
   private substitutes = false;
   /** The address that it answers. */
   private comingFor: Address | undefined;
@@ -281,7 +281,8 @@ class Page {
       this.fill(this.controls.request(), false);
     } else {
       const candidate = this.candidates.listed(request);
-      this.controls.set((candidate && this.candidates.asked) ?? request);
+      // What was typed while the weights came stays for the next sample.
+      if (!this.controls.edited) this.controls.set((candidate && this.candidates.asked) ?? request);
       this.begin(candidate ?? request, asked);
     }
     if (unreadable.length) this.sayUnreadable([...asked.unreadable, ...unreadable]);
@@ -797,6 +798,7 @@ class Page {
     if (Object.keys(address.request).length || address.weights !== undefined || address.step !== undefined) {
       this.asked = address;
       this.answeredBy = undefined;
+      this.controls.edited = false;
     }
   }
 

@@ -45,6 +45,8 @@ export class Controls {
   private vocabulary: Vocabulary | undefined;
   /** What fields may hold that hold something else; empty where all is well. */
   complaint = "";
+  /** True where the visitor has changed a field since they were last set. */
+  edited = false;
   /** True where the visitor has typed how far the temperature falls since the fields were last set. */
   private fallTyped = false;
   /** True where the visitor has typed a seed since this was last set back. */
@@ -79,8 +81,8 @@ export class Controls {
     });
     this.proofread.addEventListener("change", () => {
       this.proofreader = this.offeredProofreader;
-      if (this.proofread.checked) events.proofreads();
       this.change();
+      if (this.proofread.checked) events.proofreads();
     });
     byId("new-seed").addEventListener("click", () => {
       this.newSeed();
@@ -151,7 +153,7 @@ export class Controls {
       this.sampler.value = request.sampler;
     }
     for (const key of numberKeys) if (request[key] !== undefined) byId<HTMLInputElement>(key).value = String(request[key]);
-    this.fallTyped = false;
+    this.fallTyped = this.edited = false;
     this.proofread.checked = request.proofread !== undefined;
     this.proofreader = request.proofread ?? this.offeredProofreader;
     this.showPreset();
@@ -233,6 +235,7 @@ export class Controls {
   }
 
   private change(): void {
+    this.edited = true;
     this.showPreset();
     this.events.changed();
   }

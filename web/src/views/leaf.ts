@@ -23,7 +23,7 @@ export class Leaf {
   private remedy = byId("remedy");
   private noteTimer = 0;
   private apply: (() => void) | undefined;
-  /** Whether the cause of the note still holds; undefined where it has none that lasts. */
+  /** Tells whether the cause of the note still holds; undefined where it has none that lasts. */
   private holds: (() => boolean) | undefined;
   /** True where only the end of its cause ends the alert. */
   private lasting = false;
