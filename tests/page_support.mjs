@@ -115,6 +115,6 @@ export async function choose(page, from, to) {
 export async function stop(region) {
   const button = role(region, "button", "Stop");
   await button.waitFor();
-  await new Promise((wait) => setTimeout(wait, 550));
+  await button.evaluate(() => new Promise((waited) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(waited, 600)))));
   await button.click();
 }

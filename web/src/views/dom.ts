@@ -73,9 +73,12 @@ export class StopButton {
 
   show(stops: boolean): void {
     if (stops === this.stops) return;
-    if (stops) this.turned = performance.now();
     this.stops = stops;
-    this.button.textContent = stops ? "Stop" : this.name;
+    if (!stops) return void (this.button.textContent = this.name);
+    // Nobody has read it before it is drawn, which on a busy device takes a while.
+    this.turned = Infinity;
+    requestAnimationFrame(() => requestAnimationFrame((time) => (this.turned = time)));
+    this.button.textContent = "Stop";
   }
 }
 
