@@ -1,120 +1,20 @@
 // The built page in Chromium, as a visitor meets it: node --test tests/page.test.mjs
-//   FOLIO_PAGE         the built page                   (web/dist)
-//   FOLIO_SCREENSHOTS  where to leave the screenshots   (none)
-//   FOLIO_CHROMIUM     the browser                      (/usr/bin/chromium)
+//   FOLIO_SCREENSHOTS  where to leave the screenshots  (none)
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { before, test } from "node:test";
 import { brotliCompressSync } from "node:zlib";
-import { serve } from "../web/serve.mjs";
+import {
+  choose, defaultsOf, done, folder, hurry, isolated, late, plain, quick, role, seen, stage, stop, temporary, until, verse, visit, watch,
+  watchModels, web,
+} from "./page_support.mjs";
 
-const web = resolve(dirname(fileURLToPath(import.meta.url)), "../web");
-const { chromium } = createRequire(join(web, "package.json"))("playwright-core");
-const folder = resolve(process.env.FOLIO_PAGE ?? join(web, "dist"));
 const shots = process.env.FOLIO_SCREENSHOTS;
-
-const temporary = await mkdtemp(join(tmpdir(), "folio-"));
-let browser, isolated, plain;
-let open = [];
-
-before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.FOLIO_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-  [isolated, plain] = [await serve(folder), await serve(folder, { isolated: false })];
-  if (shots) await mkdir(shots, { recursive: true });
-});
-after(async () => {
-  await browser.close();
-  isolated.close();
-  plain.close();
-  await rm(temporary, { recursive: true });
-});
-
-// Whatever a test does: nothing is asked of another host, and nobody complains.
-afterEach(async () => {
-  const visits = open;
-  open = [];
-  for (const { page, complaints, requests, host, mayFail } of visits) {
-    await page.context().close();
-    if (!mayFail) assert.deepEqual(complaints, []);
-    assert.deepEqual(requests.filter((url) => !url.startsWith(host) && !/^(data|blob):/.test(url)), []);
-  }
-});
-
-/** A fresh visitor on the page; `options` go to the browser's context. */
-async function visit(hash = "", { server = isolated, prepare, mayFail = false, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(server.address).origin });
-  const page = await context.newPage();
-  const [complaints, requests] = [[], []];
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(error.stack));
-  page.on("request", (request) => requests.push(request.url()));
-  open.push({ page, complaints, requests, host: server.address, mayFail });
-  if (prepare) await prepare(page);
-  await page.goto(server.address + hash);
-  return { page, requests };
-}
-
-const role = (page, name, options) => page.getByRole(name, typeof options === "string" ? { name: options, exact: true } : options);
-const stage = (page) => role(page, "region", "Stage");
-const verse = (page) => role(page, "article", "Verse").evaluate((article) => article.textContent);
-const until = (page, attributes) =>
-  page.waitForSelector(`#stage${Object.entries(attributes).map(([key, value]) => `[data-${key}="${value}"]`).join("")}`, { timeout: 120000 });
-const done = (page) => until(page, { state: "done", source: "live" });
-
-// Few places and passes, and frames as they come: the tests ask how the page behaves, not how well it writes.
-const quick = "#v=1&prompt=ROMEO%3A&length=64&seed=7&steps=8";
-
-async function hurry(page) {
-  await role(page, "combobox", "Speed").selectOption("as it comes");
-}
-
-/** Keeps every state, step and source that is shown from now on; `seen` gives them. In the page, or as its first script. */
-function watch() {
-  window.seen = [];
-  new MutationObserver(() => {
-    const { state, step, source } = document.querySelector("#stage")?.dataset ?? {};
-    if (state) window.seen.push({ state, step: Number(step), source });
-  }).observe(document, { subtree: true, childList: true, attributeFilter: ["data-state", "data-step", "data-source"] });
-}
-/** Weights that are slow to come. */
-async function late(route) {
-  await new Promise((wait) => setTimeout(wait, 1500));
-  await route.continue().catch(() => {});
-}
-
-const seen = (page) => page.evaluate(() => window.seen);
-
-/** As the first script: keeps the description of every model that is loaded; `defaultsOf` gives its defaults by its process. */
-function watchModels() {
-  window.models = [];
-  window.Worker = class extends Worker {
-    constructor(...given) {
-      super(...given);
-      this.addEventListener("message", ({ data }) => data.type === "loaded" && window.models.push(data.description));
-    }
-  };
-}
-const defaultsOf = (page, kind) => page.evaluate((kind) => window.models.findLast(({ process }) => process.kind === kind).defaults, kind);
-
-/** Chooses places with the keyboard, as a reader without a mouse would. */
-async function choose(page, from, to) {
-  const text = role(page, "textbox", "Text");
-  await text.focus();
-  await page.keyboard.press("Control+Home");
-  for (let row = 0; row < Math.floor(from / 32); ++row) await page.keyboard.press("ArrowDown");
-  for (let column = 0; column < from % 32; ++column) await page.keyboard.press("ArrowRight");
-  // A row's end is a position of its own.
-  const rowEnds = Math.floor(Math.max(from, to) / 32) - Math.floor(from / 32);
-  for (let press = from; press <= to + rowEnds; ++press) await page.keyboard.press("Shift+ArrowRight");
-  if (to >= from) await page.waitForSelector("#toolbar:not([hidden])");
-}
+before(async () => shots && mkdir(shots, { recursive: true }));
 
 /** What the sheet must show at each step of the recorded sample. */
 async function recordedSheets() {
@@ -392,7 +292,7 @@ test("a sample that was stopped goes on, and every step is computed", async () =
   await role(page, "combobox", "Speed").selectOption("4 a sec.");
   await role(page, "button", "Play").click();
   await page.waitForFunction(() => Number(document.querySelector("#stage").dataset.step) >= 2);
-  await role(page, "button", "Stop").click();
+  await stop(page);
   await until(page, { state: "paused" });
   await hurry(page);
   await role(page, "button", "Play").click();
@@ -894,8 +794,9 @@ test("a model that writes from left to right is shown as one: its own options, w
   const { page } = await visit(quick);
   await done(page);
   await hurry(page);
-  const own = ["Steps", "Temperature fall", "Tau", "Gamma", "Eta", "Rounds", "Share"];
+  const own = ["Steps", "Temperature fall", "Tau", "Rounds", "Share"];
   await role(page, "button", "More settings").click();
+  await role(page, "combobox", "Sampler").selectOption("threshold");
   for (const name of own) assert.ok(await role(page, "spinbutton", name).isVisible(), name);
   for (const name of ["Churn", "Stop when stable"]) assert.equal(await role(page, "spinbutton", name).count(), 0, name);
   assert.ok(await role(page, "checkbox", "Proofread").isVisible());
@@ -976,6 +877,7 @@ test("from left to right, edits, links and commands tell the same story", async 
   await other.getByText(/^This link was made with other weights, exact-gpt@/).first().waitFor();
   await role(other, "button", "More settings").click();
   await openWeights(other, gpt);
+  await other.waitForFunction(() => document.querySelector("#model").value.startsWith("exact-gpt@"));
   await hurry(other);
   await until(other, { state: "done", source: "live", step: "68" });
   assert.equal(await verse(other), after);
@@ -997,10 +899,11 @@ test("from left to right, edits, links and commands tell the same story", async 
 test("a model from left to right can be on the shelf, and a link's options that it lacks are left out", async () => {
   const [shelf] = JSON.parse(await readFile(join(folder, "weights/index.json"), "utf8"));
   const bytes = await readFile(gpt);
-  const shelves = [shelf, { name: "gpt-golden", file: "gpt-golden.safetensors", process: "ar", bytes: bytes.length, version: "1", card: "" }];
+  const version = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+  const shelves = [shelf, { name: "gpt-golden", file: "gpt-golden.safetensors", process: "ar", bytes: bytes.length, version, card: "" }];
   const prepare = async (page) => {
     await page.route("**/weights/index.json", (route) => route.fulfill({ json: shelves }));
-    await page.route("**/gpt-golden.safetensors?1", (route) => route.fulfill({ body: bytes }));
+    await page.route("**/gpt-golden.safetensors?*", (route) => route.fulfill({ body: bytes }));
   };
   const { page } = await visit("#v=1&weights=gpt-golden&prompt=KING&length=40&steps=7&tau=0.3&sampler=entropy", { prepare });
   await until(page, { state: "done", source: "live", step: "36" });
@@ -1044,7 +947,7 @@ test("the processes are turned to by hand and by key, each with its own options,
   assert.equal(await role(page, "combobox", "Model").inputValue(), "gaussian-small");
   assert.deepEqual(await role(page, "combobox", "Sampler").locator("option").allTextContents(), ["ddpm", "ddim", "churn"]);
   for (const name of ["Tau", "Gamma", "Eta"]) assert.equal(await role(page, "spinbutton", name).count(), 0, name);
-  for (const name of ["Temperature fall", "Churn", "Stop when stable", "Rounds", "Share"]) assert.ok(await role(page, "spinbutton", name).isVisible(), name);
+  for (const name of ["Temperature fall", "Stop when stable", "Rounds", "Share"]) assert.ok(await role(page, "spinbutton", name).isVisible(), name);
   assert.match(await page.locator(".lede:visible").textContent(), /blurs/);
   assert.equal(await page.locator(".lede:visible").count(), 1);
   assert.match(await page.locator("#colophon").textContent(), /^gaussian-small: takes away noise that blurs letters, /);
@@ -1393,7 +1296,7 @@ test("weights that proofread come with progress, and where they do not, with a s
   await until(page, { state: "running" });
   await role(page, "progressbar", "Weights").waitFor();
   // Who does not wait any longer has lost nothing; the weights come all the same.
-  await role(page, "button", "Stop").click();
+  await stop(page);
   await page.waitForFunction(() => document.querySelector("#stage").dataset.state !== "running");
   assert.equal(await page.getByRole("alert").count(), 0);
   assert.equal(await role(page, "progressbar", "Weights").count(), 0);
@@ -1508,7 +1411,7 @@ test("open gaps: proofread ones, those of a link, and what cannot be filled", as
   await role(page, "spinbutton", "Steps").fill("1000");
   await sample("To be, or {1-100} to be");
   await page.waitForFunction(() => document.querySelector("#run-head").textContent.startsWith("Candidate "));
-  await role(page, "button", "Stop").click();
+  await stop(page);
   await done(page);
   assert.equal(await verse(page), text);
   await role(page, "radio", "Left to right").check({ force: true });
@@ -1619,7 +1522,7 @@ test("a race can be stopped, and what goes wrong with it is said in one sentence
   const atRest = workers();
   await race(page).getByRole("button", { name: "Run race", exact: true }).click();
   await raceSays(page, "Masked, 1 of 3: pass ");
-  await race(page).getByRole("button", { name: "Stop", exact: true }).click();
+  await stop(race(page));
   await raceSays(page, "Stopped.");
   for (let wait = 0; wait < 100 && workers() > atRest; ++wait) await page.waitForTimeout(100);
   assert.equal(workers(), atRest);
@@ -1719,7 +1622,7 @@ test("a bench can be stopped, and neither runs beside a sample", async () => {
   const run = bench(page).getByRole("button", { name: "Run bench", exact: true });
   await run.click();
   await benchSays(page, "1 of ");
-  await bench(page).getByRole("button", { name: "Stop", exact: true }).click();
+  await stop(bench(page));
   await benchSays(page, "Stopped.");
   await run.waitFor();
   assert.equal(await rows(page).filter({ hasText: "measured here" }).count(), 1);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -40,36 +41,36 @@ struct SampleCommand {
     void execute() const;
 };
 
-/// A step as a line of JSON, the same that the page saves.
+/// A step as a line of JSON, byte for byte the one that the page saves: numbers of at most six digits, of which the library would write
+/// some with seventeen. NaN becomes null.
 std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::uint64_t sample) {
-    const auto rounded = [](const std::vector<float>& values) {
-        std::vector<double> result;
-        for (const float value : values) result.push_back(std::stod(fmt::format("{:.6g}", value)));
-        return result;
+    const auto number = [](float value) { return std::isnan(value) ? "null" : fmt::format("{:.6g}", value); };
+    const auto numbers = [&](const std::vector<float>& values) {
+        std::vector<std::string> texts;
+        for (const float value : values) texts.push_back(number(value));
+        return texts;
     };
-    const auto in_fours = [](const auto& values) {
-        ordered_json rows = ordered_json::array();
-        for (std::size_t i = 0; i < values.size(); i += 4) {
-            rows.push_back({values[i], values[i + 1], values[i + 2], values[i + 3]});
+    const auto list = [](const std::vector<std::string>& texts) { return fmt::format("[{}]", fmt::join(texts, ",")); };
+    const auto in_fours = [&](const std::vector<std::string>& texts) {
+        std::vector<std::string> rows;
+        for (std::size_t i = 0; i < texts.size(); i += 4) {
+            rows.push_back(list({texts[i], texts[i + 1], texts[i + 2], texts[i + 3]}));
         }
-        return rows;
+        return list(rows);
     };
     std::string text;
     for (const int id : frame.id) append_utf8(text, vocabulary.character(id));
-    ordered_json line{{"sample", sample},
-                        {"step", frame.step},
-                        {"steps", frame.steps},
-                        {"length", frame.id.size()},
-                        {"text", text},
-                        {"ids", frame.id},
-                        {"flags", frame.flags},
-                        {"probability", rounded(frame.probability)},
-                        {"entropy", rounded(frame.entropy)},
-                        {"top", in_fours(frame.top_id)},
-                        {"top_probability", in_fours(rounded(frame.top_probability))}};
-    // NaN becomes null.
-    if (!frame.proofread_nll.empty()) line["proofread_nll"] = rounded(frame.proofread_nll);
-    return line.dump() + "\n";
+    ordered_json top = ordered_json::array();
+    for (std::size_t i = 0; i < frame.top_id.size(); i += 4) {
+        top.push_back({frame.top_id[i], frame.top_id[i + 1], frame.top_id[i + 2], frame.top_id[i + 3]});
+    }
+    std::string line = ordered_json{{"sample", sample}, {"step", frame.step}, {"steps", frame.steps}, {"length", frame.id.size()},
+                                    {"text", text}, {"ids", frame.id}, {"flags", frame.flags}}.dump();
+    line.back() = ',';
+    line += fmt::format(R"("probability":{},"entropy":{},"top":{},"top_probability":{})", list(numbers(frame.probability)),
+                        list(numbers(frame.entropy)), top.dump(), in_fours(numbers(frame.top_probability)));
+    if (!frame.proofread_nll.empty()) line += fmt::format(R"(,"proofread_nll":{})", list(numbers(frame.proofread_nll)));
+    return line + "}\n";
 }
 
 /// The prompt in a file or out of a pipe; one newline at its end is the file's.

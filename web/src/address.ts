@@ -3,6 +3,7 @@ import { hasOpenGap, unescapeBraces } from "./gaps";
 import { Vocabulary } from "./lanes";
 import type { Process } from "./processes";
 import type { Description, Request } from "./protocol";
+import { plainText } from "./typography";
 
 export type Show = "ink" | "doubt" | "order";
 export const shows: readonly Show[] = ["ink", "doubt", "order"];
@@ -61,6 +62,10 @@ const baseline = {
 
 /** The one sampler that uses an option. */
 const usedBy: Partial<Record<keyof Request, string>> = { tau: "threshold", gamma: "entropy", eta: "remask", churn: "churn" };
+
+export function usesOption(sampler: string, key: keyof Request): boolean {
+  return [undefined, sampler].includes(usedBy[key]);
+}
 
 /** Undefined where it is no number, or none of the range. */
 export function readNumber(text: string, { least, most, whole }: Range): number | undefined {
@@ -151,6 +156,20 @@ export function unnamed({ version, request }: Address, defaults: Request, proces
   return { ...defaults, ...(version === 2 ? baseline : {}), "temperature-fall": fall };
 }
 
+/** The same texts, as far as they can be in the characters of a vocabulary. */
+function inCharactersOf(vocabulary: Vocabulary, request: Partial<Request>): Partial<Request> {
+  const plain = { ...request };
+  for (const key of ["prompt", "text", "from-text"] as const)
+    if (plain[key] !== undefined) plain[key] = plainText(plain[key], vocabulary, key === "text" ? plain.mark : undefined);
+  if (plain.edit)
+    plain.edit = plain.edit.map((edit) => {
+      const { character = "" } = readEdit(edit)!;
+      const sign = plainText(character, vocabulary);
+      return [...sign].length === 1 ? edit.slice(0, edit.length - character.length) + sign : edit;
+    });
+  return plain;
+}
+
 /**
  * The request that an address asks of a model. What only the model can tell is looked at here, its samplers, its characters
  * and whether things fit the length, and which models can proofread: a key that does not suit is left out and named in `unreadable`.
@@ -158,7 +177,8 @@ export function unnamed({ version, request }: Address, defaults: Request, proces
 export function requestOf(address: Address, description: Description, process: Process,
   proofreaders: readonly string[]): { request: Request; unreadable: string[] } {
   const { defaults, samplers } = description;
-  const asked = { ...address.request };
+  const vocabulary = new Vocabulary(description.vocab);
+  const asked = inCharactersOf(vocabulary, address.request);
   const unreadable: string[] = [];
   const leaveOut = (from: Partial<Request>, key: "sampler" | "proofread" | "from-text" | "text" | "edit") => {
     delete from[key];
@@ -167,7 +187,6 @@ export function requestOf(address: Address, description: Description, process: P
   if (asked.sampler !== undefined && !samplers.includes(asked.sampler)) leaveOut(asked, "sampler");
   if (asked.proofread !== undefined && (process.without.includes("proofread") || !proofreaders.includes(asked.proofread))) leaveOut(asked, "proofread");
   const request = suit({ ...unnamed(address, defaults, process), ...asked }, defaults, description, process);
-  const vocabulary = new Vocabulary(description.vocab);
   const knows = (text: string, gap?: string) => [...text].every((character) => character === gap || vocabulary.has(character));
   const { text, mark = "_", "from-text": whole } = request;
   // Whether an open gap can be filled is for the engine to say.
@@ -199,7 +218,7 @@ function options(request: Request, edits: readonly string[], process: Process, s
   const pairs: [string, string][] = [];
   const ofProofreader: readonly (keyof Request)[] = ["rounds", "proofread-share"];
   const isNamed = (key: keyof Request) => always.includes(key) || (ofProofreader.includes(key) ? proofreader !== undefined
-    : request[key] !== standard[key] && !process.without.includes(key) && [undefined, request.sampler].includes(usedBy[key]));
+    : request[key] !== standard[key] && !process.without.includes(key) && usesOption(request.sampler, key));
   if (request["from-text"] !== undefined) pairs.push(["from-text", request["from-text"]]);
   else if (request.text !== undefined) {
     pairs.push(["text", request.text]);

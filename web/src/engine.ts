@@ -1,5 +1,7 @@
 /** The page's end of the worker: starts and replaces workers, tells them which weights to load, and orders runs. */
+import { patience } from "./download";
 import { hasSimd, mostThreads } from "./features";
+import { Heartbeat, longestSilence } from "./heartbeat";
 import { processOf } from "./processes";
 import type { BenchSetting, Description, Frame, FromWorker, GapChoice, Request, SavedState, ShelfSource, Source, Timing, ToWorker } from "./protocol";
 
@@ -34,8 +36,8 @@ export class Weights {
 
 /** Hears of a run as it goes on. */
 interface RunListener {
-  /** The proofreader's weights did not arrive. */
-  onProofreaderMissing(): void;
+  /** The proofreader's weights did not arrive, or other ones did. */
+  onProofreaderMissing(damaged: boolean): void;
   onFailure(sentence: string): void;
   onEnd(): void;
 }
@@ -61,7 +63,7 @@ export interface InfillOrder extends RunListener {
 }
 
 function sourceOf({ file, bytes, version }: Shelf): ShelfSource {
-  return { url: new URL(`weights/${file}?${version}`, document.baseURI).href, bytes, version };
+  return { url: new URL(`weights/${file}?${version}`, document.baseURI).href, bytes, version, patience };
 }
 
 export function fromShelf(shelf: Shelf): Weights {
@@ -72,6 +74,17 @@ export function fromFile(file: File): Weights {
   return new Weights(file.name.replace(/\.safetensors$/, "").replace(/[^\w.-]+/g, "-").slice(0, 80), file);
 }
 
+/** `whose` weights did not come, or other ones did. */
+export function sentenceOfLost(whose: string, damaged: boolean): string {
+  return damaged ? `${whose} that arrived are not those that this page names: they were damaged on the way, or are just being replaced.`
+    : `${whose} did not arrive.`;
+}
+
+export class WeightsMissing extends Error {
+  constructor(readonly damaged: boolean) {
+    super(sentenceOfLost("The weights", damaged));
+  }
+}
 export class RefusedFile extends Error {}
 export class OutOfMemory extends Error {}
 /** Of the engine itself, whatever the weights; its message is for the visitor. */
@@ -83,13 +96,16 @@ function startWorker(): Worker {
 
 /** Sends a worker a message and resolves with the first answer of which `take` makes something. */
 function ask<T>(worker: Worker, message: ToWorker, signal: AbortSignal | undefined,
-  take: (answer: FromWorker) => T | undefined): Promise<T> {
-  return new Promise((resolve, reject) => {
+  take: (answer: FromWorker) => T | undefined, silence = longestSilence): Promise<T> {
+  let heartbeat: Heartbeat;
+  return new Promise<T>((resolve, reject) => {
+    heartbeat = new Heartbeat(worker, silence, () =>
+      reject(new EngineFailed(heartbeat.heard ? "The engine stopped." : "The engine did not arrive.")));
     signal?.addEventListener("abort", () => reject(signal.reason));
     worker.onerror = () => reject(new EngineFailed("The engine did not arrive."));
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.type === "refused") reject(new RefusedFile(data.sentence));
-      if (data.type === "missing") reject(new Error("The weights did not arrive."));
+      if (data.type === "missing") reject(new WeightsMissing(data.damaged));
       if (data.type === "absent") reject(new EngineFailed("The engine did not arrive."));
       if (data.type === "trapped") reject(data.outOfMemory ? new OutOfMemory() : new EngineFailed("The engine stopped."));
       try {
@@ -100,7 +116,7 @@ function ask<T>(worker: Worker, message: ToWorker, signal: AbortSignal | undefin
       }
     };
     worker.postMessage(message);
-  });
+  }).finally(() => heartbeat.end());
 }
 
 /** Hears of a race as it goes on. */
@@ -114,6 +130,9 @@ export interface RaceListener {
 
 /** Passes before a measured run: by then kernels are chosen and the module is compiled at its best. */
 const warmingPasses = 24;
+
+/** In milliseconds, of a bench on the slowest of devices; nothing is answered within it. */
+const longestRow = 300000;
 
 /** Hears of a bench as it goes on. */
 export interface BenchListener {
@@ -131,6 +150,9 @@ export class EngineHost {
   private beside = new AbortController();
   /** Models that can proofread. */
   proofreaders: readonly Shelf[] = [];
+  /** While something runs. */
+  private heartbeat: Heartbeat | undefined;
+  private threads = 1;
   private orders = new Map<number, Order | InfillOrder>();
   private count = 0;
   /** True while the proofreader's weights are on their way. */
@@ -166,8 +188,9 @@ export class EngineHost {
       this.weights = weights;
       this.weights.version = version;
       this.description = description;
-      worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data, threads);
-      worker.onerror = () => this.restart(threads, false);
+      this.threads = threads;
+      worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
+      worker.onerror = () => this.restart(false);
       return description;
     } catch (error) {
       worker.terminate();
@@ -192,6 +215,7 @@ export class EngineHost {
     this.endAll();
     this.orders.set(this.count, order);
     this.worker?.postMessage(message);
+    if (this.worker) this.heartbeat = new Heartbeat(this.worker, longestSilence, () => this.restart(false));
   }
 
   private proofreaderOf({ proofread }: Request): ShelfSource | null {
@@ -211,7 +235,7 @@ export class EngineHost {
         if (answer.type === "bench begins") listener.begins(answer.setting, answer.rows);
         if (answer.type === "timed") listener.timed(answer.row);
         return answer.type === "bench ends" || undefined;
-      }));
+      }, longestRow));
   }
 
   /** A whole sample of other weights, on all threads; resolves to whether it came to its end. */
@@ -257,8 +281,8 @@ export class EngineHost {
     this.beside.abort();
   }
 
-  private receive(message: FromWorker, threads: number): void {
-    if (message.type === "trapped") return void this.restart(threads, message.outOfMemory);
+  private receive(message: FromWorker): void {
+    if (message.type === "trapped") return void this.restart(message.outOfMemory);
     if (message.type === "settled") {
       this.description = message.description;
       return this.onSettled();
@@ -272,9 +296,10 @@ export class EngineHost {
     if (message.type === "candidates-rated" && "onRated" in order) order.onRated(message.kept);
     if (message.type === "proofreader-progress") this.tellProofreader(message.bytes, this.proofreaderOf(order.request)?.bytes ?? 0);
     if (message.type === "proofreader-loaded") this.tellProofreader(0, 0);
-    if (message.type === "proofreader-missing") order.onProofreaderMissing();
+    if (message.type === "proofreader-missing") order.onProofreaderMissing(message.damaged);
     if (message.type === "failed") order.onFailure(message.sentence);
     if (message.type === "stopped" && this.orders.delete(message.run)) {
+      this.heartbeat?.end();
       this.tellProofreader(0, 0);
       order.onEnd();
     }
@@ -286,10 +311,10 @@ export class EngineHost {
     this.onProofreader(bytes, total);
   }
 
-  private async restart(threads: number, outOfMemory: boolean): Promise<void> {
+  private async restart(outOfMemory: boolean): Promise<void> {
     this.retire();
     this.description = undefined;
-    if (this.weights && !outOfMemory) await this.open(this.weights, threads, () => {}).catch(() => undefined);
+    if (this.weights && !outOfMemory) await this.open(this.weights, this.threads, () => {}).catch(() => undefined);
     this.onRestart(outOfMemory);
   }
 
@@ -302,6 +327,7 @@ export class EngineHost {
   private endAll(): void {
     const ended = [...this.orders.values()];
     this.orders.clear();
+    this.heartbeat?.end();
     this.tellProofreader(0, 0);
     for (const { onEnd } of ended) onEnd();
   }

@@ -151,7 +151,14 @@ export class Lane {
   /** The letter of a place, or the likeliest one where it is open; -1 where nobody has looked. */
   seeming(place: number, step: number): number {
     const { id, topId, topProbability } = this.frames[step];
-    return id[place] >= 0 ? id[place] : topProbability[4 * place] > 0 ? topId[4 * place] : -1;
+    if (id[place] >= 0) return id[place];
+    return topProbability[4 * place] > 0 && !this.isNoisedAt(place, step) ? topId[4 * place] : -1;
+  }
+
+  /** True where an edit at this very step has taken away what the passes had made of a place: what was likely there is so no more. */
+  private isNoisedAt(place: number, step: number): boolean {
+    const noised = (at: number) => (this.frames[at].flags[place] & NOISED_AGAIN) !== 0;
+    return this.process.together && step > 0 && noised(step) && !noised(step - 1);
   }
 
   /** How sure that letter is, or was when it was fixed. */
@@ -186,7 +193,7 @@ export class Lane {
   private settledAt(place: number, step: number): number | undefined {
     const fixed = (at: number) => (this.frames[at].flags[place] & FIXED) !== 0;
     // No pass has seen it since.
-    const opened = (at: number) => at > 0 && fixed(at - 1) && !fixed(at);
+    const opened = (at: number) => (at > 0 && fixed(at - 1) && !fixed(at)) || this.isNoisedAt(place, at);
     if (opened(step)) return undefined;
     let last = step;
     while (last < this.head && !fixed(last)) ++last;
@@ -204,21 +211,28 @@ export class Lane {
     return first;
   }
 
-  /**
-   * The letters that a new sample must keep, by place, with a mark for each of the others; undefined if they are just the prompt.
-   * `textIsPrompt`: so are all that were given from the start.
-   */
-  keptText(step: number, textIsPrompt: boolean): string[] | undefined {
+  /** The step since which a place has been the visitor's: kept or typed. */
+  givenSince(place: number, step: number): number {
+    const given = (at: number) => (this.frames[at].flags[place] & GIVEN) !== 0 && this.frames[at].id[place] === this.frames[step].id[place];
+    let first = step;
+    while (first > 0 && given(first - 1)) --first;
+    return first;
+  }
+
+  /** The places whose letters the visitor keeps, beyond the prompt. `textIsPrompt`: all that were given from the start belong to it. */
+  keptPlaces(step: number, textIsPrompt: boolean): number[] {
     const { flags, id } = this.frames[step];
-    let beyond = false;
-    const mark = this.vocabulary.mark;
     const ofPrompt = (place: number) => place < this.promptLength || (textIsPrompt && (this.frames[0].flags[place] & GIVEN) !== 0);
-    const text = Array.from(id, (letter, place) => {
-      if (ofPrompt(place) || !(flags[place] & GIVEN) || letter < 0) return mark;
-      beyond = true;
-      return this.vocabulary.character(letter);
-    });
-    return beyond ? text : undefined;
+    return Array.from(id.keys()).filter((place) => flags[place] & GIVEN && id[place] >= 0 && !ofPrompt(place));
+  }
+
+  /** Their letters, which a new sample must keep, with a mark at each other place; undefined where there are none. */
+  keptText(step: number, textIsPrompt: boolean): string[] | undefined {
+    const { id } = this.frames[step];
+    const text = new Array<string>(id.length).fill(this.vocabulary.mark);
+    const places = this.keptPlaces(step, textIsPrompt);
+    for (const place of places) text[place] = this.vocabulary.character(id[place]);
+    return places.length ? text : undefined;
   }
 
   /** True where a proofreading step struck out the letter of a place. */

@@ -1,27 +1,29 @@
 /** The page: what is on show, and how the views, the lanes and the engine come together. */
 import { commandLine, readAddress, requestOf, sameRequest, suit, unnamed, writeAddress, type Address, type Show } from "./address";
-import { EngineHost } from "./engine";
+import { cameBackTheSame, keepingEdits, openingEdits, whyNotNoised, type Choice } from "./editing";
+import { EngineHost, sentenceOfLost } from "./engine";
 import { hasSimd, isPhone, prefersStillness } from "./features";
 import { escapeBraces, hasOpenGap } from "./gaps";
 import { Vocabulary, type Lane } from "./lanes";
 import { processes, processOf, type Process } from "./processes";
-import type { Request } from "./protocol";
+import { GIVEN, type Request } from "./protocol";
 import { fetchRecord } from "./record";
 import { Relay } from "./relay";
 import { Session } from "./session";
 import { traceOf } from "./trace";
+import { plainText, whyUnknown } from "./typography";
 import { Announcer } from "./views/announcer";
 import { Bench } from "./views/bench";
 import { Biography, closestCall } from "./views/biography";
 import { Candidates } from "./views/candidates";
 import { Controls } from "./views/controls";
-import { byId, Radios } from "./views/dom";
+import { byId, Radios, StopButton } from "./views/dom";
 import { Leaf, type Remedy } from "./views/leaf";
 import { Library } from "./views/library";
 import { Race } from "./views/race";
 import { Rooms } from "./views/rooms";
 import { download, imageOf, SaveMenu, type SaveKind } from "./views/save";
-import { lookOfAll, type Choice, type Picture } from "./views/looks";
+import { lookOfAll, type Picture } from "./views/looks";
 import { Sheet, type ChooseBy } from "./views/sheet";
 import { listenForShortcuts, type Act } from "./views/shortcuts";
 import { stepOfShare, Story } from "./views/story";
@@ -31,7 +33,9 @@ import { Toolbar } from "./views/toolbar";
 
 type State = "recorded" | "loading" | "running" | "paused" | "done" | "error";
 
+/** In milliseconds, a pass of a slow device; told by several passes, since any one may have had to wait. */
 const slowPass = 400;
+const fewestPasses = 5;
 const readingTime = 5000;
 
 class Page {
@@ -39,6 +43,8 @@ class Page {
   private lane: Lane | undefined;
   private step = 0;
   private playing = false;
+  /** True where what plays is new, false where it was computed before and is played again. */
+  private following = true;
   private perSecond = 8;
   private showing: Show = "ink";
   private chosen: Choice | undefined;
@@ -51,6 +57,10 @@ class Page {
   private coming: Lane | undefined;
   /** Whether the visitor asked for it here, not by an address: then it gets an address of its own. */
   private comingAsked = false;
+  /** True where other weights than its address names have made what is on show, or make what comes; then that address is kept. */
+  private substitutes = false;
+  /** The address that it answers. */
+  private comingFor: Address | undefined;
   private beginAgain = () => {};
   /** The same of the candidates that are coming. */
   private fillingAsked = true;
@@ -58,6 +68,8 @@ class Page {
   private recordShown: Promise<void> | undefined;
   private touched = false;
   private queued = false;
+  /** True once the page knows the model: a little later than the engine. */
+  private ready = false;
   /** What the address asks for; it is answered once, and again when the weights that it names are opened. */
   private asked: Address | undefined;
   private answeredBy: string | undefined;
@@ -79,7 +91,7 @@ class Page {
   private session = new Session(this.engine, {
     changed: (lane) => this.laneChanged(lane),
     failed: (sentence) => this.fail(sentence),
-    proofreaderMissing: (lane) => this.proofreaderMissing(() => (lane.head < 0 ? this.beginAgain() : this.play())),
+    proofreaderMissing: (lane, damaged) => this.proofreaderMissing(damaged, () => (lane.head < 0 ? this.beginAgain() : this.play())),
     dropped: (name) => this.leaf.say(`Lane ${name} made room for the new one.`),
   });
 
@@ -106,7 +118,7 @@ class Page {
     },
     changed: () => this.refresh(),
     failed: (sentence) => this.fail(sentence),
-    proofreaderMissing: () => this.proofreaderMissing(() => this.sample()),
+    proofreaderMissing: (damaged) => this.proofreaderMissing(damaged, () => this.sample()),
   });
   private rooms = new Rooms();
   private race = new Race(this.engine, this.announcer, {
@@ -123,7 +135,7 @@ class Page {
     choose: (choice) => this.choose(choice),
     pin: (place) => this.pin(place),
     hover: (place) => this.hover(place),
-    put: (place, characters) => this.put(place, characters),
+    put: (place, text) => this.put(place, text),
     open: ({ from, to }) => void this.act([`open:${from}-${to}`], "in place unless finished", false),
     noiseAgain: () => this.noiseAgain(),
     leave: () => this.clear(),
@@ -150,10 +162,15 @@ class Page {
     sample: () => this.sample(),
     noiseText: () => this.noiseText(),
     process: (kind) => this.library.turnTo(kind),
-    changed: () => this.refresh(),
+    changed: () => {
+      this.leaf.giveWay();
+      this.refresh();
+    },
+    preset: () => this.sample(),
     speed: (value) => this.setSpeed(Number(value)),
     proofreads: () => this.sayProofreader(),
   });
+  private sampleButton = new StopButton(byId("sample"), "Sample", () => this.sample(), () => this.stop());
   private shows = new Radios<Show>(byId("show"), (show) => this.setShow(show));
   private story = new Story({
     goTo: (share) => this.lane && this.visit(share === 0 ? 1 : stepOfShare(share, this.lane.steps)),
@@ -174,9 +191,9 @@ class Page {
     new SaveMenu((kind) => this.save(kind));
     this.controls.setSpeed(String(this.perSecond));
     const on = (id: string, act: () => void) => byId(id).addEventListener("click", act);
-    on("sample", () => (this.state === "running" ? this.stop() : this.sample()));
     on("play", () => this.togglePlay());
     on("fork", () => this.fork());
+    on("let-go", () => void this.act(openingEdits(this.keptPlaces), "in place unless finished", false));
     on("compare", () => {
       this.comparing = !this.comparing;
       this.refresh();
@@ -204,7 +221,7 @@ class Page {
     if (recording) {
       this.relay = new Relay(this.session, recording, (verdict) => this.bench.tell(verdict));
       this.defaults ??= recording.defaults;
-      this.controls.setModel(this.defaults, [recording.lane.request.sampler], recording.lane.process);
+      this.controls.setModel(this.defaults, [recording.lane.request.sampler], recording.lane.process, recording.lane.vocabulary);
       this.controls.set(this.asked ? { ...unnamed(this.asked, this.defaults, recording.lane.process), ...this.asked.request } : recording.lane.request);
       this.session.show(recording.lane);
       this.lane = recording.lane;
@@ -218,12 +235,13 @@ class Page {
 
   private async loaded(changed: boolean): Promise<void> {
     await this.recordShown;
+    this.ready = true;
     const { defaults, samplers } = this.engine.description!;
     const before = this.defaults;
     this.defaults = defaults;
     // Its list is of what another model wrote.
     if (changed) this.candidates.clear();
-    this.controls.setModel(defaults, samplers, this.process);
+    this.controls.setModel(defaults, samplers, this.process, new Vocabulary(this.engine.description!.vocab));
     this.controls.offerProcesses(this.library.kinds, this.library.kind);
     if (!before) this.controls.set(defaults);
     this.sheet.typable = true;
@@ -263,7 +281,8 @@ class Page {
       this.fill(this.controls.request(), false);
     } else {
       const candidate = this.candidates.listed(request);
-      this.controls.set((candidate && this.candidates.asked) ?? request);
+      // What was typed while the weights came stays for the next sample.
+      if (!this.controls.edited) this.controls.set((candidate && this.candidates.asked) ?? request);
       this.begin(candidate ?? request, asked);
     }
     if (unreadable.length) this.sayUnreadable([...asked.unreadable, ...unreadable]);
@@ -294,7 +313,7 @@ class Page {
       this.schedule();
     }
     // While weights load, the new engine takes up what the old one left.
-    if (!lane.computing && !lane.finished && this.step === lane.head && !this.library.loading) this.playing = false;
+    if (!lane.computing && !lane.finished && this.step === lane.head && !this.library.loading && !this.session.acting) this.playing = false;
     this.sayIfSlow();
     if (lane.computing && !lane.finished) this.refreshSoon();
     else this.refresh();
@@ -310,13 +329,18 @@ class Page {
     if (lane.head < 0 && lane.computing) return;
     this.coming = undefined;
     if (lane.head < 0) {
+      // Other weights have come before it could begin: then they make it.
+      if (this.library.loading && this.comingAsked) this.queued = true;
+      else if (this.library.loading && this.comingFor === this.asked) this.answeredBy = undefined;
       this.playing = false;
       return this.refresh();
     }
     this.session.show(lane);
     this.lane = lane;
     this.step = 0;
-    if (this.comingAsked) history.pushState(null, "", this.address(lane, lane.request.edit ?? [], undefined));
+    this.following = true;
+    const address = this.address(lane, lane.request.edit ?? [], undefined);
+    if (this.comingAsked && address !== location.hash) history.pushState(null, "", address);
     this.lastTick = performance.now();
   }
 
@@ -339,6 +363,7 @@ class Page {
       relay.drop();
       this.session.replace(relay.record, live);
       this.lane = live;
+      this.following = true;
     };
     const live = relay.takeOver(this.step);
     if (live) {
@@ -364,6 +389,10 @@ class Page {
     // The old sheet stays until the first frame of the new one is there.
     this.coming = this.session.sample(request, new Vocabulary(this.engine.description.vocab), this.process);
     this.comingAsked = asked;
+    this.comingFor = address;
+    this.substitutes = address?.weights !== undefined && address.weights !== this.library.name;
+    // Nobody asks any more for what the address names.
+    if (asked) this.library.wanted = undefined;
     this.goal = address?.step;
     this.playing = true;
     this.refresh();
@@ -393,14 +422,19 @@ class Page {
     if (!hasSimd()) return;
     if (this.defaults && this.controls.refuse()) {
       this.queued = false;
+      this.leaf.giveWay();
       this.announcer.say(this.controls.complaint);
       return this.refresh();
     }
-    this.queued = !this.engine.description;
+    this.queued = !this.ready || !this.engine.description;
     if (this.queued) {
-      this.leaf.say("Will start when the weights are here.");
+      this.leaf.say("Will start when the weights are here.", undefined, () => this.queued);
       return this.refresh();
     }
+    // It keeps the letters that are still being put.
+    if (this.session.acting) return void this.session.afterActs().then(() => this.sample());
+    const refusal = this.controls.refusePrompt();
+    if (refusal) return this.fail(refusal);
     const request = this.controls.request();
     if (hasOpenGap(request.prompt)) return this.fill(request, true);
     const { lane } = this;
@@ -446,8 +480,8 @@ class Page {
   }
 
   private stop(): void {
+    this.coming = this.goal = undefined;
     this.session.stop();
-    this.goal = undefined;
     this.pause();
   }
 
@@ -462,6 +496,9 @@ class Page {
 
   private play(): void {
     this.playing = true;
+    // What is being done to the sheet comes first; the last of it plays on.
+    if (this.session.acting) return this.refresh();
+    this.following = !this.lane?.finished;
     this.lastTick = performance.now();
     if (this.lane?.live && !this.coming) this.session.goOn(this.lane);
     else if (this.engine.description && this.lane === this.relay?.record && !this.relay?.waiting) this.beginRelay();
@@ -500,7 +537,7 @@ class Page {
     const due = rate === 0 ? 0 : this.lastTick + 1000 / rate - performance.now();
     this.timer = window.setTimeout(() => {
       this.lastTick = performance.now();
-      this.step = rate === 0 && lane.computing ? lane.head : Math.min(lane.head, this.step + 1);
+      this.step = rate === 0 && lane.live && this.following ? lane.head : Math.min(lane.head, this.step + 1);
       this.refresh();
       this.sayQuarter();
       this.sayStruckOut();
@@ -519,6 +556,7 @@ class Page {
       this.told = verse;
     }
     if (lane.live) this.replaceAddress();
+    if (this.following && cameBackTheSame(lane)) this.leaf.say("The same letters came back; with more of How far back others may.");
     this.passOn();
   }
 
@@ -568,10 +606,10 @@ class Page {
     const { inOrder } = this.lane?.process ?? {};
     const passes = inOrder ? length - [...prompt].length : steps;
     byId("estimate").textContent = milliseconds * passes > 3000 ? `about ${Math.round((milliseconds * passes) / 1000)} s` : "";
-    if (this.slowSaid || milliseconds < slowPass || !this.lane?.computing || this.lane.head < 3) return;
+    if (this.slowSaid || milliseconds < slowPass || !this.lane?.computing || this.lane.head - this.lane.from < fewestPasses) return;
     this.slowSaid = true;
     this.leaf.say(`This device takes ${(milliseconds / 1000).toFixed(1)} s a pass.`,
-      inOrder ? undefined : { label: "Use Quick", apply: () => this.controls.choose("quick") });
+      inOrder ? undefined : { label: "Use Quick", apply: () => this.controls.choose("quick") }, () => this.session.milliseconds >= slowPass);
   }
 
   // ---- choosing and editing
@@ -590,10 +628,18 @@ class Page {
       const { process } = this.lane;
       const letter = this.lane.vocabulary.character(this.lane.letters(this.step)[place]);
       const fixedAt = this.lane.fixedAt(place, this.step);
+      const given = this.lane.frames[this.step].flags[place] & GIVEN;
       this.announcer.say(fixedAt === undefined ? `Biography of an ${process.open} place.`
-        : `Biography of ${letter === "\n" ? "a line end" : letter === " " ? "a space" : letter}, ${process.fixed} at step ${fixedAt}.`);
+        : `Biography of ${letter === "\n" ? "a line end" : letter === " " ? "a space" : letter}, ${given ? "given by you" : `${process.fixed} at step ${fixedAt}`}.`);
     }
     this.refresh();
+  }
+
+  /** The biography that stands in the margin by itself, for good; or the end of the one that does. */
+  private pinClosest(): void {
+    const place = this.pinned >= 0 || !this.lane ? this.pinned : closestCall(this.lane, this.step);
+    if (place >= 0) this.pin(place);
+    else this.leaf.say("No letter has a biography yet; go on a few steps first.");
   }
 
   private hover(place: number): void {
@@ -615,18 +661,19 @@ class Page {
   private async act(edits: string[], how: "in place" | "in place unless finished" | "in a fork", goOn: boolean): Promise<void> {
     this.touched = true;
     if (!this.engine.description || !this.lane) return this.leaf.say("A recorded sample cannot be changed: the weights are not here yet.");
+    if (this.coming) return this.leaf.say("A new sample is on its way; stop it first to change this one.");
     this.leaf.recover();
     if (this.playing) this.pause();
     const before = this.lane.parent;
-    const where = () => ({ lane: this.lane!, step: this.step });
-    this.showLane(await this.session.act(where, edits, how, goOn), before, goOn);
+    this.showLane(await this.session.act(this.lane, this.step, edits, how, goOn), before, goOn);
   }
 
   private showLane(lane: Lane, before: Lane | undefined, goOn: boolean): void {
     this.lane = lane;
     this.step = Math.min(lane.head, Math.max(lane.from, Math.min(this.step, lane.head)));
     if (lane.parent !== before) this.announcer.say(`Lane ${lane.name} from step ${lane.from}.`);
-    if (goOn) this.play();
+    // Play may have been pressed meanwhile.
+    if (goOn || this.playing) this.play();
     else this.pause();
   }
 
@@ -641,26 +688,38 @@ class Page {
   }
 
   private noiseAgain(): void {
+    if (!this.chosen || !this.lane) return this.sayNothingChosen();
+    const reason = whyNotNoised(this.lane, this.step, this.chosen);
+    if (reason) return this.leaf.say(reason);
     this.actOnChosen("noise", "in a fork", true, this.toolbar.percent === 100 ? "" : `:${this.toolbar.percent}`);
   }
 
+  private sayNothingChosen(): void {
+    this.leaf.say("Choose letters first: drag over them, or hold Shift and press the arrow keys on the sheet.");
+  }
+
+  /** The places whose letters the next sample keeps. */
+  private get keptPlaces(): number[] {
+    const { lane } = this;
+    return lane?.live ? lane.keptPlaces(this.step, this.candidates.isFromPrompt(lane.request)) : [];
+  }
+
   private keep(): void {
-    if (!this.chosen || !this.lane) return;
-    const { lane, step, chosen: { from, to } } = this;
-    const [letters, { id }] = [lane.letters(step), lane.frames[step]];
-    // A letter may stand before it is decided: then to keep it is to write it.
-    const edits = [`keep:${from}-${to}`];
-    for (let place = from; place <= to; ++place)
-      if (letters[place] >= 0 && id[place] < 0) edits.push(`put:${place}:${lane.vocabulary.character(letters[place])}`);
-    if (letters.subarray(from, to + 1).some((letter) => letter >= 0)) void this.act(edits, "in place", false);
+    if (!this.chosen || !this.lane) return this.sayNothingChosen();
+    const edits = keepingEdits(this.lane, this.step, this.chosen);
+    if (edits) void this.act(edits, "in place", false);
     else this.leaf.say("Only letters that stand can be kept; these places are still open.");
   }
 
-  private put(place: number, characters: string[]): void {
-    const vocabulary = this.lane?.vocabulary;
-    const strange = [...new Set(characters)].filter((character) => !vocabulary?.has(character));
-    if (strange.length) return this.leaf.say(`The model does not know ${strange.join(" ")}.`);
-    void this.act(characters.map((character, index) => `put:${place + index}:${character}`), "in place unless finished", false);
+  private put(place: number, text: string): number {
+    if (!this.lane) return 0;
+    const { vocabulary, frames } = this.lane;
+    const plain = plainText(text, vocabulary);
+    const refusal = whyUnknown(plain, vocabulary);
+    const characters = refusal ? [] : [...plain].slice(0, frames[this.step].length - place);
+    if (refusal) this.leaf.say(refusal);
+    else if (characters.length) void this.act(characters.map((character, index) => `put:${place + index}:${character}`), "in place unless finished", false);
+    return characters.length;
   }
 
   private async take(place: number, step: number, character: string): Promise<void> {
@@ -682,6 +741,12 @@ class Page {
     this.pause();
   }
 
+  private nextLane(): void {
+    const { lanes } = this.session;
+    if (lanes.length < 2) return this.leaf.say("There is one lane only; Fork here opens another.");
+    if (this.lane) this.openLane(lanes[(lanes.indexOf(this.lane) + 1) % lanes.length].name);
+  }
+
   // ---- taking away
 
   private copyChosen(): void {
@@ -694,7 +759,7 @@ class Page {
       await navigator.clipboard.writeText(text);
       this.leaf.say(done);
     } catch {
-      this.leaf.say(`This browser does not let the page copy; here it is: ${text}`, undefined, true);
+      this.leaf.say(`This browser does not let the page copy; here it is: ${text}`, undefined, () => true);
     }
   }
 
@@ -728,11 +793,12 @@ class Page {
     if (!address) return;
     if (address.theme) this.theme.wearOnce(address.theme);
     if (address.show) this.setShow(address.show);
-    if (address.room) this.rooms.enter(address.room);
+    if (address.room) this.rooms.enter(address.room, true);
     if (address.unreadable.length) this.sayUnreadable(address.unreadable);
     if (Object.keys(address.request).length || address.weights !== undefined || address.step !== undefined) {
       this.asked = address;
       this.answeredBy = undefined;
+      this.controls.edited = false;
     }
   }
 
@@ -764,7 +830,7 @@ class Page {
   private replaceAddress(): void {
     clearTimeout(this.addressTimer);
     this.addressTimer = window.setTimeout(() => {
-      if (this.lane?.live && this.state !== "running") history.replaceState(null, "", this.currentAddress());
+      if (this.lane?.live && !this.substitutes && this.state !== "running") history.replaceState(null, "", this.currentAddress());
     }, 300);
   }
 
@@ -809,12 +875,12 @@ class Page {
     this.refresh();
   }
 
-  private proofreaderMissing(again: () => void): void {
+  private proofreaderMissing(damaged: boolean, again: () => void): void {
     const apply = () => {
       this.leaf.recover();
       again();
     };
-    this.fail("The weights of the proofreader did not arrive.", { label: "Try again", apply });
+    this.fail(sentenceOfLost("The weights of the proofreader", damaged), { label: "Try again", apply });
   }
 
   private shortcut(act: Act): void {
@@ -824,11 +890,8 @@ class Page {
       "back ten": () => this.scrub(this.step - 10), "on ten": () => this.scrub(this.step + 10),
       first: () => this.scrub(0), last: () => this.scrub(Infinity),
       sample: () => this.sample(), noise: () => this.noiseAgain(), keep: () => this.keep(), fork: () => void this.fork(),
-      biography: () => this.pin(this.pinned >= 0 ? this.pinned : this.closest()),
-      lane: () => {
-        const { lanes } = this.session;
-        if (this.lane) this.openLane(lanes[(lanes.indexOf(this.lane) + 1) % lanes.length].name);
-      },
+      biography: () => this.pinClosest(),
+      lane: () => this.nextLane(),
       doubt: () => this.setShow(this.showing === "doubt" ? "ink" : "doubt"),
       "first process": () => this.library.turnTo(processes[0].kind),
       "second process": () => this.library.turnTo(processes[1].kind),
@@ -873,9 +936,10 @@ class Page {
     this.refreshTimer = 0;
     const { lane, state } = this;
     const { stage } = this.leaf;
+    this.leaf.review();
     stage.dataset.state = state;
     stage.setAttribute("aria-busy", String(state === "running"));
-    byId("sample").textContent = state === "running" ? "Stop" : "Sample";
+    this.sampleButton.show(state === "running");
     if (!lane || !lane.frames[this.step]) return;
     stage.dataset.source = lane.live ? "live" : "recorded";
     // What is said of the sheet is said of the process that made it.
@@ -891,6 +955,9 @@ class Page {
     this.toolbar.show(lane, this.step, this.chosen);
     this.story.nameSteps(lane.steps);
     byId("command").textContent = this.command();
+    const kept = this.keptPlaces.length;
+    byId("kept").hidden = !kept;
+    byId("kept-count").textContent = kept === 1 ? "Kept: 1 letter." : `Kept: ${kept} letters.`;
     this.showBiography();
   }
 

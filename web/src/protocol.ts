@@ -150,6 +150,8 @@ export interface ShelfSource {
   url: string;
   bytes: number;
   version: string;
+  /** In milliseconds: without a byte for so long they count as lost. */
+  patience: number;
 }
 
 /** Where weights are: beside the page, or in a file of the visitor's. */
@@ -177,18 +179,21 @@ export type ToWorker =
   /** Fills a text with open gaps, each choice of lengths as a sample of its own; of the request all else counts. */
   | { type: "infill"; run: number; request: Request; text: string; mark: string; proofreader: ShelfSource | null }
   | { type: "stop" }
+  /** Is answered by a pong, by a worker that lives. */
+  | { type: "ping" }
   /** In a worker of its own, which ends with it. */
   | { type: "bench"; source: Source; threads: number };
 
 export type FromWorker =
+  | { type: "pong" }
   /** Bytes of the weights so far; not for every one of them. */
   | { type: "arrived"; bytes: number }
   | { type: "loaded"; description: Description; version: string | undefined }
   /** The first passes have shown which kernels are the fastest here. */
   | { type: "settled"; description: Description }
   | { type: "refused"; sentence: string }
-  /** The weights could not be fetched or read. */
-  | { type: "missing" }
+  /** The weights could not be fetched or read; `damaged`: other bytes have come than those that are named. */
+  | { type: "missing"; damaged: boolean }
   /** The module could not be fetched or compiled. */
   | { type: "absent" }
   | { type: "frame"; run: number; frame: Frame; state: SavedState; milliseconds: number }
@@ -196,7 +201,7 @@ export type FromWorker =
   | { type: "proofreader-progress"; run: number; bytes: number }
   | { type: "proofreader-loaded"; run: number }
   /** The proofreader's weights could not be fetched: the run cannot begin. */
-  | { type: "proofreader-missing"; run: number }
+  | { type: "proofreader-missing"; run: number; damaged: boolean }
   /** Choice `index` of `count` has been filled with these characters. */
   | { type: "candidate"; run: number; index: number; count: number; choice: GapChoice; id: Int32Array; nats: number }
   /** All choices have been filled; this one is kept. */

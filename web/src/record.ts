@@ -1,4 +1,5 @@
 /** The recorded sample that plays while the weights load, unpacked from trace.json (packed by build.mjs, which says how). */
+import { fetchSteadily } from "./download";
 import { FIXED, GIVEN, JUST_FIXED, type Frame, type Request } from "./protocol";
 import { Lane, Vocabulary } from "./lanes";
 import { masked } from "./processes";
@@ -43,7 +44,7 @@ export interface Recording {
 }
 
 export async function fetchRecord(): Promise<Recording | undefined> {
-  const response = await fetch(new URL("trace.json", document.baseURI));
+  const response = await fetchSteadily(new URL("trace.json", document.baseURI));
   if (!response.ok) return undefined;
   const packed = (await response.json()) as Packed;
   return { lane: unpack(packed), defaults: packed.defaults, weights: packed.weights };

@@ -8,21 +8,33 @@ export interface SessionEvents {
   changed(lane: Lane): void;
   failed(sentence: string): void;
   /** A run could not begin, for want of the weights that proofread. */
-  proofreaderMissing(lane: Lane): void;
+  proofreaderMissing(lane: Lane, damaged: boolean): void;
   /** A lane had to make room. */
   dropped(name: string): void;
 }
 
 const mostLanes = 8;
+const mostTimes = 9;
 
 export class Session {
   lanes: Lane[] = [];
-  milliseconds = 0;
+  /** In milliseconds, of the last passes. */
+  private times: number[] = [];
   private opened = 0;
   /** Acts happen one after another: each needs the state that the one before left. */
   private acts: Promise<unknown> = Promise.resolve();
+  /** How many of them have not come to their end. */
+  acting = 0;
+  /** The forks that they have made, by the lane that was forked. */
+  private forks = new Map<Lane, Lane>();
 
   constructor(private engine: EngineHost, private events: SessionEvents) {}
+
+  /** What a pass takes here: the median of the last ones, 0 before the first. */
+  get milliseconds(): number {
+    const sorted = [...this.times].sort((a, b) => a - b);
+    return sorted[sorted.length >> 1] ?? 0;
+  }
 
   /** This lane, alone on the timeline. */
   show(lane: Lane): void {
@@ -66,21 +78,31 @@ export class Session {
   }
 
   /**
-   * Edits the lane that `where` names, at its step: in place at the head of a live lane, as far as `how` allows that,
-   * else in a fork. Resolves to the lane that has the edits, once its frame is there.
+   * Edits a lane at a step: in place at the head of a live lane, as far as `how` allows that, else in a fork. Acts that were asked
+   * of one lane and step, while the first of them was under way, have one fork. Resolves to the lane that has the edits, once its
+   * frame is there.
    */
-  act(where: () => { lane: Lane; step: number }, edits: string[], how: "in place" | "in place unless finished" | "in a fork",
-    goOn: boolean): Promise<Lane> {
+  act(asked: Lane, step: number, edits: string[], how: "in place" | "in place unless finished" | "in a fork", goOn: boolean): Promise<Lane> {
+    ++this.acting;
     const act = this.acts.then(async () => {
-      const { lane, step } = where();
+      const before = this.forks.get(asked);
+      const lane = before?.from === step ? before : asked;
       const fresh = lane.parent !== undefined && lane.head === lane.from;
       const allowed = fresh || how === "in place" || (how === "in place unless finished" && !lane.finished);
       const target = lane.live && step === lane.head && allowed ? lane : this.fork(lane, step);
+      if (target !== lane) this.forks.set(asked, target);
       await this.compute(target, step, edits, goOn);
       return target;
+    }).finally(() => {
+      if (--this.acting === 0) this.forks.clear();
     });
     this.acts = act.catch(() => undefined);
     return act;
+  }
+
+  /** Resolves when nothing is being done to a lane any more. */
+  async afterActs(): Promise<void> {
+    while (this.acting) await this.acts;
   }
 
   /** Goes on from the head of a lane that was stopped. */
@@ -92,7 +114,7 @@ export class Session {
     this.engine.stop();
   }
 
-  /** Resolves when the first frame is there, or when the run ends without one. */
+  /** Resolves when the first frame is there, or when the run ends, where it does not go on from there or has none. */
   private compute(lane: Lane, from: number, edits: string[], goOn: boolean): Promise<void> {
     return new Promise((resolve) => {
       const { states, request } = lane;
@@ -102,7 +124,7 @@ export class Session {
         request, from, edits, goOn, held,
         state: states[held] ?? null,
         onFrame: (frame, state, milliseconds) => {
-          if (milliseconds) this.milliseconds = milliseconds;
+          if (milliseconds) this.times = [milliseconds, ...this.times].slice(0, mostTimes);
           const before = lane.frames[Math.max(from, frame.step - 1)];
           if (before) recall(frame, before);
           // What is edited by hand no pass can bring back.
@@ -110,9 +132,9 @@ export class Session {
           if (edited) lane.edits.push(...edits.splice(0).map((edit) => `${from}:${edit}`));
           lane.add(frame, state, edited);
           this.events.changed(lane);
-          resolve();
+          if (goOn) resolve();
         },
-        onProofreaderMissing: () => this.events.proofreaderMissing(lane),
+        onProofreaderMissing: (damaged) => this.events.proofreaderMissing(lane, damaged),
         onFailure: (sentence) => this.events.failed(sentence),
         onEnd: () => {
           lane.computing = false;

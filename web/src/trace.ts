@@ -1,4 +1,4 @@
-/** A sample's steps as lines of JSON, as `folio sample --trace` writes them. */
+/** A sample's steps as lines of JSON, byte for byte as `folio sample --trace` writes them. */
 import type { Lane } from "./lanes";
 
 /** To six digits as printf has it: a tie goes to the even digit, where toPrecision takes the larger one. */
@@ -7,18 +7,32 @@ function rounded(value: number): number {
   return Number(tie ? tie[1] + tie[2] : value.toPrecision(6));
 }
 
+function list(values: readonly unknown[]): string {
+  return `[${values.join()}]`;
+}
+
 function inFours<T>(values: T[]): T[][] {
   return Array.from({ length: values.length / 4 }, (_, place) => values.slice(4 * place, 4 * place + 4));
 }
 
+/** As printf's %.6g has it; what is no number is null. */
+function written(value: number): string {
+  if (Number.isNaN(value)) return "null";
+  const number = rounded(value);
+  return number !== 0 && Math.abs(number) < 1e-4 ? number.toExponential().replace(/-(\d)$/, "-0$1") : String(number);
+}
+
 export function traceOf(lane: Lane): string {
-  const numbers = (values: Float32Array) => Array.from(values, rounded);
-  return lane.frames.map((frame) => JSON.stringify({
-    sample: 0, step: frame.step, steps: frame.steps, length: frame.length, text: Array.from(frame.id, (id) => (id < 0 ? "\ufffd" : lane.vocabulary.character(id))).join(""),
-    ids: Array.from(frame.id), flags: Array.from(frame.flags),
-    probability: numbers(frame.probability), entropy: numbers(frame.entropy),
-    top: inFours(Array.from(frame.topId)), top_probability: inFours(numbers(frame.topProbability)),
-    // JSON has null for what is no number.
-    ...(frame.proofreadNll && { proofread_nll: numbers(frame.proofreadNll) }),
-  }) + "\n").join("");
+  const numbers = (values: Float32Array) => Array.from(values, written);
+  return lane.frames.map((frame) => {
+    const text = Array.from(frame.id, (id) => (id < 0 ? "\ufffd" : lane.vocabulary.character(id))).join("");
+    const fields: [string, unknown][] = [
+      ["sample", 0], ["step", frame.step], ["steps", frame.steps], ["length", frame.length], ["text", JSON.stringify(text)],
+      ["ids", list(Array.from(frame.id))], ["flags", list(Array.from(frame.flags))],
+      ["probability", list(numbers(frame.probability))], ["entropy", list(numbers(frame.entropy))],
+      ["top", list(inFours(Array.from(frame.topId)).map(list))], ["top_probability", list(inFours(numbers(frame.topProbability)).map(list))],
+    ];
+    if (frame.proofreadNll) fields.push(["proofread_nll", list(numbers(frame.proofreadNll))]);
+    return `{${fields.map(([name, value]) => `"${name}":${value}`).join()}}\n`;
+  }).join("");
 }

@@ -1,4 +1,5 @@
 /** Loads the module that suits this browser and wraps its exports (web/wasm/api.cpp) into an `Engine`. */
+import { fetchSteadily, patience, Stalled } from "./download";
 import type { Description, Engine, Frame, GapChoice, RatedChoice, Request } from "./protocol";
 
 /** Of the memory, in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
@@ -69,7 +70,7 @@ export function importsOf(module: WebAssembly.Module, memory: WebAssembly.Memory
 }
 
 async function compile(url: URL): Promise<WebAssembly.Module> {
-  const response = await fetch(url);
+  const response = await fetchSteadily(url);
   if (!response.ok) throw new Error(`The engine could not be fetched: ${url.pathname} answered ${response.status}.`);
   // Some static hosts do not know the media type, and streaming insists on it.
   if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);
@@ -82,6 +83,7 @@ function startHelper(url: URL, order: HelperOrder, helpers: Worker[]): Promise<v
     const helper = new Worker(url, { type: "module" });
     helpers.push(helper);
     const fail = () => reject(new Error("A helper thread could not be started."));
+    setTimeout(fail, patience);
     helper.onmessage = ({ data }) => (data === "ready" ? resolve() : fail());
     helper.onerror = fail;
     helper.postMessage(order);
@@ -253,10 +255,20 @@ class WasmEngine implements Engine {
  * The engine out of the modules in the folder `base` (helper.js beside them), on `threads` threads where memory can be
  * shared, else on one. In a worker only: the caller of a threaded engine sleeps while it waits.
  */
-export async function instantiate({ base, threads }: { base: string; threads: number }): Promise<WasmEngine> {
+export async function instantiate({ base, threads, relaxed = WebAssembly.validate(relaxedProbe) }: {
+  base: string;
+  threads: number;
+  relaxed?: boolean;
+}): Promise<WasmEngine> {
   const shared = threads > 1 && typeof SharedArrayBuffer !== "undefined";
-  const relaxed = WebAssembly.validate(relaxedProbe);
-  const module = await compile(new URL(`folio${shared ? "-threads" : ""}${relaxed ? "-relaxed" : ""}.wasm`, base));
+  let module: WebAssembly.Module;
+  try {
+    module = await compile(new URL(`folio${shared ? "-threads" : ""}${relaxed ? "-relaxed" : ""}.wasm`, base));
+  } catch (error) {
+    if (error instanceof Stalled || !(relaxed || shared)) throw error;
+    // A slower module may be there all the same.
+    return instantiate(relaxed ? { base, threads, relaxed: false } : { base, threads: 1 });
+  }
   const memory = new WebAssembly.Memory({ initial: initialPages, maximum: maximumPages, shared });
   const instance = await WebAssembly.instantiate(module, importsOf(module, memory));
   const exports = instance.exports as unknown as Exports;

@@ -1,5 +1,13 @@
 /** Weights on their way into the worker: fetched from beside the page and kept, or read out of a visitor's own file. */
-import type { Source } from "./protocol";
+import { fetchSteadily } from "./download";
+import type { ShelfSource, Source } from "./protocol";
+
+/** The weights did not come, or other bytes did. */
+export class WeightsLost extends Error {
+  constructor(readonly damaged: boolean) {
+    super("The weights were lost.");
+  }
+}
 
 export interface Arrival {
   file: ArrayBuffer;
@@ -26,10 +34,9 @@ async function digest(bytes: ArrayBuffer): Promise<string | undefined> {
   return found && Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** What is kept under an address is kept for good, so it must be what the address says. */
-async function keep(cache: Cache, url: string, version: string, bytes: ArrayBuffer): Promise<void> {
+/** Nobody waits for what is read to be kept. */
+async function keep(cache: Cache, url: string, bytes: ArrayBuffer): Promise<void> {
   const response = new Response(bytes);
-  if (![undefined, version].includes(await digest(bytes))) return;
   try {
     for (const old of await cache.keys())
       if (new URL(old.url).pathname === new URL(url).pathname) await cache.delete(old);
@@ -39,33 +46,47 @@ async function keep(cache: Cache, url: string, version: string, bytes: ArrayBuff
   }
 }
 
-/** Nobody waits for what is read to be kept. */
-export async function read(source: Source, progress: (bytes: number) => void): Promise<Arrival> {
-  if (source instanceof File) {
-    const file = await source.arrayBuffer();
-    return { file, version: await digest(file) };
-  }
-  const { url, version } = source;
-  const cache = await openCache();
-  const cached = await cache?.match(url);
-  const response = cached ?? (await fetch(url));
-  if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
+/** The bytes of an answer, which must be those that the source names. */
+async function receive(response: Response, source: ShelfSource, progress: (bytes: number) => void): Promise<ArrayBuffer> {
+  if (!response.ok || !response.body) throw new WeightsLost(false);
   const bytes = new Uint8Array(source.bytes);
   let filled = 0;
   let told = 0;
   for (const reader = response.body.getReader(); ; ) {
     const { done, value } = await reader.read();
-    if (done || filled + value.length > bytes.length) {
-      if (done && filled === bytes.length) break;
-      await cache?.delete(url);
-      throw new Error(done ? "cut short" : "longer than announced");
-    }
+    if (done) break;
+    if (filled + value.length > bytes.length) throw new WeightsLost(true);
     bytes.set(value, filled);
     filled += value.length;
     if (performance.now() - told < pause) continue;
     told = performance.now();
     progress(filled);
   }
-  if (cache && !cached) void keep(cache, url, version, bytes.buffer);
-  return { file: bytes.buffer, version };
+  if (filled < bytes.length) throw new WeightsLost(false);
+  if (![undefined, source.version].includes(await digest(bytes.buffer))) throw new WeightsLost(true);
+  return bytes.buffer;
+}
+
+/** Fails with WeightsLost, or a RangeError where there is no memory. */
+export async function read(source: Source, progress: (bytes: number) => void): Promise<Arrival> {
+  const lost = (error: unknown) => {
+    throw error instanceof RangeError || error instanceof WeightsLost ? error : new WeightsLost(false);
+  };
+  if (source instanceof File) {
+    const file = await source.arrayBuffer().catch(lost);
+    return { file, version: await digest(file) };
+  }
+  const { url, version, patience } = source;
+  const cache = await openCache();
+  const cached = await cache?.match(url);
+  if (cached) {
+    const file = await receive(cached, source, progress).catch(() => undefined);
+    if (file) return { file, version };
+    await cache!.delete(url);
+  }
+  // What lies between here and the server may have kept a damaged file too.
+  const response = await fetchSteadily(url, patience, { cache: "no-cache" }).catch(lost);
+  const file = await receive(response, source, progress).catch(lost);
+  if (cache) void keep(cache, url, file);
+  return { file, version };
 }

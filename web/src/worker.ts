@@ -1,7 +1,7 @@
 /** The model's side: loads one weights file, runs one sampler at a time, and posts a message for every step. */
 import { bench } from "./timing";
 import { instantiate } from "./wasm";
-import { read } from "./weights";
+import { read, WeightsLost } from "./weights";
 import type { Engine, FromWorker, RatedChoice, ShelfSource, Source, ToWorker } from "./protocol";
 
 type Run = Extract<ToWorker, { type: "run" }>;
@@ -28,6 +28,7 @@ function post(message: FromWorker, transfer: Transferable[] = []): void {
  * finds no memory aborts, which asks the host for proc_exit; memory that cannot be allocated here is a RangeError.
  */
 function report(error: unknown, refusal: (sentence: string) => FromWorker): void {
+  if (error instanceof WeightsLost) return post({ type: "missing", damaged: error.damaged });
   const sentence = error instanceof Error ? error.message : String(error);
   const trapped = error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
   post(trapped ? { type: "trapped", outOfMemory: error instanceof RangeError || /proc_exit/.test(sentence) } : refusal(sentence));
@@ -60,7 +61,7 @@ async function load(source: Source, threads: number): Promise<void> {
   const fresh = await prepare(threads).catch((error) => report(error, () => ({ type: "absent" })));
   if (!fresh) return;
   fresh.tryKernels();
-  const arrival = await reading.catch((error) => report(error, () => ({ type: "missing" })));
+  const arrival = await reading.catch((error) => report(error, () => ({ type: "missing", damaged: false })));
   if (!arrival) return;
   try {
     fresh.load(arrival.file);
@@ -109,7 +110,9 @@ async function provideProofreader(model: Engine, source: ShelfSource, run: numbe
   try {
     file = await Promise.race([fetchProofreader(source), overtaken]);
   } catch (error) {
-    report(error, () => ({ type: "proofreader-missing", run }));
+    const damaged = error instanceof WeightsLost && error.damaged;
+    if (error instanceof WeightsLost) post({ type: "proofreader-missing", run, damaged });
+    else report(error, () => ({ type: "proofreader-missing", run, damaged }));
   }
   if (!file || current !== run) return false;
   arriving = undefined;
@@ -177,6 +180,7 @@ async function perform(model: Engine, task: Run | Infill): Promise<void> {
 // A run that is overtaken notices at its next breath; its successor must not touch the engine before that.
 let last: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  if (data.type === "ping") post({ type: "pong" });
   if (data.type === "prepare") void prepare(data.threads);
   if (data.type === "load") last = load(data.source, data.threads);
   if (data.type === "stop") setCurrent(0);

@@ -4,7 +4,7 @@ import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } f
 import type { Description, Timing } from "../protocol";
 import { largestReport, readReport, type Report } from "../report";
 import type { Announcer } from "./announcer";
-import { byId, html, svg } from "./dom";
+import { byId, html, StopButton, svg } from "./dom";
 import { download } from "./save";
 
 /** A report in the table, and how its rows are marked. */
@@ -27,6 +27,7 @@ export interface BenchEvents {
 export class Bench {
   private region = byId("bench");
   private button = byId<HTMLButtonElement>("run-bench");
+  private stopButton = new StopButton(this.button, "Run bench", () => this.ask(), () => this.stop());
   private saveButton = byId<HTMLButtonElement>("save-report");
   private results = byId<HTMLTableElement>("results");
   private input = byId<HTMLInputElement>("reports");
@@ -45,7 +46,6 @@ export class Bench {
     cores.hidden = !canIsolate();
     cores.addEventListener("click", () => void this.useAllCores());
     this.button.disabled = !hasSimd();
-    this.button.addEventListener("click", () => (this.running || this.queued ? this.stop() : this.ask()));
     this.saveButton.addEventListener("click", () => this.save());
     byId("open-reports").addEventListener("click", () => this.input.click());
     this.input.addEventListener("change", () => {
@@ -194,8 +194,7 @@ export class Bench {
   }
 
   private showState(words: string): void {
-    const busy = this.running || this.queued;
-    this.button.textContent = busy ? "Stop" : "Run bench";
+    this.stopButton.show(this.running || this.queued);
     this.region.setAttribute("aria-busy", String(this.running));
     byId("bench-state").textContent = words || (this.running ? "Beginning" : "");
     this.saveButton.disabled = this.running || !this.own?.results.length;
@@ -205,10 +204,11 @@ export class Bench {
     const { description } = this.engine;
     const facts: [string, string][] = [
       ["Kernels", description ? kernelsOf(description) : "not known before the weights are here"],
-      ["Isolation", crossOriginIsolated ? "isolated, so threads may share memory" : "not isolated, so there is one thread: the server sends no isolation headers"],
+      ["Isolation", crossOriginIsolated ? "isolated, so threads may share memory" : isSecureContext ? "not isolated, so there is one thread: the server sends no isolation headers"
+        : "not isolated, so there is one thread: over plain http a browser isolates no page"],
       ["Threads", `${mostThreads()} of ${navigator.hardwareConcurrency || 1} cores`],
       ["Memory", typeof this.memory === "number" ? `${Math.round(this.memory / 2 ** 20)} MiB in this page`
-        : { "not asked": "measured after a bench", asked: "being measured", unknown: "this browser does not tell" }[this.memory]],
+        : { "not asked": "measured after a bench", asked: "being measured, which may take a minute", unknown: "this browser does not tell" }[this.memory]],
       ["Self-test", [this.selfTest, verdict(this.own)].filter(Boolean).join("; ") || "part of the bench"],
     ];
     byId("bench-facts").replaceChildren(...facts.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, value)]));

@@ -71,8 +71,9 @@ export class Biography {
     const small = html("small");
     let life: string;
     if (given) {
+      const since = lane.givenSince(place, step);
       life = "Given by you";
-      small.append(place < lane.promptLength ? process.inOrder ? "part of the prompt" : "part of the prompt, never noised" : fixedAt ? `after step ${fixedAt}` : "from the start");
+      small.append(place < lane.promptLength ? process.inOrder ? "part of the prompt" : "part of the prompt, never noised" : since ? `after step ${since}` : "from the start");
     } else if (original) {
       life = "Part of the text";
       small.append("that goes into noise");
@@ -81,7 +82,7 @@ export class Biography {
       if (process.together) small.append("now at probability ", number(lane.sureness(place, step)));
     } else {
       life = `Still ${process.open} at step ${step}`;
-      if (frame.topProbability[4 * place] > 0)
+      if (lane.seeming(place, step) >= 0)
         small.append("now leaning to ", html("b", {}, spoken(vocabulary.character(frame.topId[4 * place]))), ", ", number(frame.topProbability[4 * place]));
       else small.append("nobody has looked yet");
     }

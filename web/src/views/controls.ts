@@ -1,18 +1,24 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
-import { isSeed, numberKeys, ranges, readNumber, type Range } from "../address";
+import { isSeed, numberKeys, ranges, readNumber, usesOption, type Range } from "../address";
+import type { Vocabulary } from "../lanes";
 import { masked, processes, samplers as samplerTexts, type Preset, type Process, type Settings } from "../processes";
 import type { Request } from "../protocol";
+import { plainText, whyUnknownInPrompt } from "../typography";
 import { byId, html, Radios } from "./dom";
 
 export const speeds: readonly (readonly [string, string])[] = [
   ["1", "1 a sec."], ["4", "4 a sec."], ["6", "6 a sec."], ["8", "8 a sec."], ["12", "12 a sec."], ["16", "16 a sec."], ["0", "as it comes"],
 ];
 
+const ofProofreader: readonly string[] = ["rounds", "proofread-share"];
+
 export interface ControlsEvents {
   sample(): void;
   noiseText(): void;
   /** A process was chosen, by its kind. */
   process(kind: string): void;
+  /** A preset was chosen; the fields have it. */
+  preset(): void;
   /** Some field was changed by hand. */
   changed(): void;
   speed(perSecond: string): void;
@@ -36,8 +42,13 @@ export class Controls {
   private processes: Radios<string>;
   private process = masked;
   private defaults: Request | undefined;
+  private vocabulary: Vocabulary | undefined;
   /** What fields may hold that hold something else; empty where all is well. */
   complaint = "";
+  /** True where the visitor has changed a field since they were last set. */
+  edited = false;
+  /** True where the visitor has typed how far the temperature falls since the fields were last set. */
+  private fallTyped = false;
   /** True where the visitor has typed a seed since this was last set back. */
   seedTyped = false;
 
@@ -63,10 +74,15 @@ export class Controls {
       if (!event.repeat) events.sample();
     });
     this.seed.addEventListener("input", () => (this.seedTyped = true));
+    // A temperature given alone is that of every pass, as it is to the command.
+    byId("temperature-fall").addEventListener("input", () => (this.fallTyped = true));
+    byId("temperature").addEventListener("input", () => {
+      if (!this.fallTyped) byId<HTMLInputElement>("temperature-fall").value = "0";
+    });
     this.proofread.addEventListener("change", () => {
       this.proofreader = this.offeredProofreader;
-      if (this.proofread.checked) events.proofreads();
       this.change();
+      if (this.proofread.checked) events.proofreads();
     });
     byId("new-seed").addEventListener("click", () => {
       this.newSeed();
@@ -95,8 +111,9 @@ export class Controls {
   }
 
   /** Offers what a model has. What means nothing to it goes away, and what was the default of the one before is now its own. */
-  setModel(defaults: Request, samplers: readonly string[], process: Process): void {
+  setModel(defaults: Request, samplers: readonly string[], process: Process, vocabulary: Vocabulary): void {
     const before = this.defaults;
+    this.vocabulary = vocabulary;
     this.defaults = defaults;
     const selected = this.sampler.value;
     this.sampler.replaceChildren(...samplers.map((name) => html("option", { value: name }, name)));
@@ -105,7 +122,6 @@ export class Controls {
     byId("noise-text").hidden = process.without.includes("from-text");
     for (const key of numberKeys) {
       const field = byId<HTMLInputElement>(key);
-      field.closest<HTMLElement>(".field")!.hidden = process.without.includes(key);
       if (before && field.value === String(before[key])) field.value = String(defaults[key]);
     }
     this.offerProofreader(this.offeredProofreader);
@@ -118,7 +134,7 @@ export class Controls {
     this.proofreader ??= name;
     const hidden = !this.proofreader || this.process.without.includes("proofread");
     byId("proofread-check").hidden = hidden;
-    for (const key of ["rounds", "proofread-share"]) byId(key).closest<HTMLElement>(".field")!.hidden = hidden;
+    for (const key of ofProofreader) byId(key).closest<HTMLElement>(".field")!.hidden = hidden;
   }
 
   /** Offers the processes of these kinds, and the one in use; `chosen` may be on its way. */
@@ -137,6 +153,7 @@ export class Controls {
       this.sampler.value = request.sampler;
     }
     for (const key of numberKeys) if (request[key] !== undefined) byId<HTMLInputElement>(key).value = String(request[key]);
+    this.fallTyped = this.edited = false;
     this.proofread.checked = request.proofread !== undefined;
     this.proofreader = request.proofread ?? this.offeredProofreader;
     this.showPreset();
@@ -158,10 +175,11 @@ export class Controls {
       mark(field, value !== undefined, `a ${range.whole ? "whole " : ""}number from ${range.least} to ${range.most}`);
       return value;
     };
-    request.prompt = this.prompt.value.replace(/\r\n?/g, "\n");
+    const prompt = this.prompt.value.replace(/\r\n?/g, "\n");
+    request.prompt = this.vocabulary ? plainText(prompt, this.vocabulary) : prompt;
     request.sampler = this.sampler.value || request.sampler;
     for (const key of numberKeys)
-      if (!this.process.without.includes(key)) request[key] = read(byId<HTMLInputElement>(key), ranges[key]) ?? request[key];
+      if (this.uses(key, request.sampler)) request[key] = read(byId<HTMLInputElement>(key), ranges[key]) ?? request[key];
     if (this.proofread.checked && this.proofreader && !this.process.without.includes("proofread")) request.proofread = this.proofreader;
     read(this.threads, { least: 1, most: Number(this.threads.max), whole: true });
     const seed = this.seed.value.trim();
@@ -182,8 +200,17 @@ export class Controls {
     return true;
   }
 
+  /** The sentence that refuses the prompt; undefined where the model knows all of it, and the field then holds what it is read as. */
+  refusePrompt(): string | undefined {
+    const { prompt } = this.request();
+    const reason = this.vocabulary && whyUnknownInPrompt(prompt, this.vocabulary);
+    if (!reason && this.prompt.value !== prompt) this.prompt.value = prompt;
+    return reason;
+  }
+
   choose(preset: Preset | "custom"): void {
-    if (preset === "custom" || !this.defaults) return;
+    if (preset === "custom") return this.unfold(true);
+    if (!this.defaults) return;
     const settings = this.process.presets[preset];
     const { speed } = settings;
     if (speed) {
@@ -193,8 +220,9 @@ export class Controls {
     }
     const { prompt: _prompt, length: _length, seed: _seed, ...options } = this.optionsOf(settings);
     this.set(options);
-    if (this.proofread.checked) this.events.proofreads();
     this.events.changed();
+    if (this.proofread.checked) this.events.proofreads();
+    this.events.preset();
   }
 
   /** A preset means the defaults but for what it sets. */
@@ -202,7 +230,12 @@ export class Controls {
     return { ...this.defaults!, ...options, ...(proofread && this.offeredProofreader ? { proofread: this.offeredProofreader } : {}) };
   }
 
+  private uses(key: (typeof numberKeys)[number], sampler: string): boolean {
+    return !this.process.without.includes(key) && usesOption(sampler, key);
+  }
+
   private change(): void {
+    this.edited = true;
     this.showPreset();
     this.events.changed();
   }
@@ -210,6 +243,8 @@ export class Controls {
   private showPreset(): void {
     if (!this.defaults) return;
     const request = this.request();
+    for (const key of numberKeys)
+      if (!ofProofreader.includes(key)) byId(key).closest<HTMLElement>(".field")!.hidden = !this.uses(key, request.sampler);
     byId("sampler-help").textContent = samplerTexts[request.sampler] ? `${request.sampler}: ${samplerTexts[request.sampler].does}.` : "";
     const { presets } = this.process;
     const fits = (Object.keys(presets) as Preset[]).find((name) => {

@@ -53,6 +53,35 @@ export class Radios<T extends string> {
   }
 }
 
+/** In milliseconds. */
+const turningTime = 500;
+
+/**
+ * A button that begins something and reads `Stop` while that goes on. One that has just turned into `Stop` takes no press: it was
+ * meant for what the button said before, as the second one of a double click is.
+ */
+export class StopButton {
+  private stops = false;
+  private turned = -Infinity;
+
+  constructor(private button: HTMLElement, private name: string, begin: () => void, stop: () => void) {
+    button.addEventListener("click", ({ timeStamp }) => {
+      if (!this.stops) begin();
+      else if (timeStamp > this.turned + turningTime) stop();
+    });
+  }
+
+  show(stops: boolean): void {
+    if (stops === this.stops) return;
+    this.stops = stops;
+    if (!stops) return void (this.button.textContent = this.name);
+    // Nobody has read it before it is drawn, which on a busy device takes a while.
+    this.turned = Infinity;
+    requestAnimationFrame(() => requestAnimationFrame((time) => (this.turned = time)));
+    this.button.textContent = "Stop";
+  }
+}
+
 /** A character as the page writes it where white space must be seen. */
 export function sign(character: string): string {
   return character === "\n" ? "\u21b5" : character === " " ? "\u2423" : character;

@@ -23,9 +23,18 @@ export class Leaf {
   private remedy = byId("remedy");
   private noteTimer = 0;
   private apply: (() => void) | undefined;
+  /** Tells whether the cause of the note still holds; undefined where it has none that lasts. */
+  private holds: (() => boolean) | undefined;
+  /** True where only the end of its cause ends the alert. */
+  private lasting = false;
 
   constructor(private announcer: Announcer) {
     this.remedy.addEventListener("click", () => this.apply?.());
+    // Of what has been done nothing need be said any more once something else is done.
+    for (const act of ["click", "keydown"])
+      document.addEventListener(act, ({ target }) => {
+        if (!this.holds && !this.note.contains(target as Node)) this.hush();
+      }, true);
   }
 
   /** `progress`: in words, of what is computed before it can be shown; else empty. */
@@ -60,24 +69,39 @@ export class Leaf {
     (bar.firstElementChild as HTMLElement).style.setProperty("transform", `scaleX(${share})`);
   }
 
-  /** A sentence that is no error; it goes after a while, unless something can be done about it. */
-  say(sentence: string, remedy?: Remedy, stays = remedy !== undefined): void {
-    this.hush();
+  /** A sentence that is no error; it goes after a while or with the next act, or when its cause no longer holds. */
+  say(sentence: string, remedy?: Remedy, holds?: () => boolean): void {
+    this.giveWay();
+    this.holds = holds;
     this.announcer.say(sentence);
     const button = remedy ? html("button", { click: () => (this.hush(), remedy.apply()) }, remedy.label) : "";
     this.note.replaceChildren(sentence, " ", button);
     this.note.hidden = false;
     clearTimeout(this.noteTimer);
-    if (!stays) this.noteTimer = window.setTimeout(() => this.hush(), 6000);
+    if (!holds) this.noteTimer = window.setTimeout(() => this.hush(), 6000);
   }
 
   hush(): void {
     leave(this.note);
     this.note.hidden = true;
+    this.holds = undefined;
   }
 
-  fail(sentence: string, remedy?: Remedy): void {
+  /** Takes a note away whose cause is gone. */
+  review(): void {
+    if (this.holds && !this.holds()) this.hush();
+  }
+
+  /** Another sentence is about to be said: old ones go, but for an alert that tells how things still are, or what can be done. */
+  giveWay(): void {
     this.hush();
+    if (!this.lasting && !this.apply) this.recover();
+  }
+
+  /** `lasting`: until `recover`, whatever else is said. */
+  fail(sentence: string, remedy?: Remedy, lasting = false): void {
+    this.hush();
+    this.lasting = lasting;
     this.alert.hidden = false;
     byId("alert-text").textContent = sentence;
     this.remedy.hidden = !remedy;
@@ -88,6 +112,8 @@ export class Leaf {
   recover(): void {
     leave(this.alert);
     this.alert.hidden = true;
+    this.apply = undefined;
+    this.lasting = false;
     byId("alert-text").textContent = "";
   }
 

@@ -1,5 +1,8 @@
 /** Where the weights come from: the shelf beside the page, or a visitor's own file. It says what goes wrong with them. */
-import { EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, type Shelf, type Weights } from "../engine";
+import { fetchSteadily } from "../download";
+import {
+  EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, sentenceOfLost, WeightsMissing, type Shelf, type Weights,
+} from "../engine";
 import { readNumber, type Address } from "../address";
 import { hasSimd, mostThreads, prefersSmall } from "../features";
 import { processes, processOf } from "../processes";
@@ -25,6 +28,8 @@ export class Library {
   private width = mostThreads();
   private turn = new AbortController();
   private coming: string | undefined;
+  /** The weights that the address in hand was made with. */
+  wanted: string | undefined;
   private file = byId<HTMLInputElement>("file");
 
   constructor(private engine: EngineHost, private leaf: Leaf, private events: LibraryEvents) {
@@ -97,6 +102,7 @@ export class Library {
     const size = this.shelves.find(({ name }) => name === this.name)?.size;
     const shelves = this.shelves.filter(({ process }) => process === kind);
     const shelf = shelves.find((other) => other.size === size) ?? shelves[0];
+    if (!shelf && this.shelves.length) this.leaf.say("There are no weights of that process here.");
     if (shelf && kind !== this.kind) void this.load(fromShelf(shelf), shelf.bytes);
   }
 
@@ -118,7 +124,7 @@ export class Library {
     const signal = this.overtake();
     this.loading = true;
     try {
-      const response = await fetch(new URL("weights/index.json", document.baseURI), { signal });
+      const response = await fetchSteadily(new URL("weights/index.json", document.baseURI), undefined, { signal });
       if (!response.ok) throw new Error(`status ${response.status}`);
       this.shelves = (await response.json()) as Shelf[];
       if (!this.shelves.length) throw new Error("nothing there");
@@ -128,11 +134,11 @@ export class Library {
       return this.fail("The weights did not arrive.", "Try again", () => void this.visit(asked));
     }
     if (!hasSimd()) return this.fail("This browser lacks WebAssembly SIMD; you see a recorded sample.");
-    const wanted = asked?.weights;
+    const wanted = (this.wanted = asked?.weights);
     const named = this.shelves.find(({ name }) => name === wanted);
     if (wanted && !named)
       this.leaf.say(`This link was made with other weights, ${wanted}: open that file to see the same text.`,
-        { label: "Open weights", apply: () => this.file.click() });
+        { label: "Open weights", apply: () => this.file.click() }, () => this.wanted === wanted && this.name !== wanted);
     const shelf = named ?? ((!asked && prefersSmall() && this.smallest) || this.shelves[0]);
     await this.load(fromShelf(shelf), shelf.bytes);
   }
@@ -168,7 +174,7 @@ export class Library {
       if (error instanceof RefusedFile) this.fail(`This file is not a model Folio can read: ${error.message}`);
       else if (error instanceof OutOfMemory) this.sayOutOfMemory();
       else if (error instanceof EngineFailed) this.fail(error.message, "Try again", () => void this.load(weights, bytes));
-      else this.fail("The weights did not arrive.", "Try again", () => void this.load(weights, bytes));
+      else this.fail(sentenceOfLost("The weights", error instanceof WeightsMissing && error.damaged), "Try again", () => void this.load(weights, bytes));
     }
     this.leaf.progress(0, 0);
     this.offer();
@@ -198,7 +204,7 @@ export class Library {
   private fail(sentence: string, label = "", apply?: () => void): void {
     this.loading = false;
     this.failed = !this.engine.description;
-    this.leaf.fail(sentence, apply && { label, apply });
+    this.leaf.fail(sentence, apply && { label, apply }, this.failed);
     this.events.changed();
   }
 

@@ -1,16 +1,11 @@
 /** How the places of a frame look, each by the state in which it stands. */
 import type { Show } from "../address";
+import type { Choice } from "../editing";
 import type { Lane } from "../lanes";
 import { GIVEN, JUST_FIXED, NOISED_AGAIN } from "../protocol";
 import { lineEnd, plain, type Look } from "./ink";
 
 export const columns = 32;
-
-/** Places from `from` to `to`, both included. */
-export interface Choice {
-  from: number;
-  to: number;
-}
 
 export interface Picture {
   lane: Lane;

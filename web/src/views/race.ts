@@ -1,11 +1,15 @@
 /** The race: one text by a model of each process, one after another, then all of them side by side on one clock. */
-import { EngineFailed, fromShelf, OutOfMemory, RefusedFile, type EngineHost, type Shelf } from "../engine";
+import {
+  EngineFailed, fromShelf, OutOfMemory, RefusedFile, sentenceOfLost, WeightsMissing, type EngineHost, type Shelf,
+} from "../engine";
 import { mostThreads, prefersStillness } from "../features";
+import { hasOpenGap } from "../gaps";
 import { Lane, Vocabulary } from "../lanes";
 import { processOf, type Process } from "../processes";
 import type { Request } from "../protocol";
+import { plainText, whyUnknown } from "../typography";
 import type { Announcer } from "./announcer";
-import { byId, html, Radios } from "./dom";
+import { byId, html, Radios, StopButton } from "./dom";
 import { drawCell, fitCanvas, readPalette, type Palette } from "./ink";
 import { columns, lookOfAll } from "./looks";
 
@@ -82,6 +86,7 @@ class Runner {
 export class Race {
   private region = byId("race");
   private button = byId<HTMLButtonElement>("run-race");
+  private stopButton = new StopButton(this.button, "Run race", () => void this.run(), () => this.stop());
   private clock = byId<HTMLInputElement>("clock");
   private shelves: readonly Shelf[] = [];
   private runners: Runner[] = [];
@@ -93,7 +98,6 @@ export class Race {
   private began = 0;
 
   constructor(private engine: EngineHost, private announcer: Announcer, private events: RaceEvents) {
-    this.button.addEventListener("click", () => (this.running ? this.stop() : void this.run()));
     byId("replay").addEventListener("click", () => this.replay());
     this.clock.addEventListener("input", () => {
       cancelAnimationFrame(this.pending);
@@ -164,8 +168,12 @@ export class Race {
     return this.engine.race(fromShelf(runner.shelf), {
       arrived: (bytes) => this.say(`${name}, ${place}: ${(bytes / 1e6).toFixed(1)} of ${(runner.shelf.bytes / 1e6).toFixed(1)} MB`),
       loaded: ({ defaults, vocab }) => {
-        const request = { ...defaults, prompt: asked.prompt, length: asked.length, seed: asked.seed };
-        runner.lane = new Lane("A", request, new Vocabulary(vocab), runner.process, true);
+        const vocabulary = new Vocabulary(vocab);
+        const prompt = plainText(asked.prompt, vocabulary);
+        const refusal = hasOpenGap(prompt) ? "its models fill no open gaps; give it a prompt without any." : whyUnknown(prompt, vocabulary);
+        if (refusal) throw new EngineFailed(refusal);
+        const request = { ...defaults, prompt, length: asked.length, seed: asked.seed };
+        runner.lane = new Lane("A", request, vocabulary, runner.process, true);
         return request;
       },
       frame: (frame, milliseconds) => {
@@ -219,7 +227,7 @@ export class Race {
   }
 
   private say(words: string): void {
-    this.button.textContent = this.running ? "Stop" : "Run race";
+    this.stopButton.show(this.running);
     this.region.setAttribute("aria-busy", String(this.running));
     byId("race-state").textContent = words;
   }
@@ -230,5 +238,5 @@ function sentenceOf(error: unknown, runner: Runner | undefined): string {
   if (error instanceof OutOfMemory) return "There was not enough memory for the race.";
   if (error instanceof RefusedFile) return `${name} is not a model Folio can read: ${error.message}`;
   if (error instanceof EngineFailed) return `The race stopped: ${error.message}`;
-  return `The weights of ${name} did not arrive.`;
+  return sentenceOfLost(`The weights of ${name}`, error instanceof WeightsMissing && error.damaged);
 }

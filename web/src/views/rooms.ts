@@ -4,8 +4,19 @@ import { byId } from "./dom";
 
 const below = ["race", "bench", "story"];
 
+/** By these the visitor moves on. */
+const moves = ["wheel", "touchstart", "pointerdown", "keydown"] as const;
+
 export class Rooms {
+  /** The room entered last, until the visitor moves on: what grows or shrinks above must not push it away, nor end the way there. */
+  private entered: string | undefined;
+  /** True until the way to it has come to an end. */
+  private onTheWay = false;
+
   constructor() {
+    for (const move of moves) addEventListener(move, () => (this.entered = undefined), { capture: true, passive: true });
+    new ResizeObserver(() => this.entered && this.scroll(this.entered, "instant")).observe(document.body);
+    addEventListener("scrollend", () => this.arrive());
     for (const link of document.querySelectorAll<HTMLElement>("[data-room]"))
       link.addEventListener("click", (event) => {
         event.preventDefault();
@@ -22,11 +33,30 @@ export class Rooms {
     for (const room of below) middle.observe(byId(room));
   }
 
-  enter(room: string): void {
-    const behavior = prefersStillness.matches ? "auto" : "smooth";
-    if (room === "sheet") return scrollTo({ top: 0, behavior });
-    byId(room).scrollIntoView({ behavior });
-    byId(`${room}-start`).focus({ preventScroll: true });
+  /** `atOnce`: by an address, where there is no way to be seen. */
+  enter(room: string, atOnce = false): void {
+    [this.entered, this.onTheWay] = [room, true];
+    this.scroll(room, atOnce || prefersStillness.matches ? "instant" : "smooth");
+    if (room !== "sheet") byId(`${room}-start`).focus({ preventScroll: true });
+  }
+
+  private arrive(): void {
+    const { entered } = this;
+    if (!entered || this.isAt(entered)) this.onTheWay = false;
+    // Where the way broke off, the rest of it is a jump; a visitor who has moved the scroll bar has gone elsewhere.
+    else if (this.onTheWay) this.scroll(entered, "instant");
+    else this.entered = undefined;
+  }
+
+  private isAt(room: string): boolean {
+    const { scrollHeight, clientHeight } = document.documentElement;
+    const top = room === "sheet" ? scrollY : byId(room).getBoundingClientRect().top;
+    return Math.abs(top) < 2 || (top > 0 && scrollY + clientHeight > scrollHeight - 2);
+  }
+
+  private scroll(room: string, behavior: ScrollBehavior): void {
+    if (room === "sheet") scrollTo({ top: 0, behavior });
+    else byId(room).scrollIntoView({ behavior });
   }
 
   private mark(room: string): void {

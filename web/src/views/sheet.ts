@@ -2,11 +2,12 @@
  * The sheet: a canvas for ink, a transparent textarea over it for meaning (caret, selection, reading aloud), and, once
  * the sample rests, real text in verse.
  */
+import type { Choice } from "../editing";
 import { prefersStillness } from "../features";
 import { GIVEN, type Frame } from "../protocol";
 import { byId, html } from "./dom";
 import { drawCell, drawGliding, fitCanvas, readPalette, type Cell, type Look, type Palette } from "./ink";
-import { columns, lookOfAll, type Choice, type Picture } from "./looks";
+import { columns, lookOfAll, type Picture } from "./looks";
 
 export type ChooseBy = "range" | "words" | "lines";
 
@@ -14,8 +15,8 @@ export interface SheetEvents {
   choose(choice: Choice | undefined): void;
   pin(place: number): void;
   hover(place: number): void;
-  /** Letters typed from `place` on. */
-  put(place: number, characters: string[]): void;
+  /** A text typed from `place` on; returns how many places it takes. */
+  put(place: number, text: string): number;
   open(choice: Choice): void;
   noiseAgain(): void;
   leave(): void;
@@ -286,20 +287,23 @@ export class Sheet {
   }
 
   private listenToVerse(): void {
+    /** The nearest letter of the line: a finger needs more room than a letter takes. */
     const placeAt = (event: MouseEvent): number => {
-      const { clientX: x, clientY: y } = event;
+      const [box, text] = [this.verse.getBoundingClientRect(), this.verseText.getBoundingClientRect()];
+      const x = within(event.clientX, Math.max(box.left, text.left), Math.min(box.right, text.right));
+      const y = within(event.clientY, Math.max(box.top, text.top), Math.min(box.bottom, text.bottom));
       const old = document as Document & { caretRangeFromPoint?(x: number, y: number): Range | null };
       const position = document.caretPositionFromPoint?.(x, y);
       const range = position ? undefined : old.caretRangeFromPoint?.(x, y);
       const node = position?.offsetNode ?? range?.startContainer;
       if (!node || !this.verseText.contains(node)) return -1;
       const place = this.placeInVerse(node, position?.offset ?? range!.startOffset);
-      const near = [place - 1, place].find((candidate) => {
-        if (candidate < 0 || candidate >= this.looks.length) return false;
+      const distance = (candidate: number) => {
         const { left, right, top, bottom } = this.verseRange(candidate).getBoundingClientRect();
-        return x >= left && x <= right && y >= top && y <= bottom;
-      });
-      return near ?? -1;
+        return 1e4 * Math.max(0, top - y, y - bottom) + Math.max(0, left - x, x - right);
+      };
+      const near = [place - 1, place].filter((candidate) => candidate >= 0 && candidate < this.looks.length);
+      return near.sort((a, b) => distance(a) - distance(b))[0] ?? -1;
     };
     this.verse.addEventListener("pointermove", (event) => {
       if (event.pointerType === "mouse" && this.settled) this.events.hover(placeAt(event));
@@ -311,7 +315,7 @@ export class Sheet {
       this.unsettle();
       this.text.setSelectionRange(this.offset(place), this.offset(place));
       if ((event as PointerEvent).pointerType !== "touch") this.focus();
-      this.events.pin(place);
+      this.tap(place);
     });
   }
 
@@ -374,10 +378,7 @@ export class Sheet {
     let composing = false;
     const type = (data: string) => {
       const start = this.place(text.selectionStart);
-      const characters = [...data.replace(/\r\n?/g, "\n").replace(/\u21b5/g, "\n")].slice(0, this.looks.length - start);
-      if (!characters.length) return;
-      this.events.put(start, characters);
-      const next = Math.min(this.looks.length, start + characters.length);
+      const next = start + this.events.put(start, data.replace(/\r\n?/g, "\n").replace(/\u21b5/g, "\n"));
       text.setSelectionRange(this.offset(next), this.offset(next));
     };
     const erase = (backwards: boolean) => {
@@ -494,7 +495,7 @@ export class Sheet {
     });
     text.addEventListener("pointercancel", () => (this.dragFrom = -1));
     text.addEventListener("click", (event) => {
-      if ((event as PointerEvent).pointerType === "touch" && document.activeElement !== text) this.events.pin(this.placeAt(event));
+      if ((event as PointerEvent).pointerType === "touch" && document.activeElement !== text) this.tap(this.placeAt(event));
     });
     this.stage.addEventListener("pointerenter", (event) => (this.pointerInside = event.pointerType === "mouse"));
     this.stage.addEventListener("pointerleave", () => {
@@ -504,12 +505,25 @@ export class Sheet {
     });
   }
 
+  /** Tells the life of a letter, or chooses the word or line that it belongs to. */
+  private tap(place: number): void {
+    if (this.chooseBy === "range") return this.events.pin(place);
+    const choice = this.widened({ from: place, to: place });
+    this.select(choice);
+    this.events.choose(choice);
+  }
+
   private drag(to: number): void {
     this.dragged = true;
     const choice = this.widened({ from: Math.min(this.dragFrom, to), to: Math.max(this.dragFrom, to) });
     this.select(choice);
     this.events.choose(choice);
   }
+}
+
+/** The nearest number between two others. */
+function within(value: number, least: number, most: number): number {
+  return Math.max(least + 1, Math.min(most - 1, value));
 }
 
 function sameText(a: Frame | undefined, b: Frame): boolean {

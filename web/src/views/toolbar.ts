@@ -1,8 +1,9 @@
 /** What can be done with the chosen letters: the toolbar stands below them, or above where there is no room. */
+import type { Choice } from "../editing";
 import { GIVEN } from "../protocol";
 import type { Lane } from "../lanes";
 import { byId } from "./dom";
-import { columns, type Choice } from "./looks";
+import { columns } from "./looks";
 import type { Sheet } from "./sheet";
 
 export interface ToolbarEvents {

@@ -1,0 +1,47 @@
+/** Acts on chosen places, as `--edit` has them, and why some of them would change nothing. */
+import type { Lane } from "./lanes";
+import { FIXED, GIVEN } from "./protocol";
+
+/** Places from `from` to `to`, both included. */
+export interface Choice {
+  from: number;
+  to: number;
+}
+
+/** The sentence that says why noise would change nothing in these places; undefined where it would. */
+export function whyNotNoised(lane: Lane, step: number, { from, to }: Choice): string | undefined {
+  const flags = [...lane.frames[step].flags.subarray(from, to + 1)];
+  const free = flags.filter((flag) => !(flag & GIVEN));
+  if (!free.length) return `${from === to ? "This letter is" : "These letters are"} kept; press Release first, then noise can reach ${from === to ? "it" : "them"}.`;
+  // A letter that is only likely as yet can be noised too, once a pass has made it so.
+  if (free.some((flag) => flag & FIXED) || (lane.process.together && step > 0)) return undefined;
+  return free.length < flags.length ? "What is not kept of these places is still noise." : "These places are still noise.";
+}
+
+/** The edits that keep the letters of these places; undefined where none stands. */
+export function keepingEdits(lane: Lane, step: number, { from, to }: Choice): string[] | undefined {
+  const [letters, { id }] = [lane.letters(step), lane.frames[step]];
+  if (!letters.subarray(from, to + 1).some((letter) => letter >= 0)) return undefined;
+  const edits = [`keep:${from}-${to}`];
+  // A letter may stand before it is decided: then to keep it is to write it.
+  for (let place = from; place <= to; ++place)
+    if (letters[place] >= 0 && id[place] < 0) edits.push(`put:${place}:${lane.vocabulary.character(letters[place])}`);
+  return edits;
+}
+
+/** The edits that open these places, which rise: one for each stretch of neighbours. */
+export function openingEdits(places: readonly number[]): string[] {
+  const stretches: Choice[] = [];
+  for (const place of places) {
+    const last = stretches[stretches.length - 1];
+    if (last?.to === place - 1) last.to = place;
+    else stretches.push({ from: place, to: place });
+  }
+  return stretches.map(({ from, to }) => `open:${from}-${to}`);
+}
+
+/** True where noise in a finished text has brought back the very same letters. */
+export function cameBackTheSame(lane: Lane): boolean {
+  const { edits, parent, from, head } = lane;
+  return parent?.frames[from].done === true && /^\d+:noise:/.test(edits[edits.length - 1] ?? "") && lane.text(head, "_") === parent.text(from, "_");
+}
