@@ -92,6 +92,7 @@ class Page {
       this.controls.offerProofreader(this.library.proofreader?.name);
       this.race.offer(this.library.racers);
       this.story.compare(this.library.schedule);
+      if (this.library.failed) this.sheet.expect(undefined);
       this.refresh();
     },
     reports: (files) => {
@@ -190,7 +191,11 @@ class Page {
   }
 
   async start(): Promise<void> {
+    document.documentElement.classList.add("started");
     this.readAddress();
+    // Nothing moves when the sample comes.
+    if (this.asked) this.controls.set(this.asked.request);
+    if (hasSimd()) this.sheet.expect(this.asked?.request.length);
     byId<HTMLButtonElement>("sample").disabled = !hasSimd();
     // The weights have the longer way.
     const visiting = this.library.visit(this.asked);

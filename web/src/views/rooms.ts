@@ -6,11 +6,13 @@ const below = ["race", "bench", "story"];
 
 export class Rooms {
   constructor() {
-    for (const link of document.querySelectorAll<HTMLElement>("[data-room]"))
+    for (const link of document.querySelectorAll<HTMLAnchorElement>("[data-room]")) {
+      if (!link.hasAttribute("href")) link.href = `#room=${link.dataset.room}`;
       link.addEventListener("click", (event) => {
         event.preventDefault();
         this.enter(link.dataset.room!);
       });
+    }
     // The room below the sheet that begins or goes on a fifth of the window down is the current one, else the sheet itself.
     const seen = new Set<string>();
     const middle = new IntersectionObserver((entries) => {

@@ -40,6 +40,8 @@ export class Sheet {
   private picture: Picture | undefined;
   private frame: Frame | undefined;
   private looks: Look[] = [];
+  private rows = 8;
+  private expected: number | undefined;
   private driesFrom: number[] = [];
   private growsFrom: { size: number; time: number }[] = [];
   private animateFrom = -Infinity;
@@ -53,7 +55,7 @@ export class Sheet {
 
   constructor(private events: SheetEvents) {
     this.verse.append(this.verseText);
-    byId("still").remove();
+    for (const id of ["still", "printed"]) byId(id).remove();
     this.listenToText();
     this.listenToPointer();
     this.listenToVerse();
@@ -75,17 +77,29 @@ export class Sheet {
     this.redraw();
   }
 
+  /** Keeps room for a sample of this length, which is to come; what stands there meanwhile is cut to it. */
+  expect(length: number | undefined): void {
+    this.expected = length;
+    if (length) this.setRows(length);
+    if (this.picture) this.show(this.picture);
+  }
+
+  private setRows(length: number): void {
+    this.rows = Math.ceil(length / columns);
+    document.documentElement.style.setProperty("--rows", String(this.rows));
+  }
+
   show(picture: Picture): void {
     const before = this.picture;
     const { lane, step } = picture;
     const frame = lane.frames[step];
     const stepsOn = before?.lane === lane && step === before.step + 1 && !prefersStillness.matches;
     const now = performance.now();
-    const looks = lookOfAll(picture);
+    if (lane.live) this.expected = undefined;
+    const looks = lookOfAll(picture).slice(0, this.expected);
     if (looks.length !== this.looks.length) {
       this.looks = [];
-      const rows = Math.ceil(looks.length / columns);
-      document.documentElement.style.setProperty("--rows", String(rows));
+      this.setRows(this.expected ?? looks.length);
     }
     looks.forEach((look, place) => {
       const old = this.looks[place];
@@ -101,7 +115,7 @@ export class Sheet {
     this.picture = picture;
     const moved = !before || before.step !== step || before.show !== picture.show || !sameText(this.frame, frame);
     this.frame = frame;
-    if (frame.done && picture.step === lane.head) {
+    if (frame.done && picture.step === lane.head && looks.length === frame.length) {
       if (moved || this.verse.hidden) this.fillVerse();
     } else {
       this.verse.hidden = true;
@@ -143,11 +157,11 @@ export class Sheet {
 
   private draw(time: number): void {
     this.pending = 0;
-    if (!this.picture || !this.cell.width) return;
     const { width, height } = this.cell;
-    const rows = Math.ceil(this.looks.length / columns);
-    const context = fitCanvas(this.canvas, columns * width, rows * height);
-    context.clearRect(0, 0, columns * width, rows * height);
+    // Without its style sheet the page has no cells.
+    if (!this.picture || !(width * height > 0)) return;
+    const context = fitCanvas(this.canvas, columns * width, this.rows * height);
+    context.clearRect(0, 0, columns * width, this.rows * height);
     this.looks.forEach((look, place) => {
       const grown = Math.min(1, Math.max(0, (time - (this.growsFrom[place]?.time ?? -Infinity)) / growingTime));
       const from = this.growsFrom[place]?.size ?? look.size;
@@ -261,7 +275,7 @@ export class Sheet {
       if (!this.settled) return;
       const share = prefersStillness.matches ? 1 : Math.min(1, Math.max(0, (time - start) / glideTime));
       const way = 1 - (1 - share) ** 3;
-      const drawing = fitCanvas(this.canvas, columns * width, Math.ceil(this.looks.length / columns) * height);
+      const drawing = fitCanvas(this.canvas, columns * width, this.rows * height);
       drawing.clearRect(0, 0, box.width, box.height);
       this.looks.forEach((look, place) =>
         drawGliding(drawing, look, (place % columns) * width, Math.floor(place / columns) * height, this.cell, this.palette, goals[place], way));
@@ -330,7 +344,7 @@ export class Sheet {
   private writeText(): void {
     const { lane, step } = this.picture!;
     let value = "";
-    lane.letters(step).forEach((id, place) => {
+    lane.letters(step).subarray(0, this.expected).forEach((id, place) => {
       if (place && place % columns === 0) value += "\n";
       const character = lane.vocabulary.character(id);
       value += id < 0 ? "_" : character === "\n" ? "\u21b5" : character.length === 1 ? character : "\ufffd";
