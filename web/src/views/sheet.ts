@@ -73,7 +73,7 @@ export class Sheet {
     const context = this.canvas.getContext("2d")!;
     context.font = `${this.cell.size}px ${this.palette.mono}`;
     this.sheet.style.setProperty("--advance", `${context.measureText("m").width}px`);
-    if (this.settled) this.layVerse();
+    if (!this.verse.hidden) this.layVerse();
     this.redraw();
   }
 
@@ -188,38 +188,64 @@ export class Sheet {
 
   private fillVerse(): void {
     const { lane, step } = this.picture!;
-    const parts: (Node | string)[] = [];
-    let run = "";
+    const { id, flags } = lane.frames[step];
+    const lines = [html("span", { class: "line" })];
+    let run: Node | undefined;
     let given = false;
-    const close = () => {
-      if (run) parts.push(given ? html("span", { class: "given" }, run) : document.createTextNode(run));
-      run = "";
-    };
-    lane.frames[step].id.forEach((id, place) => {
-      const mine = (lane.frames[step].flags[place] & GIVEN) !== 0;
-      if (mine !== given) close();
+    id.forEach((letter, place) => {
+      const character = lane.vocabulary.character(letter);
+      const mine = (flags[place] & GIVEN) !== 0;
+      if (!run || mine !== given) {
+        run = mine ? html("span", { class: "given" }) : document.createTextNode("");
+        lines[lines.length - 1].append(run);
+      }
       given = mine;
-      run += lane.vocabulary.character(id);
+      run.textContent += character;
+      if (character !== "\n") return;
+      lines.push(html("span", { class: "line" }));
+      run = undefined;
     });
-    close();
-    this.verseText.replaceChildren(...parts);
+    this.verseText.replaceChildren(...lines);
     this.verse.hidden = false;
     this.verse.classList.add("aside");
     this.layVerse();
   }
 
-  /** Line pitch and size shrink to fit the box, down to 12 px; past that it scrolls inside. */
+  /**
+   * The largest letters, from 12 px on, with which the box holds all lines; past that it scrolls inside. Long lines are wrapped, but
+   * not where a little smaller letters spare it.
+   */
   private layVerse(): void {
-    const box = this.sheet.getBoundingClientRect();
-    const small = box.width < 500;
-    const lines = (this.verseText.textContent ?? "").split("\n");
-    const pitch = Math.max(16, Math.min(small ? 25 : 36, box.height / lines.length));
+    const { width, height } = this.sheet.getBoundingClientRect();
+    const [largest, widestPitch] = width < 500 ? [17, 25] : [23, 36];
+    const set = (size: number, pitch: number) => {
+      this.verse.style.setProperty("--verse-size", `${size}px`);
+      this.verse.style.setProperty("--verse-pitch", `${pitch}px`);
+      return this.verseText.getBoundingClientRect().height;
+    };
+    const closest = (size: number) => size / 0.82;
+    let size = 12;
+    for (let more = 8; more >= 0.5; more /= 2)
+      if (size + more <= largest && set(size + more, closest(size + more)) <= height) size += more;
+    const unwrapped = Math.floor(2 * this.unwrappedSize(width - 8)) / 2;
+    if (unwrapped >= 0.85 * size) size = Math.min(size, unwrapped);
+    const lines = Math.max(1, Math.round(set(size, widestPitch) / widestPitch));
+    set(size, Math.max(closest(size), Math.min(widestPitch, height / lines)));
+    this.letScroll();
+  }
+
+  /** Of letters with which the longest line is so wide. */
+  private unwrappedSize(width: number): number {
     const context = this.canvas.getContext("2d")!;
     context.font = `100px ${this.palette.serif}`;
-    const widest = Math.max(1, ...lines.map((line) => context.measureText(line).width / 100));
-    const size = Math.max(12, Math.min(small ? 17 : 23, pitch * 0.82, (box.width - 8) / widest));
-    this.verse.style.setProperty("--verse-size", `${Math.floor(size * 2) / 2}px`);
-    this.verse.style.setProperty("--verse-pitch", `${pitch}px`);
+    const lines = this.verseText.textContent!.split("\n");
+    return (100 * width) / Math.max(1, ...lines.map((line) => context.measureText(line).width));
+  }
+
+  /** What scrolls must be reached by the keyboard. */
+  private letScroll(): void {
+    if (this.settled && this.verse.scrollHeight > this.verse.clientHeight) this.verse.tabIndex = 0;
+    else this.verse.removeAttribute("tabindex");
   }
 
   private verseRange(place: number): Range {
@@ -284,6 +310,7 @@ export class Sheet {
       else {
         this.verse.classList.remove("aside");
         this.sheet.classList.add("settled");
+        this.letScroll();
       }
     };
     cancelAnimationFrame(this.pending);
@@ -296,6 +323,7 @@ export class Sheet {
     this.settled = false;
     this.sheet.classList.remove("settled");
     this.verse.classList.add("aside");
+    this.letScroll();
     this.redraw();
   }
 
@@ -317,6 +345,12 @@ export class Sheet {
     };
     this.verse.addEventListener("pointermove", (event) => {
       if (event.pointerType === "mouse" && this.settled) this.events.hover(placeAt(event));
+    });
+    // A browser might add the wraps and blocks to what is copied.
+    this.verse.addEventListener("copy", (event) => {
+      if (!this.picture?.chosen) return;
+      event.preventDefault();
+      event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", this.picture.chosen));
     });
     this.verse.addEventListener("click", (event) => {
       const place = placeAt(event);
