@@ -109,9 +109,9 @@ export class Timeline {
     // Where there are several, the row of lanes stands there.
     if (lanes.length === 1) {
       const { begins, bars } = lane.process;
-      const fits = width > 7 * (bars.length + 2 * begins.length + 4);
+      const fitting = [bars, bars.replace(" at each step", ""), ""].find((words) => width > 7 * (words.length + 2 * begins.length + 4)) ?? "";
       label(lane.request["from-text"] === undefined ? begins : "text", 0, 66, "start");
-      label(fits ? bars : bars.replace(" at each step", ""), width / 2, 66, "middle");
+      label(fitting, width / 2, 66, "middle");
       label("text", width, 66, "end");
     }
     this.plot.replaceChildren(...this.bars, svg("polyline", { class: "doubt", points: this.points.join(" ") }), this.pastDoubt,
