@@ -185,6 +185,7 @@ class Page {
     on("copy-link", () => this.copyLink());
     on("copy-command", () => this.copy(this.command(), "The command line is copied."));
     byId("guesses").addEventListener("change", () => this.refresh());
+    addEventListener("resize", () => this.refreshSoon());
     addEventListener("popstate", () => this.followAddress());
     document.addEventListener("visibilitychange", () => !document.hidden && this.sheet.redraw());
     listenForShortcuts((act) => this.shortcut(act));

@@ -205,12 +205,14 @@ export class Race {
   }
 
   private showResults(): void {
-    byId<HTMLTableElement>("race-results").tBodies[0].replaceChildren(...this.runners.map(({ process, shelf, passes, seconds, lane }) =>
+    const table = byId<HTMLTableElement>("race-results");
+    const heads = [...table.tHead!.rows[0].cells].map(({ textContent }) => textContent!);
+    table.tBodies[0].replaceChildren(...this.runners.map(({ process, shelf, passes, seconds, lane }) =>
       html("tr", {}, html("th", { scope: "row" }, process.name, " ", html("small", {}, shelf.name)),
         ...[
           String(passes), seconds.toFixed(2), String(Math.round(lane!.frames[0].length / Math.max(seconds, 1e-3))),
           shelf.nats ? `${process.bounded ? "\u2264 " : ""}${shelf.nats[0].toFixed(3)} \u00b1 ${shelf.nats[1].toFixed(3)}` : "not measured",
-        ].map((figure) => html("td", { class: "num" }, figure)))));
+        ].map((figure, index) => html("td", { class: "num", "data-head": heads[index + 1] }, figure)))));
   }
 
   private complain(sentence: string): void {
