@@ -171,5 +171,5 @@ async function fillPage({ text, given }) {
   const cells = [...text].map((character, place) => (place < given ? character : "\u00b7"));
   const rows = cells.join("").match(/.{1,32}/gsu) ?? [];
   const page = await readFile(join(here, "index.html"), "utf8");
-  return page.replace("<!-- still -->", () => escape(rows.join("\n"))).replace("<!-- verse -->", () => escape(text));
+  return page.replace("<!-- still -->", () => escape(rows.join("\n"))).replaceAll("<!-- verse -->", () => text.split(/(?<=\n)/).map((line) => `<span class="line">${escape(line)}</span>`).join(""));
 }

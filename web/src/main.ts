@@ -104,6 +104,7 @@ class Page {
       this.controls.offerProofreader(this.library.proofreader?.name);
       this.race.offer(this.library.racers);
       this.story.compare(this.library.schedule);
+      if (this.library.failed) this.sheet.expect(undefined);
       this.refresh();
     },
     reports: (files) => {
@@ -201,13 +202,18 @@ class Page {
     on("copy-link", () => this.copyLink());
     on("copy-command", () => this.copy(this.command(), "The command line is copied."));
     byId("guesses").addEventListener("change", () => this.refresh());
+    addEventListener("resize", () => this.refreshSoon());
     addEventListener("popstate", () => this.followAddress());
     document.addEventListener("visibilitychange", () => !document.hidden && this.sheet.redraw());
     listenForShortcuts((act) => this.shortcut(act));
   }
 
   async start(): Promise<void> {
+    document.documentElement.classList.add("started");
     this.readAddress();
+    // Nothing moves when the sample comes.
+    if (this.asked) this.controls.set(this.asked.request);
+    if (hasSimd()) this.sheet.expect(this.asked?.request.length);
     byId<HTMLButtonElement>("sample").disabled = !hasSimd();
     // The weights have the longer way.
     const visiting = this.library.visit(this.asked);

@@ -114,11 +114,12 @@ export class Biography {
       svg("rect", { width: Math.max(1.5, runner.probability * 100), height: 7 }));
     const last = runner.chosen ? html("span", { class: "is" }, "chosen")
       : html("button", {
+        // What is to be seen is part of the name.
         "aria-label": `Take ${spoken(character)} instead`,
         disabled: !takable,
         // An open place takes the letter now; a fixed one just before it was decided.
         click: () => this.events.take(place, fixedAt === undefined ? step : Math.max(0, fixedAt - 1), character),
-      }, "take it");
+      }, `take ${spoken(character)}`);
     return html("li", { class: runner.chosen ? "taken" : "" },
       html("b", {}, html("span", { "aria-hidden": "true" }, sign(character)), html("span", { class: "unseen" }, spoken(character))),
       bar, html("span", { class: "num" }, rounded(runner.probability)), last);
@@ -147,11 +148,14 @@ export class Biography {
       return { runner, y: y(seemed(lane, place, end, runner.id)) };
     }).sort((a, b) => a.y - b.y);
     spread(labels, y(0) - 6);
-    for (const { runner, y: at } of labels)
-      parts.push(svg("text", { class: runner.chosen ? "label taken" : "label", x: x(end) + 9, y: at + 5 }, sign(lane.vocabulary.character(runner.id))));
     if (fixedAt !== undefined && runners[0].chosen)
       parts.push(svg("circle", { class: "decided", cx: x(fixedAt), cy: y(lane.process.together ? seemed(lane, place, fixedAt, runners[0].id) : runners[0].probability), r: 4 }));
     const now = x(step);
+    // The letters keep off the line of the present step.
+    const besideEnd = x(end) + 9;
+    const labelX = step > end && now > besideEnd - 4 && now < besideEnd + 14 ? now + 6 : besideEnd;
+    for (const { runner, y: at } of labels)
+      parts.push(svg("text", { class: runner.chosen ? "label taken" : "label", x: labelX, y: at + 5 }, sign(lane.vocabulary.character(runner.id))));
     if (step > end) {
       parts.push(svg("line", { class: "now", x1: now, x2: now, y1: y(1), y2: y(0) }));
       if (now > 70 && now < right - 46) parts.push(svg("text", { x: now, y: height - 1, "text-anchor": "middle" }, "now"));
@@ -229,7 +233,7 @@ function seemed(lane: Lane, place: number, at: number, letter: number): number {
 }
 
 function spread(labels: { y: number }[], lowest: number): void {
-  const gap = 14;
+  const gap = 17;
   for (let index = 1; index < labels.length; ++index) labels[index].y = Math.max(labels[index].y, labels[index - 1].y + gap);
   for (let index = labels.length - 1, limit = lowest; index >= 0; --index, limit -= gap) labels[index].y = Math.min(labels[index].y, limit);
 }

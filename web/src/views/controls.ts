@@ -139,8 +139,8 @@ export class Controls {
 
   /** Offers the processes of these kinds, and the one in use; `chosen` may be on its way. */
   offerProcesses(kinds: readonly string[], chosen = this.process.kind): void {
-    const offered = processes.filter((process) => process === this.process || kinds.includes(process.kind));
-    this.processes.offer(offered.map(({ kind, name }) => [kind, name] as const), chosen);
+    this.processes.offer(processes.map(({ kind, name }) => [kind, name] as const), chosen);
+    for (const { kind } of processes) this.processes.allow(kind, kind === this.process.kind || kinds.includes(kind));
   }
 
   /** Shows a request in the fields. */

@@ -47,6 +47,14 @@ export class Radios<T extends string> {
     this.select(selected);
   }
 
+  /** What is not allowed keeps its room, but is not to be seen. */
+  allow(value: T, allowed: boolean): void {
+    const input = this.inputs.get(value);
+    if (!input) return;
+    input.disabled = !allowed;
+    input.parentElement!.classList.toggle("absent", !allowed);
+  }
+
   select(value: T): void {
     const input = this.inputs.get(value);
     if (input) input.checked = true;

@@ -94,6 +94,9 @@ export function layersOf({ layers, sign }: Look): Look["layers"] {
   return (layers.length ? layers : [{ sign, opacity: 1 }]).filter((layer) => layer.opacity > 0.05 && layer.sign.trim());
 }
 
+/** Of a struck block's ground, left when its letter turns to ink: on more of it the letter could not be read. */
+const dryingFrom = 0.45;
+
 /** `dryness`: 0 the block has just been struck, 1 its ground is gone. `size` may lag behind the look's own. */
 export function drawCell(
   context: CanvasRenderingContext2D, look: Look, x: number, y: number, cell: Cell, palette: Palette,
@@ -109,7 +112,7 @@ export function drawCell(
     context.fillStyle = palette.wash;
     context.fillRect(x, y + inset, width, height - 2 * inset);
   }
-  const wetness = look.wet ? 1 : 1 - dryness;
+  const wetness = look.wet ? 1 : dryingFrom * (1 - dryness);
   if (wetness > 0 && !look.chosen) {
     context.globalAlpha = wetness;
     context.fillStyle = palette.red;
@@ -141,7 +144,14 @@ export function drawCell(
     const drop = toBaseline(context, palette.mono) * pixels;
     context.font = `${look.given ? "700 " : ""}${pixels}px ${palette.mono}`;
     context.textAlign = "center";
-    context.fillStyle = palette[look.ink];
+    if (look.hatched) {
+      // The hatch keeps away from the letter.
+      context.strokeStyle = look.chosen ? palette.wash : palette.sheet;
+      context.lineWidth = 5;
+      context.lineJoin = "round";
+      context.strokeText(sign, x + width / 2, y + height / 2 + drop);
+    }
+    context.fillStyle = palette[look.ink === "soft" && wetness > 0 ? "ink" : look.ink];
     context.globalAlpha = opacity;
     context.fillText(sign, x + width / 2, y + height / 2 + drop);
   }

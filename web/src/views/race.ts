@@ -10,7 +10,7 @@ import type { Request } from "../protocol";
 import { plainText, whyUnknown } from "../typography";
 import type { Announcer } from "./announcer";
 import { byId, html, Radios, StopButton } from "./dom";
-import { drawCell, fitCanvas, readPalette, type Palette } from "./ink";
+import { drawCell, fitCanvas, readPalette, type Cell, type Palette } from "./ink";
 import { columns, lookOfAll } from "./looks";
 
 export interface RaceEvents {
@@ -63,6 +63,18 @@ class Runner {
     return later < 0 ? this.passes : Math.max(0, later - 1);
   }
 
+  private get cell(): Cell {
+    const width = this.canvas.clientWidth / columns;
+    return { width, height: Math.round(width * 2.2), size: width * 1.35 };
+  }
+
+  /** Takes the room of a text of this length. */
+  reserve(length: number): number {
+    const height = Math.ceil(length / columns) * this.cell.height;
+    this.canvas.style.setProperty("height", `${height}px`);
+    return height;
+  }
+
   /** `share`: how much of the common clock's way is behind. */
   show(step: number, share: number, palette: Palette): void {
     const { lane, canvas } = this;
@@ -72,14 +84,12 @@ class Runner {
     const atRest = step === lane.head && lane.finished;
     this.count.textContent = atRest ? `${this.passes} passes` : `pass ${step}`;
     const looks = lookOfAll({ lane, step, show: "ink", guesses: true, chosen: undefined, pinned: -1, closest: -1, compared: undefined, moving: true });
-    const width = canvas.clientWidth / columns;
-    const cell = { width, height: Math.round(width * 2.2), size: width * 1.35 };
-    const height = Math.ceil(looks.length / columns) * cell.height;
-    canvas.style.setProperty("height", `${height}px`);
+    const { cell } = this;
+    const height = this.reserve(looks.length);
     const context = fitCanvas(canvas, canvas.clientWidth, height);
     context.clearRect(0, 0, canvas.clientWidth, height);
     looks.forEach((look, place) =>
-      drawCell(context, atRest && look.wet ? { ...look, wet: false, ink: "ink" } : look, (place % columns) * width, Math.floor(place / columns) * cell.height, cell, palette));
+      drawCell(context, atRest && look.wet ? { ...look, wet: false, ink: "ink" } : look, (place % columns) * cell.width, Math.floor(place / columns) * cell.height, cell, palette));
   }
 }
 
@@ -141,7 +151,9 @@ export class Race {
     const runners = (this.runners = this.shelves.map((shelf) => new Runner(shelf)));
     byId("race-sheets").replaceChildren(...runners.map(({ figure }) => figure));
     byId("race-sheets").hidden = false;
-    byId("race-clock").hidden = byId("race-results").hidden = true;
+    for (const runner of runners) runner.reserve(asked.length);
+    this.showResults();
+    this.showEnd("coming");
     this.announcer.say("The race begins.");
     this.say("Beginning");
     let ended = true;
@@ -153,10 +165,10 @@ export class Race {
     }
     this.running = false;
     this.say(ended ? `Finished, each on ${mostThreads() === 1 ? "one thread" : `${mostThreads()} threads`}.` : byId("race-alert").hidden ? "Stopped." : "");
-    if (!ended) return;
+    if (!ended) return this.showEnd("none");
     for (const { lane, text } of runners) text.textContent = lane!.text(lane!.head, "_");
-    byId("race-clock").hidden = byId("race-results").hidden = false;
     this.showResults();
+    this.showEnd("here");
     this.announcer.say("The race is over; its figures are in the table.");
     if (prefersStillness.matches) this.show(1);
     else this.replay();
@@ -212,13 +224,23 @@ export class Race {
     for (const runner of this.runners) runner.show(runner.stepAt(now, this.axis), Math.min(now, runner.length(this.axis)) / longest, this.palette);
   }
 
+  /** Clock and figures; those that are to come have their room already. */
+  private showEnd(state: "none" | "coming" | "here"): void {
+    for (const part of [byId("race-clock"), byId("race-results")]) {
+      part.hidden = state === "none";
+      part.classList.toggle("coming", state === "coming");
+    }
+  }
+
   private showResults(): void {
-    byId<HTMLTableElement>("race-results").tBodies[0].replaceChildren(...this.runners.map(({ process, shelf, passes, seconds, lane }) =>
+    const table = byId<HTMLTableElement>("race-results");
+    const heads = [...table.tHead!.rows[0].cells].map(({ textContent }) => textContent!);
+    table.tBodies[0].replaceChildren(...this.runners.map(({ process, shelf, passes, seconds, lane }) =>
       html("tr", {}, html("th", { scope: "row" }, process.name, " ", html("small", {}, shelf.name)),
         ...[
-          String(passes), seconds.toFixed(2), String(Math.round(lane!.frames[0].length / Math.max(seconds, 1e-3))),
+          String(passes), seconds.toFixed(2), String(Math.round((lane?.frames[0]?.length ?? 0) / Math.max(seconds, 1e-3))),
           shelf.nats ? `${process.bounded ? "\u2264 " : ""}${shelf.nats[0].toFixed(3)} \u00b1 ${shelf.nats[1].toFixed(3)}` : "not measured",
-        ].map((figure) => html("td", { class: "num" }, figure)))));
+        ].map((figure, index) => html("td", { class: "num", "data-head": heads[index + 1] }, figure)))));
   }
 
   private complain(sentence: string): void {

@@ -17,11 +17,13 @@ export class Rooms {
     for (const move of moves) addEventListener(move, () => (this.entered = undefined), { capture: true, passive: true });
     new ResizeObserver(() => this.entered && this.scroll(this.entered, "instant")).observe(document.body);
     addEventListener("scrollend", () => this.arrive());
-    for (const link of document.querySelectorAll<HTMLElement>("[data-room]"))
+    for (const link of document.querySelectorAll<HTMLAnchorElement>("[data-room]")) {
+      if (!link.hasAttribute("href")) link.href = `#room=${link.dataset.room}`;
       link.addEventListener("click", (event) => {
         event.preventDefault();
         this.enter(link.dataset.room!);
       });
+    }
     // The room below the sheet that begins or goes on a fifth of the window down is the current one, else the sheet itself.
     const seen = new Set<string>();
     const middle = new IntersectionObserver((entries) => {

@@ -41,6 +41,8 @@ export class Sheet {
   private picture: Picture | undefined;
   private frame: Frame | undefined;
   private looks: Look[] = [];
+  private rows = 8;
+  private expected: number | undefined;
   private driesFrom: number[] = [];
   private growsFrom: { size: number; time: number }[] = [];
   private animateFrom = -Infinity;
@@ -54,7 +56,7 @@ export class Sheet {
 
   constructor(private events: SheetEvents) {
     this.verse.append(this.verseText);
-    byId("still").remove();
+    for (const id of ["still", "printed"]) byId(id).remove();
     this.listenToText();
     this.listenToPointer();
     this.listenToVerse();
@@ -72,8 +74,20 @@ export class Sheet {
     const context = this.canvas.getContext("2d")!;
     context.font = `${this.cell.size}px ${this.palette.mono}`;
     this.sheet.style.setProperty("--advance", `${context.measureText("m").width}px`);
-    if (this.settled) this.layVerse();
+    if (!this.verse.hidden) this.layVerse();
     this.redraw();
+  }
+
+  /** Keeps room for a sample of this length, which is to come; what stands there meanwhile is cut to it. */
+  expect(length: number | undefined): void {
+    this.expected = length;
+    if (length) this.setRows(length);
+    if (this.picture) this.show(this.picture);
+  }
+
+  private setRows(length: number): void {
+    this.rows = Math.ceil(length / columns);
+    document.documentElement.style.setProperty("--rows", String(this.rows));
   }
 
   show(picture: Picture): void {
@@ -82,11 +96,11 @@ export class Sheet {
     const frame = lane.frames[step];
     const stepsOn = before?.lane === lane && step === before.step + 1 && !prefersStillness.matches;
     const now = performance.now();
-    const looks = lookOfAll(picture);
+    if (lane.live) this.expected = undefined;
+    const looks = lookOfAll(picture).slice(0, this.expected);
     if (looks.length !== this.looks.length) {
       this.looks = [];
-      const rows = Math.ceil(looks.length / columns);
-      document.documentElement.style.setProperty("--rows", String(rows));
+      this.setRows(this.expected ?? looks.length);
     }
     looks.forEach((look, place) => {
       const old = this.looks[place];
@@ -102,7 +116,7 @@ export class Sheet {
     this.picture = picture;
     const moved = !before || before.step !== step || before.show !== picture.show || !sameText(this.frame, frame);
     this.frame = frame;
-    if (frame.done && picture.step === lane.head) {
+    if (frame.done && picture.step === lane.head && looks.length === frame.length) {
       if (moved || this.verse.hidden) this.fillVerse();
     } else {
       this.verse.hidden = true;
@@ -144,11 +158,11 @@ export class Sheet {
 
   private draw(time: number): void {
     this.pending = 0;
-    if (!this.picture || !this.cell.width) return;
     const { width, height } = this.cell;
-    const rows = Math.ceil(this.looks.length / columns);
-    const context = fitCanvas(this.canvas, columns * width, rows * height);
-    context.clearRect(0, 0, columns * width, rows * height);
+    // Without its style sheet the page has no cells.
+    if (!this.picture || !(width * height > 0)) return;
+    const context = fitCanvas(this.canvas, columns * width, this.rows * height);
+    context.clearRect(0, 0, columns * width, this.rows * height);
     this.looks.forEach((look, place) => {
       const grown = Math.min(1, Math.max(0, (time - (this.growsFrom[place]?.time ?? -Infinity)) / growingTime));
       const from = this.growsFrom[place]?.size ?? look.size;
@@ -175,38 +189,64 @@ export class Sheet {
 
   private fillVerse(): void {
     const { lane, step } = this.picture!;
-    const parts: (Node | string)[] = [];
-    let run = "";
+    const { id, flags } = lane.frames[step];
+    const lines = [html("span", { class: "line" })];
+    let run: Node | undefined;
     let given = false;
-    const close = () => {
-      if (run) parts.push(given ? html("span", { class: "given" }, run) : document.createTextNode(run));
-      run = "";
-    };
-    lane.frames[step].id.forEach((id, place) => {
-      const mine = (lane.frames[step].flags[place] & GIVEN) !== 0;
-      if (mine !== given) close();
+    id.forEach((letter, place) => {
+      const character = lane.vocabulary.character(letter);
+      const mine = (flags[place] & GIVEN) !== 0;
+      if (!run || mine !== given) {
+        run = mine ? html("span", { class: "given" }) : document.createTextNode("");
+        lines[lines.length - 1].append(run);
+      }
       given = mine;
-      run += lane.vocabulary.character(id);
+      run.textContent += character;
+      if (character !== "\n") return;
+      lines.push(html("span", { class: "line" }));
+      run = undefined;
     });
-    close();
-    this.verseText.replaceChildren(...parts);
+    this.verseText.replaceChildren(...lines);
     this.verse.hidden = false;
     this.verse.classList.add("aside");
     this.layVerse();
   }
 
-  /** Line pitch and size shrink to fit the box, down to 12 px; past that it scrolls inside. */
+  /**
+   * The largest letters, from 12 px on, with which the box holds all lines; past that it scrolls inside. Long lines are wrapped, but
+   * not where a little smaller letters spare it.
+   */
   private layVerse(): void {
-    const box = this.sheet.getBoundingClientRect();
-    const small = box.width < 500;
-    const lines = (this.verseText.textContent ?? "").split("\n");
-    const pitch = Math.max(16, Math.min(small ? 25 : 36, box.height / lines.length));
+    const { width, height } = this.sheet.getBoundingClientRect();
+    const [largest, widestPitch] = width < 500 ? [17, 25] : [23, 36];
+    const set = (size: number, pitch: number) => {
+      this.verse.style.setProperty("--verse-size", `${size}px`);
+      this.verse.style.setProperty("--verse-pitch", `${pitch}px`);
+      return this.verseText.getBoundingClientRect().height;
+    };
+    const closest = (size: number) => size / 0.82;
+    let size = 12;
+    for (let more = 8; more >= 0.5; more /= 2)
+      if (size + more <= largest && set(size + more, closest(size + more)) <= height) size += more;
+    const unwrapped = Math.floor(2 * this.unwrappedSize(width - 8)) / 2;
+    if (unwrapped >= 0.85 * size) size = Math.min(size, unwrapped);
+    const lines = Math.max(1, Math.round(set(size, widestPitch) / widestPitch));
+    set(size, Math.max(closest(size), Math.min(widestPitch, height / lines)));
+    this.letScroll();
+  }
+
+  /** Of letters with which the longest line is so wide. */
+  private unwrappedSize(width: number): number {
     const context = this.canvas.getContext("2d")!;
     context.font = `100px ${this.palette.serif}`;
-    const widest = Math.max(1, ...lines.map((line) => context.measureText(line).width / 100));
-    const size = Math.max(12, Math.min(small ? 17 : 23, pitch * 0.82, (box.width - 8) / widest));
-    this.verse.style.setProperty("--verse-size", `${Math.floor(size * 2) / 2}px`);
-    this.verse.style.setProperty("--verse-pitch", `${pitch}px`);
+    const lines = this.verseText.textContent!.split("\n");
+    return (100 * width) / Math.max(1, ...lines.map((line) => context.measureText(line).width));
+  }
+
+  /** What scrolls must be reached by the keyboard. */
+  private letScroll(): void {
+    if (this.settled && this.verse.scrollHeight > this.verse.clientHeight) this.verse.tabIndex = 0;
+    else this.verse.removeAttribute("tabindex");
   }
 
   private verseRange(place: number): Range {
@@ -262,7 +302,7 @@ export class Sheet {
       if (!this.settled) return;
       const share = prefersStillness.matches ? 1 : Math.min(1, Math.max(0, (time - start) / glideTime));
       const way = 1 - (1 - share) ** 3;
-      const drawing = fitCanvas(this.canvas, columns * width, Math.ceil(this.looks.length / columns) * height);
+      const drawing = fitCanvas(this.canvas, columns * width, this.rows * height);
       drawing.clearRect(0, 0, box.width, box.height);
       this.looks.forEach((look, place) =>
         drawGliding(drawing, look, (place % columns) * width, Math.floor(place / columns) * height, this.cell, this.palette, goals[place], way));
@@ -271,6 +311,7 @@ export class Sheet {
       else {
         this.verse.classList.remove("aside");
         this.sheet.classList.add("settled");
+        this.letScroll();
       }
     };
     cancelAnimationFrame(this.pending);
@@ -283,6 +324,7 @@ export class Sheet {
     this.settled = false;
     this.sheet.classList.remove("settled");
     this.verse.classList.add("aside");
+    this.letScroll();
     this.redraw();
   }
 
@@ -307,6 +349,12 @@ export class Sheet {
     };
     this.verse.addEventListener("pointermove", (event) => {
       if (event.pointerType === "mouse" && this.settled) this.events.hover(placeAt(event));
+    });
+    // A browser might add the wraps and blocks to what is copied.
+    this.verse.addEventListener("copy", (event) => {
+      if (!this.picture?.chosen) return;
+      event.preventDefault();
+      event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", this.picture.chosen));
     });
     this.verse.addEventListener("click", (event) => {
       const place = placeAt(event);
@@ -334,7 +382,7 @@ export class Sheet {
   private writeText(): void {
     const { lane, step } = this.picture!;
     let value = "";
-    lane.letters(step).forEach((id, place) => {
+    lane.letters(step).subarray(0, this.expected).forEach((id, place) => {
       if (place && place % columns === 0) value += "\n";
       const character = lane.vocabulary.character(id);
       value += id < 0 ? "_" : character === "\n" ? "\u21b5" : character.length === 1 ? character : "\ufffd";

@@ -43,6 +43,7 @@ export class Story {
       const chosen = shows.find((name) => name === show);
       if (chosen) events.show(chosen);
     });
+    for (const button of story.querySelectorAll("button")) button.disabled = false;
     const middle = { rootMargin: "-60% 0px -15% 0px" };
     new IntersectionObserver(([entry]) => {
       if (!entry.isIntersecting) events.leave();

@@ -7,9 +7,9 @@ export interface TimelineEvents {
   lane(name: string): void;
 }
 
-const base = 44;
-const tallest = 30;
-const laneGap = 13;
+/** In pixels from the top: the first lane's line. Where there are more, all of them share the room of the words below a single one. */
+const baseOf = (lanes: number) => (lanes > 1 ? 28 : 44);
+const gapOf = (lanes: number) => (lanes > 1 ? Math.min(8, 16 / (lanes - 1)) : 0);
 
 export class Timeline {
   private plot = byId<SVGSVGElement>("plot");
@@ -51,7 +51,7 @@ export class Timeline {
     const state = [width, lane.name, lane.frames.length, lanes.map((other) => other.name + other.steps)].join();
     if (state !== this.drawn) this.draw(lanes, lane, x, longest, width);
     this.drawn = state;
-    const low = base + lanes.indexOf(lane) * laneGap;
+    const low = baseOf(lanes.length) + lanes.indexOf(lane) * gapOf(lanes.length);
     this.head.setAttribute("x1", String(x(step)));
     this.head.setAttribute("x2", String(x(step)));
     this.head.setAttribute("y2", String(low));
@@ -59,13 +59,18 @@ export class Timeline {
     this.knob.setAttribute("cy", String(low));
     this.bars.forEach((bar, index) => bar.classList.toggle("past", index < step));
     this.pastDoubt.setAttribute("points", this.points.slice(0, step + 1).join(" "));
-    // The word keeps out of the head's way.
-    const last = this.points.length - 1;
-    const at = Math.round(last * (Math.abs(step / steps - 0.3) > 0.14 ? 0.3 : 0.6));
-    const [wordX, wordY] = (this.points[at] ?? "0,0").split(",").map(Number);
-    this.word.textContent = last > 8 ? "doubt" : "";
-    this.word.setAttribute("x", String(wordX + 6));
-    this.word.setAttribute("y", String(wordY < 17 ? wordY + 15 : wordY - 6));
+    this.placeWord(x(step));
+  }
+
+  /** The word keeps out of the head's way. */
+  private placeWord(head: number): void {
+    const places = [0.3, 0.6].map((share) => (this.points[Math.round((this.points.length - 1) * share)] ?? "0,0").split(",").map(Number));
+    const place = places.find(([x]) => head < x || head > x + 50);
+    this.word.textContent = place && this.points.length > 9 ? "doubt" : "";
+    if (!place) return;
+    const [x, y] = place;
+    this.word.setAttribute("x", String(x + 6));
+    this.word.setAttribute("y", String(y < 17 ? y + 15 : y - 6));
   }
 
   private showLanes(lanes: readonly Lane[], lane: Lane, comparing: Lane | undefined): void {
@@ -81,18 +86,19 @@ export class Timeline {
   private draw(lanes: readonly Lane[], lane: Lane, x: (at: number) => number, longest: number, width: number): void {
     const summaries = lane.frames.map((_, at) => summarise(lane, at));
     const most = Math.max(10, ...summaries.map(({ moved }) => moved));
+    const [base, gap] = [baseOf(lanes.length), gapOf(lanes.length)];
+    const tallest = base - 14;
     const barWidth = Math.max(1, (width / longest) * 0.56);
     this.bars = summaries.slice(1).map(({ moved }, index) => {
       const height = (moved / most) * tallest;
       return svg("rect", { class: "bar", x: x(index + 0.5) - barWidth / 2, y: base - height, width: barWidth, height });
     });
-    const doubtY = (at: number) => base - 2 - summaries[at].doubt * 42;
+    const doubtY = (at: number) => base - 2 - summaries[at].doubt * (base - 2);
     this.points = summaries.map((_, at) => `${x(at).toFixed(1)},${doubtY(at).toFixed(1)}`);
-    this.track.style.setProperty("height", `${72 + Math.max(0, lanes.length - 2) * laneGap}px`);
     const paths = lanes.map((other, index) => {
-      const y = base + index * laneGap;
+      const y = base + index * gap;
       const parent = other.parent ? lanes.indexOf(other.parent) : -1;
-      const start = Math.max(0, parent) * laneGap + base;
+      const start = Math.max(0, parent) * gap + base;
       const path = parent < 0 ? `M${x(other.from)},${y}H${x(other.steps)}`
         : `M${x(other.from)},${start}c7,0 4,${y - start} 13,${y - start}H${Math.max(x(other.from) + 13, x(other.steps))}`;
       return svg("path", { class: other === lane ? "lane on" : "lane", d: path });
@@ -100,10 +106,12 @@ export class Timeline {
     const texts: SVGTextElement[] = [];
     const label = (text: string, atX: number, y: number, anchor: string) =>
       texts.push(svg("text", { x: atX, y, "text-anchor": anchor }, text));
-    if (lanes.length > 1) lanes.forEach((other, index) => label(other.name, x(other.steps) + 7, base + index * laneGap + 4, "start"));
-    else {
-      label(lane.request["from-text"] === undefined ? lane.process.begins : "text", 0, 66, "start");
-      label(lane.process.bars, width / 2, 66, "middle");
+    // Where there are several, the row of lanes stands there.
+    if (lanes.length === 1) {
+      const { begins, bars } = lane.process;
+      const fitting = [bars, bars.replace(" at each step", ""), ""].find((words) => width > 7 * (words.length + 2 * begins.length + 4)) ?? "";
+      label(lane.request["from-text"] === undefined ? begins : "text", 0, 66, "start");
+      label(fitting, width / 2, 66, "middle");
       label("text", width, 66, "end");
     }
     this.plot.replaceChildren(...this.bars, svg("polyline", { class: "doubt", points: this.points.join(" ") }), this.pastDoubt,
