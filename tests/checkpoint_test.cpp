@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <thread>
 
+#include "core/model/parameters.h"
 #include "native/failure.h"
 #include "native/training/checkpoint.h"
 #include "tests/program.h"
@@ -387,6 +388,86 @@ TEST_CASE("eval refuses before it works, and scores samples of a text without ne
     CAPTURE(sampled.err);
     REQUIRE(sampled.code == 0);
     CHECK(json::parse(sampled.out).at("samples").at("count") == 2);
+}
+
+TEST_CASE("a masked or a Gaussian run begins with an autoregressive model's weights") {
+    const TemporaryFolder folder;
+    write(folder / "text", some_text());
+    using Words = std::vector<std::string>;
+    const Words short_run = {"--steps", "1", "--batch", "2", "--eval-every", "1", "--warmup", "1", "--lr", "0", "--muon-lr", "0", "--ema", "0"};
+    const Words gpt = small + Words{"--steps", "3", "--preset", "gpt", "--eval-every", "3"};
+    REQUIRE(folio::test::folio(train(folder / "gpt", folder / "text", gpt)).code == 0);
+    const std::string source_file = (folder / "gpt/last.safetensors").string();
+    const auto model = [](const fs::path& file) {
+        const std::string bytes = content_of(file);
+        auto read = folio::read_model(std::as_bytes(std::span(bytes)));
+        REQUIRE(read);
+        return std::move(*read);
+    };
+    const folio::ModelFile source = model(source_file);
+    const auto tensor = [](const folio::ModelFile& of, const std::string& name) {
+        std::vector<float> values;
+        folio::for_each_tensor(of.config, [&](const folio::TensorSpec& spec) {
+            const auto begin = of.parameters.begin() + static_cast<std::ptrdiff_t>(spec.offset);
+            if (spec.name == name) values.assign(begin, begin + static_cast<std::ptrdiff_t>(spec.count()));
+        });
+        return values;
+    };
+    for (const char* preset : {"masked", "gaussian"}) {
+        // At a rate of 0 the weights that a run writes are those that it began with.
+        const Outcome outcome = folio::test::folio(train(folder / preset, folder / "text", short_run + Words{"--preset", preset, "--init", source_file}));
+        CAPTURE(preset, outcome.err);
+        REQUIRE(outcome.code == 0);
+        CHECK(outcome.err.find("Starting from") != outcome.err.npos);
+        CHECK(outcome.err.find(preset == std::string("masked") ? "[MASK]" : "self_emb.weight") != outcome.err.npos);
+        const folio::ModelFile made = model(folder / preset / "last.safetensors");
+        CHECK_FALSE(made.config.causal);
+        CHECK(made.config.d_ff == source.config.d_ff);
+        folio::for_each_tensor(source.config, [&](const folio::TensorSpec& spec) {
+            const std::vector<float> taken = tensor(source, spec.name), now = tensor(made, spec.name);
+            CAPTURE(spec.name);
+            REQUIRE(now.size() >= taken.size());
+            CHECK(std::equal(taken.begin(), taken.end(), now.begin()));
+            if (spec.kind == folio::TensorKind::matrix || preset == std::string("gaussian")) CHECK(now.size() == taken.size());
+            else CHECK(now.size() == taken.size() + static_cast<std::size_t>(spec.cols));
+            if (spec.kind == folio::TensorKind::head) CHECK(std::all_of(now.begin() + static_cast<std::ptrdiff_t>(taken.size()), now.end(), [](float x) { return x == 0; }));
+        });
+    }
+    const auto refused = [&](const Words& more, const std::string& part) {
+        const Outcome outcome = folio::test::folio(train(folder / "no", folder / "text", short_run + Words{"--init", source_file} + more));
+        CAPTURE(more, outcome.err);
+        CHECK(outcome.code == 2);
+        CHECK(is_one_sentence(outcome.err));
+        CHECK(outcome.err.find(part) != outcome.err.npos);
+        CHECK_FALSE(fs::exists(folder / "no"));
+    };
+    refused({"--d-model", "64"}, "token_emb.weight");
+    refused({"--n-layer", "2"}, "blocks.1.attn.c_q.weight");
+    refused({"--size", "tiny"}, "token_emb.weight");
+    refused({"--n-head", "1"}, "--n-head 2");
+    refused({"--preset", "gaussian-article"}, "kind");
+    const Outcome backwards = folio::test::folio(train(folder / "no", folder / "text", Words{"--preset", "gpt", "--init", (folder / "masked/last.safetensors").string()}));
+    CHECK(backwards.code == 2);
+}
+
+TEST_CASE("mask rates are an option of masked runs") {
+    const TemporaryFolder folder;
+    write(folder / "text", some_text());
+    using Words = std::vector<std::string>;
+    const Words few = small + Words{"--steps", "3", "--eval-every", "3"};
+    REQUIRE(folio::test::folio(train(folder / "uniform", folder / "text", few)).code == 0);
+    REQUIRE(folio::test::folio(train(folder / "beta", folder / "text", few + Words{"--mask-rate", "beta"})).code == 0);
+    CHECK(parameters(folder / "uniform/last.safetensors") != parameters(folder / "beta/last.safetensors"));
+    // Steps that lower the NELBO have uniform rates, whatever the others have.
+    for (const char* rate : {"uniform", "beta"}) {
+        REQUIRE(folio::test::folio(train(folder / (std::string("bound-") + rate), folder / "text", few + Words{"--mask-rate", rate, "--nelbo-share", "1"})).code == 0);
+    }
+    CHECK(parameters(folder / "bound-uniform/last.safetensors") == parameters(folder / "bound-beta/last.safetensors"));
+    for (const Words& wrong : {Words{"--mask-rate", "beta", "--loss", "nelbo"}, Words{"--mask-rate", "beta", "--preset", "gpt"}, Words{"--mask-rate", "half"}}) {
+        const Outcome outcome = folio::test::folio(train(folder / "no", folder / "text", few + wrong));
+        CHECK(outcome.code == 2);
+        CHECK(is_one_sentence(outcome.err));
+    }
 }
 
 TEST_CASE("the rows of the Gaussian recipe can be left out, as far as they can stand without one another") {
