@@ -764,8 +764,9 @@ test("a finished sample settles into verse that can be chosen from", async () =>
   await page.waitForSelector(".settled");
   const box = await page.locator("#verse").evaluate((article) => {
     const range = document.createRange();
-    range.setStart(article.querySelector("div").lastChild, 2);
-    range.setEnd(article.querySelector("div").lastChild, 6);
+    const text = article.querySelector(".line:last-child").lastChild;
+    range.setStart(text, 2);
+    range.setEnd(text, 6);
     getSelection().removeAllRanges();
     getSelection().addRange(range);
     return range.toString();
