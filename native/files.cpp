@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -29,6 +30,8 @@ std::string system_reason(int error) {
         case EROFS: return "the file system is read-only";
         case EISDIR: return "it is a folder";
         case ENAMETOOLONG: return "the name is too long";
+        case EEXIST: return "something else stands there";
+        case ENXIO: return "it is a pipe or a device";
         case ELOOP: return "it is a link that leads nowhere";
         case EFBIG: return "the file would be larger than allowed";
         case EIO: return "the disk reported an error";
@@ -89,7 +92,11 @@ namespace {
 
 /// Why opening a file to write it failed.
 [[noreturn]] void refuse_to_open(const fs::path& path, int error) {
-    refuse_to_write(path, error == ENOENT ? "its folder is not there; make it first" : system_reason(error));
+    std::error_code unknown;
+    const bool folder_missing = error == ENOENT && path.has_parent_path() && !fs::is_directory(path.parent_path(), unknown);
+    refuse_to_write(path, folder_missing ? "its folder is not there; make it first"
+                          : error == ENOENT ? "no file can be made there; choose another place"
+                                            : system_reason(error));
 }
 
 /// Where a path leads once its last part is no link any more; a link that dangles leads to what it would name.
@@ -156,12 +163,11 @@ Result<void> write_all(int file, std::span<const std::byte> bytes) {
 
 void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write) {
     std::error_code failed;
-    const fs::path target = behind_links(path);
-    const fs::file_status status = fs::status(target, failed);
+    const fs::file_status status = fs::status(path, failed);
     if (fs::exists(status) && !fs::is_regular_file(status)) {
         refuse_to_write(path, fs::is_directory(status) ? "it is a folder" : "it is no regular file");
     }
-    const fs::path partial = partial_of(target);
+    const fs::path target = behind_links(path), partial = partial_of(target);
     {
         const Descriptor file(open_partial(partial, path));
         if (is_locked_by_another(file.number)) refuse_to_write(path, "another process is writing it");
@@ -184,19 +190,31 @@ void write_file(const fs::path& path, std::string_view content) {
 }
 
 void refuse_overwrite(const fs::path& target, std::initializer_list<fs::path> sources) {
+    if (target.empty()) return;
+    const fs::path partial = partial_of(behind_links(target));
     for (const fs::path& source : sources) {
-        if (std::error_code unknown; !target.empty() && !source.empty() && fs::equivalent(source, target, unknown))
-            wrong_usage(fmt::format("{} is read by this command; choose another file to write", quote_path(target)));
+        std::error_code unknown;
+        if (source.empty()) continue;
+        if (fs::equivalent(source, target, unknown)) wrong_usage(fmt::format("{} is read by this command; choose another file to write", quote_path(target)));
+        if (fs::equivalent(source, partial, unknown)) {
+            wrong_usage(fmt::format("{} is where {} would be written first; rename it or choose another file to write", quote_path(source), quote_path(target)));
+        }
     }
+}
+
+void refuse_stdout(const fs::path& target) {
+    struct stat status{}, out{};
+    if (target.empty() || ::stat(target.c_str(), &status) != 0 || ::fstat(STDOUT_FILENO, &out) != 0) return;
+    const bool same = S_ISCHR(out.st_mode) ? S_ISCHR(status.st_mode) && status.st_rdev == out.st_rdev && out.st_rdev != makedev(1, 3)
+                                           : status.st_dev == out.st_dev && status.st_ino == out.st_ino;
+    if (same) wrong_usage(fmt::format("{} is where the results are printed; choose another file", quote_path(target)));
 }
 
 LineFile::LineFile(const fs::path& path) : path_(path), file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666)) {
     if (file_.number < 0) refuse_to_open(path, errno);
-    struct stat status{}, out{};
+    refuse_stdout(path);
+    struct stat status{};
     ::fstat(file_.number, &status);
-    if (::fstat(STDOUT_FILENO, &out) == 0 && status.st_dev == out.st_dev && status.st_ino == out.st_ino) {
-        wrong_usage(fmt::format("{} is where the text goes; choose another file for the lines", quote_path(path)));
-    }
     if (!S_ISREG(status.st_mode)) refuse_to_write(path, S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
     if (::ftruncate(file_.number, 0) != 0) refuse_to_write(path, system_reason(errno));
 }
@@ -208,6 +226,12 @@ void LineFile::write(std::string_view line) {
 
 void make_folder(const fs::path& path) {
     std::error_code failed;
+    if (fs::is_symlink(fs::symlink_status(path, failed)) && !fs::exists(path, failed)) {
+        stop(fmt::format("the folder {} cannot be made: it is a link that leads nowhere; make the folder that it names or choose another", quote_path(path)));
+    }
+    if (fs::exists(path, failed) && !fs::is_directory(path, failed)) {
+        stop(fmt::format("the folder {} cannot be made: a file stands there; choose another name", quote_path(path)));
+    }
     fs::create_directories(path, failed);
     if (std::error_code unknown; !fs::is_directory(path, unknown)) {
         stop(fmt::format("the folder {} cannot be made: {}", quote_path(path),

@@ -37,8 +37,11 @@ std::string read_stream(const fs::path& path, std::string_view what, std::size_t
 void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write);
 void write_file(const fs::path& path, std::string_view content);
 
-/// Ends the command, as wrong usage, where `target`, about to be written, is one of the files that the command reads, under
-/// whatever name.
+/// Ends the command, as wrong usage, where `target`, about to be written, is stdout under whatever name.
+void refuse_stdout(const fs::path& target);
+
+/// Ends the command, as wrong usage, where `target`, about to be written, or the partial file before it is one of the files that the
+/// command reads, under whatever name.
 void refuse_overwrite(const fs::path& target, std::initializer_list<fs::path> sources);
 
 /// A file that is written line by line as the lines come: what is there stays there whatever ends the command.

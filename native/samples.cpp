@@ -107,16 +107,16 @@ std::optional<Estimate> SampleMeasure::judged(std::span<const std::u32string> te
     return estimate(nats);
 }
 
-SamplingRequest SampleMeasure::request(SamplingOptions options, int i) const {
-    options.length = length();
-    options.seed = static_cast<std::uint64_t>(i);
+SamplingRequest SampleMeasure::request(const ModelFile& model, SamplingOptions options, std::uint64_t seed, int first_id) {
+    options.length = model.config.seq_len;
+    options.seed = seed;
     RequestWords words;
-    words.prompt = opening_prompt(model_, first_ids_[static_cast<std::size_t>(i) % first_ids_.size()]);
-    return unwrap(read_request(words, options, [&](char32_t c) { return model_.vocabulary.encode(c); }));
+    words.prompt = opening_prompt(model, first_id);
+    return unwrap(read_request(words, options, [&](char32_t c) { return model.vocabulary.encode(c); }));
 }
 
-void SampleMeasure::check(const SamplingOptions& options) const {
-    if (const auto sampler = make_sampler(denoiser_, model_.process, request(options, 0), proofreader_); !sampler) wrong_usage(sampler.error().sentence);
+void SampleMeasure::check(Denoiser& denoiser, const ModelFile& model, const SamplingOptions& options, const Proofreader* proofreader) {
+    if (const auto sampler = make_sampler(denoiser, model.process, request(model, options, 0, 0), proofreader); !sampler) wrong_usage(sampler.error().sentence);
 }
 
 Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)>& progress) const {
@@ -126,7 +126,8 @@ Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)
     std::vector<std::u32string> texts;
     for (int i = 0; i < count_; ++i) {
         progress(i);
-        const SamplingRequest wanted = request(options, i);
+        const auto number = static_cast<std::size_t>(i);
+        const SamplingRequest wanted = request(model_, options, number, first_ids_[number % first_ids_.size()]);
         const auto begin = std::chrono::steady_clock::now();
         const auto sampler = unwrap(make_sampler(denoiser_, model_.process, wanted, proofreader_));
         while (!sampler->done()) unwrap(sampler->step());

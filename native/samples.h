@@ -38,7 +38,7 @@ public:
                   const Proofreader* proofreader);
 
     /// Ends the command with a sentence where such samples cannot be drawn.
-    void check(const SamplingOptions& options) const;
+    static void check(Denoiser& denoiser, const ModelFile& model, const SamplingOptions& options, const Proofreader* proofreader);
     /// Samples of seeds 0, 1, 2, ...; `progress` is told of those done.
     Drawn draw(SamplingOptions options, const std::function<void(int done)>& progress) const;
     /// Tries every sampler of the model at several numbers of passes and temperatures, and draws the frontier (frontier.h) into a
@@ -52,8 +52,8 @@ public:
     void print(const Drawn& drawn) const;
 
 private:
-    /// The request for the i-th sample.
-    SamplingRequest request(SamplingOptions options, int i) const;
+    /// The request for a sample that begins as a text with this character does.
+    static SamplingRequest request(const ModelFile& model, SamplingOptions options, std::uint64_t seed, int first_id);
     int length() const { return model_.config.seq_len; }
     std::optional<Estimate> judged(std::span<const std::u32string> texts) const;
 

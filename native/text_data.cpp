@@ -25,11 +25,14 @@ std::string environment(const char* name) {
 
 Text read_text(const fs::path& path) {
     Text text{read_stream(path, "the text", longest_text), "", {}};
-    if (text.content.empty()) stop(fmt::format("the text {} is empty; give another one with --data", quote_path(path)));
     text.checksum = sha256(text.content);
-    if (std::error_code failed; fs::is_regular_file(path, failed)) text.file = fs::absolute(path, failed).lexically_normal();
-    // A byte order mark is no character of the text.
-    if (text.content.starts_with("\xEF\xBB\xBF")) text.content.erase(0, 3);
+    text.content = without_byte_order_mark(std::move(text.content));
+    if (text.content.empty()) stop(fmt::format("the text {} is empty; give another one with --data", quote_path(path)));
+    std::error_code failed;
+    if (!fs::is_regular_file(path, failed)) return text;
+    // A name such as /dev/stdin is another file in another process.
+    const bool magic = path.string().starts_with("/dev/") || path.string().starts_with("/proc/");
+    text.file = magic ? fs::canonical(path, failed) : fs::absolute(path, failed).lexically_normal();
     return text;
 }
 
@@ -94,6 +97,11 @@ std::string download_failure(int curl_code, long status) {
         case CURLE_PEER_FAILED_VERIFICATION: return "the server's certificate cannot be verified; set this machine's clock and update its CA certificates";
         default: return fmt::format("{}; try again later", curl_easy_strerror(static_cast<CURLcode>(curl_code)));
     }
+}
+
+std::string without_byte_order_mark(std::string text) {
+    if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+    return text;
 }
 
 fs::path text_source(const std::string& path_given) {

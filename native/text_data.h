@@ -16,6 +16,9 @@ struct Text {
     std::filesystem::path file;  // absolute; empty where it came out of a pipe or was downloaded
 };
 
+/// The text without a byte order mark at its beginning, which is no character of it.
+std::string without_byte_order_mark(std::string text);
+
 /// The file that load_text reads; empty or not there where the text would be downloaded.
 std::filesystem::path text_source(const std::string& path_given);
 

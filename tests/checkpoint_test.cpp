@@ -343,6 +343,11 @@ TEST_CASE("a run remembers its text, and eval says when it scores another") {
         return folio::test::folio({"eval", "--weights", weights, "--data", (folder / scored).string(), "--windows", "2", "--draws", "1", "--threads", "1"});
     };
     CHECK(eval("moved").err.find("another text") == std::string::npos);
+    write(folder / "foreign", "Ünïcödé " + some_text());
+    const Outcome foreign = eval("foreign");
+    CHECK(foreign.code == 1);
+    CHECK(is_one_sentence(foreign.err));
+    CHECK(foreign.err.find("was trained on another text") != foreign.err.npos);
     const Outcome noticed = eval("other");
     CHECK(noticed.code == 0);
     CHECK(noticed.err.find("was trained on another text") != noticed.err.npos);
@@ -359,6 +364,9 @@ TEST_CASE("a text may come through a pipe and begin with a byte order mark") {
     REQUIRE(piped.code == 0);
     REQUIRE(folio::test::folio(train(folder / "plain", folder / "text", few)).code == 0);
     CHECK(parameters(folder / "piped/last.safetensors") == parameters(folder / "plain/last.safetensors"));
+    // Nothing but the mark is no text.
+    write(folder / "mark", "\xEF\xBB\xBF");
+    CHECK(folio::test::folio(train(folder / "none", folder / "mark", few)).err.find("is empty") != std::string::npos);
     const Outcome resumed = folio::test::folio({"train", "--resume", "--out", (folder / "piped").string(), "--steps", "3"});
     CHECK(resumed.code == 2);
     CHECK(is_one_sentence(resumed.err));
@@ -574,7 +582,7 @@ TEST_CASE("a damaged checkpoint is named, with a way to go on, and a removed fol
 
     Program removed(train(folder / "removed", folder / "text", small + std::vector<std::string>{"--steps", "100000"}));
     wait_for_step(removed, folder / "removed", 5);
-    fs::remove_all(folder / "removed");
+    fs::rename(folder / "removed", folder / "moved");
     CHECK(removed.wait() == 1);
     CHECK(removed.err().find("is gone; start the run again") != std::string::npos);
 }

@@ -448,7 +448,9 @@ TEST_CASE("an animation leaves no old frame behind, and a terminal gets what it 
 
 TEST_CASE("a sentence tells the fault apart from others and says what to do") {
     const TemporaryFolder folder;
+    const std::string folder_name = (folder / "").string();
     const auto at = [&](const std::string& name) { return (folder / name).string(); };
+    ::mkfifo(at("fifo").c_str(), 0600);
     const auto expect = [&](const std::vector<std::string>& arguments, int code, const std::vector<std::string>& parts) {
         const Outcome outcome = folio::test::folio(arguments);
         CAPTURE(arguments);
@@ -510,6 +512,30 @@ TEST_CASE("a sentence tells the fault apart from others and says what to do") {
         CHECK(reason(CURLE_COULDNT_RESOLVE_HOST).find("network") != std::string::npos);
         CHECK(reason(CURLE_OUT_OF_MEMORY).size() > 10);
     }
+    SECTION("outputs that would lose something") {
+        const auto shell = [&](const std::string& line) {
+            const int status = std::system(("cd " + folder_name + " && (" + line + ") 2>err").c_str());
+            return WEXITSTATUS(status);
+        };
+        const std::string program = FOLIO_PROGRAM;
+        fs::copy_file(model, folder / ".out.folio-partial");
+        expect({"export", "--weights", at(".out.folio-partial"), "--dtype", "f32", "--out", at("out")}, 2, {"written first"});
+        CHECK(content_of(folder / ".out.folio-partial") == content_of(model));
+        CHECK(shell(program + " export --weights " + model + " --dtype f32 --json --out both > both") == 2);
+        CHECK(shell(program + " logits --weights " + model + " --text The --json --out /dev/stdout > both") == 2);
+        CHECK(content_of(folder / "err").find("results are printed") != std::string::npos);
+        // Without anything to print a redirected stdout may be the file.
+        CHECK(shell(program + " export --weights " + model + " --dtype f32 --out /dev/stdout > alone") == 0);
+        CHECK(content_of(folder / "alone").size() > 1000);
+        CHECK(shell(program + " export --weights " + model + " --dtype f32 --out /dev/stdout | cat") == 0);  // of cat
+        CHECK(content_of(folder / "err").find("no regular file") != std::string::npos);
+        fs::create_symlink("nowhere", folder / "dangling");
+        expect({"train", "--data", at(".out.folio-partial"), "--out", at("dangling")}, 1, {});
+        expect(sample({"--trace", at("fifo")}), 1, {"pipe"});
+    }
+    SECTION("names that are empty, and a GPU that is missing") {
+        expect({"bench", "--compare", ""}, 2, {"empty"});
+    }
     SECTION("a text too long for a number of steps") {
         expect({"sample", "--weights", model, "--sampler", "ancestral", "--steps", "1048576", "--length", "1048576"}, 2, {"steps", "shorter text"});
     }
@@ -557,7 +583,10 @@ TEST_CASE("a name that is not UTF-8 is reported with U+FFFD, and a missing GPU i
     const Outcome logits = folio::test::folio({"logits", "--weights", model, "--text", "aa", "--json", "--out", (folder / "\xfe").string()});
     CHECK(logits.code == 0);
     CHECK(json::parse(logits.out).at("file").get<std::string>().ends_with("\uFFFD"));
-    if (!fs::exists("/dev/nvidiactl")) expect_failure(folio::test::folio(sample({"--device", "cuda"})), 1);
+    if (!fs::exists("/dev/nvidiactl")) {
+        expect_failure(folio::test::folio(sample({"--device", "cuda"})), 1);
+        expect_failure(folio::test::folio({"bench", "--device", "cuda"}), 1);
+    }
 }
 
 TEST_CASE("a set of kernels is forced by name") {

@@ -208,7 +208,7 @@ void BenchCommand::execute() const {
     if (device != "cpu" && !model.exact()) {
         for (const Precision precision : {Precision::bf16, Precision::f32}) {
             auto gpu = make_cuda_ops(precision);
-            if (!gpu && device == "cuda") wrong_usage(gpu.error().sentence);
+            if (!gpu && device == "cuda") stop(gpu.error().sentence);
             if (!gpu) break;
             gpus.push_back(std::move(*gpu));
         }
@@ -334,7 +334,9 @@ void BenchCommand::execute() const {
 
 void BenchCommand::compare() const {
     std::vector<BenchReport> reports;
+    refuse_stdout(svg);
     for (const std::string& file : compared) {
+        if (file.empty()) wrong_usage("--compare takes names, and one of these is empty");
         reports.push_back(read_bench_report(file));
         refuse_overwrite(svg, {file});
     }

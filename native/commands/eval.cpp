@@ -46,17 +46,23 @@ std::string figure(double nats_per_char, double standard_error) {
     return fmt::format("{:.4f}{} nats/character", nats_per_char, error);
 }
 
-/// Says so where a model was not trained on the text that is scored: its figures then tell how it generalises to another text.
-void notice_other_text(const ModelFile& model, const Text& text, const std::string& name) {
+/// The text in a model's characters. Says so where the model was trained on another one: its figures then tell how it generalises.
+TextData encode_scored_text(const ModelFile& model, const Text& text, const std::string& name) {
     const json training = json::parse(model.training, nullptr, false);
-    if (!training.is_object() || !training.contains("data_sha256") || training["data_sha256"] == text.checksum) return;
-    notice(fmt::format("{} was trained on another text than the one that is scored here; name its own with --data.", quote_path(name)));
+    const bool other = training.is_object() && training.contains("data_sha256") && training["data_sha256"] != text.checksum;
+    if (other && !model.vocabulary.encode(text.content)) {
+        stop(fmt::format("{} was trained on another text than the one to be scored, which has other characters; name its own with --data", quote_path(name)));
+    }
+    TextData data = encode_text(text, model.vocabulary, quote_path(name));
+    if (other) notice(fmt::format("{} was trained on another text than the one that is scored here; name its own with --data.", quote_path(name)));
+    return data;
 }
 
 void EvalCommand::execute() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     for (const std::string& name : orders) order_named(name);
     refuse_overwrite(plot, {weights, text_source(data), against, judge, proofread});
+    refuse_stdout(plot);
     LoadedModel judged(weights, device);
     const ModelFile& model = judged.file;
     const bool masked = model.process.kind == ProcessKind::masked;
@@ -70,6 +76,7 @@ void EvalCommand::execute() const {
     if (!judge.empty()) {
         judging.emplace(judge, device);
         if (judging->file.process.kind != ProcessKind::autoregressive) wrong_usage("--judge takes an autoregressive model, as weights/gpt-small.safetensors is one");
+        if (model.config.seq_len < 2) wrong_usage("samples of this model have one character, which leaves a judge nothing to rate; leave --judge out");
         if (judging->file.config.max_length() < model.config.seq_len) wrong_usage("the judge does not see as many characters as a sample has");
         for (int id = 0; id < model.vocabulary.size(); ++id) {
             const char32_t character = model.vocabulary.character(id);
@@ -87,8 +94,7 @@ void EvalCommand::execute() const {
     // With --plot every sampler is drawn from, and each uses what it can.
     const SamplingOptions drawing = sampling.resolve(model.process.kind, proofreader.has_value(), plot.empty());
     const Text content = load_text(data);
-    const TextData text = encode_text(content, model.vocabulary);
-    notice_other_text(model, content, weights);
+    const TextData text = encode_scored_text(model, content, weights);
     require_windows(text, model.config.seq_len, false);
     const Windows chosen = unwrap(Windows::of(text.validation(), model.config.seq_len, windows));
 
@@ -101,12 +107,11 @@ void EvalCommand::execute() const {
             wrong_usage(fmt::format("{} sees windows of {} characters and {} of {}, so their windows cannot be paired", quote_path(weights),
                                     model.config.seq_len, quote_path(against), other->file.config.seq_len));
         }
-        same_text = encode_text(content, other->file.vocabulary, quote_path(against));
-        notice_other_text(other->file, content, against);
+        same_text = encode_scored_text(other->file, content, against);
     }
+    if (samples > 0) SampleMeasure::check(judged.denoiser, model, drawing, proofreader ? &*proofreader : nullptr);
     std::optional<SampleMeasure> sampled;
     if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples, std::move(second_judge), proofreader ? &*proofreader : nullptr);
-    if (sampled) sampled->check(drawing);
     if (!plot.empty()) sampled->begin_plot(plot);
 
     Progress progress;

@@ -21,6 +21,7 @@ struct ExportCommand {
         if (dtype.empty()) wrong_usage("a dtype is missing; name it with --dtype");
         if (out.empty()) wrong_usage("a file to write is missing; name it with --out");
         refuse_overwrite(out, {weights});
+        if (as_json) refuse_stdout(out);
         const ModelFile model = load_model(weights);
         write_file(out, [&](const ByteSink& sink) {
             return write_model(model, dtype == "int8" ? Dtype::i8 : dtype == "f16" ? Dtype::f16 : Dtype::f32, sink);

@@ -41,8 +41,8 @@ struct Rows {
 
 /// Rows of ids out of a JSON file: [[1, 2], [3, 4]], all of one length.
 Rows read_ids(const std::string& path, int vocab_size) {
-    const auto parsed = unwrap(parse_json(read_file(path, "the file of ids"), "the file of ids", SIZE_MAX));
-    const auto refuse = [](const std::string& why) { stop("the file of ids " + why); };
+    const auto parsed = unwrap(parse_json(read_file(path, "the file of ids"), quote_path(path), SIZE_MAX));
+    const auto refuse = [&](const std::string& why) { stop(quote_path(path) + " " + why); };
     if (!parsed.is_array() || parsed.empty() || !parsed[0].is_array() || parsed[0].empty()) {
         refuse("holds no rows of ids; write them like [[1, 2, 3], [4, 5, 6]]");
     }
@@ -50,10 +50,10 @@ Rows read_ids(const std::string& path, int vocab_size) {
     rows.batch = static_cast<int>(parsed.size());
     rows.length = static_cast<int>(parsed[0].size());
     for (const auto& row : parsed) {
-        if (!row.is_array() || row.size() != parsed[0].size()) refuse("has rows of different lengths");
+        if (!row.is_array() || row.size() != parsed[0].size()) refuse("has rows of different lengths; fill the shorter ones up or give one file for each length");
         for (const auto& id : row) {
             if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= static_cast<std::uint64_t>(vocab_size)) {
-                refuse(fmt::format("holds something that is no id from 0 to {}", vocab_size - 1));
+                refuse(fmt::format("holds something that is no id from 0 to {}; ids are whole numbers below vocab_size", vocab_size - 1));
             }
             rows.ids.push_back(id.get<int>());
         }
@@ -67,7 +67,7 @@ Npy read_rows(const std::string& path, const ModelConfig& config) {
     if (rows.shape[2] != static_cast<std::size_t>(config.vocab_size)) {
         stop(fmt::format("the noisy rows are {} wide, but the model has {} characters", rows.shape[2], config.vocab_size));
     }
-    if (!all_finite(rows.values)) stop("the file of noisy rows holds numbers that are not finite");
+    if (!all_finite(rows.values)) stop(fmt::format("{} holds numbers that are not finite; write finite ones", quote_path(path)));
     return rows;
 }
 
@@ -76,6 +76,7 @@ void LogitsCommand::execute() const {
     if (out.empty()) wrong_usage("a file for the logits is missing; name it with --out");
     if (text.empty() + ids_file.empty() + noisy_file.empty() != 2) wrong_usage("give the input either by --text, by --ids or by --input");
     refuse_overwrite(out, {weights, ids_file, noisy_file});
+    if (as_json) refuse_stdout(out);
     const ModelFile model = load_model(weights);
     Device computer(device, model);
     const ModelConfig& config = model.config;

@@ -17,6 +17,7 @@
 #include "native/options.h"
 #include "native/progress.h"
 #include "native/terminal.h"
+#include "native/text_data.h"
 
 namespace folio {
 namespace {
@@ -76,7 +77,7 @@ std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::ui
 /// The prompt in a file or out of a pipe; one newline at its end is the file's.
 std::string read_prompt(const std::string& path) {
     constexpr std::size_t longest = 1 << 22;
-    std::string prompt = read_stream(path, "the prompt", longest);
+    std::string prompt = without_byte_order_mark(read_stream(path, "the prompt", longest));
     if (prompt.ends_with('\n')) prompt.pop_back();
     return prompt;
 }

@@ -94,8 +94,9 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) {
     std::error_code unknown;
     for (const char* name : run_files) {
         if (!fs::exists(fs::symlink_status(folder / name, unknown))) continue;
-        wrong_usage(fmt::format("{} holds {} of another run already; go on with that by --resume or choose another folder with --out",
-                                quote_path(folder), name));
+        const bool resumable = fs::exists(checkpoint_in(folder), unknown);
+        wrong_usage(fmt::format("{} holds {} already, which this run would replace; {}choose another folder with --out", quote_path(folder), name,
+                                resumable ? "go on with that run by --resume or " : ""));
     }
     Checkpoint start;
     start.settings = default_settings(preset());
@@ -315,7 +316,7 @@ void TrainCommand::execute() {
     }
     start.kernels = std::string(computer.kernels());
 
-    const TextData characters = encode_text(text, start.model.vocabulary);
+    const TextData characters = encode_text(text, start.model.vocabulary, init.empty() ? "" : quote_path(init));
     require_windows(characters, start.model.config.seq_len, true);
     const int steps = start.settings["steps"];
     if (start.position.step == steps) {
