@@ -54,7 +54,7 @@ std::vector<std::string> lines_of(const Frame& frame, const Vocabulary& vocabula
             end_line();
             continue;
         }
-        const bool control = code < 0x20 || (code >= 0x7F && code < 0xA0);
+        const bool control = is_control(code);
         const int width = code == U'\t' ? tab_width - column % tab_width : control ? 1 : columns_of(code);
         if (column + width > columns) end_line();
         const std::string style = styled ? style_of(frame, place) : "";

@@ -85,15 +85,13 @@ SampleMeasure::SampleMeasure(Denoiser& denoiser, const ModelFile& model, const T
     : denoiser_(denoiser), model_(model), count_(count),
       training_(characters(text.train(), model.vocabulary), count_characters(model.vocabulary)), judge_(std::move(judge)),
       proofreader_(proofreader) {
-    const auto windows = [&](int some) {
-        return real_samples(unwrap(Windows::of(text.validation(), length(), some)), model_.vocabulary);
-    };
     const Windows all = unwrap(Windows::of(text.validation(), length(), 0));
     for (int i = 0; i < all.size(); ++i) first_ids_.push_back(all.ids(i).front());
-    real_ = training_.measure(windows(0));
-    real_judged_ = judged(windows(0));
+    const std::vector<std::u32string> texts = real_samples(all, model_.vocabulary);
+    real_ = training_.measure(texts);
+    real_judged_ = judged(texts);
     // The share of different strings depends on the number of texts: as many as there are samples.
-    real_.distinct_4 = distinct_4(windows(count));
+    real_.distinct_4 = distinct_4(real_samples(unwrap(Windows::of(text.validation(), length(), count)), model_.vocabulary));
 }
 
 std::optional<Estimate> SampleMeasure::judged(std::span<const std::u32string> texts) const {

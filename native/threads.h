@@ -24,7 +24,7 @@ public:
     ThreadPool& operator=(const ThreadPool&) = delete;
 
     int width() const override { return static_cast<int>(threads_.size()) + 1; }
-    /// What an item throws, the caller sees, once no other item is under way.
+    /// Rethrows the first exception of an item when no other item is running any more.
     void run(int count, Task task, void* context) override;
 
 private:

@@ -342,7 +342,7 @@ TEST_CASE("a prompt may come from a file or a pipe, and the program says its ver
     CHECK(version.out.starts_with("folio "));
 }
 
-/// What a terminal of 24 rows shows after these bytes: line breaks, \r, "up", "erase below" and SGR; wide characters take two columns.
+/// A terminal's screen as these bytes leave it: line breaks, \r, cursor up, erase below and styles; East Asian characters take two columns.
 class Screen {
 public:
     explicit Screen(int columns) : columns_(columns) {}

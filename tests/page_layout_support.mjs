@@ -1,40 +1,10 @@
-// What the tests of the page's layout share: a browser, the built page, and visits that watch what moves.
-import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
-import { after, afterEach, before } from "node:test";
-import { fileURLToPath } from "node:url";
-import { serve } from "../web/serve.mjs";
+// What the tests of the page's layout have besides page_support.mjs: sizes of windows, and visits that watch what moves.
+import { role, visit as visitPage } from "./page_support.mjs";
 
-export const web = resolve(dirname(fileURLToPath(import.meta.url)), "../web");
-export const fromWeb = createRequire(join(web, "package.json"));
-export const folder = resolve(process.env.FOLIO_PAGE ?? join(web, "dist"));
+export { done, fromWeb, quick, role, until, web } from "./page_support.mjs";
 export const sizes = {
   desktop: { width: 1440, height: 900 }, tablet: { width: 820, height: 1180 }, phone: { width: 390, height: 844 }, narrow: { width: 320, height: 700 },
 };
-/** Few places and passes: these tests ask where things stand, not how well the page writes. */
-export const quick = "#v=1&prompt=ROMEO%3A&length=64&seed=7&steps=8";
-
-let browser, server;
-let open = [];
-
-before(async () => {
-  const { chromium } = fromWeb("playwright-core");
-  browser = await chromium.launch({ executablePath: process.env.FOLIO_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-  server = await serve(folder);
-});
-after(async () => {
-  await browser.close();
-  server.close();
-});
-afterEach(async () => {
-  const visits = open;
-  open = [];
-  for (const { page, complaints, mayFail } of visits) {
-    await page.context().close();
-    if (!mayFail) assert.deepEqual(complaints, []);
-  }
-});
 
 /** As the first script: keeps every layout shift, also those that follow an act of the visitor, with what moved. */
 function watchShifts() {
@@ -52,26 +22,18 @@ function watchShifts() {
 }
 
 /** A fresh visitor; `size` is one of `sizes`, or a viewport. */
-export async function visit(hash = "", { size = "desktop", prepare, mayFail = false, ...options } = {}) {
+export async function visit(hash = "", { size = "desktop", prepare, ...options } = {}) {
   const viewport = sizes[size] ?? size;
   const small = viewport.width <= 600;
-  const context = await browser.newContext({ viewport, hasTouch: small, isMobile: small, ...options });
-  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(server.address).origin });
-  const page = await context.newPage();
-  const complaints = [];
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(error.stack));
-  open.push({ page, complaints, mayFail });
-  if (options.javaScriptEnabled !== false) await page.addInitScript(watchShifts);
-  if (prepare) await prepare(page);
-  await page.goto(server.address + hash);
+  const { page } = await visitPage(hash, {
+    viewport, hasTouch: small, isMobile: small, ...options,
+    prepare: async (page) => {
+      if (options.javaScriptEnabled !== false) await page.addInitScript(watchShifts);
+      if (prepare) await prepare(page);
+    },
+  });
   return page;
 }
-
-export const until = (page, attributes) =>
-  page.waitForSelector(`#stage${Object.entries(attributes).map(([key, value]) => `[data-${key}="${value}"]`).join("")}`, { timeout: 60000 });
-export const done = (page) => until(page, { state: "done", source: "live" });
-export const role = (page, name, options) => page.getByRole(name, typeof options === "string" ? { name: options, exact: true } : options);
 
 /** Two frames, after which whatever was set off has been laid out and drawn. */
 export const drawn = (page) => page.evaluate(() => new Promise((ready) => requestAnimationFrame(() => requestAnimationFrame(() => ready()))));

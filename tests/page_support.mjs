@@ -11,7 +11,8 @@ import { fileURLToPath } from "node:url";
 import { serve } from "../web/serve.mjs";
 
 export const web = resolve(dirname(fileURLToPath(import.meta.url)), "../web");
-const { chromium } = createRequire(join(web, "package.json"))("playwright-core");
+export const fromWeb = createRequire(join(web, "package.json"));
+const { chromium } = fromWeb("playwright-core");
 export const folder = resolve(process.env.FOLIO_PAGE ?? join(web, "dist"));
 
 export const temporary = await mkdtemp(join(tmpdir(), "folio-"));

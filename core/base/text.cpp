@@ -46,9 +46,11 @@ void append_utf8(std::string& text, char32_t code) {
     }
 }
 
+bool is_control(char32_t code) { return code < 0x20 || (code >= 0x7F && code < 0xA0); }
+
 bool shows(char32_t code) {
     const auto within = [code](char32_t first, char32_t last) { return code >= first && code <= last; };
-    return !(within(0, 0x1F) || within(0x7F, 0x9F) || code == 0xAD || code == 0x61C || within(0x180B, 0x180F) ||
+    return !(is_control(code) || code == 0xAD || code == 0x61C || within(0x180B, 0x180F) ||
              within(0x200B, 0x200F) || within(0x2028, 0x202E) || within(0x2060, 0x206F) || within(0xE000, 0xF8FF) ||
              within(0xFE00, 0xFE0F) || code == 0xFEFF || within(0xFFF0, 0xFFFB) || (code & 0xFFFE) == 0xFFFE ||
              within(0xE0000, 0x10FFFF));
@@ -69,8 +71,7 @@ std::string tame(std::string_view text) {
     for (std::size_t position = 0; position < text.size();) {
         char32_t code;
         decode_utf8(text, position, code);
-        const bool control = (code < 0x20 && code != '\n' && code != '\t') || (code >= 0x7F && code < 0xA0);
-        append_utf8(result, control ? U'?' : code);
+        append_utf8(result, is_control(code) && code != U'\n' && code != U'\t' ? U'?' : code);
     }
     return result;
 }

@@ -25,6 +25,9 @@ bool shows(char32_t code);
 /// written as \u{...}, stray bytes as \x.., cut after `longest` characters.
 std::string quote(std::string_view text, int longest = 48);
 
+/// True for control characters (Unicode's category Cc), which steer a terminal.
+bool is_control(char32_t code);
+
 /// Text of a stranger made fit for a terminal: controls but newline and tab as question marks.
 std::string tame(std::string_view text);
 

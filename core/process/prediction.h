@@ -26,7 +26,7 @@ struct Prediction {
     double confidence = 0;  // probability of the likeliest character
     double margin = 0;      // its lead over the second
     double entropy = 0;     // nats
-    std::array<int, top_kept> top_id{-1, -1, -1, -1};  // the likeliest, -1 where the vocabulary is smaller
+    std::array<int, top_kept> top_id{-1, -1, -1, -1};  // the most likely, -1 where the vocabulary is smaller
     std::array<float, top_kept> top_probability{};
 };
 

@@ -41,6 +41,6 @@ Result<void> AutoregressiveSampler::advance() {
     return {};
 }
 
-std::int64_t AutoregressiveSampler::steps_known() const { return now_.step + count_open(); }
+std::int64_t AutoregressiveSampler::steps_known() const { return now_.step + open_count(); }
 
 }  // namespace folio

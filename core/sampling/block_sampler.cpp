@@ -86,7 +86,7 @@ int BlockSampler::passes_for(const std::vector<std::uint8_t>& flags, Window wind
 }
 
 int BlockSampler::passes_again(const std::vector<std::uint8_t>& flags, Window window) const {
-    return share(steps_, folio::count_open(flags, window.first, window.length), window.length);
+    return share(steps_, count_open(flags, window.first, window.length), window.length);
 }
 
 void BlockSampler::begin_block() {
@@ -105,7 +105,7 @@ std::int64_t BlockSampler::steps_known() const {
     std::vector<std::uint8_t> flags = now_.flags;
     std::int64_t steps = now_.step;
     const auto run_block = [&](Window window, int passes) {
-        const int open = folio::count_open(flags, window.first, window.length);
+        const int open = count_open(flags, window.first, window.length);
         steps += takes_all_passes() && open > 0 ? passes : std::min(passes, open);
         std::fill_n(flags.begin() + window.first, window.length, place_fixed);
     };

@@ -72,7 +72,7 @@ private:
     void text_changed() override;
     std::int64_t steps_of_rounds() const;
     int count_not_given() const;
-    int count_open_in_window() const { return folio::count_open(now_.flags, now_.window_first, window_length()); }
+    int count_open_in_window() const { return count_open(now_.flags, now_.window_first, window_length()); }
 
     const Proofreader* proofreader_;
 };

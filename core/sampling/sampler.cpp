@@ -313,7 +313,7 @@ Result<void> Sampler::restore(const State& state) {
     bytes = take_bytes(bytes, saved.round_text);
     if (!is_possible(saved)) return foreign();
     now_ = std::move(saved);
-    open_ = folio::count_open(now_.flags, 0, length());
+    open_ = count_open(now_.flags, 0, length());
     first_open_ = 0;
     restore_more(bytes);
     std::fill(predictions_.begin(), predictions_.end(), Prediction{});

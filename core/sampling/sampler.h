@@ -138,7 +138,7 @@ protected:
     int window_length() const { return std::min(length(), seq_len_); }
 
     /// Number of open places.
-    int count_open() const { return open_; }
+    int open_count() const { return open_; }
     /// The first open place; length() where none is.
     int first_open();
     int length() const { return static_cast<int>(request_.given.size()); }

@@ -87,9 +87,9 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
 Trainer::Batch Trainer::masked_batch(int step, int length, std::span<const int> starts) {
     const int batch = recipe_.batch, places = batch * length;
     std::vector<int> rows(starts.begin(), starts.end());
-    const bool bound = by_bound(step);  // whose mask rates are uniform
-    const MaskedBatch masks = stratified_masks(batch, length, bound ? MaskRate::uniform : recipe_.mask_rate,
-                                               bound ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed, static_cast<std::uint32_t>(step));
+    const bool nelbo = trains_nelbo(step);  // whose mask rates are uniform
+    const MaskedBatch masks = stratified_masks(batch, length, nelbo ? MaskRate::uniform : recipe_.mask_rate,
+                                               nelbo ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed, static_cast<std::uint32_t>(step));
     rows.insert(rows.end(), masks.counts.begin(), masks.counts.end());
     for (const int count : masks.counts)
         rows.push_back(config_.time_rows > 0 ? time_row(static_cast<double>(count) / length, config_.time_rows) : 0);
@@ -142,7 +142,7 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
         aided[b] = count > 0;
     }
     Batch made;
-    made.squared = !eps && by_bound(step);
+    made.squared = !eps && trains_nelbo(step);
     std::vector<float> levels, features(static_cast<std::size_t>(batch) * config_.time_rows);
     const auto add_level = [&](const Level& level, double weight) {
         const double prior = process_.gaussian.matched_filter ? level.matched_filter() : 0;
@@ -248,7 +248,7 @@ Result<StepReport> Trainer::run(int step) {
     report.loss = seen.loss;
     report.gradient_norm = std::sqrt(seen.squared_norm);
     report.finite = std::isfinite(report.loss) && std::isfinite(report.gradient_norm);
-    if (report.finite && diffusion_ && recipe_.refit_every > 0 && !by_bound(step)) {
+    if (report.finite && diffusion_ && recipe_.refit_every > 0 && !trains_nelbo(step)) {
         std::vector<float> losses(static_cast<std::size_t>(places));
         ops_->download(losses.data(), losses_.as<float>(), losses.size() * sizeof(float));
         if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());

@@ -124,7 +124,7 @@ private:
     void update();
     Numbers numbers(int step) const;
     Numbers* now() const { return numbers_.as<Numbers>(); }
-    bool by_bound(int step) const { return step >= static_cast<int>((1.0 - recipe_.nelbo_share) * recipe_.steps); }
+    bool trains_nelbo(int step) const { return step >= static_cast<int>((1.0 - recipe_.nelbo_share) * recipe_.steps); }
     /// Notes what the windows of a Gaussian batch lost, and refits the time where that is due after `step`.
     void watch_noise(int step, const Batch& batch, int length, std::span<const float> losses);
 

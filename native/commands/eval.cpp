@@ -50,10 +50,11 @@ std::string figure(double nats_per_char, double standard_error) {
 TextData encode_scored_text(const ModelFile& model, const Text& text, const std::string& name) {
     const json training = json::parse(model.training, nullptr, false);
     const bool other = training.is_object() && training.contains("data_sha256") && training["data_sha256"] != text.checksum;
-    if (other && !model.vocabulary.encode(text.content)) {
+    auto ids = model.vocabulary.encode(text.content);
+    if (!ids && other) {
         stop(fmt::format("{} was trained on another text than the one to be scored, which has other characters; name its own with --data", quote_path(name)));
     }
-    TextData data = encode_text(text, model.vocabulary, quote_path(name));
+    TextData data{unwrap(std::move(ids), quote_path(name))};
     if (other) notice(fmt::format("{} was trained on another text than the one that is scored here; name its own with --data.", quote_path(name)));
     return data;
 }

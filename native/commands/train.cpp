@@ -279,7 +279,6 @@ void TrainCommand::execute() {
     if (std::error_code unknown; resume && !fs::is_directory(folder, unknown)) {
         stop(fmt::format("there is no folder {} to resume from; name the run's folder with --out", shown));
     }
-    for (const char* name : run_files) refuse_overwrite(folder / name, {text_source(data)});
     std::optional<FolderLock> lock;
     if (resume) lock.emplace(folder);
     Text text;
@@ -287,11 +286,11 @@ void TrainCommand::execute() {
     if (resume) {
         start = resumed(folder);
         text = find_text(data, start.text_file, start.text_checksum);
-        for (const char* name : run_files) refuse_overwrite(folder / name, {text.file});
     } else {
         text = load_text(data);
         start = fresh(text, folder);
     }
+    for (const char* name : run_files) refuse_overwrite(folder / name, {text.file});
     if (!text.file.empty()) start.text_file = text.file;
 
     const bool precise = device.precision != "auto";
