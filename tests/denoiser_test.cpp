@@ -236,8 +236,9 @@ TEST_CASE("denoiser: length has its bounds") {
 }
 
 /// A trunk of sizes that are no multiple of anything.
-ModelConfig odd_config() {
+ModelConfig odd_config(int conv_radius = 0) {
     ModelConfig config;
+    config.conv_radius = conv_radius;
     config.vocab_size = 23;
     config.seq_len = 21;
     config.d_model = 66;
@@ -251,7 +252,7 @@ ModelConfig odd_config() {
 std::vector<float> random_parameters(const ModelConfig& config, test::Random& random) {
     std::vector<float> parameters;
     for_each_tensor(config, [&](const TensorSpec& tensor) {
-        const double scale = tensor.kind == TensorKind::embedding ? 1 : 1 / std::sqrt(tensor.cols);
+        const double scale = tensor.kind == TensorKind::embedding ? 1 : tensor.kind == TensorKind::filter ? 0.3 : 1 / std::sqrt(tensor.cols);
         for (const float value : random.normals<float>(tensor.count(), scale)) parameters.push_back(value);
     });
     return parameters;
@@ -271,8 +272,9 @@ Batch random_batch(const ModelConfig& config, test::Random& random, int batch, i
 }
 
 TEST_CASE("denoiser: with dropout, the gradient is the slope of the loss") {
+    const int conv_radius = GENERATE(0, 3);
     test::Random random(31);
-    const ModelConfig config = odd_config();
+    const ModelConfig config = odd_config(conv_radius);
     const auto parameters = random_parameters(config, random), direction = random_parameters(config, random);
     const Batch batch = random_batch(config, random, 2, 21);
     const std::uint32_t step = 9;
@@ -296,8 +298,9 @@ TEST_CASE("denoiser: with dropout, the gradient is the slope of the loss") {
 }
 
 TEST_CASE("denoiser: a batch cut into passes gives the same gradient, dropout included") {
+    const int conv_radius = GENERATE(0, 2);
     test::Random random(32);
-    const ModelConfig config = odd_config();
+    const ModelConfig config = odd_config(conv_radius);
     const auto parameters = random_parameters(config, random);
     const Batch whole = random_batch(config, random, 4, 13);
     const std::uint32_t step = 9;
@@ -321,6 +324,26 @@ TEST_CASE("denoiser: a batch cut into passes gives the same gradient, dropout in
         }
         noise.first_row = 0;
         CHECK(distance(at_once.gradients.data(), sum) < (precision == Precision::f32 ? 1e-5 : 1e-2));
+    });
+}
+
+TEST_CASE("denoiser: chosen rows of a model with a convolution are those of all, to the last bit") {
+    test::Random random(33);
+    ModelConfig config = odd_config(3);
+    config.time_rows = 0;
+    const auto parameters = random_parameters(config, random);
+    const int batch = 2, length = 17, V = config.vocab_size;
+    const auto ids = random.integers(static_cast<std::size_t>(batch * length), V);
+    test::for_each_backend([&](const test::Backend& backend) {
+        const auto& [name, precision, ops, training, rounded_head] = backend;
+        INFO("backend " << name);
+        Denoiser denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
+        std::vector<float> all(ids.size() * static_cast<std::size_t>(V)), some(all.size(), -1);
+        REQUIRE(denoiser.predict(ids, {}, batch, length, all));
+        for (const std::vector<int>& wanted : {std::vector<int>{0}, {3, 16, 17, 33}, {33}}) {
+            REQUIRE(denoiser.predict(ids, {}, batch, length, some, wanted));
+            for (const int row : wanted) CHECK(std::equal(some.begin() + row * V, some.begin() + (row + 1) * V, all.begin() + row * V));
+        }
     });
 }
 
@@ -388,7 +411,12 @@ TEST_CASE("optimisers: golden Muon") {
 }
 
 TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit") {
-    const GoldenModel golden = golden_model("causal");
+    GoldenModel golden = golden_model("causal");
+    if (GENERATE(false, true)) {
+        test::Random parameters(9);
+        golden.config.conv_radius = 3;
+        golden.parameters = random_parameters(golden.config, parameters);
+    }
     const int length = 31, V = golden.config.vocab_size;
     std::vector<int> ids;
     test::Random random(8);

@@ -359,6 +359,65 @@ TEST_CASE("ops: norm_backward") {
     }
 }
 
+TEST_CASE("ops: local_conv and its backward") {
+    Random random(19);
+    for (const int D : {1, 7, 16, 33, 130}) {
+        for (const bool causal : {false, true}) {
+            for (const int radius : {1, 3, 5}) {
+                const int length = 1 + random.below(20), batch = 1 + random.below(4), R = batch * length, margin = random.below(4);
+                const int taps = (causal ? 1 : 2) * radius + 1;
+                CAPTURE(D, causal, radius, length, batch, margin);
+                const auto x = random.normals<float>(area(R, D)), dy = random.normals<float>(area(R, D)),
+                           filter = random.normals<float>(area(taps, D), 0.3), before = random.normals<float>(area(taps, D));
+                auto in = doubles(x), gradient = doubles(dy), weights = doubles(filter), dfilter = doubles(before);
+                std::vector<double> expected(area(R, D)), dx(area(R, D));
+                LocalConv conv{nullptr, radius, causal, length};
+                plain::local_conv<double>({expected.data(), R, D}, {in.data(), R, D}, weights.data(), conv);
+                plain::local_conv_backward<double>({dx.data(), R, D}, dfilter.data(), {gradient.data(), R, D}, {in.data(), R, D}, weights.data(), conv);
+                compare(D, 1e-5, expected, [&](const Backend& backend, Device& device) {
+                    const Matrix out = device.put(Values(area(R, D), 5), R, D, margin);
+                    conv.filter = device.put(filter);
+                    backend.ops.local_conv(out, device.put(x, R, D, margin), conv, nullptr);
+                    return device.get(out, margin);
+                });
+                compare(D, 1e-5, dx, [&](const Backend& backend, Device& device) {
+                    const Matrix out = device.put(Values(area(R, D), 5), R, D, margin);
+                    conv.filter = device.put(filter);
+                    backend.training.local_conv_backward_input(out, device.put(dy, R, D, margin), conv);
+                    return device.get(out, margin);
+                });
+                compare(D, 1e-5, dfilter, [&](const Backend& backend, Device& device) {
+                    const Matrix out = device.put(before, taps, D, margin);
+                    backend.training.local_conv_backward_filter(out, device.put(dy, R, D, margin), device.put(x, R, D, margin), conv);
+                    return device.get(out, margin);
+                });
+                // Some rows, in any order; and the last rows of one sequence.
+                std::vector<int> rows;
+                std::vector<double> chosen;
+                for (int i = 0; i < 5; ++i) {
+                    rows.push_back(random.below(R));
+                    chosen.insert(chosen.end(), expected.begin() + rows.back() * D, expected.begin() + (rows.back() + 1) * D);
+                }
+                compare(D, 1e-5, chosen, [&](const Backend& backend, Device& device) {
+                    const Matrix out = device.put(Values(area(5, D), 5), 5, D, margin);
+                    conv.filter = device.put(filter);
+                    backend.ops.local_conv(out, device.put(x, R, D, margin), conv, device.put(rows));
+                    return device.get(out, margin);
+                });
+                const int last = 1 + random.below(length);
+                const Values sequence(x.begin(), x.begin() + length * D);
+                const std::vector<double> end(expected.begin() + (length - last) * D, expected.begin() + length * D);
+                compare(D, 1e-5, end, [&](const Backend& backend, Device& device) {
+                    const Matrix out = device.put(Values(area(last, D), 5), last, D, margin);
+                    conv.filter = device.put(filter);
+                    backend.ops.local_conv(out, device.put(sequence, length, D, margin), conv, nullptr);
+                    return device.get(out, margin);
+                });
+            }
+        }
+    }
+}
+
 // ---- Attention -------------------------------------------------------------------------------------------------
 
 struct AttentionShape {

@@ -25,6 +25,7 @@ void lay_out(Activations& a, Layout& layout, const ModelConfig& config, int rows
     const Matrix stream = layout.matrix(rows, d);
     a.embedded = training ? layout.matrix(rows, d) : stream;
     a.normed = layout.matrix(rows, d);
+    if (config.conv_radius > 0) a.mixed = layout.matrix(rows, d);
     a.logits = layout.matrix(rows, config.vocab_size);
     const bool article = config.trunk == Trunk::article;
     const std::size_t skips = article ? static_cast<std::size_t>(config.n_layer) / 2 : 0;
@@ -76,7 +77,7 @@ Result<void> Activations::reserve(Ops& ops, const ModelConfig& config, int rows,
 }
 
 void Activations::resize(int rows) {
-    for (Matrix* m : {&embedded, &output, &normed, &logits, &d_residual, &d_branch, &d_qkv, &d_hidden, &d_joined}) m->rows = rows;
+    for (Matrix* m : {&embedded, &output, &normed, &mixed, &logits, &d_residual, &d_branch, &d_qkv, &d_hidden, &d_joined}) m->rows = rows;
     for (Matrix& skip : d_skip) skip.rows = rows;
     for (Block& block : blocks)
         for (Matrix* m : {&block.joined, &block.input, &block.qkv, &block.attended, &block.middle, &block.hidden}) m->rows = rows;

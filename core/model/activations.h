@@ -25,6 +25,7 @@ struct Activations {
     std::vector<Block> blocks;
     Matrix output;    // [R, d_model] the residual stream after the last block
     Matrix normed;    // [R, d_model] scratch: the input of a product
+    Matrix mixed;     // [R, d_model] scratch: the MLP's input after the convolution, where there is one
     Matrix logits;    // [R, vocab_size]
     // Gradients, training only.
     Matrix d_residual;  // [R, d_model]

@@ -22,7 +22,7 @@ Result<void> validate(const ModelConfig& config) {
         {"vocab_size", config.vocab_size, 1, 1 << 20}, {"seq_len", config.seq_len, 1, 1 << 16},
         {"d_model", config.d_model, 1, 1 << 14},       {"n_layer", config.n_layer, 1, 512},
         {"n_head", config.n_head, 1, 1 << 10},         {"d_ff", config.d_ff, 1, 1 << 16},
-        {"time_rows", config.time_rows, 0, 1 << 16},
+        {"time_rows", config.time_rows, 0, 1 << 16},   {"conv_radius", config.conv_radius, 0, 16},
     };
     for (const auto& size : sizes) {
         if (size.value < size.least || size.value > size.most) {
@@ -50,6 +50,9 @@ Result<void> validate(const ModelConfig& config) {
     if ((config.trunk == Trunk::article && !config.mixture) || (config.self_conditioning && (!config.mixture || config.trunk == Trunk::article)) ||
         (config.mixture && config.causal)) {
         return fail("the model's trunk does not take this kind of input");
+    }
+    if (config.trunk == Trunk::article && config.conv_radius > 0) {
+        return fail("the article's trunk has no convolution, but the model's conv_radius is " + std::to_string(config.conv_radius));
     }
     // A pass of seq_len places and the rotation table, in floats: what a file asks for besides its own size.
     const std::int64_t widest = std::max({config.input_width(), config.d_ff, 3 * config.d_model});

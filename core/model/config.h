@@ -25,7 +25,11 @@ struct ModelConfig {
     /// and one for a place that is known.
     bool mixture = false;
     bool self_conditioning = false;
+    /// Reach of the depthwise convolution before each MLP, in positions; 0: none.
+    int conv_radius = 0;
 
+    /// Rows of a filter: offsets -conv_radius .. conv_radius, of a causal model -conv_radius .. 0.
+    int conv_taps() const { return conv_radius == 0 ? 0 : (causal ? 1 : 2) * conv_radius + 1; }
     int input_width() const { return vocab_size + time_rows + (self_conditioning ? vocab_size + 1 : 0); }
     int head_dim() const { return d_model / n_head; }
     /// Longest pass: there is no position table, and rotation is trusted to four training lengths.

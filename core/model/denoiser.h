@@ -95,7 +95,8 @@ private:
     Storage input_;  // ids | time_row | wanted rows of predict; or mixture | prior
     /// What read() keeps of a sequence.
     struct Past {
-        Storage storage;   // [n_layer, capacity, 3 d_model] q|k|v, q and k rotated and normed
+        Storage storage;   // [n_layer, capacity, 3 d_model] q|k|v, q and k rotated and normed; then, where there is a convolution,
+                           // [n_layer, capacity, d_model] its input
         int capacity = 0;
         int length = 0;    // places that are there already
     };
@@ -117,6 +118,7 @@ private:
     Result<void> pack(const Parameters& parameters);
     Result<void> tabulate_first_block();
     Heads heads(int length) const;
+    LocalConv convolution(int layer, int length) const;
     Dropout dropout(int layer, int branch) const;
 };
 

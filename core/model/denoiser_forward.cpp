@@ -88,7 +88,7 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
     std::size_t n = 0, channel = 0;
     const std::size_t embeddings = embedding_count(config_);
     for_each_tensor(config_, [&](const TensorSpec& tensor) {
-        if (!status || tensor.kind == TensorKind::embedding) return;
+        if (!status || !is_multiplied(tensor.kind)) return;
         Layer* layer = layers[n++];
         const std::size_t first = channel;
         channel += static_cast<std::size_t>(tensor.rows);
@@ -128,6 +128,11 @@ Result<void> Denoiser::reserve(int batch, int length) {
 
 Heads Denoiser::heads(int length) const { return {length, config_.n_head, config_.head_dim(), config_.causal, config_.max_length()}; }
 
+LocalConv Denoiser::convolution(int layer, int length) const {
+    const std::size_t count = static_cast<std::size_t>(config_.conv_taps()) * static_cast<std::size_t>(config_.d_model);
+    return {embedding() + filter_offset(config_) + static_cast<std::size_t>(layer) * count, config_.conv_radius, config_.causal, length};
+}
+
 Dropout Denoiser::dropout(int layer, int branch) const {
     return {noise_.dropout, noise_.seed, noise_.step, static_cast<std::uint32_t>(Purpose::dropout) + 2 * layer + branch,
             noise_.first_row};
@@ -165,7 +170,13 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         const Matrix all = all_qkv(layer);
         return Matrix(all.row(known), all.rows - known, all.cols);
     };
-    const bool tabulated = first_qkv_.rows > 0;
+    // The same of the convolution's input.
+    const auto all_normed = [&](int layer) {
+        if (!past) return a.normed;
+        const std::ptrdiff_t first = (static_cast<std::ptrdiff_t>(config_.n_layer) * 3 + layer) * past->capacity * d;
+        return Matrix(past->storage.as<float>() + first, known + length, d);
+    };
+    const bool tabulated = first_qkv_.rows > 0, convolved = config_.conv_radius > 0;
     if (tabulated) {
         ops_->embed(a.blocks[0].input, input.ids, first_input_.data, nullptr, nullptr, length);
         ops_->embed(new_qkv(0), input.ids, first_qkv_.data, nullptr, nullptr, length);
@@ -195,7 +206,8 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         const float* rope = rope_.as<float>() + static_cast<std::ptrdiff_t>(known) * config_.head_dim();
         ops_->rope_norm(new_qkv(layer), rope, block.inverse_rms, heads(length), eps);
         ops_->attention(block.attended, all_qkv(layer), block.log_sum_exp, heads(known + length));
-        if (wanted.count > 0 && layer + 1 == config_.n_layer) {
+        const bool chosen = wanted.count > 0 && layer + 1 == config_.n_layer;
+        if (chosen && !convolved) {
             // Nobody reads the other rows any more. An embedding is a choice of rows; the block's qkv is free by now.
             const Matrix attended(block.qkv.data, wanted.count, d), input(attended.row(wanted.count), wanted.count, d);
             ops_->embed(attended, wanted.row, block.attended.data, nullptr, nullptr, length);
@@ -208,8 +220,25 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         ops_->linear(block.middle, block.attended, weights.attention_out.weight,
                      {Epilogue::Kind::residual, block.input, dropout(layer, 0)});
 
-        ops_->norm(a.normed, block.middle, eps);
-        ops_->linear(block.hidden, a.normed, weights.up.weight, {Epilogue::Kind::relu2, {}, {}});
+        Matrix mlp_input = a.normed;
+        if (convolved) {
+            const Matrix normed = all_normed(layer);
+            ops_->norm({normed.row(known), normed.rows - known, d}, block.middle, eps);
+            if (chosen) {
+                // A chosen row has needed its neighbours until here.
+                const Matrix middle(block.qkv.data, wanted.count, d);
+                ops_->embed(middle, wanted.row, block.middle.data, nullptr, nullptr, length);
+                a.resize(wanted.count);
+                block.middle = middle;
+                block.hidden.rows = wanted.count;
+            }
+            mlp_input = a.mixed;
+            // What is read on is the end of the sequence.
+            ops_->local_conv(mlp_input, normed, convolution(layer, known + length), chosen && !past ? wanted.row : nullptr);
+        } else {
+            ops_->norm(a.normed, block.middle, eps);
+        }
+        ops_->linear(block.hidden, mlp_input, weights.up.weight, {Epilogue::Kind::relu2, {}, {}});
         const Matrix next = layer + 1 == config_.n_layer ? a.output : article ? joined_stream(layer + 1) : a.blocks[layer + 1].input;
         ops_->linear(next, block.hidden, weights.down.weight, {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
     }
@@ -269,7 +298,7 @@ Result<void> Denoiser::read(std::span<const int> ids, int known, std::span<float
     const int length = static_cast<int>(ids.size());
     if (length > past_.capacity) {
         const int capacity = std::max(length, config_.seq_len);
-        auto storage = ops_->allocate(static_cast<std::size_t>(config_.n_layer) * capacity * 3 * config_.d_model * sizeof(float));
+        auto storage = ops_->allocate(static_cast<std::size_t>(config_.n_layer) * capacity * (config_.conv_radius > 0 ? 4 : 3) * config_.d_model * sizeof(float));
         if (!storage) return tl::unexpected(storage.error());
         past_.storage = std::move(*storage);
         past_.capacity = capacity;

@@ -9,10 +9,10 @@
 namespace folio {
 
 /// What the optimiser needs to know of a tensor.
-enum class TensorKind { embedding, matrix, head };
+enum class TensorKind { embedding, filter, matrix, head };
 
 /// One tensor of the denoiser: its name in the weights file, [rows, cols] = [out, in] (row-major), and its first
-/// element in the parameter arena, in which all lie one behind another without gaps.
+/// element in the parameter arena, in which all lie one behind another without gaps. A filter has a row for each offset, ascending.
 struct TensorSpec {
     std::string name;
     TensorKind kind;
@@ -40,6 +40,11 @@ void for_each_tensor(const ModelConfig& config, F&& f) {
         visit("self_emb.weight", TensorKind::embedding, config.vocab_size, d);
         visit("clean_emb.weight", TensorKind::embedding, 1, d);
     }
+    // Filters are trained and kept as embeddings are, so they lie beside them.
+    if (config.conv_taps() > 0) {
+        for (int layer = 0; layer < config.n_layer; ++layer)
+            visit("blocks." + std::to_string(layer) + ".mlp.conv.weight", TensorKind::filter, config.conv_taps(), d);
+    }
     for (int layer = 0; layer < config.n_layer; ++layer) {
         const std::string block = "blocks." + std::to_string(layer) + ".";
         if (article) visit(block + "input.weight", TensorKind::matrix, d, d + config.time_rows);
@@ -60,17 +65,26 @@ inline std::size_t parameter_count(const ModelConfig& config) {
     return count;
 }
 
-/// Of these, how many floats the embeddings take: the first ones.
-inline std::size_t embedding_count(const ModelConfig& config) {
+/// Whether a product takes the tensor: in an I8 model these are integers, all else stays f32.
+inline bool is_multiplied(TensorKind kind) { return kind == TensorKind::matrix || kind == TensorKind::head; }
+
+/// Where the filters begin in the arena: behind the embeddings.
+inline std::size_t filter_offset(const ModelConfig& config) {
     const int rows = config.trunk == Trunk::article ? config.vocab_size : config.input_width();
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(config.d_model);
+}
+
+/// How many floats the embeddings and filters take: the first ones of the arena.
+inline std::size_t embedding_count(const ModelConfig& config) {
+    const std::size_t taps = static_cast<std::size_t>(config.n_layer) * static_cast<std::size_t>(config.conv_taps());
+    return filter_offset(config) + taps * static_cast<std::size_t>(config.d_model);
 }
 
 /// Output channels of all matrices and the head together: the scales of an I8 model, in arena order.
 inline std::size_t channel_count(const ModelConfig& config) {
     std::size_t count = 0;
     for_each_tensor(config, [&](const TensorSpec& tensor) {
-        if (tensor.kind != TensorKind::embedding) count += static_cast<std::size_t>(tensor.rows);
+        if (is_multiplied(tensor.kind)) count += static_cast<std::size_t>(tensor.rows);
     });
     return count;
 }

@@ -19,6 +19,7 @@ Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precis
     config.vocab_size = 17;
     config.seq_len = kind.wide ? std::max(length, ExactOps::longest_integer_attention) : length;
     config.time_rows = kind.wide ? 3 : 0;
+    config.conv_radius = kind.wide ? 0 : 2;
     config.d_model = d_model;
     config.n_layer = 1;
     config.n_head = d_model / 64;

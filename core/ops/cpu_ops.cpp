@@ -143,6 +143,19 @@ void CpuOps::norm(Matrix out, Matrix in, float eps) {
     over_rows(out.rows, [&](int first, int last, int) { norm_rows(out, in, eps, first, last); });
 }
 
+void CpuOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) {
+    const int known = rows ? 0 : in.rows - out.rows;
+    over_rows(out.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            const int at = rows ? rows[r] : known + r, place = at % conv.length;
+            std::memcpy(out.row(r), in.row(at), sizeof(float) * out.cols);
+            const int least = std::max(-conv.radius, -place), most = std::min(conv.last_offset(), conv.length - 1 - place);
+            for (int k = least; k <= most; ++k)
+                kernels_.multiply_add(out.row(r), conv.filter + static_cast<std::ptrdiff_t>(k + conv.radius) * out.cols, in.row(at + k), out.cols);
+        }
+    });
+}
+
 void CpuOps::rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps, int first, int last) {
     const int both = 2 * heads.n_head;
     for (int r = first; r < last; ++r) {

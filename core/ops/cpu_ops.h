@@ -39,6 +39,7 @@ public:
     void add(Matrix out, Matrix a, Matrix b) override;
     void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;
     void norm(Matrix out, Matrix in, float eps) override;
+    void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) override;
     void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) override;
     void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) override;
 

@@ -58,6 +58,32 @@ void CpuTrainingOps::norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) {
     });
 }
 
+void CpuTrainingOps::local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) {
+    over_rows(dx.rows, [&](int first, int last, int) {
+        for (int r = first; r < last; ++r) {
+            const int place = r % conv.length;
+            std::memcpy(dx.row(r), dy.row(r), sizeof(float) * dx.cols);
+            // Row r was read at offset k by row r - k.
+            const int least = std::max(-conv.radius, place - (conv.length - 1)), most = std::min(conv.last_offset(), place);
+            for (int k = least; k <= most; ++k)
+                kernels_.multiply_add(dx.row(r), conv.filter + static_cast<std::ptrdiff_t>(k + conv.radius) * dx.cols, dy.row(r - k), dx.cols);
+        }
+    });
+}
+
+void CpuTrainingOps::local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) {
+    constexpr int columns = 32;
+    parallel_.each(gemm::divide_up(dfilter.cols, columns), [&](int block, int) {
+        const int first = block * columns, count = std::min(columns, dfilter.cols - first);
+        for (int r = 0; r < dy.rows; ++r) {
+            const int place = r % conv.length;
+            const int least = std::max(-conv.radius, -place), most = std::min(conv.last_offset(), conv.length - 1 - place);
+            for (int k = least; k <= most; ++k)
+                kernels_.multiply_add(dfilter.row(k + conv.radius) + first, dy.row(r) + first, x.row(r + k) + first, count);
+        }
+    });
+}
+
 void CpuTrainingOps::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms, const Heads& heads) {
     const int both = 2 * heads.n_head;
     over_rows(qkv.rows, [&](int first, int last, int) {

@@ -15,6 +15,8 @@ public:
     void linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) override;
     void linear_backward_weight(Matrix dw, Matrix dy, Matrix x) override;
     void norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) override;
+    void local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) override;
+    void local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) override;
     void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
                             const Heads& heads) override;
     void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,

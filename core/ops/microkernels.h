@@ -60,6 +60,8 @@ struct Microkernels {
     void (*relu2_backward)(float* dx, const float* relu2_out, int n);
     /// y = a + b.
     void (*add)(float* y, const float* a, const float* b, int n);
+    /// y += a * b.
+    void (*multiply_add)(float* y, const float* a, const float* b, int n);
     /// y += factor * x.
     void (*add_scaled)(float* y, const float* x, int n, float factor);
     /// y [rows, cols] = x * mask / (1 - rate), its first element being [row, col] of a matrix `width` wide.

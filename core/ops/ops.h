@@ -110,6 +110,16 @@ struct Heads {
     int max_length = 0;  // of any pass of this model
 };
 
+/// A depthwise convolution over the positions of a sequence, added to its input (a Canon layer, Allen-Zhu 2025, arXiv 2512.17351).
+struct LocalConv {
+    const float* filter = nullptr;  // [taps, d_model], row j for offset j - radius
+    int radius = 0;
+    bool causal = false;  // no offset beyond 0
+    int length = 0;       // rows per sequence
+
+    FOLIO_HOST_DEVICE int last_offset() const { return causal ? 0 : radius; }
+};
+
 /// Forward verbs. Work may be put off until finish, download or a verb that needs it: what a verb was given must live till then.
 class Ops {
 public:
@@ -139,6 +149,10 @@ public:
     virtual void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) = 0;
     /// out = in / sqrt(mean(in^2) + eps), row by row (RMSNorm without gain, Zhang & Sennrich 2019). out may be in.
     virtual void norm(Matrix out, Matrix in, float eps) = 0;
+    /// out[i] = in[i] + sum over offsets k, ascending, of filter[k] * in[i + k], zero outside the sequence; multiplied and added apart
+    /// on the exact path. out may not be in. Where `rows` is not null, out[j] is of row rows[j]; else where in has more rows than out,
+    /// both hold one sequence, and out is of its last places.
+    virtual void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) = 0;
     /// Rotates q and k in place by their positions (Su et al. 2021; first half paired with second half), then RMS-norms
     /// each head. rope: [positions, head_dim] = cos | sin. inverse_rms [R, 2 n_head] is kept for the backward pass where
     /// it is not null: q's heads, then k's.
@@ -201,6 +215,10 @@ public:
     virtual void linear_backward_weight(Matrix dw, Matrix dy, Matrix x) = 0;
     /// dx += the gradient of norm at x.
     virtual void norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) = 0;
+    /// dx = the gradient of local_conv's input.
+    virtual void local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) = 0;
+    /// dfilter [taps, d_model] += the gradient of its filter.
+    virtual void local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) = 0;
     /// In place on dq and dk of dqkv: back through head norm and rotation. qkv as rope_norm left it.
     virtual void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
                                     const Heads& heads) = 0;

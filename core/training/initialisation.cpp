@@ -16,7 +16,7 @@ std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t s
         const std::uint32_t tensor_number = number++;
         // What is added to a mixture beside its characters begins as nothing.
         const bool beside = config.mixture && tensor.kind == TensorKind::embedding && tensor.offset > 0;
-        if (tensor.kind == TensorKind::head || tensor.name.ends_with("c_proj.weight") || beside) return;
+        if (tensor.kind == TensorKind::head || tensor.kind == TensorKind::filter || tensor.name.ends_with("c_proj.weight") || beside) return;
         const double fan = static_cast<double>(tensor.rows) / tensor.cols;
         const double deviation =
             tensor.kind == TensorKind::embedding ? 1.0 : std::min(1.0, std::sqrt(fan)) / std::sqrt(tensor.cols);
@@ -30,6 +30,20 @@ std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t s
     return parameters;
 }
 
+namespace {
+
+/// A filter's rows by their offsets, as far as both have them.
+void copy_offsets(float* to, const ModelConfig& config, const float* from, const ModelConfig& source) {
+    for (int row = 0; row < config.conv_taps(); ++row) {
+        const int source_row = row - config.conv_radius + source.conv_radius;
+        if (source_row < 0 || source_row >= source.conv_taps()) continue;
+        std::copy_n(from + static_cast<std::ptrdiff_t>(source_row) * config.d_model, config.d_model,
+                    to + static_cast<std::ptrdiff_t>(row) * config.d_model);
+    }
+}
+
+}  // namespace
+
 Result<TransferredParameters> transfer_parameters(const ModelConfig& source, std::span<const float> values, const ModelConfig& config,
                                                   std::uint64_t seed) {
     std::map<std::string, TensorSpec> given;
@@ -40,11 +54,16 @@ Result<TransferredParameters> transfer_parameters(const ModelConfig& source, std
         if (!status) return;
         const auto found = given.find(tensor.name);
         if (found == given.end()) {
-            if (tensor.kind != TensorKind::embedding) status = fail(tensor.name + " is missing");
+            if (is_multiplied(tensor.kind)) status = fail(tensor.name + " is missing");
             result.initialised.push_back(tensor.name);
             return;
         }
         const TensorSpec& from = found->second;
+        if (tensor.kind == TensorKind::filter) {
+            copy_offsets(result.parameters.data() + tensor.offset, config, values.data() + found->second.offset, source);
+            given.erase(found);
+            return;
+        }
         const bool by_character = tensor.kind != TensorKind::matrix;
         if (from.cols != tensor.cols || (by_character ? from.rows > tensor.rows : from.rows != tensor.rows)) {
             const auto shape = [](const TensorSpec& t) { return "[" + std::to_string(t.rows) + ", " + std::to_string(t.cols) + "]"; };

@@ -150,6 +150,7 @@ Result<ModelConfig> read_config(const json& object) {
     config.norm_eps = fields.number("norm_eps", config.norm_eps);
     config.causal = fields.boolean("causal");
     config.time_rows = fields.integer("time_rows");
+    if (object.contains("conv_radius")) config.conv_radius = fields.integer("conv_radius");
     if (object.contains("input")) {
         const std::string input = fields.string("input");
         if (!fields.error() && input != "mixture") return fail("the weights file's model takes " + quote(input) + " as its input, but only mixture is known");
@@ -236,10 +237,13 @@ Shape shape_of(const TensorSpec& tensor) { return {static_cast<std::uint64_t>(te
 /// One tensor of the file against what the configuration asks for. `exact`: whether the matrices are I8.
 Result<void> check_tensor(const std::string& name, TensorKind kind, const Shape& shape, const TensorView* tensor, bool exact) {
     if (tensor == nullptr) return fail("the weights file lacks the tensor " + name);
+    if (kind == TensorKind::filter && tensor->dtype != Dtype::f32) {
+        return fail("the weights file's tensor " + name + " is " + std::string(name_of(tensor->dtype)) + ", but filters are F32");
+    }
     if (kind == TensorKind::embedding && tensor->dtype == Dtype::i8) {
         return fail("the weights file's tensor " + name + " is of I8, but embeddings are not quantised");
     }
-    if (kind != TensorKind::embedding && (tensor->dtype == Dtype::i8) != exact) {
+    if (is_multiplied(kind) && (tensor->dtype == Dtype::i8) != exact) {
         return fail("the weights file's tensor " + name + " is " + std::string(name_of(tensor->dtype)) + " and its head is " +
                     (exact ? "" : "not ") + "I8; either all matrices and the head are I8 or none; export it again");
     }
@@ -280,7 +284,7 @@ Metadata write_metadata(const ModelFile& model) {
                              field("n_layer", config.n_layer) + field("n_head", config.n_head) +
                              field("d_ff", config.d_ff) + ",\"norm_eps\":" + eps +
                              ",\"causal\":" + (config.causal ? "true" : "false") +
-                             field("time_rows", config.time_rows) +
+                             field("time_rows", config.time_rows) + (config.conv_radius > 0 ? field("conv_radius", config.conv_radius) : "") +
                              (config.mixture ? std::string(",\"input\":\"mixture\",\"self_conditioning\":") +
                                                    (config.self_conditioning ? "true" : "false")
                                              : "") + "}"},
@@ -360,7 +364,7 @@ Result<ModelFile> read_model(std::span<const std::byte> bytes) {
     Result<void> fits;
     for_each_tensor(model->config, [&](const TensorSpec& wanted) {
         if (!fits) return;
-        const bool scaled = exact && wanted.kind != TensorKind::embedding;
+        const bool scaled = exact && is_multiplied(wanted.kind);
         const Shape shape = shape_of(wanted);
         found.push_back({take(wanted.name), scaled ? take(wanted.name + ".scale") : nullptr});
         fits = check_tensor(wanted.name, wanted.kind, shape, found.back().values, exact);
@@ -417,23 +421,23 @@ Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& si
                           (kind == Dtype::f16 ? " or beyond the 65504 that f16 reaches; write f32 instead" : ""));
         }
     };
-    const auto in_floats = [&](const ModelFile& source, Dtype kind, std::span<const std::byte> data, bool embeddings_alone) {
-        for_each_tensor(source.config, [&](const TensorSpec& tensor) {
-            if (embeddings_alone && tensor.kind != TensorKind::embedding) return;
-            put(tensor.name, kind, shape_of(tensor), data.subspan(tensor.offset * size_of(kind), tensor.count() * size_of(kind)));
-        });
+    const auto put_floats = [&](const TensorSpec& tensor) {
+        const auto values = std::span(model.parameters).subspan(tensor.offset, tensor.count());
+        put(tensor.name, Dtype::f32, shape_of(tensor), std::as_bytes(values));
     };
 
     if (dtype == Dtype::i8) {
         if (!model.exact()) {
-            in_floats(model, Dtype::f32, std::as_bytes(std::span(model.parameters)), false);
+            for_each_tensor(model.config, put_floats);
             if (!finite) return finite;
             return quantise(model).and_then([&](const ModelFile& exact) { return write_model(exact, dtype, sink); });
         }
-        in_floats(model, Dtype::f32, std::as_bytes(std::span(model.parameters)), true);
+        for_each_tensor(model.config, [&](const TensorSpec& tensor) {
+            if (!is_multiplied(tensor.kind)) put_floats(tensor);
+        });
         std::span<const std::byte> whole = std::as_bytes(std::span(model.quantised)), scales = std::as_bytes(std::span(model.scales));
         for_each_tensor(model.config, [&](const TensorSpec& tensor) {
-            if (tensor.kind == TensorKind::embedding) return;
+            if (!is_multiplied(tensor.kind)) return;
             const auto rows = static_cast<std::uint64_t>(tensor.rows);
             put(tensor.name, Dtype::i8, shape_of(tensor), whole.first(tensor.count()));
             put(tensor.name + ".scale", Dtype::f32, {rows}, scales.first(rows * sizeof(float)));
@@ -444,14 +448,12 @@ Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& si
     }
 
     assert(model.parameters.size() == parameter_count(model.config));
-    std::vector<std::uint16_t> halves;
-    std::span<const std::byte> data = std::as_bytes(std::span(model.parameters));
-    if (dtype == Dtype::f16) {
-        halves.resize(model.parameters.size());
-        for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = to_f16(model.parameters[i]);
-        data = std::as_bytes(std::span(halves));
-    }
-    in_floats(model, dtype, data, false);
+    std::vector<std::uint16_t> halves(dtype == Dtype::f16 ? model.parameters.size() : 0);
+    for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = to_f16(model.parameters[i]);
+    for_each_tensor(model.config, [&](const TensorSpec& tensor) {
+        if (dtype == Dtype::f32 || tensor.kind == TensorKind::filter) return put_floats(tensor);
+        put(tensor.name, Dtype::f16, shape_of(tensor), std::as_bytes(std::span(halves).subspan(tensor.offset, tensor.count())));
+    });
     return finite ? write_safetensors(write_metadata(model), tensors, sink) : finite;
 }
 

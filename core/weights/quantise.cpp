@@ -81,9 +81,9 @@ Result<ModelFile> quantise(const ModelFile& model) {
     result.quantised.resize(turned.size() - embeddings);
     bool sound = true;
     for_each_tensor(model.config, [&](const TensorSpec& tensor) {
-        // The article's trunk adds positions to its stream, which no weight could turn.
-        sound = sound && (model.config.trunk == Trunk::article || turn(tensor, turned.data() + tensor.offset));
-        if (!sound || tensor.kind == TensorKind::embedding) return;
+        // The article's trunk adds positions to its stream, and a filter multiplies each of its channels: no weight could turn those.
+        sound = sound && (model.config.trunk == Trunk::article || model.config.conv_radius > 0 || turn(tensor, turned.data() + tensor.offset));
+        if (!sound || !is_multiplied(tensor.kind)) return;
         for (int row = 0; row < tensor.rows; ++row) {
             const std::size_t at = tensor.offset + static_cast<std::size_t>(row) * static_cast<std::size_t>(tensor.cols);
             const float* values = turned.data() + at;
@@ -117,7 +117,7 @@ ModelFile dequantise(const ModelFile& model) {
     const std::int8_t* whole = model.quantised.data();
     const float* scale = model.scales.data();
     for_each_tensor(model.config, [&](const TensorSpec& tensor) {
-        if (tensor.kind == TensorKind::embedding) return;
+        if (!is_multiplied(tensor.kind)) return;
         for (int row = 0; row < tensor.rows; ++row, ++scale)
             for (int i = 0; i < tensor.cols; ++i) result.parameters.push_back(static_cast<float>(*whole++) * *scale);
     });

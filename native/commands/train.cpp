@@ -118,6 +118,7 @@ ModelConfig TrainCommand::configure(const json& settings, int characters) const 
     config.d_model = settings["d-model"];
     config.n_head = settings["n-head"];
     config.seq_len = settings["seq-len"];
+    config.conv_radius = settings.value("conv-radius", 0);
     config.vocab_size = characters + (process == ProcessKind::masked);
     config.causal = process == ProcessKind::autoregressive;
     if (process == ProcessKind::gaussian) {
@@ -143,13 +144,15 @@ void TrainCommand::begin_anew(Checkpoint& start, const Text& text) const {
     if (const auto valid = validate(start.model.config); !valid) wrong_usage(valid.error().sentence);
 }
 
-/// Settings that a model holds itself: those of its Gaussian process.
+/// Settings that a model holds itself: its convolution, and those of its Gaussian process.
 json held_settings(const ModelFile& file, const json& settings) {
-    if (!settings.contains("prediction")) return json::object();
+    json held = json::object();
+    if (settings.contains("conv-radius")) held["conv-radius"] = file.config.conv_radius;
+    if (!settings.contains("prediction")) return held;
     const GaussianConfig& gaussian = file.process.gaussian;
-    json held{{"prediction", name_of(gaussian.prediction)},
+    held.update({{"prediction", name_of(gaussian.prediction)},
               {"schedule", gaussian.knots.size() == 2 ? "even" : name_of(gaussian.schedule)},
-              {"matched-filter", gaussian.matched_filter ? "yes" : "no"}};
+              {"matched-filter", gaussian.matched_filter ? "yes" : "no"}});
     if (!file.config.self_conditioning) held["self-conditioning"] = 0;
     return held;
 }
@@ -382,6 +385,7 @@ void add_train(CLI::App& program) {
     integer("n-layer", 1, 1024, "layers, instead of the size's");
     integer("d-model", 1, 1 << 16, "width, instead of the size's");
     integer("n-head", 1, 1 << 12, "attention heads [d_model / 64]");
+    integer("conv-radius", 0, 16, help("reach of the convolution before each MLP, in characters; 0: none", "conv-radius"));
     add_name(command, "--data", options->data, "text to train on [FOLIO_DATA, else Tiny Shakespeare]");
     add_name(command, "--out", options->out, "folder of the run [runs/PRESET-SIZE]");
     integer("steps", 1, most_steps, help("steps in all", "steps"));

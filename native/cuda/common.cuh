@@ -72,6 +72,9 @@ public:
 
     Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
     void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row, int length) override;
+    void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) override;
+    void local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) override;
+    void local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) override;
     void mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) override;
     void add(Matrix out, Matrix a, Matrix b) override;
     void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;

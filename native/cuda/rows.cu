@@ -94,6 +94,34 @@ __global__ void dropout_rows(Matrix out, Matrix dx, Dropout dropout) {
     for (int i = lane(); i < out.cols; i += warp_size) to[i] = from[i] * dropout_factor(dropout, r, i, out.cols);
 }
 
+/// A warp a row of `out`, by the rule of Ops::local_conv.
+__global__ void local_conv_rows(Matrix out, Matrix in, LocalConv conv, const int* rows, int known) {
+    const int r = warp_index(), n = out.cols;
+    if (r >= out.rows) return;
+    const int at = rows ? rows[r] : known + r, place = at % conv.length;
+    const int least = max(-conv.radius, -place), most = min(conv.last_offset(), conv.length - 1 - place);
+    float* to = out.row(r);
+    for (int i = lane(); i < n; i += warp_size) {
+        float sum = in.row(at)[i];
+        for (int k = least; k <= most; ++k) sum += conv.filter[(k + conv.radius) * n + i] * in.row(at + k)[i];
+        to[i] = sum;
+    }
+}
+
+/// A warp a row of `dx`: row r was read at offset k by row r - k.
+__global__ void local_conv_backward_rows(Matrix dx, Matrix dy, LocalConv conv) {
+    const int r = warp_index(), n = dx.cols;
+    if (r >= dx.rows) return;
+    const int place = r % conv.length;
+    const int least = max(-conv.radius, place - (conv.length - 1)), most = min(conv.last_offset(), place);
+    float* to = dx.row(r);
+    for (int i = lane(); i < n; i += warp_size) {
+        float sum = dy.row(r)[i];
+        for (int k = least; k <= most; ++k) sum += conv.filter[(k + conv.radius) * n + i] * dy.row(r - k)[i];
+        to[i] = sum;
+    }
+}
+
 constexpr int gather_threads = 1024, gather_warps = gather_threads / warp_size;
 
 /// table[id] += the rows of dout whose number ids[r / per] it is: a block an id and 32 columns, a warp a run of rows.
@@ -125,7 +153,40 @@ __global__ void __launch_bounds__(gather_threads) gather_rows(Matrix table, Matr
     table.row(id)[col] += sum;
 }
 
+/// dfilter[tap] += sum of dy[r] x[r + k]: a block a tap and 32 columns, a warp a run of rows.
+__global__ void __launch_bounds__(gather_threads) filter_gradient(Matrix dfilter, Matrix dy, Matrix x, LocalConv conv) {
+    __shared__ float sums[gather_warps][warp_size];
+    const int k = static_cast<int>(blockIdx.x) - conv.radius, col = static_cast<int>(blockIdx.y) * warp_size + lane();
+    const int warp = static_cast<int>(threadIdx.x) / warp_size, run = divide_up(dy.rows, gather_warps);
+    const int end = min(dy.rows, (warp + 1) * run);
+    float sum = 0.f;
+    if (col < dy.cols) {
+        for (int r = warp * run; r < end; ++r) {
+            const int place = r % conv.length + k;
+            if (place >= 0 && place < conv.length) sum += dy.row(r)[col] * x.row(r + k)[col];
+        }
+    }
+    sums[warp][lane()] = sum;
+    __syncthreads();
+    if (warp > 0 || col >= dy.cols) return;
+    for (int i = 1; i < gather_warps; ++i) sum += sums[i][lane()];
+    dfilter.row(static_cast<int>(blockIdx.x))[col] += sum;
+}
+
 }  // namespace
+
+void Device::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) {
+    launch(local_conv_rows, for_rows(static_cast<std::size_t>(out.rows)), out, in, conv, rows, in.rows - out.rows);
+}
+
+void Device::local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) {
+    launch(local_conv_backward_rows, for_rows(static_cast<std::size_t>(dx.rows)), dx, dy, conv);
+}
+
+void Device::local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) {
+    const auto columns = static_cast<unsigned>(divide_up(dy.cols, warp_size));
+    launch_with(gather_threads, filter_gradient, dim3(static_cast<unsigned>(dfilter.rows), columns), dfilter, dy, x, conv);
+}
 
 void Device::norm(Matrix out, Matrix in, float eps) { launch(norm_rows, for_rows(static_cast<std::size_t>(in.rows)), out, in, eps); }
 

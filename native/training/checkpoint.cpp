@@ -101,6 +101,7 @@ Checkpoint read_checkpoint(const fs::path& path) {
         if (fields.at("version").get<int>() != 2) refuse("it was written by another version of Folio");
         // Settings that are newer than the checkpoint stand at their defaults.
         checkpoint.settings = default_settings(preset_of(fields.at("settings")));
+        if (checkpoint.settings.contains("conv-radius")) checkpoint.settings["conv-radius"] = checkpoint.model.config.conv_radius;
         checkpoint.settings.update(fields.at("settings"));
         if (!complete(checkpoint.settings) || preset_of(checkpoint.settings).process != checkpoint.model.process.kind)
             refuse("its settings are incomplete");

@@ -62,6 +62,7 @@ json default_settings(const Preset& preset) {
                   {"checkpoint-every", 1000},
                   {"patience", 20}};
     settings["preset"] = preset.name;
+    if (!article) settings["conv-radius"] = ModelConfig().conv_radius;
     if (masked) settings.update({{"loss", "mean"}, {"mask-rate", "uniform"}});
     if (masked || (preset.process == ProcessKind::gaussian && !article)) settings["nelbo-share"] = number(recipe.nelbo_share);
     if (preset.process == ProcessKind::autoregressive) settings["input-noise"] = number(recipe.input_noise);

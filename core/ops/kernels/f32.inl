@@ -186,6 +186,12 @@ void add_scaled(float* y, const float* x, int n, float factor) {
     map(y, y, x, n, [=](Floats sum, Floats v) { return FOLIO_MADD(v, splat(factor), sum); });
 }
 
+void multiply_add(float* y, const float* a, const float* b, int n) {
+    int i = 0;
+    for (; i + lanes <= n; i += lanes) store(y + i, FOLIO_MADD(load(a + i), load(b + i), load(y + i)));
+    for (; i < n; ++i) y[i] += a[i] * b[i];
+}
+
 void dropout(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols, int row, int col,
              int width, const Dropout& options) {
     const float keep = 1.f / (1.f - options.rate);
@@ -244,7 +250,7 @@ void adamw(float* parameters, float* moment1, float* moment2, const float* gradi
 
 constexpr Microkernels table{
     {tile_rows, tile_cols, 1, FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, 4, pack<tile_rows>, pack<tile_cols>, tile, tile_in_place},
-    norm, norm_backward, rope_norm, rope_norm_backward, exp_sum, softmax_backward, dot, scale, relu2, relu2_backward, add, add_scaled,
+    norm, norm_backward, rope_norm, rope_norm_backward, exp_sum, softmax_backward, dot, scale, relu2, relu2_backward, add, multiply_add, add_scaled,
     dropout, adamw};
 
 }  // namespace
