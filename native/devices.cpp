@@ -34,7 +34,7 @@ std::vector<const KernelSet*> chosen_kernels(Precision precision) {
 /// Whether the kernels of this machine, or the forced ones, multiply bf16.
 bool cpu_has_bf16() {
     const KernelSet* forced = forced_kernels();
-    return (forced ? forced : available_kernels().front())->bf16 != nullptr;
+    return forced ? forced->bf16 != nullptr : !distinct_kernels(Precision::bf16).empty();
 }
 
 /// The GPU, or null where the options leave the choice and there is none; whoever names CPU kernels or threads means those.
@@ -61,19 +61,14 @@ const char* name_of(Precision precision) {
 }
 
 std::vector<Way> ways(bool exact) {
+    using enum Precision;
     std::vector<Way> result;
-    const KernelSet* forced = forced_kernels();
-    const auto sets = available_kernels();
-    for (std::size_t i = 0; i < sets.size(); ++i) {
-        const KernelSet* set = sets[i];
-        if (forced && set != forced) continue;
-        if (exact) {
-            result.push_back({set, Precision::int8});
-            continue;
+    for (const Precision precision : exact ? std::vector{int8} : std::vector{bf16, f32}) {
+        if (const KernelSet* forced = forced_kernels()) {
+            if (precision != bf16 || forced->bf16) result.push_back({forced, precision});
+        } else {
+            for (const KernelSet* set : distinct_kernels(precision)) result.push_back({set, precision});
         }
-        if (set->bf16) result.push_back({set, Precision::bf16});
-        const bool repeated = i + 1 < sets.size() && sets[i + 1]->f32 == set->f32;
-        if (!repeated || forced) result.push_back({set, Precision::f32});
     }
     return result;
 }

@@ -190,7 +190,7 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
     add_choice(command, "--device", {"auto", "cpu", "cuda"}, options.device, "where to compute [auto: a GPU where there is one]");
     add_integer(command, "--threads", 1, most_threads, options.threads, "CPU threads [one per physical core]");
     add_choice(command, "--precision", {"auto", "f32", "bf16"}, options.precision,
-               "operands of products; bf16 needs AMX or a GPU [auto]");
+               "operands of products; bf16 needs AVX-512 BF16, AMX or a GPU [auto]");
 }
 
 }  // namespace folio

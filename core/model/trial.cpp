@@ -91,8 +91,7 @@ std::span<const KernelSet* const> best_kernels(Precision precision) {
     static std::vector<const KernelSet*> found[3];
     std::vector<const KernelSet*>& sets = found[static_cast<int>(precision)];
     if (!sets.empty()) return sets;
-    for (const KernelSet* set : available_kernels()) {
-        if (precision == Precision::bf16 && !set->bf16) continue;
+    for (const KernelSet* set : distinct_kernels(precision)) {
         const bool joins = sets.empty() || (precision == Precision::int8 && same_packing(*set, *sets.front()));
         if (joins && trustworthy(*set, precision)) sets.push_back(set);
     }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/base/result.h"
 #include "core/ops/ops.h"
@@ -130,6 +131,8 @@ struct KernelSet {
 
 /// The sets that this machine can run, best first; the last one is the plainest.
 std::span<const KernelSet* const> available_kernels();
+/// Those of them that have kernels of that precision, best first; of sets that share these, the plainest alone.
+std::vector<const KernelSet*> distinct_kernels(Precision precision);
 /// The set of that name; an unknown or unsupported one is a sentence.
 Result<const KernelSet*> kernels_named(std::string_view name);
 

@@ -19,7 +19,7 @@ extern const Microkernels microkernels_portable, uncontracted_portable;
 extern const IntegerKernels integers_portable;
 #if defined(__x86_64__)
 extern const Microkernels microkernels_avx512, microkernels_avx2, uncontracted_avx512, uncontracted_avx2;
-extern const Product bf16_amx;
+extern const Product bf16_amx, bf16_avx512;
 extern const IntegerKernels integers_amx, integers_avx512vnni, integers_avx512, integers_avxvnni, integers_avx2;
 #endif
 #endif
@@ -36,9 +36,10 @@ bool has_avx512() {
            __builtin_cpu_supports("avx512vl");
 }
 bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+bool has_avx512bf16() { return has_avx512vnni() && __builtin_cpu_supports("avx512bf16"); }
 /// AMX state must be asked of the kernel (arch_prctl ARCH_REQ_XCOMP_PERM for tile data); CPUID alone does not tell.
 bool has_amx() {
-    if (!has_avx512vnni() || !__builtin_cpu_supports("avx512bf16")) return false;
+    if (!has_avx512bf16()) return false;
     unsigned eax = 7, ebx = 0, ecx = 0, edx = 0;
     __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
     const bool bf16 = edx >> 22 & 1, tile = edx >> 24 & 1, int8 = edx >> 25 & 1;
@@ -47,7 +48,8 @@ bool has_amx() {
 }
 #endif
 
-// What products of integers gain from an instruction set and what f32 gains do not come together, so sets share tables.
+// What products of integers gain from an instruction set and what f32 gains do not come together, so sets that stand together
+// share tables.
 constexpr KernelSet known[] = {
 #if defined(__wasm__)
 #if defined(__wasm_relaxed_simd__)
@@ -58,6 +60,7 @@ constexpr KernelSet known[] = {
 #else
 #if defined(__x86_64__)
     {"amx", has_amx, &microkernels_avx512, &bf16_amx, &uncontracted_avx512, &integers_amx},
+    {"avx512bf16", has_avx512bf16, &microkernels_avx512, &bf16_avx512, &uncontracted_avx512, &integers_avx512vnni},
     {"avx512vnni", has_avx512vnni, &microkernels_avx512, nullptr, &uncontracted_avx512, &integers_avx512vnni},
     {"avx512", has_avx512, &microkernels_avx512, nullptr, &uncontracted_avx512, &integers_avx512},
     {"avxvnni", has_avxvnni, &microkernels_avx2, nullptr, &uncontracted_avx2, &integers_avxvnni},
@@ -67,6 +70,15 @@ constexpr KernelSet known[] = {
 #endif
 };
 constexpr std::size_t count = sizeof known / sizeof known[0];
+
+const void* kernels_of(const KernelSet& set, Precision precision) {
+    switch (precision) {
+        case Precision::f32: return set.f32;
+        case Precision::bf16: return set.bf16;
+        case Precision::int8: break;
+    }
+    return set.integer;
+}
 
 }  // namespace
 
@@ -79,6 +91,17 @@ std::span<const KernelSet* const> available_kernels() {
         return n;
     }();
     return {usable, found};
+}
+
+std::vector<const KernelSet*> distinct_kernels(Precision precision) {
+    std::vector<const KernelSet*> sets;
+    for (const KernelSet* set : available_kernels()) {
+        const void* kernels = kernels_of(*set, precision);
+        if (!kernels) continue;
+        if (!sets.empty() && kernels_of(*sets.back(), precision) == kernels) sets.pop_back();
+        sets.push_back(set);
+    }
+    return sets;
 }
 
 Result<const KernelSet*> kernels_named(std::string_view name) {
