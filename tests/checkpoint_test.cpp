@@ -435,12 +435,36 @@ TEST_CASE("a masked or a Gaussian run begins with an autoregressive model's weig
             const std::vector<float> taken = tensor(source, spec.name), now = tensor(made, spec.name);
             CAPTURE(spec.name);
             REQUIRE(now.size() >= taken.size());
+            if (spec.kind == folio::TensorKind::filter) {
+                // Offsets -3 .. 0 are taken, 1 .. 3 are zero.
+                CHECK(std::any_of(taken.begin(), taken.end(), [](float x) { return x != 0; }));
+                CHECK(std::equal(taken.begin(), taken.end(), now.begin()));
+                CHECK(now.size() == static_cast<std::size_t>(7 * spec.cols));
+                CHECK(std::all_of(now.begin() + static_cast<std::ptrdiff_t>(taken.size()), now.end(), [](float x) { return x == 0; }));
+                return;
+            }
             CHECK(std::equal(taken.begin(), taken.end(), now.begin()));
             if (spec.kind == folio::TensorKind::matrix || preset == std::string("gaussian")) CHECK(now.size() == taken.size());
             else CHECK(now.size() == taken.size() + static_cast<std::size_t>(spec.cols));
             if (spec.kind == folio::TensorKind::head) CHECK(std::all_of(now.begin() + static_cast<std::ptrdiff_t>(taken.size()), now.end(), [](float x) { return x == 0; }));
         });
     }
+    // Of another radius, the offsets that both have; within a process, too, and by default the file's own.
+    const auto begun = [&](const char* run, const Words& more) {
+        const Outcome outcome = folio::test::folio(train(folder / run, folder / "text", short_run + Words{"--init", source_file} + more));
+        CAPTURE(run, outcome.err);
+        REQUIRE(outcome.code == 0);
+        return model(folder / run / "last.safetensors");
+    };
+    const auto d = static_cast<std::ptrdiff_t>(source.config.d_model);
+    const std::string filter = "blocks.0.mlp.conv.weight";
+    const std::vector<float> of_source = tensor(source, filter), narrow = tensor(begun("narrow", {"--conv-radius", "1"}), filter);
+    CHECK(narrow.size() == static_cast<std::size_t>(3 * d));
+    CHECK(std::equal(narrow.begin(), narrow.begin() + 2 * d, of_source.begin() + 2 * d));
+    CHECK(begun("same", {"--preset", "gpt"}).parameters == source.parameters);
+    const std::vector<float> wide = tensor(begun("wide", {"--preset", "gpt", "--conv-radius", "4"}), filter);
+    CHECK(wide.size() == static_cast<std::size_t>(5 * d));
+    CHECK(std::equal(wide.begin() + d, wide.end(), of_source.begin()));
     const auto refused = [&](const Words& more, const std::string& part) {
         const Outcome outcome = folio::test::folio(train(folder / "no", folder / "text", short_run + Words{"--init", source_file} + more));
         CAPTURE(more, outcome.err);
@@ -450,6 +474,7 @@ TEST_CASE("a masked or a Gaussian run begins with an autoregressive model's weig
         CHECK_FALSE(fs::exists(folder / "no"));
     };
     refused({"--d-model", "64"}, "token_emb.weight");
+    refused({"--conv-radius", "0"}, "blocks.0.mlp.conv.weight");
     refused({"--n-layer", "2"}, "blocks.1.attn.c_q.weight");
     refused({"--size", "tiny"}, "token_emb.weight");
     refused({"--n-head", "1"}, "--n-head 2");
@@ -463,9 +488,14 @@ TEST_CASE("mask rates are an option of masked runs") {
     write(folder / "text", some_text());
     using Words = std::vector<std::string>;
     const Words few = small + Words{"--steps", "3", "--eval-every", "3"};
-    REQUIRE(folio::test::folio(train(folder / "uniform", folder / "text", few)).code == 0);
+    REQUIRE(folio::test::folio(train(folder / "uniform", folder / "text", few + Words{"--mask-rate", "uniform"})).code == 0);
     REQUIRE(folio::test::folio(train(folder / "beta", folder / "text", few + Words{"--mask-rate", "beta"})).code == 0);
+    REQUIRE(folio::test::folio(train(folder / "default", folder / "text", few)).code == 0);
     CHECK(parameters(folder / "uniform/last.safetensors") != parameters(folder / "beta/last.safetensors"));
+    CHECK(parameters(folder / "default/last.safetensors") == parameters(folder / "beta/last.safetensors"));
+    // The NELBO alone is enough to ask for uniform rates.
+    REQUIRE(folio::test::folio(train(folder / "nelbo", folder / "text", few + Words{"--loss", "nelbo"})).code == 0);
+    CHECK(folio::read_checkpoint(folder / "nelbo/checkpoint.safetensors").settings["mask-rate"] == "uniform");
     // Steps that lower the NELBO have uniform rates, whatever the others have.
     for (const char* rate : {"uniform", "beta"}) {
         REQUIRE(folio::test::folio(train(folder / (std::string("bound-") + rate), folder / "text", few + Words{"--mask-rate", rate, "--nelbo-share", "1"})).code == 0);
@@ -678,6 +708,21 @@ TEST_CASE("a step too far is taken back and taken again, shorter") {
     const folio::Checkpoint end = folio::read_checkpoint(folder / "run" / "checkpoint.safetensors");
     CHECK(end.position.step == 2);
     CHECK(end.position.lr_factor < 1);
+}
+
+TEST_CASE("a run from before convolutions and mask rates goes on without them") {
+    const TemporaryFolder folder;
+    const fs::path run = folder / "run";
+    write(folder / "text", some_text());
+    REQUIRE(folio::test::folio(train(run, folder / "text", small + std::vector<std::string>{"--steps", "2", "--conv-radius", "0", "--mask-rate", "uniform"})).code == 0);
+    folio::Checkpoint checkpoint = folio::read_checkpoint(run / "checkpoint.safetensors");
+    checkpoint.settings.erase("conv-radius");
+    checkpoint.settings.erase("mask-rate");
+    folio::write_checkpoint(run / "checkpoint.safetensors", checkpoint);
+    const folio::Checkpoint read = folio::read_checkpoint(run / "checkpoint.safetensors");
+    CHECK(read.settings["conv-radius"] == 0);
+    CHECK(read.settings["mask-rate"] == "uniform");
+    CHECK(folio::test::folio(train(run, folder / "text", {"--resume", "--steps", "3"})).code == 0);
 }
 
 TEST_CASE("a run of bf16 products goes on in f32 where it is told to") {

@@ -134,7 +134,7 @@ ModelConfig TrainCommand::configure(const json& settings, int characters) const 
 
 void TrainCommand::begin_anew(Checkpoint& start, const Text& text) const {
     set_sizes(start.settings, sizes.back());
-    start.settings.update(spell_out_sizes(given));
+    start.settings = with_given(start.settings, spell_out_sizes(given));
     refuse_contradiction(start.settings);
     start.model.vocabulary = unwrap(Vocabulary::of_text(text.content));
     const int characters = start.model.vocabulary.size();
@@ -144,15 +144,13 @@ void TrainCommand::begin_anew(Checkpoint& start, const Text& text) const {
     if (const auto valid = validate(start.model.config); !valid) wrong_usage(valid.error().sentence);
 }
 
-/// Settings that a model holds itself: its convolution, and those of its Gaussian process.
+/// Settings that a model holds itself: those of its Gaussian process.
 json held_settings(const ModelFile& file, const json& settings) {
-    json held = json::object();
-    if (settings.contains("conv-radius")) held["conv-radius"] = file.config.conv_radius;
-    if (!settings.contains("prediction")) return held;
+    if (!settings.contains("prediction")) return json::object();
     const GaussianConfig& gaussian = file.process.gaussian;
-    held.update({{"prediction", name_of(gaussian.prediction)},
+    json held{{"prediction", name_of(gaussian.prediction)},
               {"schedule", gaussian.knots.size() == 2 ? "even" : name_of(gaussian.schedule)},
-              {"matched-filter", gaussian.matched_filter ? "yes" : "no"}});
+              {"matched-filter", gaussian.matched_filter ? "yes" : "no"}};
     if (!file.config.self_conditioning) held["self-conditioning"] = 0;
     return held;
 }
@@ -178,7 +176,8 @@ void TrainCommand::begin_from_file(Checkpoint& start) {
     for (const auto& [name, value] : held.items()) refuse_other(name, value);
     start.settings.update({{"n-layer", source.n_layer}, {"d-model", source.d_model}, {"n-head", source.n_head}, {"seq-len", source.seq_len}});
     start.settings.update(held);
-    start.settings.update(wanted);
+    if (same_process && start.settings.contains("conv-radius")) start.settings["conv-radius"] = source.conv_radius;
+    start.settings = with_given(start.settings, wanted);
     refuse_contradiction(start.settings);
 
     ModelConfig config = configure(start.settings, file.vocabulary.size());
@@ -187,6 +186,7 @@ void TrainCommand::begin_from_file(Checkpoint& start) {
         config.n_layer = start.settings["n-layer"];
         config.d_model = start.settings["d-model"];
         config.seq_len = start.settings["seq-len"];
+        config.conv_radius = start.settings.value("conv-radius", 0);
     }
     config.n_head = source.n_head;
     config.d_ff = source.d_ff;

@@ -99,9 +99,10 @@ Checkpoint read_checkpoint(const fs::path& path) {
     std::string written;
     try {
         if (fields.at("version").get<int>() != 2) refuse("it was written by another version of Folio");
-        // Settings that are newer than the checkpoint stand at their defaults.
+        // Settings that are newer than the checkpoint stand as they were before there was a choice.
         checkpoint.settings = default_settings(preset_of(fields.at("settings")));
         if (checkpoint.settings.contains("conv-radius")) checkpoint.settings["conv-radius"] = checkpoint.model.config.conv_radius;
+        if (checkpoint.settings.contains("mask-rate")) checkpoint.settings["mask-rate"] = "uniform";
         checkpoint.settings.update(fields.at("settings"));
         if (!complete(checkpoint.settings) || preset_of(checkpoint.settings).process != checkpoint.model.process.kind)
             refuse("its settings are incomplete");

@@ -62,8 +62,8 @@ json default_settings(const Preset& preset) {
                   {"checkpoint-every", 1000},
                   {"patience", 20}};
     settings["preset"] = preset.name;
-    if (!article) settings["conv-radius"] = ModelConfig().conv_radius;
-    if (masked) settings.update({{"loss", "mean"}, {"mask-rate", "uniform"}});
+    if (!article) settings["conv-radius"] = 3;
+    if (masked) settings.update({{"loss", "mean"}, {"mask-rate", "beta"}});
     if (masked || (preset.process == ProcessKind::gaussian && !article)) settings["nelbo-share"] = number(recipe.nelbo_share);
     if (preset.process == ProcessKind::autoregressive) settings["input-noise"] = number(recipe.input_noise);
     else settings["short-windows"] = number(recipe.short_windows);
@@ -73,6 +73,13 @@ json default_settings(const Preset& preset) {
         settings["refit-every"] = recipe.refit_every;
         settings.update({{"prediction", "x0"}, {"schedule", "warped"}, {"matched-filter", "yes"}});
     }
+    return settings;
+}
+
+json with_given(json settings, const json& given) {
+    settings.update(given);
+    // The NELBO is a mean over uniform mask rates.
+    if (settings.value("loss", "") == "nelbo" && !given.contains("mask-rate")) settings["mask-rate"] = "uniform";
     return settings;
 }
 
@@ -137,7 +144,7 @@ bool complete(const json& settings) {
     for (const auto& [name, value] : wanted.items()) {
         const auto found = settings.find(name);
         const bool same_kind = found != settings.end() && (value.is_number_float() ? found->is_number()
-                                                           : value.is_number()     ? found->is_number_unsigned()
+                                                           : value.is_number()     ? found->is_number_integer() && *found >= 0
                                                                                    : found->is_string());
         if (!same_kind) return false;
     }

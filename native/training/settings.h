@@ -28,6 +28,9 @@ nlohmann::json default_settings(const Preset& preset);
 /// The preset that the settings name, `masked` where they name none.
 const Preset& preset_of(const nlohmann::json& settings);
 
+/// `settings` with those that the user gave, and what follows from them.
+nlohmann::json with_given(nlohmann::json settings, const nlohmann::json& given);
+
 /// What of the settings contradicts what else, as a clause; empty where all of it can be.
 std::string contradiction(const nlohmann::json& settings);
 /// The process of the settings, for texts of `characters` different ones.
