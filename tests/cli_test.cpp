@@ -903,7 +903,8 @@ TEST_CASE("a text goes into noise and comes back, and edits are done") {
 }
 
 TEST_CASE("logits are those of an independent implementation") {
-    const auto [weights, name] = GENERATE(values<std::pair<std::string, std::string>>({{model, "masked.json"}, {causal_model, "causal.json"}, {timed_model, "masked-time.json"}}));
+    const auto [weights, name] = GENERATE(values<std::pair<std::string, std::string>>({{model, "masked.json"}, {causal_model, "causal.json"}, {timed_model, "masked-time.json"},
+                                                                                           {golden_path("conv.safetensors").string(), "conv.json"}, {golden_path("conv-causal.safetensors").string(), "conv-causal.json"}}));
     const json golden = golden_json(name);
     const TemporaryFolder folder;
     // Rows with a time of their own go one by one.

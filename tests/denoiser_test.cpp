@@ -40,6 +40,7 @@ GoldenModel golden_model(const std::string& name) {
     model.config.norm_eps = config.at("norm_eps");
     model.config.causal = config.at("causal");
     model.config.time_rows = config.at("time_rows");
+    model.config.conv_radius = config.value("conv_radius", 0);
     model.config.trunk = config.at("trunk") == "article" ? Trunk::article : Trunk::modern;
     model.config.mixture = config.value("input", "") == "mixture";
     model.config.self_conditioning = config.value("self_conditioning", false);
@@ -158,7 +159,7 @@ Batch golden_batch(const nlohmann::json& numbers, const GoldenModel& model) {
 }
 
 TEST_CASE("denoiser: golden logits, loss and gradients") {
-    const std::string name = GENERATE("masked", "masked-time", "causal", "gaussian", "article");
+    const std::string name = GENERATE("masked", "masked-time", "causal", "conv", "conv-causal", "gaussian", "article");
     INFO("case " << name);
     const GoldenModel model = golden_model(name);
     const auto numbers = test::golden_json(name + ".json");
@@ -186,7 +187,7 @@ TEST_CASE("denoiser: golden logits, loss and gradients") {
 }
 
 TEST_CASE("denoiser: inference gives the same logits as training, and a pass leaves nothing behind") {
-    const std::string name = GENERATE("masked-time", "causal", "gaussian", "article");
+    const std::string name = GENERATE("masked-time", "causal", "conv", "conv-causal", "gaussian", "article");
     const GoldenModel model = golden_model(name);
     const auto numbers = test::golden_json(name + ".json");
     const Batch batch = golden_batch(numbers, model);

@@ -148,7 +148,7 @@ bool complete(const json& settings) {
                                                                                    : found->is_string());
         if (!same_kind) return false;
     }
-    return true;
+    return settings.size() == wanted.size();
 }
 
 }  // namespace folio

@@ -38,7 +38,7 @@ ProcessConfig to_process(const nlohmann::json& settings, int characters);
 /// The recipe that the settings spell out.
 Recipe to_recipe(const nlohmann::json& settings);
 
-/// Whether every setting is there and of its kind.
+/// Whether every setting is there and of its kind, and no other.
 bool complete(const nlohmann::json& settings);
 
 }  // namespace folio

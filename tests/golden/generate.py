@@ -96,6 +96,34 @@ def attention_backward(dy, kept, w, prefix, gradients):
     return dx
 
 
+def taps_of(config):
+    """(row of the filter, offset that it weighs)."""
+    radius = config.get("conv_radius", 0)
+    return enumerate(range(-radius, 1 if config["causal"] else radius + 1))
+
+
+def shifted(x, k):
+    """Row i is row i + k of x, zero outside the sequence."""
+    result = np.zeros_like(x)
+    length = x.shape[-2]
+    result[..., max(0, -k):min(length, length - k), :] = x[..., max(0, k):min(length, length + k), :]
+    return result
+
+
+def local_convolution(config, x, w, prefix):
+    """Depthwise, added to what it reads: y_i = x_i + sum_k w_k x_{i+k}."""
+    if not config.get("conv_radius"):
+        return x
+    return x + sum(w[prefix + "conv.weight"][row] * shifted(x, k) for row, k in taps_of(config))
+
+
+def local_convolution_backward(config, dy, x, w, prefix, gradients):
+    if not config.get("conv_radius"):
+        return dy
+    gradients[prefix + "conv.weight"] = np.stack([(dy * shifted(x, k)).sum((0, 1)) for _, k in taps_of(config)])
+    return dy + sum(shifted(w[prefix + "conv.weight"][row] * dy, -k) for row, k in taps_of(config))
+
+
 def mlp(x, w, prefix):
     """Squared ReLU."""
     hidden = linear(x, w[prefix + "c_fc.weight"])
@@ -116,13 +144,15 @@ def block(config, x, w, n):
     y, kept_attention = attention(config, normed, w, f"blocks.{n}.attn.")
     x = x + y
     normed, norm_2 = norm(x, config["norm_eps"])
-    y, kept_mlp = mlp(normed, w, f"blocks.{n}.mlp.")
+    y, kept_mlp = mlp(local_convolution(config, normed, w, f"blocks.{n}.mlp."), w, f"blocks.{n}.mlp.")
     return x + y, (norm_1, kept_attention, norm_2, kept_mlp)
 
 
-def block_backward(dx, kept, w, n, gradients):
+def block_backward(config, dx, kept, w, n, gradients):
     norm_1, kept_attention, norm_2, kept_mlp = kept
-    dx = dx + norm_backward(mlp_backward(dx, kept_mlp, w, f"blocks.{n}.mlp.", gradients), norm_2)
+    d_mixed = mlp_backward(dx, kept_mlp, w, f"blocks.{n}.mlp.", gradients)
+    d_normed = local_convolution_backward(config, d_mixed, norm_2[0], w, f"blocks.{n}.mlp.", gradients)
+    dx = dx + norm_backward(d_normed, norm_2)
     return dx + norm_backward(attention_backward(dx, kept_attention, w, f"blocks.{n}.attn.", gradients), norm_1)
 
 
@@ -196,7 +226,7 @@ def backward(case, w, dlogits, kept):
     dx = norm_backward(dx, kept_final)
     for n in reversed(range(config["n_layer"])):
         joined, kept_block = blocks[n]
-        dx = block_backward(dx, kept_block, w, n, gradients)
+        dx = block_backward(config, dx, kept_block, w, n, gradients)
         if config["trunk"] == "article":
             dinputs[n] = dx = dx + dinputs.get(config["n_layer"] - 1 - n, 0)
             dx, gradients[f"blocks.{n}.input.weight"] = linear_backward(dx, joined, w[f"blocks.{n}.input.weight"])
@@ -247,6 +277,8 @@ def tensor_shapes(config):
             shapes[f"blocks.{n}.input.weight"] = (D, D + T)
         for name in ("c_q", "c_k", "c_v", "c_proj"):
             shapes[f"blocks.{n}.attn.{name}.weight"] = (D, D)
+        if config.get("conv_radius"):
+            shapes[f"blocks.{n}.mlp.conv.weight"] = (len(list(taps_of(config))), D)
         shapes[f"blocks.{n}.mlp.c_fc.weight"] = (F, D)
         shapes[f"blocks.{n}.mlp.c_proj.weight"] = (D, F)
     shapes["output_head.weight"] = (V, D)
@@ -323,6 +355,11 @@ def model_cases():
         # No [MASK], every column counts; an eps that shows whether the file's is the one that is used.
         "causal": dict(seed=3, config={**base, "causal": True, "norm_eps": 1e-3}, vocab="\n !',Iabcde", t=None,
                        time_row=None, process={"kind": "ar"}),
+        # Filters: seven taps over nine places, and of a causal model five, none of which looks ahead.
+        "conv": dict(seed=11, config={**base, "conv_radius": 3}, vocab="\n !',Iabcd", t=None, time_row=None,
+                     process={"kind": "masked", "mask_id": 10, "schedule": "linear"}),
+        "conv-causal": dict(seed=12, config={**base, "causal": True, "conv_radius": 4}, vocab="\n !',Iabcde", t=None,
+                            time_row=None, process={"kind": "ar"}),
         # Mixtures of the rows of four tables, and a prior.
         "gaussian": dict(seed=6, config={**mixture, "norm_eps": 2e-3, "self_conditioning": True},
                          vocab="\n !',Iabcde", process={"kind": "gaussian"}),
