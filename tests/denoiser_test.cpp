@@ -330,8 +330,9 @@ TEST_CASE("denoiser: a batch cut into passes gives the same gradient, dropout in
 
 TEST_CASE("denoiser: chosen rows of a model with a convolution are those of all, to the last bit") {
     test::Random random(33);
-    ModelConfig config = odd_config(3);
+    ModelConfig config = odd_config(GENERATE(1, 3, 16));
     config.time_rows = 0;
+    config.causal = GENERATE(false, true);
     const auto parameters = random_parameters(config, random);
     const int batch = 2, length = 17, V = config.vocab_size;
     const auto ids = random.integers(static_cast<std::size_t>(batch * length), V);
@@ -341,7 +342,13 @@ TEST_CASE("denoiser: chosen rows of a model with a convolution are those of all,
         Denoiser denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
         std::vector<float> all(ids.size() * static_cast<std::size_t>(V)), some(all.size(), -1);
         REQUIRE(denoiser.predict(ids, {}, batch, length, all));
-        for (const std::vector<int>& wanted : {std::vector<int>{0}, {3, 16, 17, 33}, {33}}) {
+        std::vector<std::vector<int>> choices{{0}, {3, 16, 17, 33}, {33}};
+        for (int i = 0; i < 8; ++i) {
+            choices.emplace_back();
+            for (int row = 0; row < batch * length; ++row)
+                if (random.below(8) < i) choices.back().push_back(row);
+        }
+        for (const std::vector<int>& wanted : choices) {
             REQUIRE(denoiser.predict(ids, {}, batch, length, some, wanted));
             for (const int row : wanted) CHECK(std::equal(some.begin() + row * V, some.begin() + (row + 1) * V, all.begin() + row * V));
         }

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <memory>
 #include <string>
 
@@ -371,7 +372,7 @@ TEST_CASE("ops: local_conv and its backward") {
                            filter = random.normals<float>(area(taps, D), 0.3), before = random.normals<float>(area(taps, D));
                 auto in = doubles(x), gradient = doubles(dy), weights = doubles(filter), dfilter = doubles(before);
                 std::vector<double> expected(area(R, D)), dx(area(R, D));
-                LocalConv conv{nullptr, radius, causal, length};
+                LocalConv conv{nullptr, radius, causal, length, nullptr};
                 plain::local_conv<double>({expected.data(), R, D}, {in.data(), R, D}, weights.data(), conv);
                 plain::local_conv_backward<double>({dx.data(), R, D}, dfilter.data(), {gradient.data(), R, D}, {in.data(), R, D}, weights.data(), conv);
                 compare(D, 1e-5, expected, [&](const Backend& backend, Device& device) {
@@ -402,6 +403,20 @@ TEST_CASE("ops: local_conv and its backward") {
                     const Matrix out = device.put(Values(area(5, D), 5), 5, D, margin);
                     conv.filter = device.put(filter);
                     backend.ops.local_conv(out, device.put(x, R, D, margin), conv, device.put(rows));
+                    return device.get(out, margin);
+                });
+                // One row out of the rows that it reads, which are not the whole sequence.
+                const int row = random.below(R), place = row % length, conv_end = causal ? 0 : radius;
+                const int from = row - std::min(place, radius), to = row + std::min(length - 1 - place, conv_end) + 1;
+                std::vector<int> in_rows(static_cast<std::size_t>(to - from));
+                std::iota(in_rows.begin(), in_rows.end(), from);
+                compare(D, 1e-5, std::vector<double>(expected.begin() + row * D, expected.begin() + (row + 1) * D), [&](const Backend& backend, Device& device) {
+                    const Matrix out = device.put(Values(area(1, D), 5), 1, D, margin);
+                    LocalConv part = conv;
+                    part.filter = device.put(filter);
+                    part.in_rows = device.put(in_rows);
+                    const Values read(x.begin() + from * D, x.begin() + to * D);
+                    backend.ops.local_conv(out, device.put(read, to - from, D, margin), part, device.put(std::vector<int>{row - from}));
                     return device.get(out, margin);
                 });
                 const int last = 1 + random.below(length);

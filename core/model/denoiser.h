@@ -24,6 +24,12 @@ struct Rows {
     int count = 0;
 };
 
+/// The rows of a pass that its last block computes after attention, ascending, and those of which logits are wanted: with a
+/// convolution, numbers among the first ones.
+struct OutputRows {
+    Rows projected, wanted;
+};
+
 /// What a pass looks at, on the device: a text, or where the model takes mixtures those.
 struct Input {
     const int* ids = nullptr;       // [batch, length]
@@ -46,10 +52,9 @@ public:
     /// Packs the parameters again after an update (training only).
     Result<void> repack();
 
-    /// Logits [batch * length, vocab_size] on the device, valid until the next pass; only of the rows in `wanted`, one behind
-    /// another, where it names any. Fails where length exceeds max_length().
-    Result<Matrix> forward(const Input& input, int batch, int length, const ForwardNoise& noise = {}, Rows wanted = {}) {
-        return forward(input, batch, length, noise, wanted, nullptr);
+    /// Logits [batch * length, vocab_size] on the device, valid until the next pass. Fails where length exceeds max_length().
+    Result<Matrix> forward(const Input& input, int batch, int length, const ForwardNoise& noise = {}) {
+        return forward(input, batch, length, noise, {}, nullptr);
     }
     /// Adds every parameter's gradient to `gradients` (an arena like the parameters) for the last forward pass, given the
     /// gradient of its logits.
@@ -57,7 +62,7 @@ public:
 
     /// One pass from host memory to host memory: ids [batch, length], logits [batch, length, vocab_size]. time_row is
     /// empty where the model has no time embedding, else [batch]. Where `wanted` names rows, the logits of no others are
-    /// computed or written.
+    /// computed or written; they ascend.
     Result<void> predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
                          std::span<float> logits, std::span<const int> wanted = {});
     /// The same for mixtures [batch, length, input_width]; prior [batch, length, vocab_size] or empty.
@@ -92,7 +97,7 @@ private:
     Layer head_;
     Activations activations_;
     std::vector<float> wanted_logits_;
-    Storage input_;  // ids | time_row | wanted rows of predict; or mixture | prior
+    Storage input_;  // ids | time_row | projected rows | wanted rows of predict; or mixture | prior
     /// What read() keeps of a sequence.
     struct Past {
         Storage storage;   // [n_layer, capacity, 3 d_model] q|k|v, q and k rotated and normed; then, where there is a convolution,
@@ -111,7 +116,7 @@ private:
 
     const float* embedding() const { return training_ ? parameters_ : embeddings_.as<float>(); }
     /// The same, and with `past` its next places, which it keeps.
-    Result<Matrix> forward(const Input& input, int batch, int length, const ForwardNoise& noise, Rows wanted, Past* past);
+    Result<Matrix> forward(const Input& input, int batch, int length, const ForwardNoise& noise, const OutputRows& chosen, Past* past);
     /// What is embedded of a mixture: in trunk `article` time goes another way.
     Matrix embedded_part(Matrix mixture) const;
     Result<int*> input_room(std::size_t bytes);

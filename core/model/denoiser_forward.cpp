@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cassert>
 #include <cstring>
+#include <utility>
 
 #include "core/base/elementary.h"
 #include "core/model/denoiser.h"
@@ -130,7 +132,7 @@ Heads Denoiser::heads(int length) const { return {length, config_.n_head, config
 
 LocalConv Denoiser::convolution(int layer, int length) const {
     const std::size_t count = static_cast<std::size_t>(config_.conv_taps()) * static_cast<std::size_t>(config_.d_model);
-    return {embedding() + filter_offset(config_) + static_cast<std::size_t>(layer) * count, config_.conv_radius, config_.causal, length};
+    return {embedding() + filter_offset(config_) + static_cast<std::size_t>(layer) * count, config_.conv_radius, config_.causal, length, nullptr};
 }
 
 Dropout Denoiser::dropout(int layer, int branch) const {
@@ -142,7 +144,7 @@ Matrix Denoiser::embedded_part(Matrix mixture) const {
     return {mixture.data, mixture.rows, config_.trunk == Trunk::article ? config_.vocab_size : mixture.cols, mixture.stride};
 }
 
-Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, const ForwardNoise& noise, Rows wanted, Past* past) {
+Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, const ForwardNoise& noise, const OutputRows& chosen, Past* past) {
     const int known = past ? past->length : 0;
     if (length < 1 || known + length > config_.max_length()) {
         return fail("A pass of " + std::to_string(known + length) + " places is outside this model's range of 1 to " +
@@ -206,40 +208,40 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         const float* rope = rope_.as<float>() + static_cast<std::ptrdiff_t>(known) * config_.head_dim();
         ops_->rope_norm(new_qkv(layer), rope, block.inverse_rms, heads(length), eps);
         ops_->attention(block.attended, all_qkv(layer), block.log_sum_exp, heads(known + length));
-        const bool chosen = wanted.count > 0 && layer + 1 == config_.n_layer;
-        if (chosen && !convolved) {
-            // Nobody reads the other rows any more. An embedding is a choice of rows; the block's qkv is free by now.
-            const Matrix attended(block.qkv.data, wanted.count, d), input(attended.row(wanted.count), wanted.count, d);
-            ops_->embed(attended, wanted.row, block.attended.data, nullptr, nullptr, length);
-            ops_->embed(input, wanted.row, block.input.data, nullptr, nullptr, length);
-            a.resize(wanted.count);
+        const bool last = layer + 1 == config_.n_layer;
+        // From here on the last block computes the chosen rows alone. An embedding is a choice of rows; its qkv is free by now.
+        if (last && chosen.projected.count > 0) {
+            const int count = chosen.projected.count;
+            const Matrix attended(block.qkv.data, count, d), input(attended.row(count), count, d);
+            ops_->embed(attended, chosen.projected.row, block.attended.data, nullptr, nullptr, length);
+            ops_->embed(input, chosen.projected.row, block.input.data, nullptr, nullptr, length);
+            a.resize(count);
             block.attended = attended;
             block.input = input;
-            block.middle.rows = block.hidden.rows = wanted.count;
+            block.middle.rows = block.hidden.rows = count;
         }
         ops_->linear(block.middle, block.attended, weights.attention_out.weight,
                      {Epilogue::Kind::residual, block.input, dropout(layer, 0)});
 
-        Matrix mlp_input = a.normed;
+        const Matrix normed = convolved ? all_normed(layer) : a.normed;
+        ops_->norm({normed.row(normed.rows - block.middle.rows), block.middle.rows, d}, block.middle, eps);
+        if (last && chosen.wanted.count > 0) {
+            const Matrix middle(block.qkv.row(0) + 2 * static_cast<std::ptrdiff_t>(block.middle.rows) * d, chosen.wanted.count, d);
+            ops_->embed(middle, chosen.wanted.row, block.middle.data, nullptr, nullptr, length);
+            a.resize(chosen.wanted.count);
+            block.middle = middle;
+            block.hidden.rows = chosen.wanted.count;
+        }
+        Matrix mlp_input = normed;
         if (convolved) {
-            const Matrix normed = all_normed(layer);
-            ops_->norm({normed.row(known), normed.rows - known, d}, block.middle, eps);
-            if (chosen) {
-                // A chosen row has needed its neighbours until here.
-                const Matrix middle(block.qkv.data, wanted.count, d);
-                ops_->embed(middle, wanted.row, block.middle.data, nullptr, nullptr, length);
-                a.resize(wanted.count);
-                block.middle = middle;
-                block.hidden.rows = wanted.count;
-            }
+            LocalConv conv = convolution(layer, known + length);
+            if (last) conv.in_rows = chosen.projected.row;
             mlp_input = a.mixed;
-            // What is read on is the end of the sequence.
-            ops_->local_conv(mlp_input, normed, convolution(layer, known + length), chosen && !past ? wanted.row : nullptr);
-        } else {
-            ops_->norm(a.normed, block.middle, eps);
+            // Of a sequence that is read on, the wanted rows are its end.
+            ops_->local_conv(mlp_input, normed, conv, last && !past ? chosen.wanted.row : nullptr);
         }
         ops_->linear(block.hidden, mlp_input, weights.up.weight, {Epilogue::Kind::relu2, {}, {}});
-        const Matrix next = layer + 1 == config_.n_layer ? a.output : article ? joined_stream(layer + 1) : a.blocks[layer + 1].input;
+        const Matrix next = last ? a.output : article ? joined_stream(layer + 1) : a.blocks[layer + 1].input;
         ops_->linear(next, block.hidden, weights.down.weight, {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
     }
     ops_->norm(a.normed, a.output, eps);
@@ -273,16 +275,44 @@ Result<void> Denoiser::predict_mixture(std::span<const float> mixture, std::span
     return ops_->finish();
 }
 
+namespace {
+
+/// The rows that the last block's convolution reads where `wanted` are its outputs, and where these are among them.
+struct Neighbourhood {
+    std::vector<int> rows, wanted;
+
+    Neighbourhood(std::span<const int> wanted_rows, const ModelConfig& config, int length) {
+        assert(std::is_sorted(wanted_rows.begin(), wanted_rows.end()));
+        const LocalConv conv{nullptr, config.conv_radius, config.causal, length, nullptr};
+        for (const int row : wanted_rows) {
+            const int begin = row - row % length, end = begin + length;  // of its sequence
+            int next = std::max(begin, row - conv.radius);
+            if (!rows.empty()) next = std::max(next, rows.back() + 1);
+            for (; next < std::min(end, row + conv.last_offset() + 1); ++next) rows.push_back(next);
+            wanted.push_back(static_cast<int>(rows.size()) - 1 - (rows.back() - row));
+        }
+    }
+};
+
+}  // namespace
+
 Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
                                std::span<float> logits, std::span<const int> wanted) {
-    const auto room = input_room((ids.size() + time_row.size() + wanted.size()) * sizeof(int));
+    const Neighbourhood read(config_.conv_radius > 0 ? wanted : std::span<const int>(), config_, length);
+    const std::span<const int> projected = config_.conv_radius > 0 ? read.rows : wanted;
+    const auto room = input_room((ids.size() + time_row.size() + projected.size() + read.wanted.size()) * sizeof(int));
     if (!room) return tl::unexpected(room.error());
-    int* device = *room;
-    ops_->upload(device, ids.data(), ids.size_bytes());
-    ops_->upload(device + ids.size(), time_row.data(), time_row.size_bytes());
-    int* rows = device + ids.size() + time_row.size();
-    ops_->upload(rows, wanted.data(), wanted.size_bytes());
-    auto out = forward({device, device + ids.size(), {}, {}}, batch, length, {}, {rows, static_cast<int>(wanted.size())});
+    int* next = *room;
+    const auto upload = [&](std::span<const int> values) {
+        ops_->upload(next, values.data(), values.size_bytes());
+        return std::exchange(next, next + values.size());
+    };
+    const Input input{upload(ids), upload(time_row), {}, {}};
+    OutputRows chosen;
+    chosen.projected = {upload(projected), static_cast<int>(projected.size())};
+    chosen.wanted = {upload(read.wanted), static_cast<int>(read.wanted.size())};
+    if (projected.empty()) chosen = {};
+    auto out = forward(input, batch, length, {}, chosen, nullptr);
     if (!out) return tl::unexpected(out.error());
     const auto vocab_size = static_cast<std::size_t>(config_.vocab_size);
     if (!wanted.empty()) wanted_logits_.resize(wanted.size() * vocab_size);
@@ -312,7 +342,10 @@ Result<void> Denoiser::read(std::span<const int> ids, int known, std::span<float
     const auto room = input_room(input.size() * sizeof(int));
     if (!room) return tl::unexpected(room.error());
     ops_->upload(*room, input.data(), input.size() * sizeof(int));
-    auto out = forward({*room, nullptr, {}, {}}, 1, count, {}, {*room + count, rows < count ? rows : 0}, &past_);
+    OutputRows chosen;
+    // The convolution's input of every position is kept, so that all are projected.
+    if (rows < count) (config_.conv_radius > 0 ? chosen.wanted : chosen.projected) = {*room + count, rows};
+    auto out = forward({*room, nullptr, {}, {}}, 1, count, {}, chosen, &past_);
     if (!out) return tl::unexpected(out.error());
     ops_->download(logits.data(), out->data, logits.size_bytes());
     return ops_->finish();

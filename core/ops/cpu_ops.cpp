@@ -147,7 +147,7 @@ void CpuOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int*
     const int known = rows ? 0 : in.rows - out.rows;
     over_rows(out.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
-            const int at = rows ? rows[r] : known + r, place = at % conv.length;
+            const int at = rows ? rows[r] : known + r, place = conv.position(at);
             std::memcpy(out.row(r), in.row(at), sizeof(float) * out.cols);
             const int least = std::max(-conv.radius, -place), most = std::min(conv.last_offset(), conv.length - 1 - place);
             for (int k = least; k <= most; ++k)

@@ -116,7 +116,9 @@ struct LocalConv {
     int radius = 0;
     bool causal = false;  // no offset beyond 0
     int length = 0;       // rows per sequence
+    const int* in_rows = nullptr;  // row of the batch that each row of the input is; null: all are there, in order
 
+    FOLIO_HOST_DEVICE int position(int in_row) const { return (in_rows ? in_rows[in_row] : in_row) % length; }
     FOLIO_HOST_DEVICE int last_offset() const { return causal ? 0 : radius; }
 };
 
@@ -150,8 +152,8 @@ public:
     /// out = in / sqrt(mean(in^2) + eps), row by row (RMSNorm without gain, Zhang & Sennrich 2019). out may be in.
     virtual void norm(Matrix out, Matrix in, float eps) = 0;
     /// out[i] = in[i] + sum over offsets k, ascending, of filter[k] * in[i + k], zero outside the sequence; multiplied and added apart
-    /// on the exact path. out may not be in. Where `rows` is not null, out[j] is of row rows[j]; else where in has more rows than out,
-    /// both hold one sequence, and out is of its last places.
+    /// on the exact path. out may not be in. Where `rows` is not null, out[j] is of in's row rows[j], whose
+    /// neighbours must be there; else where in has more rows than out, both hold one sequence, and out is of its last places.
     virtual void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) = 0;
     /// Rotates q and k in place by their positions (Su et al. 2021; first half paired with second half), then RMS-norms
     /// each head. rope: [positions, head_dim] = cos | sin. inverse_rms [R, 2 n_head] is kept for the backward pass where

@@ -98,7 +98,7 @@ __global__ void dropout_rows(Matrix out, Matrix dx, Dropout dropout) {
 __global__ void local_conv_rows(Matrix out, Matrix in, LocalConv conv, const int* rows, int known) {
     const int r = warp_index(), n = out.cols;
     if (r >= out.rows) return;
-    const int at = rows ? rows[r] : known + r, place = at % conv.length;
+    const int at = rows ? rows[r] : known + r, place = conv.position(at);
     const int least = max(-conv.radius, -place), most = min(conv.last_offset(), conv.length - 1 - place);
     float* to = out.row(r);
     for (int i = lane(); i < n; i += warp_size) {
