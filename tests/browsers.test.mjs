@@ -29,7 +29,7 @@ await new Promise((listening) => listener.listen(0, "127.0.0.1", listening));
 
 mkdirSync(folder);
 for (const name of readdirSync(modules)) if (/^folio[a-z-]*\.wasm$/.test(name)) cpSync(join(modules, name), join(folder, name));
-for (const name of ["exact.json", "exact-masked.safetensors", "exact-gpt.safetensors", "exact-gaussian.safetensors"]) cpSync(join(top, "tests/golden", name), join(folder, name));
+for (const name of ["exact.json", "exact-masked.safetensors", "exact-gpt.safetensors", "exact-gaussian.safetensors", "exact-conv.safetensors", "exact-conv-gpt.safetensors"]) cpSync(join(top, "tests/golden", name), join(folder, name));
 writeFileSync(join(folder, "index.html"), `<!doctype html><script>worker = new Worker("worker.js", { type: "module" })</script>`);
 await build({
   entryPoints: { worker: join(top, "tests/golden_worker.mjs"), helper: join(top, "web/src/helper.ts") }, bundle: true,

@@ -189,6 +189,10 @@ TEST_CASE("model file: metadata that is refused", "[weights]") {
         {"folio.config", "\"causal\":false", "\"causal\":true", "causal"},
         {"folio.config", "\"causal\":false", "\"causal\":0", "causal"},
         {"folio.config", "\"time_rows\":0", "\"time_rows\":-1", "time_rows"},
+        {"folio.config", "\"time_rows\":0", "\"time_rows\":0,\"conv_radius\":-1", "conv_radius is -1"},
+        {"folio.config", "\"time_rows\":0", "\"time_rows\":0,\"conv_radius\":17", "conv_radius is 17"},
+        {"folio.config", "\"time_rows\":0", "\"time_rows\":0,\"conv_radius\":\"3\"", "conv_radius"},
+        {"folio.config", "\"time_rows\":0", "\"time_rows\":0,\"conv_radius\":2", "lacks the tensor blocks.0.mlp.conv.weight"},
         {"folio.config", "{", "[{", "not valid JSON"},
         {"folio.process", "masked", "gaussian", "lacks prediction"},
         {"folio.process", "masked", "ar", "is not causal, which an autoregressive model must be"},
@@ -362,8 +366,62 @@ TEST_CASE("model file: I8", "[weights]") {
                Contains("knows nothing of"));
 }
 
+TEST_CASE("model file: a convolution", "[weights]") {
+    ModelFile model = tiny_model();
+    model.config.conv_radius = GENERATE(1, 3, 16);
+    // No filter of these numbers is the same in f16.
+    model.parameters.assign(parameter_count(model.config), 0.1f);
+    const std::string filter = "blocks.0.mlp.conv.weight";
+    const auto values = [&](const ModelFile& file) {
+        std::vector<float> found;
+        for_each_tensor(file.config, [&](const TensorSpec& tensor) {
+            if (tensor.name == filter) found.assign(file.parameters.begin() + static_cast<std::ptrdiff_t>(tensor.offset), file.parameters.begin() + static_cast<std::ptrdiff_t>(tensor.offset + tensor.count()));
+        });
+        return found;
+    };
+    const auto taps = static_cast<std::size_t>(2 * model.config.conv_radius + 1);
+    CHECK(same(*read_model(bytes(written(model))), model));
+    for (const Dtype dtype : {Dtype::f32, Dtype::f16, Dtype::i8}) {
+        const std::string text = written(model, dtype);
+        CHECK(read_safetensors(bytes(text))->find(filter)->dtype == Dtype::f32);
+        const ModelFile read = read_model(bytes(text)).value();
+        CHECK(read.config.conv_radius == model.config.conv_radius);
+        CHECK(values(read) == std::vector<float>(taps * 4, 0.1f));
+    }
+    const auto altered = [&](auto change) {
+        const std::string text = written(model);
+        auto file = *read_safetensors(bytes(text));
+        change(file.metadata, *std::find_if(file.tensors.begin(), file.tensors.end(), [&](const TensorView& tensor) { return tensor.name == filter; }));
+        std::string result;
+        REQUIRE(write_safetensors(file.metadata, file.tensors, into(result)));
+        return refusal(result);
+    };
+    CHECK_THAT(altered([](auto&, TensorView& tensor) { tensor.dtype = Dtype::f16, tensor.data = tensor.data.first(tensor.data.size() / 2); }),
+               Contains(filter + " is F16, but filters are F32"));
+    CHECK_THAT(altered([](auto&, TensorView& tensor) { std::swap(tensor.shape[0], tensor.shape[1]); }), Contains(filter + " has the shape [4, "));
+    CHECK_THAT(altered([](Metadata& metadata, TensorView&) {
+                   std::string& config = metadata["folio.config"];
+                   config.erase(config.find(",\"conv_radius\""), config.find('}') - config.find(",\"conv_radius\""));
+               }),
+               Contains("holds the tensor \"" + filter + "\""));
+    ModelConfig config = model.config;
+    config.trunk = Trunk::article;
+    config.mixture = true;
+    config.time_rows = 4;
+    config.n_layer = 2;
+    CHECK_THAT(validate(config).error().sentence, Contains("the article's trunk has no convolution"));
+    config.conv_radius = 0;
+    CHECK(validate(config));
+    for (const int radius : {-1, 17, 1 << 30, -2147483647 - 1}) {
+        config = model.config;
+        config.conv_radius = radius;
+        CHECK_THAT(validate(config).error().sentence, Contains("conv_radius is " + std::to_string(radius)));
+    }
+}
+
 TEST_CASE("quantise: what is rounded is the same function", "[weights]") {
     ModelFile model = tiny_model();
+    model.config.conv_radius = GENERATE(0, 2);
     model.config.d_model = GENERATE(64, 96, 36);
     model.config.d_ff = 40;
     model.config.n_head = 2;
