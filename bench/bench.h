@@ -28,7 +28,8 @@ struct Size {
     ModelConfig config;
 };
 
-/// `base` with the 128 ids that the peers have too, and `small` as it is trained.
+/// `base` with the 128 ids that the peers have too and, as they are, without a convolution; `small` as it is trained, and
+/// without its convolution, to tell what that costs.
 inline std::vector<Size> sizes() {
     ModelConfig base, small;
     base.vocab_size = 128;
@@ -36,7 +37,9 @@ inline std::vector<Size> sizes() {
     small.n_layer = 4;
     small.n_head = 4;
     small.d_ff = 1024;
-    return {{"base", base}, {"small", small}};
+    ModelConfig plain = small;
+    small.conv_radius = 3;
+    return {{"base", base}, {"small", small}, {"small_without_conv", plain}};
 }
 
 /// `count` numbers in [-scale, scale), the same on every machine.

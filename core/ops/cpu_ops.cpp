@@ -148,10 +148,9 @@ void CpuOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int*
     over_rows(out.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
             const int at = rows ? rows[r] : known + r, place = conv.position(at);
-            std::memcpy(out.row(r), in.row(at), sizeof(float) * out.cols);
             const int least = std::max(-conv.radius, -place), most = std::min(conv.last_offset(), conv.length - 1 - place);
-            for (int k = least; k <= most; ++k)
-                kernels_.multiply_add(out.row(r), conv.filter + static_cast<std::ptrdiff_t>(k + conv.radius) * out.cols, in.row(at + k), out.cols);
+            kernels_.add_products(out.row(r), in.row(at), conv.row(least, out.cols), out.cols, in.row(at + least), in.stride, most - least + 1,
+                                  out.cols);
         }
     });
 }

@@ -62,24 +62,25 @@ void CpuTrainingOps::local_conv_backward_input(Matrix dx, Matrix dy, const Local
     over_rows(dx.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
             const int place = r % conv.length;
-            std::memcpy(dx.row(r), dy.row(r), sizeof(float) * dx.cols);
             // Row r was read at offset k by row r - k.
             const int least = std::max(-conv.radius, place - (conv.length - 1)), most = std::min(conv.last_offset(), place);
-            for (int k = least; k <= most; ++k)
-                kernels_.multiply_add(dx.row(r), conv.filter + static_cast<std::ptrdiff_t>(k + conv.radius) * dx.cols, dy.row(r - k), dx.cols);
+            kernels_.add_products(dx.row(r), dy.row(r), conv.row(least, dx.cols), dx.cols, dy.row(r - least), -dy.stride, most - least + 1,
+                                  dx.cols);
         }
     });
 }
 
 void CpuTrainingOps::local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) {
-    constexpr int columns = 32;
+    constexpr int columns = 64;
     parallel_.each(gemm::divide_up(dfilter.cols, columns), [&](int block, int) {
-        const int first = block * columns, count = std::min(columns, dfilter.cols - first);
-        for (int r = 0; r < dy.rows; ++r) {
-            const int place = r % conv.length;
-            const int least = std::max(-conv.radius, -place), most = std::min(conv.last_offset(), conv.length - 1 - place);
-            for (int k = least; k <= most; ++k)
-                kernels_.multiply_add(dfilter.row(k + conv.radius) + first, dy.row(r) + first, x.row(r + k) + first, count);
+        const int col = block * columns, count = std::min(columns, dfilter.cols - col);
+        for (int begin = 0; begin < dy.rows; begin += conv.length) {
+            for (int k = -conv.radius; k <= conv.last_offset(); ++k) {
+                // Rows whose neighbour at offset k is in their sequence.
+                const int first = begin + std::max(0, -k), rows = conv.length - std::abs(k);
+                float* sum = dfilter.row(k + conv.radius) + col;
+                if (rows > 0) kernels_.add_products(sum, sum, dy.row(first) + col, dy.stride, x.row(first + k) + col, x.stride, rows, count);
+            }
         }
     });
 }

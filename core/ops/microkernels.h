@@ -61,8 +61,9 @@ struct Microkernels {
     void (*relu2_backward)(float* dx, const float* relu2_out, int n);
     /// y = a + b.
     void (*add)(float* y, const float* a, const float* b, int n);
-    /// y += a * b.
-    void (*multiply_add)(float* y, const float* a, const float* b, int n);
+    /// y = x + a_0 * b_0 + a_1 * b_1 + ..., in this order, for `count` rows of a and of b.
+    void (*add_products)(float* y, const float* x, const float* a, std::ptrdiff_t a_stride, const float* b, std::ptrdiff_t b_stride,
+                         int count, int n);
     /// y += factor * x.
     void (*add_scaled)(float* y, const float* x, int n, float factor);
     /// y [rows, cols] = x * mask / (1 - rate), its first element being [row, col] of a matrix `width` wide.

@@ -119,6 +119,8 @@ struct LocalConv {
     const int* in_rows = nullptr;  // row of the batch that each row of the input is; null: all are there, in order
 
     FOLIO_HOST_DEVICE int position(int in_row) const { return (in_rows ? in_rows[in_row] : in_row) % length; }
+    /// The filter's weights [d_model] for an offset.
+    FOLIO_HOST_DEVICE const float* row(int offset, int d_model) const { return filter + (offset + radius) * static_cast<std::ptrdiff_t>(d_model); }
     FOLIO_HOST_DEVICE int last_offset() const { return causal ? 0 : radius; }
 };
 

@@ -103,7 +103,7 @@ __global__ void local_conv_rows(Matrix out, Matrix in, LocalConv conv, const int
     float* to = out.row(r);
     for (int i = lane(); i < n; i += warp_size) {
         float sum = in.row(at)[i];
-        for (int k = least; k <= most; ++k) sum += conv.filter[(k + conv.radius) * n + i] * in.row(at + k)[i];
+        for (int k = least; k <= most; ++k) sum += conv.row(k, n)[i] * in.row(at + k)[i];
         to[i] = sum;
     }
 }
@@ -117,7 +117,7 @@ __global__ void local_conv_backward_rows(Matrix dx, Matrix dy, LocalConv conv) {
     float* to = dx.row(r);
     for (int i = lane(); i < n; i += warp_size) {
         float sum = dy.row(r)[i];
-        for (int k = least; k <= most; ++k) sum += conv.filter[(k + conv.radius) * n + i] * dy.row(r - k)[i];
+        for (int k = least; k <= most; ++k) sum += conv.row(k, n)[i] * dy.row(r - k)[i];
         to[i] = sum;
     }
 }

@@ -186,10 +186,33 @@ void add_scaled(float* y, const float* x, int n, float factor) {
     map(y, y, x, n, [=](Floats sum, Floats v) { return FOLIO_MADD(v, splat(factor), sum); });
 }
 
-void multiply_add(float* y, const float* a, const float* b, int n) {
-    int i = 0;
-    for (; i + lanes <= n; i += lanes) store(y + i, FOLIO_MADD(load(a + i), load(b + i), load(y + i)));
-    for (; i < n; ++i) y[i] += a[i] * b[i];
+/// Columns first .. of add_products, `vectors` vectors at a time; returns where it stopped.
+template <int vectors>
+__attribute__((always_inline)) inline int add_product_columns(float* y, const float* x, const float* a, std::ptrdiff_t a_stride, const float* b,
+                                                              std::ptrdiff_t b_stride, int count, int first, int n) {
+    int i = first;
+    for (; i + vectors * lanes <= n; i += vectors * lanes) {
+        Floats sums[vectors];
+        FOLIO_UNROLL for (int v = 0; v < vectors; ++v) sums[v] = load(x + i + v * lanes);
+        for (int t = 0; t < count; ++t) {
+            const float *left = a + t * a_stride + i, *right = b + t * b_stride + i;
+            FOLIO_UNROLL for (int v = 0; v < vectors; ++v)
+                sums[v] = FOLIO_MADD(load(left + v * lanes), load(right + v * lanes), sums[v]);
+        }
+        FOLIO_UNROLL for (int v = 0; v < vectors; ++v) store(y + i + v * lanes, sums[v]);
+    }
+    return i;
+}
+
+void add_products(float* y, const float* x, const float* a, std::ptrdiff_t a_stride, const float* b, std::ptrdiff_t b_stride, int count,
+                  int n) {
+    int i = add_product_columns<4>(y, x, a, a_stride, b, b_stride, count, 0, n);
+    i = add_product_columns<1>(y, x, a, a_stride, b, b_stride, count, i, n);
+    for (; i < n; ++i) {
+        float sum = x[i];
+        for (int t = 0; t < count; ++t) sum += a[t * a_stride + i] * b[t * b_stride + i];
+        y[i] = sum;
+    }
 }
 
 void dropout(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols, int row, int col,
@@ -250,8 +273,8 @@ void adamw(float* parameters, float* moment1, float* moment2, const float* gradi
 
 constexpr Microkernels table{
     {tile_rows, tile_cols, 1, FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, 4, pack<tile_rows>, pack<tile_cols>, tile, tile_in_place},
-    norm, norm_backward, rope_norm, rope_norm_backward, exp_sum, softmax_backward, dot, scale, relu2, relu2_backward, add, multiply_add, add_scaled,
-    dropout, adamw};
+    norm, norm_backward, rope_norm, rope_norm_backward, exp_sum, softmax_backward, dot, scale, relu2, relu2_backward, add, add_products,
+    add_scaled, dropout, adamw};
 
 }  // namespace
 }  // namespace FOLIO_SET
