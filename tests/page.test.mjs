@@ -1095,7 +1095,7 @@ test("a link of v=1 gives the text for which it was written, and what is written
   const old = {
     "masked-small": ["confidence", "ROMEO:\nNo do is mhan , God far her  ficm.\n\nCORIOLANUS:\nTua, by the moone well be head of her sin"],
     "gaussian-small": ["ddpm", "ROMEO:\nThen, deprition, mituse to jeases, wordss:\nNor h mustarer comber bleasted Here as in seea"],
-    "gpt-small": ["left-to-right", "ROMEO:\nHe shall not see him he would content me\nTo make my gross good lord; and he's drawn;\nSo m"],
+    "gpt-small": ["left-to-right", "ROMEO:\nDidst thou proceed the arm of his eyes?\n\nJULIET:\nSwillst thou not meet the sup within thi"],
   };
   for (const [weights, [sampler, text]] of Object.entries(old)) {
     const { page } = await visit(`#v=1&weights=${weights}&prompt=ROMEO%3A&length=96&seed=7`);

@@ -198,8 +198,8 @@ void TrainCommand::begin_from_file(Checkpoint& start) {
     if (across) {
         std::vector<std::string> initialised = std::move(transferred->initialised);
         if (preset().process == ProcessKind::masked) initialised.emplace_back("the rows of [MASK]");
-        origin = fmt::format("Starting from {}: embeddings and head of its {} characters and all matrices are taken; new are {} and the optimizer's state.",
-                             quote_path(init), file.vocabulary.size(), fmt::join(initialised, ", "));
+        origin = fmt::format("Starting from {}: embeddings and head of its {} characters and all matrices{} are taken; new are {} and the optimizer's state.",
+                             quote_path(init), file.vocabulary.size(), source.conv_radius > 0 ? " and filters" : "", fmt::join(initialised, ", "));
         file.process = to_process(start.settings, file.vocabulary.size());
     }
     start.model = {config, file.process, std::move(file.vocabulary), {}, {}, {}, {}};
