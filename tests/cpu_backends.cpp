@@ -5,9 +5,8 @@
 namespace folio::test {
 
 void for_each_backend(const std::function<void(const Backend&)>& f) {
-    for (const KernelSet* set : float_kernels()) {
-        for (const Precision precision : {Precision::f32, Precision::bf16}) {
-            if (precision == Precision::bf16 && !set->bf16) continue;
+    for (const Precision precision : {Precision::f32, Precision::bf16}) {
+        for (const KernelSet* set : distinct_kernels(precision)) {
             for (const int width : {1, 2, 3}) {
                 Threads threads(width);
                 CpuTrainingOps ops(threads, *set, precision);

@@ -406,8 +406,8 @@ TEST_CASE("ops: local_conv and its backward") {
                     return device.get(out, margin);
                 });
                 // One row out of the rows that it reads, which are not the whole sequence.
-                const int row = random.below(R), place = row % length, conv_end = causal ? 0 : radius;
-                const int from = row - std::min(place, radius), to = row + std::min(length - 1 - place, conv_end) + 1;
+                const int row = random.below(R), position = row % length, conv_end = causal ? 0 : radius;
+                const int from = row - std::min(position, radius), to = row + std::min(length - 1 - position, conv_end) + 1;
                 std::vector<int> in_rows(static_cast<std::size_t>(to - from));
                 std::iota(in_rows.begin(), in_rows.end(), from);
                 compare(D, 1e-5, std::vector<double>(expected.begin() + row * D, expected.begin() + (row + 1) * D), [&](const Backend& backend, Device& device) {
@@ -571,7 +571,7 @@ TEST_CASE("ops: attention_backward") {
 
 TEST_CASE("ops: the kernels' exponential") {
     // Seen from outside its error drowns in that of the products, so it is looked at by itself.
-    for (const KernelSet* set : test::float_kernels()) {
+    for (const KernelSet* set : distinct_kernels(Precision::f32)) {
         INFO("kernel set " << set->name);
         double worst = 0, largest_sum = 0;
         for (int part = 0; part < 1000; ++part) {
@@ -908,7 +908,7 @@ TEST_CASE("ops: what is no number stays none") {
             auto x = random.normals<float>(area(R, C));
             x[area(5, C) + static_cast<std::size_t>(place)] = bad;
             const auto w = random.normals<float>(area(C, C));
-            for (const KernelSet* set : test::float_kernels()) {
+            for (const KernelSet* set : distinct_kernels(Precision::f32)) {
                 INFO("kernel set " << set->name);
                 Serial serial;
                 CpuTrainingOps ops(serial, *set, Precision::f32);

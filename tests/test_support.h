@@ -100,14 +100,4 @@ private:
     int width_;
 };
 
-/// The sets that differ in f32 or have bf16: what several share is looked at once.
-inline std::vector<const KernelSet*> float_kernels() {
-    std::vector<const KernelSet*> result;
-    const auto sets = available_kernels();
-    for (std::size_t i = 0; i < sets.size(); ++i) {
-        if (sets[i]->bf16 || i + 1 == sets.size() || sets[i + 1]->f32 != sets[i]->f32) result.push_back(sets[i]);
-    }
-    return result;
-}
-
 }  // namespace folio::test

@@ -24,10 +24,9 @@ struct Rows {
     int count = 0;
 };
 
-/// The rows of a pass that its last block computes after attention, ascending, and those of which logits are wanted: with a
-/// convolution, numbers among the first ones.
+/// Rows of a pass that its last block projects after attention, ascending, and the rows of the logits among those.
 struct OutputRows {
-    Rows projected, wanted;
+    Rows projected, output;
 };
 
 /// What a pass looks at, on the device: a text, or where the model takes mixtures those.
@@ -97,7 +96,7 @@ private:
     Layer head_;
     Activations activations_;
     std::vector<float> wanted_logits_;
-    Storage input_;  // ids | time_row | projected rows | wanted rows of predict; or mixture | prior
+    Storage input_;  // ids | time_row | projected rows | output rows of predict; or mixture | prior
     /// What read() keeps of a sequence.
     struct Past {
         Storage storage;   // [n_layer, capacity, 3 d_model] q|k|v, q and k rotated and normed; then, where there is a convolution,

@@ -29,15 +29,13 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
         training.linear_backward_weight(weights.down.in(gradients), d_mlp, block.hidden);
         training.linear_backward_input(a.d_hidden, d_mlp, weights.down.weight, &block.hidden);
         ops_->norm(a.normed, block.middle, eps);
-        if (config_.conv_radius == 0) {
-            training.linear_backward_weight(weights.up.in(gradients), a.d_hidden, a.normed);
-            training.linear_backward_input(a.d_branch, a.d_hidden, weights.up.weight, nullptr);
-        } else {
-            const LocalConv conv = convolution(layer, length_);
+        const bool convolved = config_.conv_radius > 0;
+        const LocalConv conv = convolution(layer, length_);
+        if (convolved) ops_->local_conv(a.mixed, a.normed, conv, nullptr);
+        training.linear_backward_weight(weights.up.in(gradients), a.d_hidden, convolved ? a.mixed : a.normed);
+        training.linear_backward_input(convolved ? a.mixed : a.d_branch, a.d_hidden, weights.up.weight, nullptr);
+        if (convolved) {
             const Matrix d_filter(gradients + (conv.filter - embedding()), config_.conv_taps(), d);
-            ops_->local_conv(a.mixed, a.normed, conv, nullptr);
-            training.linear_backward_weight(weights.up.in(gradients), a.d_hidden, a.mixed);
-            training.linear_backward_input(a.mixed, a.d_hidden, weights.up.weight, nullptr);
             training.local_conv_backward_filter(d_filter, a.mixed, a.normed, conv);
             training.local_conv_backward_input(a.d_branch, a.mixed, conv);
         }

@@ -172,7 +172,7 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         const Matrix all = all_qkv(layer);
         return Matrix(all.row(known), all.rows - known, all.cols);
     };
-    // The same of the convolution's input.
+    // Likewise the convolution's input.
     const auto all_normed = [&](int layer) {
         if (!past) return a.normed;
         const std::ptrdiff_t first = (static_cast<std::ptrdiff_t>(config_.n_layer) * 3 + layer) * past->capacity * d;
@@ -225,20 +225,20 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
 
         const Matrix normed = convolved ? all_normed(layer) : a.normed;
         ops_->norm({normed.row(normed.rows - block.middle.rows), block.middle.rows, d}, block.middle, eps);
-        if (last && chosen.wanted.count > 0) {
-            const Matrix middle(block.qkv.row(0) + 2 * static_cast<std::ptrdiff_t>(block.middle.rows) * d, chosen.wanted.count, d);
-            ops_->embed(middle, chosen.wanted.row, block.middle.data, nullptr, nullptr, length);
-            a.resize(chosen.wanted.count);
+        if (last && chosen.output.count > 0) {
+            const Matrix middle(block.qkv.row(0) + 2 * static_cast<std::ptrdiff_t>(block.middle.rows) * d, chosen.output.count, d);
+            ops_->embed(middle, chosen.output.row, block.middle.data, nullptr, nullptr, length);
+            a.resize(chosen.output.count);
             block.middle = middle;
-            block.hidden.rows = chosen.wanted.count;
+            block.hidden.rows = chosen.output.count;
         }
         Matrix mlp_input = normed;
         if (convolved) {
             LocalConv conv = convolution(layer, known + length);
             if (last) conv.in_rows = chosen.projected.row;
             mlp_input = a.mixed;
-            // Of a sequence that is read on, the wanted rows are its end.
-            ops_->local_conv(mlp_input, normed, conv, last && !past ? chosen.wanted.row : nullptr);
+            // Of a sequence that is decoded step by step, the output rows are the last ones.
+            ops_->local_conv(mlp_input, normed, conv, last && !past ? chosen.output.row : nullptr);
         }
         ops_->linear(block.hidden, mlp_input, weights.up.weight, {Epilogue::Kind::relu2, {}, {}});
         const Matrix next = last ? a.output : article ? joined_stream(layer + 1) : a.blocks[layer + 1].input;
@@ -277,19 +277,18 @@ Result<void> Denoiser::predict_mixture(std::span<const float> mixture, std::span
 
 namespace {
 
-/// The rows that the last block's convolution reads where `wanted` are its outputs, and where these are among them.
+/// Rows that a convolution reads for `output_rows`, which ascend, and the numbers of these among them.
 struct Neighbourhood {
-    std::vector<int> rows, wanted;
+    std::vector<int> rows, output;
 
-    Neighbourhood(std::span<const int> wanted_rows, const ModelConfig& config, int length) {
-        assert(std::is_sorted(wanted_rows.begin(), wanted_rows.end()));
-        const LocalConv conv{nullptr, config.conv_radius, config.causal, length, nullptr};
-        for (const int row : wanted_rows) {
-            const int begin = row - row % length, end = begin + length;  // of its sequence
-            int next = std::max(begin, row - conv.radius);
+    Neighbourhood(std::span<const int> output_rows, const LocalConv& conv) {
+        assert(std::is_sorted(output_rows.begin(), output_rows.end()));
+        for (const int row : output_rows) {
+            const auto [first_k, last_k] = conv.reads(row % conv.length);
+            int next = row + first_k;
             if (!rows.empty()) next = std::max(next, rows.back() + 1);
-            for (; next < std::min(end, row + conv.last_offset() + 1); ++next) rows.push_back(next);
-            wanted.push_back(static_cast<int>(rows.size()) - 1 - (rows.back() - row));
+            for (; next <= row + last_k; ++next) rows.push_back(next);
+            output.push_back(static_cast<int>(rows.size()) - 1 - (rows.back() - row));
         }
     }
 };
@@ -298,9 +297,9 @@ struct Neighbourhood {
 
 Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
                                std::span<float> logits, std::span<const int> wanted) {
-    const Neighbourhood read(config_.conv_radius > 0 ? wanted : std::span<const int>(), config_, length);
+    const Neighbourhood read(config_.conv_radius > 0 ? wanted : std::span<const int>(), convolution(0, length));
     const std::span<const int> projected = config_.conv_radius > 0 ? read.rows : wanted;
-    const auto room = input_room((ids.size() + time_row.size() + projected.size() + read.wanted.size()) * sizeof(int));
+    const auto room = input_room((ids.size() + time_row.size() + projected.size() + read.output.size()) * sizeof(int));
     if (!room) return tl::unexpected(room.error());
     int* next = *room;
     const auto upload = [&](std::span<const int> values) {
@@ -310,7 +309,7 @@ Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> ti
     const Input input{upload(ids), upload(time_row), {}, {}};
     OutputRows chosen;
     chosen.projected = {upload(projected), static_cast<int>(projected.size())};
-    chosen.wanted = {upload(read.wanted), static_cast<int>(read.wanted.size())};
+    chosen.output = {upload(read.output), static_cast<int>(read.output.size())};
     if (projected.empty()) chosen = {};
     auto out = forward(input, batch, length, {}, chosen, nullptr);
     if (!out) return tl::unexpected(out.error());
@@ -344,7 +343,7 @@ Result<void> Denoiser::read(std::span<const int> ids, int known, std::span<float
     ops_->upload(*room, input.data(), input.size() * sizeof(int));
     OutputRows chosen;
     // The convolution's input of every position is kept, so that all are projected.
-    if (rows < count) (config_.conv_radius > 0 ? chosen.wanted : chosen.projected) = {*room + count, rows};
+    if (rows < count) (config_.conv_radius > 0 ? chosen.output : chosen.projected) = {*room + count, rows};
     auto out = forward({*room, nullptr, {}, {}}, 1, count, {}, chosen, &past_);
     if (!out) return tl::unexpected(out.error());
     ops_->download(logits.data(), out->data, logits.size_bytes());

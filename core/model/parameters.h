@@ -65,16 +65,16 @@ inline std::size_t parameter_count(const ModelConfig& config) {
     return count;
 }
 
-/// Whether a product takes the tensor: in an I8 model these are integers, all else stays f32.
+/// True for operands of matmuls, which an I8 model quantises; all other tensors stay f32.
 inline bool is_multiplied(TensorKind kind) { return kind == TensorKind::matrix || kind == TensorKind::head; }
 
-/// Where the filters begin in the arena: behind the embeddings.
+/// Offset of the filters in the arena, behind the embeddings.
 inline std::size_t filter_offset(const ModelConfig& config) {
     const int rows = config.trunk == Trunk::article ? config.vocab_size : config.input_width();
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(config.d_model);
 }
 
-/// How many floats the embeddings and filters take: the first ones of the arena.
+/// Floats of the embeddings and filters, the first ones of the arena.
 inline std::size_t embedding_count(const ModelConfig& config) {
     const std::size_t taps = static_cast<std::size_t>(config.n_layer) * static_cast<std::size_t>(config.conv_taps());
     return filter_offset(config) + taps * static_cast<std::size_t>(config.d_model);

@@ -144,13 +144,13 @@ void CpuOps::norm(Matrix out, Matrix in, float eps) {
 }
 
 void CpuOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) {
-    const int known = rows ? 0 : in.rows - out.rows;
+    const int cached = rows ? 0 : in.rows - out.rows;
     over_rows(out.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
-            const int at = rows ? rows[r] : known + r, place = conv.position(at);
-            const int least = std::max(-conv.radius, -place), most = std::min(conv.last_offset(), conv.length - 1 - place);
-            kernels_.add_products(out.row(r), in.row(at), conv.row(least, out.cols), out.cols, in.row(at + least), in.stride, most - least + 1,
-                                  out.cols);
+            const int at = rows ? rows[r] : cached + r;
+            const auto [first_k, last_k] = conv.reads(conv.position(at));
+            kernels_.add_products(out.row(r), in.row(at), conv.row(first_k, out.cols), out.cols, in.row(at + first_k), in.stride,
+                                  last_k - first_k + 1, out.cols);
         }
     });
 }

@@ -61,11 +61,10 @@ void CpuTrainingOps::norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) {
 void CpuTrainingOps::local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) {
     over_rows(dx.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
-            const int place = r % conv.length;
             // Row r was read at offset k by row r - k.
-            const int least = std::max(-conv.radius, place - (conv.length - 1)), most = std::min(conv.last_offset(), place);
-            kernels_.add_products(dx.row(r), dy.row(r), conv.row(least, dx.cols), dx.cols, dy.row(r - least), -dy.stride, most - least + 1,
-                                  dx.cols);
+            const auto [first_k, last_k] = conv.read_by(conv.position(r));
+            kernels_.add_products(dx.row(r), dy.row(r), conv.row(first_k, dx.cols), dx.cols, dy.row(r - first_k), -dy.stride,
+                                  last_k - first_k + 1, dx.cols);
         }
     });
 }

@@ -234,7 +234,7 @@ void ExactOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogu
 
 void ExactOps::norm(Matrix out, Matrix in, float eps) { later({RowWork::Kind::norm, out, in, nullptr, {}, eps, nullptr, {}}); }
 
-/// A row needs its neighbours, so all that waits is done first.
+/// Runs the queue first, since a row needs its neighbours.
 void ExactOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) {
     catch_up();
     CpuOps::local_conv(out, in, conv, rows);

@@ -132,7 +132,7 @@ struct KernelSet {
 
 /// The sets that this machine can run, best first; the last one is the plainest.
 std::span<const KernelSet* const> available_kernels();
-/// Those of them that have kernels of that precision, best first; of sets that share these, the plainest alone.
+/// Available sets with kernels of that precision, best first; of sets that share these kernels, the last one alone.
 std::vector<const KernelSet*> distinct_kernels(Precision precision);
 /// The set of that name; an unknown or unsupported one is a sentence.
 Result<const KernelSet*> kernels_named(std::string_view name);

@@ -122,6 +122,20 @@ struct LocalConv {
     /// The filter's weights [d_model] for an offset.
     FOLIO_HOST_DEVICE const float* row(int offset, int d_model) const { return filter + (offset + radius) * static_cast<std::ptrdiff_t>(d_model); }
     FOLIO_HOST_DEVICE int last_offset() const { return causal ? 0 : radius; }
+
+    struct Offsets {
+        int first, last;
+    };
+    /// Offsets at which a position reads its sequence.
+    FOLIO_HOST_DEVICE Offsets reads(int position) const {
+        const int after = length - 1 - position;
+        return {position < radius ? -position : -radius, after < last_offset() ? after : last_offset()};
+    }
+    /// Offsets at which its sequence reads a position.
+    FOLIO_HOST_DEVICE Offsets read_by(int position) const {
+        const int after = length - 1 - position;
+        return {after < radius ? -after : -radius, position < last_offset() ? position : last_offset()};
+    }
 };
 
 /// Forward verbs. Work may be put off until finish, download or a verb that needs it: what a verb was given must live till then.
@@ -155,7 +169,7 @@ public:
     virtual void norm(Matrix out, Matrix in, float eps) = 0;
     /// out[i] = in[i] + sum over offsets k, ascending, of filter[k] * in[i + k], zero outside the sequence; multiplied and added apart
     /// on the exact path. out may not be in. Where `rows` is not null, out[j] is of in's row rows[j], whose
-    /// neighbours must be there; else where in has more rows than out, both hold one sequence, and out is of its last places.
+    /// neighbours must be there; else where in has more rows than out, both hold one sequence, and out is of its last positions.
     virtual void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) = 0;
     /// Rotates q and k in place by their positions (Su et al. 2021; first half paired with second half), then RMS-norms
     /// each head. rope: [positions, head_dim] = cos | sin. inverse_rms [R, 2 n_head] is kept for the backward pass where

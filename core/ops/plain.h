@@ -114,11 +114,11 @@ void mix(View<T> out, View<T> weights, const T* table, const T* positions, int l
 template <class T>
 void local_conv(View<T> out, View<T> in, const T* filter, const LocalConv& conv) {
     for (int r = 0; r < out.rows; ++r) {
-        const int place = r % conv.length;
+        const int position = r % conv.length;
         for (int c = 0; c < out.cols; ++c) {
             T sum = in(r, c);
             for (int k = -conv.radius; k <= conv.last_offset(); ++k)
-                if (place + k >= 0 && place + k < conv.length) sum += filter[(k + conv.radius) * out.cols + c] * in(r + k, c);
+                if (position + k >= 0 && position + k < conv.length) sum += filter[(k + conv.radius) * out.cols + c] * in(r + k, c);
             out(r, c) = sum;
         }
     }
@@ -130,9 +130,9 @@ void local_conv_backward(View<T> dx, T* dfilter, View<T> dy, View<T> x, const T*
     for (int r = 0; r < dx.rows; ++r)
         for (int c = 0; c < dx.cols; ++c) dx(r, c) = dy(r, c);
     for (int r = 0; r < dy.rows; ++r) {
-        const int place = r % conv.length;
+        const int position = r % conv.length;
         for (int k = -conv.radius; k <= conv.last_offset(); ++k) {
-            if (place + k < 0 || place + k >= conv.length) continue;
+            if (position + k < 0 || position + k >= conv.length) continue;
             for (int c = 0; c < dy.cols; ++c) {
                 dx(r + k, c) += filter[(k + conv.radius) * dy.cols + c] * dy(r, c);
                 dfilter[(k + conv.radius) * dy.cols + c] += dy(r, c) * x(r + k, c);

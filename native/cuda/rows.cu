@@ -95,15 +95,15 @@ __global__ void dropout_rows(Matrix out, Matrix dx, Dropout dropout) {
 }
 
 /// A warp a row of `out`, by the rule of Ops::local_conv.
-__global__ void local_conv_rows(Matrix out, Matrix in, LocalConv conv, const int* rows, int known) {
+__global__ void local_conv_rows(Matrix out, Matrix in, LocalConv conv, const int* rows, int cached) {
     const int r = warp_index(), n = out.cols;
     if (r >= out.rows) return;
-    const int at = rows ? rows[r] : known + r, place = conv.position(at);
-    const int least = max(-conv.radius, -place), most = min(conv.last_offset(), conv.length - 1 - place);
+    const int at = rows ? rows[r] : cached + r;
+    const auto [first_k, last_k] = conv.reads(conv.position(at));
     float* to = out.row(r);
     for (int i = lane(); i < n; i += warp_size) {
         float sum = in.row(at)[i];
-        for (int k = least; k <= most; ++k) sum += conv.row(k, n)[i] * in.row(at + k)[i];
+        for (int k = first_k; k <= last_k; ++k) sum += conv.row(k, n)[i] * in.row(at + k)[i];
         to[i] = sum;
     }
 }
@@ -112,12 +112,11 @@ __global__ void local_conv_rows(Matrix out, Matrix in, LocalConv conv, const int
 __global__ void local_conv_backward_rows(Matrix dx, Matrix dy, LocalConv conv) {
     const int r = warp_index(), n = dx.cols;
     if (r >= dx.rows) return;
-    const int place = r % conv.length;
-    const int least = max(-conv.radius, place - (conv.length - 1)), most = min(conv.last_offset(), place);
+    const auto [first_k, last_k] = conv.read_by(conv.position(r));
     float* to = dx.row(r);
     for (int i = lane(); i < n; i += warp_size) {
         float sum = dy.row(r)[i];
-        for (int k = least; k <= most; ++k) sum += conv.row(k, n)[i] * dy.row(r - k)[i];
+        for (int k = first_k; k <= last_k; ++k) sum += conv.row(k, n)[i] * dy.row(r - k)[i];
         to[i] = sum;
     }
 }
@@ -162,8 +161,8 @@ __global__ void __launch_bounds__(gather_threads) filter_gradient(Matrix dfilter
     float sum = 0.f;
     if (col < dy.cols) {
         for (int r = warp * run; r < end; ++r) {
-            const int place = r % conv.length + k;
-            if (place >= 0 && place < conv.length) sum += dy.row(r)[col] * x.row(r + k)[col];
+            const int position = conv.position(r) + k;
+            if (position >= 0 && position < conv.length) sum += dy.row(r)[col] * x.row(r + k)[col];
         }
     }
     sums[warp][lane()] = sum;

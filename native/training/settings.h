@@ -28,7 +28,7 @@ nlohmann::json default_settings(const Preset& preset);
 /// The preset that the settings name, `masked` where they name none.
 const Preset& preset_of(const nlohmann::json& settings);
 
-/// `settings` with those that the user gave, and what follows from them.
+/// `settings` with those that the user gave and those that these imply.
 nlohmann::json with_given(nlohmann::json settings, const nlohmann::json& given);
 
 /// What of the settings contradicts what else, as a clause; empty where all of it can be.
@@ -38,7 +38,7 @@ ProcessConfig to_process(const nlohmann::json& settings, int characters);
 /// The recipe that the settings spell out.
 Recipe to_recipe(const nlohmann::json& settings);
 
-/// Whether every setting is there and of its kind, and no other.
+/// True if `settings` holds every setting with its JSON type, and nothing else.
 bool complete(const nlohmann::json& settings);
 
 }  // namespace folio

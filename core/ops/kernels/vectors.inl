@@ -10,15 +10,11 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/ops/kernels/unroll.h"
 #include "core/ops/microkernels.h"
 
 #ifndef FOLIO_MADD
 #define FOLIO_MADD(a, b, c) ((a) * (b) + (c))
-#endif
-#if defined(__clang__)
-#define FOLIO_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define FOLIO_UNROLL _Pragma("GCC unroll 32")
 #endif
 
 namespace folio {
