@@ -132,6 +132,22 @@ TEST_CASE("exact: attention") {
                 REQUIRE(ops.finish());
                 REQUIRE(same_bits(out.values(), expected));
             });
+            // Every third row, none of the first sequence where there are two.
+            std::vector<int> queries;
+            std::vector<float> chosen;
+            for (int r = sequences > 1 ? c.length : 0; r < R; r += 3) {
+                queries.push_back(r);
+                chosen.insert(chosen.end(), expected.begin() + static_cast<std::ptrdiff_t>(area(r, D)), expected.begin() + static_cast<std::ptrdiff_t>(area(r + 1, D)));
+            }
+            const int count = static_cast<int>(queries.size());
+            Heads attending = heads;
+            attending.queries = queries.data();
+            with_every_set([&](ExactOps& ops) {
+                Framed out(count, D, sequences);
+                ops.attention(out.view(), {turned.data(), R, 3 * D}, nullptr, attending);
+                REQUIRE(ops.finish());
+                REQUIRE(same_bits(out.values(), chosen));
+            });
         }
     }
 }

@@ -526,6 +526,33 @@ TEST_CASE("ops: attention") {
     }
 }
 
+TEST_CASE("ops: attention of some rows") {
+    Random random(43);
+    for (const auto& [batch, heads] : attention_shapes()) {
+        const int R = batch * heads.length, D = heads.n_head * heads.head_dim, margin = random.below(4), odds = 1 + random.below(8);
+        std::vector<int> queries;
+        for (int r = 0; r < R; ++r)
+            if (random.below(8) < odds || (r + 1 == R && queries.empty())) queries.push_back(r);
+        const int count = static_cast<int>(queries.size());
+        CAPTURE(batch, heads.length, heads.n_head, heads.head_dim, heads.causal, margin, count);
+        const Values x = random_qkv(random, R, heads);
+        const auto expected = [&](Precision precision) {
+            auto qkv = rounded(x, precision);
+            std::vector<double> whole(area(R, D)), chosen;
+            plain::attention<double>({whole.data(), R, D}, {qkv.data(), R, 3 * D}, nullptr, heads);
+            for (const int r : queries) chosen.insert(chosen.end(), whole.begin() + r * D, whole.begin() + (r + 1) * D);
+            return chosen;
+        };
+        compare(D, {1e-5, 8e-3}, expected, [&](const Backend& backend, Device& device) {
+            const Matrix result = device.put(Values(area(count, D), 5), count, D, margin);
+            Heads attending = heads;
+            attending.queries = device.put(queries);
+            backend.ops.attention(result, device.put(x, R, 3 * D, margin), nullptr, attending);
+            return device.get(result, margin);
+        }, heads.head_dim);
+    }
+}
+
 TEST_CASE("ops: attention of the last places of a text") {
     Random random(31);
     for (const auto& [length, known] : {std::pair{1, 0}, {2, 1}, {65, 64}, {65, 30}, {130, 1}}) {

@@ -207,18 +207,21 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         }
         const float* rope = rope_.as<float>() + static_cast<std::ptrdiff_t>(known) * config_.head_dim();
         ops_->rope_norm(new_qkv(layer), rope, block.inverse_rms, heads(length), eps);
-        ops_->attention(block.attended, all_qkv(layer), block.log_sum_exp, heads(known + length));
-        const bool last = layer + 1 == config_.n_layer;
-        // From here on the last block computes the chosen rows alone. An embedding is a choice of rows; its qkv is free by now.
-        if (last && chosen.projected.count > 0) {
-            const int count = chosen.projected.count;
-            const Matrix attended(block.qkv.data, count, d), input(attended.row(count), count, d);
-            ops_->embed(attended, chosen.projected.row, block.attended.data, nullptr, nullptr, length);
+        const bool last = layer + 1 == config_.n_layer, projects_some = last && chosen.projected.count > 0;
+        const Matrix qkv = all_qkv(layer);
+        Heads attending = heads(known + length);
+        if (projects_some) {
+            // The last block computes the chosen rows alone; where a sequence is read on, these are its end.
+            a.resize(chosen.projected.count);
+            block.attended.rows = block.middle.rows = block.hidden.rows = chosen.projected.count;
+            attending.queries = past ? nullptr : chosen.projected.row;
+        }
+        ops_->attention(block.attended, qkv, block.log_sum_exp, attending);
+        if (projects_some) {
+            // An embedding is a choice of rows; the block's qkv is free by now.
+            const Matrix input(block.qkv.data, chosen.projected.count, d);
             ops_->embed(input, chosen.projected.row, block.input.data, nullptr, nullptr, length);
-            a.resize(count);
-            block.attended = attended;
             block.input = input;
-            block.middle.rows = block.hidden.rows = count;
         }
         ops_->linear(block.middle, block.attended, weights.attention_out.weight,
                      {Epilogue::Kind::residual, block.input, dropout(layer, 0)});
@@ -226,7 +229,7 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         const Matrix normed = convolved ? all_normed(layer) : a.normed;
         ops_->norm({normed.row(normed.rows - block.middle.rows), block.middle.rows, d}, block.middle, eps);
         if (last && chosen.output.count > 0) {
-            const Matrix middle(block.qkv.row(0) + 2 * static_cast<std::ptrdiff_t>(block.middle.rows) * d, chosen.output.count, d);
+            const Matrix middle(block.qkv.data + static_cast<std::ptrdiff_t>(block.middle.rows) * d, chosen.output.count, d);
             ops_->embed(middle, chosen.output.row, block.middle.data, nullptr, nullptr, length);
             a.resize(chosen.output.count);
             block.middle = middle;

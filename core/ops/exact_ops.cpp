@@ -319,20 +319,21 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
     if (log_sum_exp || heads.max_length > longest_integer_attention || heads.head_dim > widest_integer_head)
         return CpuOps::attention(out, qkv, log_sum_exp, heads);
     const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim;
-    const int sequences = qkv.rows / length, queries = out.rows / sequences, known = length - queries;
     const IntegerProduct& product = integers_->i16;
     const Packing keys{product, length, dim}, values{product, dim, length};
     const float factor = static_cast<float>(std::floor(32760.0 / std::sqrt(static_cast<double>(dim))));
     const float scale = static_cast<float>(log2_e / (static_cast<double>(factor) * factor * std::sqrt(static_cast<double>(dim))));
-    const int block = std::min(gemm::round_up(64, product.rows), gemm::round_up(queries, product.rows));
+    const int block = std::min(gemm::round_up(64, product.rows), gemm::round_up(Queries::most(heads, out.rows), product.rows));
     const int padded_keys = keys.padded_cols();
 
     const std::size_t row_bytes = gemm::align(sizeof(float) * length), q_bytes = gemm::align(block * keys.a_stride());
     const std::size_t v_bytes = gemm::align(sizeof(std::int16_t) * length * dim), p_bytes = gemm::align(block * values.a_stride());
     const std::size_t score_bytes = gemm::align(sizeof(std::int32_t) * block * padded_keys);
     if (!grow_workers(keys.bytes() + values.bytes() + 3 * row_bytes + q_bytes + v_bytes + p_bytes + score_bytes + tile_bytes(product))) return;
-    parallel_.each(sequences * heads.n_head, [&](int index, int worker) {
+    parallel_.each(qkv.rows / length * heads.n_head, [&](int index, int worker) {
         const int sequence = index / heads.n_head, h = index % heads.n_head;
+        const Queries queries(heads, out.rows, qkv.rows, sequence);
+        if (queries.count == 0) return;
         gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
         void* k_panels = pieces.take(keys.bytes());
         void* v_panels = pieces.take(values.bytes());
@@ -360,11 +361,11 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
             if (!integers_->quantise_value(v + r * dim, &value_scale[r], part(r, 2), dim)) spoilt(v + r * dim);
         for (int r = 0; r < length; r += 2) values.put_pair(v_panels, r, v + r * dim, r + 1 < length ? v + (r + 1) * dim : nullptr);
 
-        for (int first = 0; first < queries; first += block) {
-            const int rows = std::min(block, queries - first);
+        for (int first = 0; first < queries.count; first += block) {
+            const int rows = std::min(block, queries.count - first);
             for (int r = 0; r < rows; ++r) {
                 auto* to = reinterpret_cast<std::int16_t*>(q + r * keys.a_stride());
-                if (!integers_->to_i16(to, part(known + first + r, 0), dim, factor)) spoilt(to);
+                if (!integers_->to_i16(to, part(queries.position(first + r), 0), dim, factor)) spoilt(to);
                 clear_tail(to, sizeof(std::int16_t) * dim, keys.a_stride());
             }
             const int padded_rows = gemm::round_up(rows, product.rows);
@@ -376,14 +377,14 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
                                  q + r * keys.a_stride(), static_cast<std::ptrdiff_t>(keys.a_stride()),
                                  static_cast<const char*>(k_panels) + panel * keys.panel_bytes(), keys.padded_depth());
             for (int r = 0; r < rows; ++r) {
-                const int seen = heads.causal ? known + first + r + 1 : length;
+                const int seen = heads.causal ? queries.position(first + r) + 1 : length;
                 auto* to = reinterpret_cast<std::int16_t*>(p + r * values.a_stride());
                 worth[r] = integers_->softmax(to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys, value_scale, seen, scale);
                 clear_tail(to, sizeof(std::int16_t) * seen, values.a_stride());
             }
             multiply(values, p, rows, v_panels, 0, values.panels(), tile,
                      [&](const std::int32_t* sums, int r, int count, int col, int cols) {
-                         integers_->scale_rows(out.row(sequence * queries + first + r) + h * dim + col, out.stride, sums, product.cols, count, cols, worth + r);
+                         integers_->scale_rows(out.row(queries.first + first + r) + h * dim + col, out.stride, sums, product.cols, count, cols, worth + r);
                      });
         }
     });

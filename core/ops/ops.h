@@ -108,6 +108,37 @@ struct Heads {
     int head_dim = 0;
     bool causal = false;
     int max_length = 0;  // of any pass of this model
+    const int* queries = nullptr;  // rows of qkv, ascending, that attention's output is of; null: all, or the last ones of one sequence
+};
+
+/// The rows of attention's output [out_rows, D] that are of one sequence, and their positions in it.
+struct Queries {
+    const int* rows;   // of qkv; or null
+    int first, count;  // rows of the output
+    int begin;         // the sequence's first row in qkv
+    int known;         // positions before the first one, where rows is null
+
+    FOLIO_HOST_DEVICE Queries(const Heads& heads, int out_rows, int qkv_rows, int sequence) : rows(heads.queries), begin(sequence * heads.length) {
+        known = rows ? 0 : qkv_rows - out_rows;
+        first = rows ? before(begin, out_rows) : known > 0 ? 0 : begin;
+        count = rows ? before(begin + heads.length, out_rows) - first : heads.length - known;
+    }
+    /// Of output row first + i.
+    FOLIO_HOST_DEVICE int position(int i) const { return rows ? rows[first + i] - begin : known + i; }
+    /// The most that a sequence can have.
+    static int most(const Heads& heads, int out_rows) { return out_rows < heads.length ? out_rows : heads.length; }
+
+private:
+    /// How many of `rows` are less than `limit`.
+    FOLIO_HOST_DEVICE int before(int limit, int total) const {
+        int least = 0, most = total;
+        while (least < most) {
+            const int middle = (least + most) / 2;
+            if (rows[middle] < limit) least = middle + 1;
+            else most = middle;
+        }
+        return least;
+    }
 };
 
 /// A depthwise convolution over the positions of a sequence, added to its input (a Canon layer, Allen-Zhu 2025, arXiv 2512.17351).
@@ -177,7 +208,8 @@ public:
     virtual void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) = 0;
     /// out [R, d_model] = softmax(q k^T / sqrt(head_dim)) v per head, within each sequence. q and k must be normed, as
     /// their logits are then within sqrt(head_dim) and no maximum is taken. log_sum_exp [R, n_head] is kept where not null.
-    /// Where qkv has more rows than out, both hold one sequence, and out is of its last places.
+    /// Where heads.queries names rows of qkv, out is of those; else where qkv has more rows than out, both hold one sequence, and out
+    /// is of its last places.
     virtual void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) = 0;
 };
 

@@ -39,6 +39,14 @@ public:
             held_[u] = inside ? load_four(from + u * rows_apart * stride, wide) : float4{};
         }
     }
+    /// Queries first .. first + 63 of a sequence, 0 beyond its last one.
+    __device__ void fetch(const float* from, std::ptrdiff_t stride, const Queries& queries, int first, bool wide) {
+#pragma unroll
+        for (int u = 0; u < units; ++u) {
+            const int i = first + row_ + u * rows_apart;
+            held_[u] = i < queries.count ? load_four(from + queries.position(i) * stride + col_, wide) : float4{};
+        }
+    }
     __device__ void put(Shared& shared) const {
 #pragma unroll
         for (int u = 0; u < units; ++u) {
@@ -117,23 +125,28 @@ struct Place {
     }
 };
 
-/// A block computes 64 rows of out of one sequence and head; `known` places come before those of out.
-__global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads, int known) {
+/// A block computes 64 rows of out of one sequence and head.
+__global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads) {
     alignas(16) __shared__ Shared keys, values;
     const Place place(qkv, heads);
+    const Queries queries(heads, out.rows, qkv.rows, static_cast<int>(blockIdx.z));
     const bool wide = aligned(qkv.data, qkv.stride, 0, 4);
-    const int length = heads.length, first = known + static_cast<int>(blockIdx.x) * tile;
+    const int length = heads.length, first = static_cast<int>(blockIdx.x) * tile;
+    if (first >= queries.count) return;
     HeadTile next_keys, next_values;
     Fragments q;
-    next_keys.fetch(place.q, qkv.stride, first, length, wide);
+    next_keys.fetch(place.q, qkv.stride, queries, first, wide);
     next_keys.put(keys);
     __syncthreads();
     load_fragments(q, keys);
+    int position[2];  // of this lane's two rows
+    for (int half = 0; half < 2; ++half)
+        position[half] = queries.position(min(first + static_cast<int>(threadIdx.x) / warp_size * 16 + lane() / 4 + 8 * half, queries.count - 1));
 
     const float scale = 1.f / sqrtf(static_cast<float>(width));
     Sums sums = {};
     float totals[2] = {};  // of this lane's two rows
-    const int end = heads.causal ? min(length, first + tile) : length;
+    const int end = heads.causal ? queries.position(min(first + tile, queries.count) - 1) + 1 : length;
     for (int key = 0; key < end; key += tile) {
         next_keys.fetch(place.k, qkv.stride, key, length, wide);
         next_values.fetch(place.v, qkv.stride, key, length, wide);
@@ -144,7 +157,7 @@ __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, f
         Sums weights;
         scores(weights, q, keys);
         for_each_sum(weights, [&](int row, int col, float& weight) {
-            const bool seen = key + col < length && (!heads.causal || key + col <= first + row);
+            const bool seen = key + col < length && (!heads.causal || key + col <= position[row / 8 % 2]);
             weight = seen ? expf(weight * scale) : 0.f;
             totals[row / 8 % 2] += weight;
         });
@@ -152,10 +165,9 @@ __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, f
     }
     for (float& total : totals)  // four lanes share a row
         for (int step = 1; step < 4; step *= 2) total += __shfl_xor_sync(all_lanes, total, step);
-    const std::ptrdiff_t out_row = known > 0 ? 0 : place.first_row;
     for_each_sum(sums, [&](int row, int col, float sum) {
-        if (first + row >= length) return;
-        const std::ptrdiff_t r = out_row + first - known + row;
+        if (first + row >= queries.count) return;
+        const std::ptrdiff_t r = queries.first + first + row;
         out.data[r * out.stride + place.head * width + col] = sum / totals[row / 8 % 2];
         if (log_sum_exp && col == 0) log_sum_exp[r * heads.n_head + place.head] = logf(totals[row / 8 % 2]);
     });
@@ -292,12 +304,12 @@ __device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdi
     }
 }
 
-__global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads, int known) {
+__global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads) {
     __shared__ Shown shown;
     const int at = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size, h = static_cast<int>(blockIdx.y);
     if (at >= out.rows) return;
     const int self = lane(), d = heads.head_dim, d_model = heads.n_head * d;
-    const int r = known + at, first = r - r % heads.length, end = heads.causal ? r + 1 : first + heads.length;
+    const int r = heads.queries ? heads.queries[at] : qkv.rows - out.rows + at, first = r - r % heads.length, end = heads.causal ? r + 1 : first + heads.length;
     const float scale = 1.f / sqrtf(static_cast<float>(d));
     float* to = out.row(at) + h * d;
     for (int c = self; c < d; c += warp_size) to[c] = 0.f;
@@ -349,14 +361,12 @@ __global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matr
 }  // namespace
 
 void Device::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) {
-    const int known = qkv.rows - out.rows;
     const auto n_head = static_cast<unsigned>(heads.n_head);
     if (precision_ == Precision::bf16 && heads.head_dim == width) {
-        const int sequences = qkv.rows / heads.length, rows = heads.length - known;
-        const dim3 grid(static_cast<unsigned>(divide_up(rows, tile)), n_head, static_cast<unsigned>(sequences));
-        return launch_with(tile_threads, attend, grid, out, qkv, log_sum_exp, heads, known);
+        const dim3 grid(static_cast<unsigned>(divide_up(Queries::most(heads, out.rows), tile)), n_head, static_cast<unsigned>(qkv.rows / heads.length));
+        return launch_with(tile_threads, attend, grid, out, qkv, log_sum_exp, heads);
     }
-    launch(plain_attend, dim3(for_rows(static_cast<std::size_t>(out.rows)).x, n_head), out, qkv, log_sum_exp, heads, known);
+    launch(plain_attend, dim3(for_rows(static_cast<std::size_t>(out.rows)).x, n_head), out, qkv, log_sum_exp, heads);
 }
 
 void Device::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, const Heads& heads) {
