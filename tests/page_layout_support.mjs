@@ -9,7 +9,7 @@ export const sizes = {
 /** As the first script: keeps every layout shift, also those that follow an act of the visitor, with what moved. */
 function watchShifts() {
   window.shifts = [];
-  const name = (node) => node?.id || node?.parentElement?.id || node?.className || node?.nodeName;
+  const name = (node) => node?.id || node?.parentElement?.id || node?.className || `${node?.nodeName} ${node?.textContent.slice(0, 40)}`;
   window.shiftObserver = new PerformanceObserver((list) => window.takeShifts(list.getEntries()));
   window.takeShifts = (entries) => {
     for (const { value, sources } of entries)
