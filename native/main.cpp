@@ -16,6 +16,7 @@
 #include "native/failure.h"
 #include "native/files.h"
 #include "native/signals.h"
+#include "native/version.h"
 
 namespace {
 
@@ -64,7 +65,7 @@ std::vector<std::string> arguments(int argc, char** argv) {
 int run(int argc, char** argv) {
     CLI::App program("Folio: small text diffusion models, trained and sampled", "folio");
     program.require_subcommand(1);
-    program.set_version_flag("--version", "folio " FOLIO_VERSION);
+    program.set_version_flag("--version", std::string("folio ") + folio::program_version());
     folio::add_train(program);
     folio::add_sample(program);
     folio::add_infill(program);

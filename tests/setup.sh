@@ -39,7 +39,7 @@ case "$(readlink -m "$(command -v em++ || echo /usr/share/emscripten/em++)")" in
     ;;
 esac
 test_needs=(
-  clang++-19=clang-19 '/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.fuzzer-*.a=libclang-rt-19-dev'
+  clang-format=clang-format clang++-19=clang-19 '/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.fuzzer-*.a=libclang-rt-19-dev'
   chromium=chromium firefox-esr=firefox-esr aarch64-linux-gnu-g++=g++-aarch64-linux-gnu qemu-aarch64-static=qemu-user-static
 )
 
@@ -73,10 +73,11 @@ install_npm_packages() {
 }
 
 # build PRESET TARGET...
+configure_options=()
 build() {
   local preset=$1
   shift
-  quietly "Configuring $preset" cmake --preset "$preset" &&
+  quietly "Configuring $preset" cmake --preset "$preset" "${configure_options[@]}" &&
     quietly "Building $preset" cmake --build --preset "$preset" --target "$@"
 }
 

@@ -17,6 +17,13 @@
 
 namespace folio::test {
 
+/// True under sanitizers and emulation, where what the release build tries in every combination is tried once.
+#ifdef FOLIO_SLOW_BUILD
+inline constexpr bool slow_build = true;
+#else
+inline constexpr bool slow_build = false;
+#endif
+
 /// The same numbers on every machine and in every run.
 class Random {
 public:

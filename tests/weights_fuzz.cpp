@@ -1,6 +1,6 @@
 // libFuzzer target: no bytes break the reader, and whatever it takes is written and read back as it was.
-//   clang++ -std=c++20 -O1 -g -I. -fsanitize=fuzzer,address,undefined tests/weights_fuzz.cpp core/base/text.cpp
-//     core/model/config.cpp core/weights/*.cpp -o weights_fuzz && ./weights_fuzz -max_total_time=60
+//   cmake --preset sanitize && cmake --build --preset sanitize --target weights_fuzz
+//   build/sanitize/tests/weights_fuzz -max_total_time=60
 
 #include <algorithm>
 #include <cstdint>

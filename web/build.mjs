@@ -21,12 +21,15 @@ const from = {
 };
 const out = resolve(values.out ?? join(here, "dist"));
 
+const [, version] = /project\(Folio VERSION ([\d.]+)/.exec(await readFile(join(here, "../CMakeLists.txt"), "utf8"));
+
 const shelves = await findWeights();
 await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "weights"), { recursive: true });
 await build({
   entryPoints: ["main", "worker", "helper", "sw"].map((name) => join(here, `src/${name}.ts`)),
   bundle: true, format: "esm", target: "es2022", minify: true, outdir: out, logLevel: "warning",
+  define: { FOLIO_VERSION: JSON.stringify(version) },
 });
 await build({ entryPoints: [join(here, "style.css")], minify: true, outdir: out, logLevel: "warning", target: "chrome120" });
 const modules = (await readdir(from.wasm)).filter((name) => /^folio[a-z-]*\.wasm$/.test(name));

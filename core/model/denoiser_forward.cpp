@@ -191,13 +191,13 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         }
         ops_->norm(article ? joined_stream(0) : a.blocks[0].input, a.embedded, eps);
     }
-    const Matrix time(input.mixture.data + config_.vocab_size, input.mixture.rows, config_.time_rows, input.mixture.stride);
     for (int layer = 0; layer < config_.n_layer; ++layer) {
         const Block& weights = blocks_[layer];
         Activations::Block block = a.blocks[layer];
         if (article) {
             const int across = config_.n_layer - 1 - layer;
             const Epilogue skip = across < layer ? Epilogue{Epilogue::Kind::residual, a.blocks[across].input, {}} : Epilogue{};
+            const Matrix time(input.mixture.data + config_.vocab_size, input.mixture.rows, config_.time_rows, input.mixture.stride);
             ops_->add({block.joined.data + d, time.rows, time.cols, block.joined.stride}, time, {});
             ops_->linear(block.input, block.joined, weights.input.weight, skip);
         }

@@ -29,6 +29,7 @@
 #include "native/models.h"
 #include "native/options.h"
 #include "native/progress.h"
+#include "native/version.h"
 
 namespace folio {
 namespace {
@@ -313,6 +314,7 @@ void BenchCommand::execute() const {
                                     [](const ordered_json& check) { return check["passed"].get<bool>(); });
     ordered_json report{
         {"program", "folio"},
+        {"version", program_version()},
         {"machine", {{"processor", processor_name()},
                      {"cores", physical_cores()},
                      {"memory_mib", (sysconf(_SC_PHYS_PAGES) >> 10) * (sysconf(_SC_PAGE_SIZE) >> 10)}}},

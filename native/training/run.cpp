@@ -13,6 +13,7 @@
 #include "native/models.h"
 #include "native/signals.h"
 #include "native/terminal.h"
+#include "native/version.h"
 
 namespace folio {
 namespace {
@@ -271,7 +272,8 @@ void TrainingRun::save_checkpoint() {
 void TrainingRun::save_model(const char* name) {
     ModelFile model = checkpoint_.model;
     model.parameters = state().average;
-    nlohmann::ordered_json training{{"data_sha256", checkpoint_.text_checksum},
+    nlohmann::ordered_json training{{"version", program_version()},
+                                    {"data_sha256", checkpoint_.text_checksum},
                                     {"step", at_.step},
                                     {"steps", recipe_.steps},
                                     {"seed", recipe_.seed},

@@ -3,6 +3,7 @@ import type { BenchSetting, Timing } from "./protocol";
 
 export interface Report extends Partial<BenchSetting> {
   program: "folio";
+  version?: string;
   machine: { processor?: string; browser?: string; cores?: number; memory_mib?: number };
   date?: string;
   threads?: number;
@@ -72,7 +73,7 @@ export function readReport(text: string): Report {
   const machine = fieldsOf(fields.machine, "machine");
   for (const key of ["processor", "browser"]) checkText(machine, key, "machine");
   for (const key of ["cores", "memory_mib"]) checkCount(machine, key, "machine");
-  checkText(fields, "date", whole);
+  for (const key of ["version", "date"]) checkText(fields, key, whole);
   for (const key of ["parameters", "length", "sampling_steps", "training_batch"]) checkCount(fields, key, whole);
   const { passed } = fieldsOf(fields.self_check, "self_check");
   if (passed !== undefined && typeof passed !== "boolean") throw new Error("its self-check neither passed nor failed");

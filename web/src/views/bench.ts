@@ -7,6 +7,9 @@ import type { Announcer } from "./announcer";
 import { byId, html, StopButton, svg } from "./dom";
 import { download } from "./save";
 
+/** The version of the project, filled in by build.mjs. */
+declare const FOLIO_VERSION: string;
+
 /** A report in the table, and how its rows are marked. */
 interface Entry {
   report: Report;
@@ -132,6 +135,7 @@ export class Bench {
           const { deviceMemory } = navigator as { deviceMemory?: number };
           this.own = fresh = {
             program: "folio",
+            version: FOLIO_VERSION,
             machine: {
               browser: browserName(), cores: navigator.hardwareConcurrency,
               ...(deviceMemory ? { memory_mib: Math.round(1024 * deviceMemory) } : {}),

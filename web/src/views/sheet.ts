@@ -36,6 +36,7 @@ export class Sheet {
   private verse = byId("verse");
   private verseText = html("div");
   private mirror = byId<HTMLCanvasElement>("mirror");
+  private mirrorInView = false;
   private palette: Palette = readPalette();
   private cell: Cell = { width: 22, height: 35, size: 19.5 };
   private picture: Picture | undefined;
@@ -62,6 +63,10 @@ export class Sheet {
     this.listenToVerse();
     document.addEventListener("selectionchange", () => this.readSelection());
     new ResizeObserver(() => this.resize()).observe(this.sheet);
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      this.mirrorInView = isIntersecting;
+      this.redraw();
+    }).observe(this.mirror);
     this.resize();
   }
 
@@ -181,6 +186,7 @@ export class Sheet {
     const inner = width - 16;
     const height = (inner * this.canvas.height) / this.canvas.width;
     const context = fitCanvas(this.mirror, inner, height);
+    if (!this.mirrorInView) return;
     context.clearRect(0, 0, inner, height);
     context.drawImage(this.canvas, 0, 0, inner, height);
   }

@@ -1,0 +1,7 @@
+#include "native/version.h"
+
+namespace folio {
+
+const char* program_version() { return FOLIO_VERSION; }
+
+}  // namespace folio
