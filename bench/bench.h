@@ -18,7 +18,9 @@
 /// What the benches share. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best set first.
 namespace folio::bench {
 
-inline std::string name_of(const Way& way) { return std::string(way.kernels->name) + "/" + folio::name_of(way.precision); }
+inline std::string name_of(const Way& way) {
+    return std::string(way.kernels->name) + "/" + folio::name_of(way.precision);
+}
 
 /// Thread counts: one, and one per physical core.
 inline std::set<int> widths() { return {1, physical_cores()}; }
@@ -28,8 +30,8 @@ struct Size {
     ModelConfig config;
 };
 
-/// `base` with the 128 ids that the peers have too and, as they are, without a convolution; `small` as it is trained, and
-/// without its convolution, to tell what that costs.
+/// `base` with the 128 ids that the peers have too and, as they are, without a convolution; `small` as it is trained,
+/// and without its convolution, to tell what that costs.
 inline std::vector<Size> sizes() {
     ModelConfig base, small;
     base.vocab_size = 128;

@@ -13,9 +13,9 @@
 namespace folio::bench {
 namespace {
 
-constexpr int pass_rows = 256;     // a page's forward pass
-constexpr int batch_rows = 8192;   // a training step's rows
-constexpr int update_rows = 512;   // those of them that go through at a time
+constexpr int pass_rows = 256;    // a page's forward pass
+constexpr int batch_rows = 8192;  // a training step's rows
+constexpr int update_rows = 512;  // those of them that go through at a time
 
 /// A linear layer [out, in] of a model.
 struct Layer {
@@ -73,7 +73,8 @@ void add_products(const Way& way, int width, const std::string& suffix) {
         for (const int rows : {pass_rows, batch_rows}) {
             add("linear/" + layer.name + "/" + std::to_string(rows) + suffix, [=](benchmark::State& state) {
                 Bench bench(way, width);
-                const Values in(bench.ops, rows, layer.in), out(bench.ops, rows, layer.out), w(bench.ops, layer.out, layer.in);
+                const Values in(bench.ops, rows, layer.in), out(bench.ops, rows, layer.out),
+                    w(bench.ops, layer.out, layer.in);
                 Weight weight;
                 unwrap(bench.ops.pack(weight, {w.matrix.data}, layer.out, layer.in, false));
                 bench.product(state, flops(rows), [&] { bench.ops.linear(out.matrix, in.matrix, weight, {}); });
@@ -103,7 +104,8 @@ template <class F>
 void add_peer(const char* name, int width, F&& f) {
     for (const Layer& layer : layers()) {
         for (const int rows : {pass_rows, batch_rows}) {
-            const std::string title = "linear/" + layer.name + "/" + std::to_string(rows) + "/" + name + "/f32/" + std::to_string(width);
+            const std::string title =
+                "linear/" + layer.name + "/" + std::to_string(rows) + "/" + name + "/f32/" + std::to_string(width);
             add(title, [=](benchmark::State& state) {
                 const std::vector<float> in = random_values(static_cast<std::size_t>(rows) * layer.in, 1);
                 const std::vector<float> weight = random_values(static_cast<std::size_t>(layer.out) * layer.in, 1);
@@ -125,11 +127,13 @@ void add_others(const Way& way, int width, const std::string& suffix) {
     add("attention" + suffix, [=](benchmark::State& state) {
         Bench bench(way, width);
         const Values qkv(bench.ops, rows, 3 * d), out(bench.ops, rows, d), sums(bench.ops, rows, heads.n_head);
-        bench.product(state, 2 * product, [&] { bench.ops.attention(out.matrix, qkv.matrix, sums.matrix.data, heads); });
+        bench.product(state, 2 * product,
+                      [&] { bench.ops.attention(out.matrix, qkv.matrix, sums.matrix.data, heads); });
     });
     add("attention_backward" + suffix, [=](benchmark::State& state) {
         Bench bench(way, width);
-        const Values qkv(bench.ops, rows, 3 * d), dqkv(bench.ops, rows, 3 * d), out(bench.ops, rows, d), dout(bench.ops, rows, d);
+        const Values qkv(bench.ops, rows, 3 * d), dqkv(bench.ops, rows, 3 * d), out(bench.ops, rows, d),
+            dout(bench.ops, rows, d);
         const Values sums(bench.ops, rows, heads.n_head);
         bench.ops.attention(out.matrix, qkv.matrix, sums.matrix.data, heads);
         bench.product(state, 5 * product, [&] {
@@ -161,11 +165,13 @@ void add_others(const Way& way, int width, const std::string& suffix) {
     });
     add("muon" + suffix, [=](benchmark::State& state) {
         Bench bench(way, width);
-        const Values parameters(bench.ops, config.d_ff, d), momentum(bench.ops, config.d_ff, d), gradient(bench.ops, config.d_ff, d);
+        const Values parameters(bench.ops, config.d_ff, d), momentum(bench.ops, config.d_ff, d),
+            gradient(bench.ops, config.d_ff, d);
         const float scale = 1;
         const Muon options{1e-6f};
         measure(state, 0, [&] {
-            bench.ops.muon(parameters.matrix.data, momentum.matrix.data, gradient.matrix.data, &scale, config.d_ff, d, 1, 0, &options);
+            bench.ops.muon(parameters.matrix.data, momentum.matrix.data, gradient.matrix.data, &scale, config.d_ff, d,
+                           1, 0, &options);
         });
         state.SetItemsProcessed(state.iterations() * config.d_ff * d);
     });
@@ -182,10 +188,12 @@ void add_all() {
         add_peer("eigen", width, eigen_product);
 #endif
 #if defined(FOLIO_OPENBLAS)
-        add_peer("openblas", width, [](float* out, const float* in, const float* weight, int rows, int cols, int depth, int threads) {
-            openblas_set_num_threads(threads);
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, cols, depth, 1, in, depth, weight, depth, 0, out, cols);
-        });
+        add_peer("openblas", width,
+                 [](float* out, const float* in, const float* weight, int rows, int cols, int depth, int threads) {
+                     openblas_set_num_threads(threads);
+                     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, cols, depth, 1, in, depth, weight,
+                                 depth, 0, out, cols);
+                 });
 #endif
     }
 }

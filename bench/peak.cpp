@@ -44,10 +44,12 @@ using Vector8 = float __attribute__((vector_size(32)));
 using Vector16 = float __attribute__((vector_size(64)));
 
 __attribute__((target("avx2,fma"))) void avx2(long rounds) { multiply_add<Vector8>(rounds); }
-__attribute__((target("avx512f,fma,prefer-vector-width=512"))) void avx512(long rounds) { multiply_add<Vector16>(rounds); }
+__attribute__((target("avx512f,fma,prefer-vector-width=512"))) void avx512(long rounds) {
+    multiply_add<Vector16>(rounds);
+}
 
-/// Four tiles of sums, as a 2 x 2 product has them. The permission has been asked for by the set's `supported`; the shape
-/// stays loaded, as it is the set's own, which it loads but once a thread.
+/// Four tiles of sums, as a 2 x 2 product has them. The permission has been asked for by the set's `supported`; the
+/// shape stays loaded, as it is the set's own, which it loads but once a thread.
 __attribute__((target("amx-tile,amx-bf16"))) void amx(long rounds) {
     struct Shape {
         unsigned char palette, start_row, reserved[14];

@@ -15,13 +15,15 @@ void add_step(const Size& size, bool muon, const Way& way, int width) {
     recipe.seq_len = length;
     recipe.short_windows = 0;
     if (!muon) recipe.muon_lr = 0;
-    const std::string name = std::string("step/") + size.name + (muon ? "/muon/" : "/adamw/") + name_of(way) + "/" + std::to_string(width);
+    const std::string name =
+        std::string("step/") + size.name + (muon ? "/muon/" : "/adamw/") + name_of(way) + "/" + std::to_string(width);
     add(name, [=](benchmark::State& state) {
         ThreadPool parallel(width);
         CpuTrainingOps ops(parallel, *way.kernels, way.precision);
         const int mask_id = config.vocab_size - 1;
         std::vector<int> text(16 * length);
-        for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<int>(philox_word(3, i, 0, Purpose::window) % mask_id);
+        for (std::size_t i = 0; i < text.size(); ++i)
+            text[i] = static_cast<int>(philox_word(3, i, 0, Purpose::window) % mask_id);
         Trainer trainer = unwrap(Trainer::create(ops, ops, config, {ProcessKind::masked, mask_id}, recipe, text));
         int step = 0;
         measure(state, 0, [&] { unwrap(trainer.run(step++)); });
@@ -33,7 +35,8 @@ void add_step(const Size& size, bool muon, const Way& way, int width) {
 std::vector<Way> best_ways() {
     std::vector<Way> result;
     for (const Way& way : ways(false)) {
-        const bool known = std::any_of(result.begin(), result.end(), [&](const Way& w) { return w.precision == way.precision; });
+        const bool known =
+            std::any_of(result.begin(), result.end(), [&](const Way& w) { return w.precision == way.precision; });
         if (!known) result.push_back(way);
     }
     return result;

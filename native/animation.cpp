@@ -59,8 +59,10 @@ std::vector<std::string> lines_of(const Frame& frame, const Vocabulary& vocabula
         if (column + width > columns) end_line();
         const std::string style = styled ? style_of(frame, place) : "";
         lines.back() += style;
-        if (code == U'\t') lines.back() += std::string(static_cast<std::size_t>(std::min(width, columns)), ' ');
-        else append_utf8(lines.back(), control ? U'?' : code);
+        if (code == U'\t')
+            lines.back() += std::string(static_cast<std::size_t>(std::min(width, columns)), ' ');
+        else
+            append_utf8(lines.back(), control ? U'?' : code);
         if (!style.empty()) lines.back() += reset_style;
         column += width;
     }
@@ -92,7 +94,8 @@ void Animation::show(const Frame& frame, const Vocabulary& vocabulary) {
     std::this_thread::sleep_for(least_time_per_frame);
 }
 
-/// Takes the last frame away. A terminal of another width than then has broken its lines anew, so all that it shows goes.
+/// Takes the last frame away. A terminal of another width than then has broken its lines anew, so all that it shows
+/// goes.
 std::string Animation::erase(int columns) const {
     if (lines_ == 0) return "";
     return columns == columns_ ? fmt::format("\033[{}A\r\033[J", lines_) : "\033[H\033[2J";

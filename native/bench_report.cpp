@@ -63,7 +63,8 @@ public:
         if (!text) refuse(fmt::format("{} of {} is no text", quote(key), place_));
         bool fits = width_of(*text) <= 120;
         char32_t code;
-        for (std::size_t position = 0; fits && position < text->size();) fits = decode_utf8(*text, position, code) && shows(code);
+        for (std::size_t position = 0; fits && position < text->size();)
+            fits = decode_utf8(*text, position, code) && shows(code);
         if (!fits) refuse(fmt::format("{} of {} is too long or holds characters that do not show", quote(key), place_));
         return *text;
     }
@@ -107,7 +108,8 @@ std::string describe(const Work& work) {
 
 Timing read_timing(const Fields& row) {
     Timing timing;
-    timing.work = {row.text("task"), row.text("kernels"), row.text("products"), static_cast<int>(row.needed_count("threads", 1 << 20))};
+    timing.work = {row.text("task"), row.text("kernels"), row.text("products"),
+                   static_cast<int>(row.needed_count("threads", 1 << 20))};
     if (timing.work.task.empty()) row.refuse("a row of its results names no task");
     timing.repetitions = row.needed_count("repetitions", most_count);
     timing.median_ms = row.needed_measure("median_ms", most_ms);
@@ -115,7 +117,8 @@ Timing read_timing(const Fields& row) {
     timing.upper_quartile_ms = row.needed_measure("upper_quartile_ms", most_ms);
     timing.chars_per_s = row.needed_measure("chars_per_s", most_chars_per_s);
     if (timing.lower_quartile_ms > timing.median_ms || timing.median_ms > timing.upper_quartile_ms) {
-        row.refuse(fmt::format("the median of {} does not lie between its quartiles", quote(describe(timing.work), 120)));
+        row.refuse(
+            fmt::format("the median of {} does not lie between its quartiles", quote(describe(timing.work), 120)));
     }
     return timing;
 }
@@ -191,7 +194,8 @@ BenchReport read_bench_report(const fs::path& path) {
     if (passed && !passed->is_boolean()) fields.refuse("its self-check neither passed nor failed");
     report.passed = !passed || passed->get<bool>();
     for (const json& row : *results) {
-        Timing timing = read_timing({row, report.file, fmt::format("row {} of its results", report.timings.size() + 1)});
+        Timing timing =
+            read_timing({row, report.file, fmt::format("row {} of its results", report.timings.size() + 1)});
         const auto twin = [&](const Timing& other) { return other.work == timing.work; };
         if (std::any_of(report.timings.begin(), report.timings.end(), twin)) {
             fields.refuse(fmt::format("it has the row {} twice", quote(describe(timing.work), 120)));
@@ -205,18 +209,24 @@ BenchComparison::BenchComparison(std::vector<BenchReport> reports) : reports_(st
     std::vector<std::string> tasks;
     for (std::size_t i = 0; i < reports_.size(); ++i) {
         const BenchReport& report = reports_[i];
-        const auto namesakes = std::count_if(reports_.begin(), reports_.end(), [&](const auto& other) { return other.machine == report.machine; });
-        names_.push_back(report.machine.empty() ? report.file : namesakes == 1 ? report.machine : fmt::format("{} {}", report.machine, report.file));
+        const auto namesakes = std::count_if(reports_.begin(), reports_.end(),
+                                             [&](const auto& other) { return other.machine == report.machine; });
+        names_.push_back(report.machine.empty() ? report.file
+                         : namesakes == 1       ? report.machine
+                                                : fmt::format("{} {}", report.machine, report.file));
         for (const Timing& timing : report.timings) {
-            if (std::find(tasks.begin(), tasks.end(), timing.work.task) == tasks.end()) tasks.push_back(timing.work.task);
+            if (std::find(tasks.begin(), tasks.end(), timing.work.task) == tasks.end())
+                tasks.push_back(timing.work.task);
             row_of(rows_, timing.work).timings[i] = timing;
             if (timing.work.kernels.empty()) continue;
-            std::optional<Timing>& fastest = row_of(fastest_, {timing.work.task, "", timing.work.products, timing.work.threads}).timings[i];
+            std::optional<Timing>& fastest =
+                row_of(fastest_, {timing.work.task, "", timing.work.products, timing.work.threads}).timings[i];
             if (!fastest || timing.median_ms < fastest->median_ms) fastest = timing;
         }
     }
     std::erase_if(fastest_, [](const Row& row) {
-        return std::count_if(row.timings.begin(), row.timings.end(), [](const auto& timing) { return timing.has_value(); }) < 2;
+        return std::count_if(row.timings.begin(), row.timings.end(),
+                             [](const auto& timing) { return timing.has_value(); }) < 2;
     });
     const auto rank = [&](const Row& row) { return std::find(tasks.begin(), tasks.end(), row.work.task); };
     for (std::vector<Row>* rows : {&rows_, &fastest_}) {
@@ -254,8 +264,10 @@ std::string BenchComparison::about(std::size_t report) const {
 
 std::string BenchComparison::warning() const {
     const std::pair<const char*, std::int64_t BenchReport::*> figures[] = {
-        {"parameters", &BenchReport::parameters}, {"characters", &BenchReport::length},
-        {"passes of a sample", &BenchReport::sampling_steps}, {"windows of a training step", &BenchReport::training_batch}};
+        {"parameters", &BenchReport::parameters},
+        {"characters", &BenchReport::length},
+        {"passes of a sample", &BenchReport::sampling_steps},
+        {"windows of a training step", &BenchReport::training_batch}};
     std::string text;
     for (const auto& [name, figure] : figures) {
         std::vector<std::int64_t> told;
@@ -263,20 +275,23 @@ std::string BenchComparison::warning() const {
             const std::int64_t value = report.*figure;
             if (value > 0 && std::find(told.begin(), told.end(), value) == told.end()) told.push_back(value);
         }
-        if (told.size() > 1) text += fmt::format("{}{} ({})", text.empty() ? "The reports differ in " : ", ", name, fmt::join(told, ", "));
+        if (told.size() > 1)
+            text +=
+                fmt::format("{}{} ({})", text.empty() ? "The reports differ in " : ", ", name, fmt::join(told, ", "));
     }
     return text.empty() ? "" : text + "; where that matters there is no ratio.";
 }
 
-std::vector<std::string> BenchComparison::column(std::size_t report, const std::vector<Row>& rows, bool with_kernels) const {
+std::vector<std::string> BenchComparison::column(std::size_t report, const std::vector<Row>& rows,
+                                                 bool with_kernels) const {
     constexpr std::size_t narrowest = 24;
     std::vector<std::string> cells;
     std::size_t width = narrowest;
     for (const Row& row : rows) {
         std::string cell = "-";
         if (const auto& timing = row.timings[report]) {
-            cell = fmt::format("{} ({} to {})", milliseconds(timing->median_ms), milliseconds(timing->lower_quartile_ms),
-                               milliseconds(timing->upper_quartile_ms));
+            cell = fmt::format("{} ({} to {})", milliseconds(timing->median_ms),
+                               milliseconds(timing->lower_quartile_ms), milliseconds(timing->upper_quartile_ms));
             if (with_kernels) cell += "  " + timing->work.kernels;
         }
         if (const auto times = ratio(row, report)) cell += fmt::format("  {:.3g}x", *times);
@@ -292,7 +307,8 @@ std::string BenchComparison::table() const {
     for (std::size_t i = 0; i < reports_.size(); ++i) {
         const std::string told = about(i);
         const bool named_by_file = names_[i].ends_with(reports_[i].file);
-        text += fmt::format("{}  {}{}\n", i + 1, named_by_file ? names_[i] : names_[i] + " " + reports_[i].file, told.empty() ? "" : ": " + told);
+        text += fmt::format("{}  {}{}\n", i + 1, named_by_file ? names_[i] : names_[i] + " " + reports_[i].file,
+                            told.empty() ? "" : ": " + told);
     }
     text += "Milliseconds: median (quartiles)";
     text += reports_.size() > 1 ? "; x: times as fast as the first report\n" : "\n";
@@ -323,10 +339,15 @@ ordered_json BenchComparison::json() const {
     ordered_json told = ordered_json::array();
     for (std::size_t i = 0; i < reports_.size(); ++i) {
         const BenchReport& report = reports_[i];
-        told.push_back({{"name", names_[i]}, {"file", report.file.substr(1, report.file.size() - 2)}, {"self_check", report.passed}});
+        told.push_back({{"name", names_[i]},
+                        {"file", report.file.substr(1, report.file.size() - 2)},
+                        {"self_check", report.passed}});
         if (!report.date.empty()) told.back()["date"] = report.date;
-        const std::pair<const char*, std::int64_t> figures[] = {{"cores", report.cores}, {"parameters", report.parameters},
-            {"length", report.length}, {"sampling_steps", report.sampling_steps}, {"training_batch", report.training_batch}};
+        const std::pair<const char*, std::int64_t> figures[] = {{"cores", report.cores},
+                                                                {"parameters", report.parameters},
+                                                                {"length", report.length},
+                                                                {"sampling_steps", report.sampling_steps},
+                                                                {"training_batch", report.training_batch}};
         for (const auto& [key, value] : figures) {
             if (value > 0) told.back()[key] = value;
         }
@@ -365,12 +386,11 @@ ordered_json BenchComparison::json(const std::vector<Row>& rows) const {
 }
 
 std::string BenchComparison::svg() const {
-    constexpr int width = 760, margin = 24, label_width = 250, bar_left = margin + label_width, bar_width = 300, pitch = 20;
+    constexpr int width = 760, margin = 24, label_width = 250, bar_left = margin + label_width, bar_width = 300,
+                  pitch = 20;
     std::string body;
     int y = margin + 22;
-    const auto text = [&](int x, const char* kind, const std::string& words) {
-        body += svg_text(x, y, kind, words);
-    };
+    const auto text = [&](int x, const char* kind, const std::string& words) { body += svg_text(x, y, kind, words); };
     text(margin, "title", "Milliseconds: median, whiskers at the quartiles");
     for (std::size_t i = 0; i < reports_.size(); ++i) {
         y += pitch;
@@ -390,7 +410,8 @@ std::string BenchComparison::svg() const {
                 longest = 0;
                 for (const Row& other : rows) {
                     if (other.work.task != task) continue;
-                    for (const auto& timing : other.timings) longest = std::max(longest, timing ? timing->upper_quartile_ms : 0);
+                    for (const auto& timing : other.timings)
+                        longest = std::max(longest, timing ? timing->upper_quartile_ms : 0);
                 }
                 y += pitch / 2;
                 body += fmt::format("<path class=\"rule\" d=\"M{} {}h{}\"/>\n", margin, y, width - 2 * margin);
@@ -400,7 +421,8 @@ std::string BenchComparison::svg() const {
             y += pitch + 4;
             const auto label = [&](const Work& work) {
                 const std::string what = describe(work);
-                text(margin, "soft", shortened(what.size() > task.size() + 2 ? what.substr(task.size() + 2) : what, 40));
+                text(margin, "soft",
+                     shortened(what.size() > task.size() + 2 ? what.substr(task.size() + 2) : what, 40));
             };
             bool begun = false;
             for (std::size_t i = 0; i < reports_.size(); ++i) {
@@ -413,11 +435,14 @@ std::string BenchComparison::svg() const {
                 const auto place = [&](double ms) { return bar_left + bar_width * ms / longest; };
                 const double low = place(timing->lower_quartile_ms), high = place(timing->upper_quartile_ms);
                 text(bar_left - 22, "number", std::to_string(i + 1));
-                body += fmt::format("<rect class=\"bar b{}\" x=\"{}\" y=\"{}\" width=\"{:.1f}\" height=\"12\"/>\n", i % 4, bar_left, y - 11,
-                                    std::max(1.0, place(timing->median_ms) - bar_left));
-                body += fmt::format("<path class=\"whisker\" d=\"M{0:.1f} {2}H{1:.1f}M{0:.1f} {3}v8M{1:.1f} {3}v8\"/>\n", low, high, y - 5, y - 9);
+                body += fmt::format("<rect class=\"bar b{}\" x=\"{}\" y=\"{}\" width=\"{:.1f}\" height=\"12\"/>\n",
+                                    i % 4, bar_left, y - 11, std::max(1.0, place(timing->median_ms) - bar_left));
+                body +=
+                    fmt::format("<path class=\"whisker\" d=\"M{0:.1f} {2}H{1:.1f}M{0:.1f} {3}v8M{1:.1f} {3}v8\"/>\n",
+                                low, high, y - 5, y - 9);
                 text(bar_left + bar_width + 12, "number", milliseconds(timing->median_ms));
-                if (const auto times = ratio(row, i)) text(bar_left + bar_width + 92, "number", fmt::format("{:.3g}x", *times));
+                if (const auto times = ratio(row, i))
+                    text(bar_left + bar_width + 92, "number", fmt::format("{:.3g}x", *times));
             }
         }
     };
@@ -427,11 +452,13 @@ std::string BenchComparison::svg() const {
         y += pitch + 10;
         text(margin, "soft", warned);
     }
-    return svg_document(width, y + margin, "Reports of folio bench side by side",
-                        ".task { font-style: italic; font-size: 17px; }\n"
-                        ".bar { fill: var(--ink); } .b0 { opacity: .5; } .b1 { opacity: .25; } .b2 { opacity: .38; } .b3 { opacity: .15; }\n"
-                        ".whisker { fill: none; stroke: var(--ink); stroke-width: 1.5; } .rule { stroke: var(--line); }\n",
-                        body);
+    return svg_document(
+        width, y + margin, "Reports of folio bench side by side",
+        ".task { font-style: italic; font-size: 17px; }\n"
+        ".bar { fill: var(--ink); } .b0 { opacity: .5; } .b1 { opacity: .25; } .b2 { opacity: .38; } .b3 { opacity: "
+        ".15; }\n"
+        ".whisker { fill: none; stroke: var(--ink); stroke-width: 1.5; } .rule { stroke: var(--line); }\n",
+        body);
 }
 
 }  // namespace folio

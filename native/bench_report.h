@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-/// The report that `folio bench --json` and the page's bench write alike, and reports laid side by side. The page's reader
-/// (web/src/report.ts) asks the same of a file.
+/// The report that `folio bench --json` and the page's bench write alike, and reports laid side by side. The page's
+/// reader (web/src/report.ts) asks the same of a file.
 namespace folio {
 
 namespace fs = std::filesystem;
@@ -44,9 +44,9 @@ struct BenchReport {
 /// Ends the command with one sentence where the file is no such report.
 BenchReport read_bench_report(const fs::path& path);
 
-/// Any number of reports side by side: a row for whatever one of them timed, a column for each; then, since targets have no
-/// kernel set in common, the fastest set of each in a row. A ratio says how many times as fast as the first report a later one
-/// was, and is there only where both did the same work.
+/// Any number of reports side by side: a row for whatever one of them timed, a column for each; then, since targets
+/// have no kernel set in common, the fastest set of each in a row. A ratio says how many times as fast as the first
+/// report a later one was, and is there only where both did the same work.
 class BenchComparison {
 public:
     explicit BenchComparison(std::vector<BenchReport> reports);

@@ -37,7 +37,8 @@ bool cpu_has_bf16() {
     return forced ? forced->bf16 != nullptr : !distinct_kernels(Precision::bf16).empty();
 }
 
-/// The GPU, or null where the options leave the choice and there is none; whoever names CPU kernels or threads means those.
+/// The GPU, or null where the options leave the choice and there is none; whoever names CPU kernels or threads means
+/// those.
 std::unique_ptr<CudaOps> chosen_gpu(const DeviceOptions& options, Precision precision) {
     if (options.device == "cpu") return nullptr;
     if (options.device == "auto" && (forced_kernels() || options.threads > 0)) return nullptr;
@@ -76,7 +77,8 @@ std::vector<Way> ways(bool exact) {
 std::unique_ptr<ThreadPool> start_threads(int wanted) {
     if (wanted == 0) wanted = physical_cores();
     auto threads = std::make_unique<ThreadPool>(wanted);
-    if (threads->width() < wanted) notice(fmt::format("The system grants {} of {} threads; going on with those.", threads->width(), wanted));
+    if (threads->width() < wanted)
+        notice(fmt::format("The system grants {} of {} threads; going on with those.", threads->width(), wanted));
     return threads;
 }
 
@@ -84,8 +86,10 @@ bool Device::has_bf16(const DeviceOptions& options) { return cpu_has_bf16() || c
 
 Device::Device(const DeviceOptions& options, bool exact, bool training) {
     if (exact) {
-        if (options.precision != "auto") wrong_usage("the weights are integers, which decides what is multiplied; leave --precision out");
-        if (options.device == "cuda") wrong_usage("the weights are integers, which the CPU alone computes; leave --device out");
+        if (options.precision != "auto")
+            wrong_usage("the weights are integers, which decides what is multiplied; leave --precision out");
+        if (options.device == "cuda")
+            wrong_usage("the weights are integers, which the CPU alone computes; leave --device out");
     }
     const bool f32 = options.precision == "f32" || (options.precision == "auto" && !training);
     if (!exact) gpu_ = chosen_gpu(options, f32 ? Precision::f32 : Precision::bf16);
@@ -111,7 +115,8 @@ Device::Device(const DeviceOptions& options, const ModelFile& model) : Device(op
 std::string Device::describe() const {
     if (gpu_) return fmt::format("{}, {} products", gpu_->name(), name_of(precision_));
     const int threads = parallel_->width();
-    return fmt::format("{} thread{}, {} kernels, {} products", threads, threads == 1 ? "" : "s", kernels(), name_of(precision_));
+    return fmt::format("{} thread{}, {} kernels, {} products", threads, threads == 1 ? "" : "s", kernels(),
+                       name_of(precision_));
 }
 
 std::string processor_name() {

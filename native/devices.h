@@ -28,15 +28,16 @@ struct Way {
     Precision precision;
 };
 
-/// All ways of this machine to run a model, or those of the set that FOLIO_KERNELS forces; an unknown or unsupported name ends
-/// the command. An I8 model has one arithmetic; else a set whose f32 is that of a plainer one is left out, unless it is forced.
+/// All ways of this machine to run a model, or those of the set that FOLIO_KERNELS forces; an unknown or unsupported
+/// name ends the command. An I8 model has one arithmetic; else a set whose f32 is that of a plainer one is left out,
+/// unless it is forced.
 std::vector<Way> ways(bool exact);
 
 /// `wanted` threads, or one per physical core for 0. A system that grants fewer is worth a notice.
 std::unique_ptr<ThreadPool> start_threads(int wanted);
 
-/// A device ready to compute: a GPU where there is one and nothing says otherwise, else the CPU. What its options ask for in vain
-/// ends the command with a sentence.
+/// A device ready to compute: a GPU where there is one and nothing says otherwise, else the CPU. What its options ask
+/// for in vain ends the command with a sentence.
 class Device {
 public:
     /// To train: f32, or bf16 where the device has it.
@@ -46,7 +47,9 @@ public:
 
     Ops& ops() { return gpu_ ? static_cast<Ops&>(*gpu_) : *cpu_; }
     /// Only of a device to train.
-    TrainingOps& training_ops() { return gpu_ ? static_cast<TrainingOps&>(*gpu_) : static_cast<CpuTrainingOps&>(*cpu_); }
+    TrainingOps& training_ops() {
+        return gpu_ ? static_cast<TrainingOps&>(*gpu_) : static_cast<CpuTrainingOps&>(*cpu_);
+    }
     bool on_gpu() const { return gpu_ != nullptr; }
     /// The name of what computes: a kernel set, or cuda.
     std::string_view kernels() const { return gpu_ ? std::string_view("cuda") : cpu_->kernels().name; }

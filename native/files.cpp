@@ -24,7 +24,8 @@ std::string system_reason(int error) {
     switch (error) {
         case ENOENT: return "there is no such file or folder";
         case ENOTDIR: return "a part of the path is no folder";
-        case EACCES: case EPERM: return "permission is denied";
+        case EACCES:
+        case EPERM: return "permission is denied";
         case ENOSPC: return "the disk is full; make room and try again";
         case EDQUOT: return "the disk quota is used up; make room and try again";
         case EROFS: return "the file system is read-only";
@@ -55,10 +56,11 @@ std::string read_any(const fs::path& path, std::string_view what, std::size_t li
     // Without O_NONBLOCK opening a pipe that nobody writes to would wait for ever.
     const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | (stream ? 0 : O_NONBLOCK)));
     if (file.number < 0) refuse(system_reason(errno));
-    struct stat status{};
+    struct stat status {};
     if (::fstat(file.number, &status) != 0) refuse(system_reason(errno));
     const bool streams = S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || ::isatty(file.number) == 1;
-    if (!S_ISREG(status.st_mode) && !(stream && streams)) refuse(S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
+    if (!S_ISREG(status.st_mode) && !(stream && streams))
+        refuse(S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
     const auto size = static_cast<std::size_t>(status.st_size);
     const std::string too_long = fmt::format("it is longer than {} MiB", limit >> 20);
     if (size > limit) refuse(too_long);
@@ -80,9 +82,13 @@ std::string read_any(const fs::path& path, std::string_view what, std::size_t li
 
 }  // namespace
 
-std::string read_file(const fs::path& path, std::string_view what, std::size_t limit) { return read_any(path, what, limit, false); }
+std::string read_file(const fs::path& path, std::string_view what, std::size_t limit) {
+    return read_any(path, what, limit, false);
+}
 
-std::string read_stream(const fs::path& path, std::string_view what, std::size_t limit) { return read_any(path, what, limit, true); }
+std::string read_stream(const fs::path& path, std::string_view what, std::size_t limit) {
+    return read_any(path, what, limit, true);
+}
 
 namespace {
 
@@ -93,8 +99,9 @@ namespace {
 /// Why opening a file to write it failed.
 [[noreturn]] void refuse_to_open(const fs::path& path, int error) {
     std::error_code unknown;
-    const bool folder_missing = error == ENOENT && path.has_parent_path() && !fs::is_directory(path.parent_path(), unknown);
-    refuse_to_write(path, folder_missing ? "its folder is not there; make it first"
+    const bool folder_missing =
+        error == ENOENT && path.has_parent_path() && !fs::is_directory(path.parent_path(), unknown);
+    refuse_to_write(path, folder_missing    ? "its folder is not there; make it first"
                           : error == ENOENT ? "no file can be made there; choose another place"
                                             : system_reason(error));
 }
@@ -112,7 +119,8 @@ fs::path behind_links(fs::path path) {
     return path;
 }
 
-/// The file beside `target` that it is written as first. A name that would be too long is cut, and told apart by a checksum.
+/// The file beside `target` that it is written as first. A name that would be too long is cut, and told apart by a
+/// checksum.
 fs::path partial_of(const fs::path& target) {
     constexpr std::string_view suffix = ".folio-partial";
     constexpr std::size_t longest_name = 255;
@@ -126,10 +134,12 @@ fs::path partial_of(const fs::path& target) {
 
 /// Opens the partial file for this process alone.
 int open_partial(const fs::path& partial, const fs::path& path) {
-    constexpr int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // a pipe that nobody reads must not be waited for
-    struct stat status{};
+    constexpr int flags =
+        O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // a pipe that nobody reads must not be waited for
+    struct stat status {};
     if (::lstat(partial.c_str(), &status) == 0) {
-        if (!S_ISREG(status.st_mode)) refuse_to_write(path, fmt::format("{} stands in the way and is no file; remove it", quote_path(partial)));
+        if (!S_ISREG(status.st_mode))
+            refuse_to_write(path, fmt::format("{} stands in the way and is no file; remove it", quote_path(partial)));
         // Another name of the same file would get the content too.
         if (status.st_nlink > 1 && ::unlink(partial.c_str()) != 0) refuse_to_write(path, system_reason(errno));
     }
@@ -138,12 +148,13 @@ int open_partial(const fs::path& partial, const fs::path& path) {
     return file;
 }
 
-/// Locks a file or folder, unless another process has. Some file systems have no locks; there nothing is known of others.
+/// Locks a file or folder, unless another process has. Some file systems have no locks; there nothing is known of
+/// others.
 bool is_locked_by_another(int file) { return ::flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; }
 
 /// Takes what was there before: its mode, and its owner where that is allowed.
 void keep_attributes(int file, const fs::path& target) {
-    struct stat status{};
+    struct stat status {};
     if (::stat(target.c_str(), &status) != 0) return;
     [[maybe_unused]] const int owned = ::fchown(file, status.st_uid, status.st_gid);
     ::fchmod(file, status.st_mode & 07777);
@@ -177,7 +188,8 @@ void write_file(const fs::path& path, const std::function<Result<void>(const Byt
         const auto written = write([&](std::span<const std::byte> bytes) { return write_all(file.number, bytes); });
         if (!written) refuse_to_write(path, written.error().sentence);
         keep_attributes(file.number, target);
-        if (::fsync(file.number) != 0 || ::rename(partial.c_str(), target.c_str()) != 0) refuse_to_write(path, system_reason(errno));
+        if (::fsync(file.number) != 0 || ::rename(partial.c_str(), target.c_str()) != 0)
+            refuse_to_write(path, system_reason(errno));
     }
     // The rename itself lasts only once the folder is on the disk.
     const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
@@ -195,27 +207,33 @@ void refuse_overwrite(const fs::path& target, std::initializer_list<fs::path> so
     for (const fs::path& source : sources) {
         std::error_code unknown;
         if (source.empty()) continue;
-        if (fs::equivalent(source, target, unknown)) wrong_usage(fmt::format("{} is read by this command; choose another file to write", quote_path(target)));
+        if (fs::equivalent(source, target, unknown))
+            wrong_usage(fmt::format("{} is read by this command; choose another file to write", quote_path(target)));
         if (fs::equivalent(source, partial, unknown)) {
-            wrong_usage(fmt::format("{} is where {} would be written first; rename it or choose another file to write", quote_path(source), quote_path(target)));
+            wrong_usage(fmt::format("{} is where {} would be written first; rename it or choose another file to write",
+                                    quote_path(source), quote_path(target)));
         }
     }
 }
 
 void refuse_stdout(const fs::path& target) {
-    struct stat status{}, out{};
+    struct stat status {
+    }, out{};
     if (target.empty() || ::stat(target.c_str(), &status) != 0 || ::fstat(STDOUT_FILENO, &out) != 0) return;
-    const bool same = S_ISCHR(out.st_mode) ? S_ISCHR(status.st_mode) && status.st_rdev == out.st_rdev && out.st_rdev != makedev(1, 3)
-                                           : status.st_dev == out.st_dev && status.st_ino == out.st_ino;
+    const bool same = S_ISCHR(out.st_mode)
+                          ? S_ISCHR(status.st_mode) && status.st_rdev == out.st_rdev && out.st_rdev != makedev(1, 3)
+                          : status.st_dev == out.st_dev && status.st_ino == out.st_ino;
     if (same) wrong_usage(fmt::format("{} is where the results are printed; choose another file", quote_path(target)));
 }
 
-LineFile::LineFile(const fs::path& path) : path_(path), file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666)) {
+LineFile::LineFile(const fs::path& path)
+    : path_(path), file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666)) {
     if (file_.number < 0) refuse_to_open(path, errno);
     refuse_stdout(path);
-    struct stat status{};
+    struct stat status {};
     ::fstat(file_.number, &status);
-    if (!S_ISREG(status.st_mode)) refuse_to_write(path, S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
+    if (!S_ISREG(status.st_mode))
+        refuse_to_write(path, S_ISDIR(status.st_mode) ? "it is a folder" : "it is no regular file");
     if (::ftruncate(file_.number, 0) != 0) refuse_to_write(path, system_reason(errno));
 }
 
@@ -227,7 +245,10 @@ void LineFile::write(std::string_view line) {
 void make_folder(const fs::path& path) {
     std::error_code failed;
     if (fs::is_symlink(fs::symlink_status(path, failed)) && !fs::exists(path, failed)) {
-        stop(fmt::format("the folder {} cannot be made: it is a link that leads nowhere; make the folder that it names or choose another", quote_path(path)));
+        stop(
+            fmt::format("the folder {} cannot be made: it is a link that leads nowhere; make the folder that it names "
+                        "or choose another",
+                        quote_path(path)));
     }
     if (fs::exists(path, failed) && !fs::is_directory(path, failed)) {
         stop(fmt::format("the folder {} cannot be made: a file stands there; choose another name", quote_path(path)));
@@ -251,7 +272,8 @@ std::string sha256(std::string_view bytes) {
 }
 
 FolderLock::FolderLock(const fs::path& folder) : folder_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (folder_.number < 0) stop(fmt::format("the folder {} cannot be opened: {}", quote_path(folder), system_reason(errno)));
+    if (folder_.number < 0)
+        stop(fmt::format("the folder {} cannot be opened: {}", quote_path(folder), system_reason(errno)));
     if (is_locked_by_another(folder_.number)) {
         stop(fmt::format("another training is at work in {}; wait for it or choose another folder with --out",
                          quote_path(folder)));

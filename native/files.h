@@ -32,16 +32,17 @@ std::string read_file(const fs::path& path, std::string_view what, std::size_t l
 std::string read_stream(const fs::path& path, std::string_view what, std::size_t limit = std::size_t{2} << 30);
 
 /// Puts what `write` gives to its sink where `path` says, or leaves what was there: written beside it as
-/// .NAME.folio-partial, flushed to the disk, then renamed. Links are written through; mode and owner of what was there stay. A
-/// full disk, a target that is no regular file or that another process is writing ends the command with one sentence.
+/// .NAME.folio-partial, flushed to the disk, then renamed. Links are written through; mode and owner of what was there
+/// stay. A full disk, a target that is no regular file or that another process is writing ends the command with one
+/// sentence.
 void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write);
 void write_file(const fs::path& path, std::string_view content);
 
 /// Ends the command, as wrong usage, where `target`, about to be written, is stdout under whatever name.
 void refuse_stdout(const fs::path& target);
 
-/// Ends the command, as wrong usage, where `target`, about to be written, or the partial file before it is one of the files that the
-/// command reads, under whatever name.
+/// Ends the command, as wrong usage, where `target`, about to be written, or the partial file before it is one of the
+/// files that the command reads, under whatever name.
 void refuse_overwrite(const fs::path& target, std::initializer_list<fs::path> sources);
 
 /// A file that is written line by line as the lines come: what is there stays there whatever ends the command.

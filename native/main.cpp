@@ -1,5 +1,5 @@
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cctype>
@@ -48,7 +48,8 @@ std::string usage_sentence(const CLI::App& program, const CLI::ParseError& error
     return fmt::format("the options cannot be understood{}", advice);
 }
 
-/// The arguments as the parser wants them, the last one first. `--name=` comes apart, for it would take the next one as its value.
+/// The arguments as the parser wants them, the last one first. `--name=` comes apart, for it would take the next one as
+/// its value.
 std::vector<std::string> arguments(int argc, char** argv) {
     std::vector<std::string> all;
     for (int i = 1; i < argc; ++i) {
@@ -101,7 +102,8 @@ int main(int argc, char** argv) {
     } catch (const std::bad_alloc&) {
         complain("there is not enough memory for this");
     } catch (const std::filesystem::filesystem_error& error) {
-        complain(fmt::format("{} cannot be used: {}", folio::quote_path(error.path1()), folio::system_reason(error.code().value())));
+        complain(fmt::format("{} cannot be used: {}", folio::quote_path(error.path1()),
+                             folio::system_reason(error.code().value())));
     } catch (const std::system_error&) {
         complain("the output cannot be written");  // all else that the library reports so
     } catch (const std::exception&) {

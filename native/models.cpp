@@ -16,8 +16,9 @@ ModelFile parse_model(std::string_view bytes, const std::string& path) {
     if (!model) {
         const auto file = read_safetensors(std::as_bytes(std::span(bytes)));
         if (file && is_checkpoint(*file)) {
-            stop(fmt::format("{} is the checkpoint of a training run, to go on from; its weights are beside it, in last.safetensors",
-                             quote_path(path)));
+            stop(fmt::format(
+                "{} is the checkpoint of a training run, to go on from; its weights are beside it, in last.safetensors",
+                quote_path(path)));
         }
     }
     return unwrap(std::move(model), quote_path(path));

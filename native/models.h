@@ -31,8 +31,8 @@ struct LoadedModel {
 /// The model as a proofreader of samples of another; the end of the command where it cannot be one.
 Proofreader as_proofreader(LoadedModel& model, const ModelFile& sampled);
 
-/// The prompt of a sample that is to begin as a text does: none where the model begins by itself, else `id`, a character of the text.
-/// An autoregressive model whose vocabulary has no newline cannot begin by itself.
+/// The prompt of a sample that is to begin as a text does: none where the model begins by itself, else `id`, a
+/// character of the text. An autoregressive model whose vocabulary has no newline cannot begin by itself.
 std::string opening_prompt(const ModelFile& model, int id);
 
 }  // namespace folio

@@ -15,8 +15,8 @@ constexpr std::string_view magic{"\x93NUMPY\x01\x00", 8};
 }  // namespace
 
 std::string npy_header(const std::array<std::size_t, 3>& shape) {
-    std::string dictionary =
-        fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}, {}), }}", shape[0], shape[1], shape[2]);
+    std::string dictionary = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}, {}), }}",
+                                         shape[0], shape[1], shape[2]);
     // The values begin at a multiple of 64.
     dictionary.append(63 - (magic.size() + 2 + dictionary.size()) % 64, ' ');
     dictionary += '\n';
@@ -26,7 +26,8 @@ std::string npy_header(const std::array<std::size_t, 3>& shape) {
 }
 
 Npy parse_npy(std::string_view bytes, const std::string& what) {
-    const auto refuse = [&](const std::string& why, const char* remedy = "write it with numpy.save(FILE, numpy.ascontiguousarray(x, '<f4'))") {
+    const auto refuse = [&](const std::string& why,
+                            const char* remedy = "write it with numpy.save(FILE, numpy.ascontiguousarray(x, '<f4'))") {
         stop(fmt::format("{} cannot be used: {}; {}", what, why, remedy));
     };
     constexpr const char* again = "copy or write it again";
@@ -38,7 +39,8 @@ Npy parse_npy(std::string_view bytes, const std::string& what) {
     if (bytes.size() < begin + size) refuse("it is cut short within its header", again);
     const std::string_view dictionary = bytes.substr(begin, size), values = bytes.substr(begin + size);
     if (dictionary.find("'descr': '<f4'") == dictionary.npos) refuse("its numbers are not float32, little-endian");
-    if (dictionary.find("'fortran_order': False") == dictionary.npos) refuse("it is in Fortran order, the first axis running fastest");
+    if (dictionary.find("'fortran_order': False") == dictionary.npos)
+        refuse("it is in Fortran order, the first axis running fastest");
 
     constexpr std::string_view key = "'shape': (";
     constexpr const char* wanted = "its shape is not [batch, positions, characters]";
@@ -59,7 +61,8 @@ Npy parse_npy(std::string_view bytes, const std::string& what) {
     if (at == end || *at != ')') refuse(wanted);
     if (values.size() != count * sizeof(float)) {
         refuse(fmt::format("{}, with {} bytes of values where its shape takes {}",
-                           values.size() < count * sizeof(float) ? "it is cut short" : "it is too long", values.size(), count * sizeof(float)),
+                           values.size() < count * sizeof(float) ? "it is cut short" : "it is too long", values.size(),
+                           count * sizeof(float)),
                again);
     }
     npy.values.resize(count);

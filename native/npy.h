@@ -16,7 +16,8 @@ struct Npy {
 /// All that stands before the values.
 std::string npy_header(const std::array<std::size_t, 3>& shape);
 
-/// A file's content; the end of the command in a sentence where it is anything else, or has no values at all. `what` names the file.
+/// A file's content; the end of the command in a sentence where it is anything else, or has no values at all. `what`
+/// names the file.
 Npy parse_npy(std::string_view bytes, const std::string& what);
 
 }  // namespace folio

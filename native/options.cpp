@@ -1,8 +1,8 @@
 #include "native/options.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -37,13 +37,17 @@ T parse(const std::string& name, const std::string& text, const std::string& wan
 
 }  // namespace
 
-CLI::App& add_command(CLI::App& program, const std::string& name, const std::string& help) { return *program.add_subcommand(name, help); }
+CLI::App& add_command(CLI::App& program, const std::string& name, const std::string& help) {
+    return *program.add_subcommand(name, help);
+}
 
 void on_call(CLI::App& command, std::function<void()> execute) { command.callback(std::move(execute)); }
 
 bool given(const CLI::App& command, const std::string& name) { return command.count(name) > 0; }
 
-void add_flag(CLI::App& command, const std::string& name, bool& target, const std::string& help) { command.add_flag(name, target, help); }
+void add_flag(CLI::App& command, const std::string& name, bool& target, const std::string& help) {
+    command.add_flag(name, target, help);
+}
 
 void add_integer(CLI::App& command, const std::string& name, std::int64_t least, std::int64_t most,
                  std::function<void(std::int64_t)> set, const std::string& help) {
@@ -57,15 +61,17 @@ void add_integer(CLI::App& command, const std::string& name, std::int64_t least,
 
 void add_integer(CLI::App& command, const std::string& name, std::int64_t least, std::int64_t most, int& target,
                  const std::string& help) {
-    add_integer(command, name, least, most, [&target](std::int64_t value) { target = static_cast<int>(value); }, help);
+    add_integer(
+        command, name, least, most, [&target](std::int64_t value) { target = static_cast<int>(value); }, help);
 }
 
-void add_number(CLI::App& command, const std::string& name, double least, double most,
-                std::function<void(double)> set, const std::string& help) {
+void add_number(CLI::App& command, const std::string& name, double least, double most, std::function<void(double)> set,
+                const std::string& help) {
     add(command, name, "X", help, [=](const std::string& text) {
         const std::string wanted = fmt::format("a number from {} to {}", least, most);
         const auto value = parse<double>(name, text, wanted);
-        if (!(value >= least && value <= most)) wrong_usage(fmt::format("{} takes {}, not {}", name, wanted, quote(text)));
+        if (!(value >= least && value <= most))
+            wrong_usage(fmt::format("{} takes {}, not {}", name, wanted, quote(text)));
         set(value);
     });
 }
@@ -73,8 +79,8 @@ void add_number(CLI::App& command, const std::string& name, double least, double
 void add_seed(CLI::App& command, const std::string& name, std::function<void(std::uint64_t)> set,
               const std::string& help) {
     add(command, name, "S", help, [=](const std::string& text) {
-        set(parse<std::uint64_t>(name, text, fmt::format("a whole number from 0 to {}",
-                                                         std::numeric_limits<std::uint64_t>::max())));
+        set(parse<std::uint64_t>(
+            name, text, fmt::format("a whole number from 0 to {}", std::numeric_limits<std::uint64_t>::max())));
     });
 }
 
@@ -89,14 +95,17 @@ void add_choice(CLI::App& command, const std::string& name, std::vector<std::str
     });
 }
 
-void add_choice(CLI::App& command, const std::string& name, std::vector<std::string> choices,
-                std::string& target, const std::string& help) {
-    add_choice(command, name, std::move(choices), [&target](const std::string& text) { target = text; }, help);
+void add_choice(CLI::App& command, const std::string& name, std::vector<std::string> choices, std::string& target,
+                const std::string& help) {
+    add_choice(
+        command, name, std::move(choices), [&target](const std::string& text) { target = text; }, help);
 }
 
 void add_name(CLI::App& command, const std::string& name, std::string& target, const std::string& help) {
     add(command, name, "NAME", help, [&target, name](const std::string& text) {
-        if (text.empty()) wrong_usage(fmt::format("{} takes a name, and this one is empty", name.starts_with("--") ? name : "the command"));
+        if (text.empty())
+            wrong_usage(
+                fmt::format("{} takes a name, and this one is empty", name.starts_with("--") ? name : "the command"));
         target = text;
     });
 }
@@ -105,11 +114,13 @@ void add_text(CLI::App& command, const std::string& name, std::string& target, c
     add(command, name, "TEXT", help, [&target](const std::string& text) { target = text; });
 }
 
-void add_texts(CLI::App& command, const std::string& name, const std::string& type, std::vector<std::string>& target, bool several,
-               const std::string& help) {
+void add_texts(CLI::App& command, const std::string& name, const std::string& type, std::vector<std::string>& target,
+               bool several, const std::string& help) {
     CLI::Option* option = command.add_option(name, target, help)->type_name(type);
-    if (several) option->expected(1, CLI::detail::expected_max_vector_size);
-    else option->allow_extra_args(false);
+    if (several)
+        option->expected(1, CLI::detail::expected_max_vector_size);
+    else
+        option->allow_extra_args(false);
 }
 
 namespace {
@@ -135,9 +146,11 @@ void add_sampling_options(CLI::App& command, GivenSamplingOptions& target, std::
         names.emplace_back(sampler.name);
         meanings += fmt::format("\n{}: {}", sampler.name, sampler.meaning);
     }
-    add_choice(command, "--sampler", names, [&target](const std::string& name) { target.sampler = *sampler_named(name); },
-               fmt::format("what a pass does {}{}",
-                           describe_defaults([](ProcessKind process) { return name_of(default_sampler(process)); }), meanings));
+    add_choice(
+        command, "--sampler", names, [&target](const std::string& name) { target.sampler = *sampler_named(name); },
+        fmt::format("what a pass does {}{}",
+                    describe_defaults([](ProcessKind process) { return name_of(default_sampler(process)); }),
+                    meanings));
     for (const SamplingOption& option : sampling_options) {
         if (option.name == without) continue;
         const std::string name = fmt::format("--{}", option.name);
@@ -149,8 +162,9 @@ void add_sampling_options(CLI::App& command, GivenSamplingOptions& target, std::
             target.values.emplace_back(&option, value);
         };
         if (std::holds_alternative<int SamplingOptions::*>(option.member)) {
-            add_integer(command, name, std::llround(option.least), std::llround(option.most),
-                        [set](std::int64_t value) { set(static_cast<double>(value)); }, help);
+            add_integer(
+                command, name, std::llround(option.least), std::llround(option.most),
+                [set](std::int64_t value) { set(static_cast<double>(value)); }, help);
         } else {
             add_number(command, name, option.least, option.most, set, help);
         }
@@ -159,7 +173,8 @@ void add_sampling_options(CLI::App& command, GivenSamplingOptions& target, std::
 
 void add_proofread_option(CLI::App& command, std::string& target) {
     add_name(command, "--proofread", target,
-             "weights of an autoregressive model of the same characters: what it finds least likely in a finished text is sampled again, "
+             "weights of an autoregressive model of the same characters: what it finds least likely in a finished text "
+             "is sampled again, "
              "in --rounds rounds [none]");
 }
 
@@ -169,7 +184,8 @@ SamplingOptions GivenSamplingOptions::resolve(ProcessKind process, bool proofrea
     if (seed) options.seed = *seed;
     for (const auto& [option, value] : values) {
         if (!check) break;
-        if (const auto used = check_used(*option, *options.sampler, proofread); !used) wrong_usage(used.error().sentence);
+        if (const auto used = check_used(*option, *options.sampler, proofread); !used)
+            wrong_usage(used.error().sentence);
     }
     return options;
 }
@@ -182,12 +198,15 @@ SamplingOptions GivenSamplingOptions::resolve_for_comparison(ProcessKind process
 
 void refuse_backslash(const std::string& text, const std::string& option, const Vocabulary& vocabulary) {
     if (text.find('\\') == text.npos || vocabulary.encode(U'\\')) return;
-    wrong_usage(fmt::format("the model's vocabulary has no backslash, which {} holds; for a line break write {} $'one\\ntwo' in the shell{}", option,
-                            option, option == "--prompt" ? ", or name a file with --prompt-file" : ""));
+    wrong_usage(
+        fmt::format("the model's vocabulary has no backslash, which {} holds; for a line break write {} $'one\\ntwo' "
+                    "in the shell{}",
+                    option, option, option == "--prompt" ? ", or name a file with --prompt-file" : ""));
 }
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
-    add_choice(command, "--device", {"auto", "cpu", "cuda"}, options.device, "where to compute [auto: a GPU where there is one]");
+    add_choice(command, "--device", {"auto", "cpu", "cuda"}, options.device,
+               "where to compute [auto: a GPU where there is one]");
     add_integer(command, "--threads", 1, most_threads, options.threads, "CPU threads [one per physical core]");
     add_choice(command, "--precision", {"auto", "f32", "bf16"}, options.precision,
                "operands of products; bf16 needs AVX-512 BF16, AMX or a GPU [auto]");

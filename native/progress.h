@@ -11,7 +11,8 @@ public:
     Progress();
     ~Progress();
 
-    /// `share` of the work, 0 .. 1, is done; `line` has the figures. Most calls show nothing, the one with share 1 does.
+    /// `share` of the work, 0 .. 1, is done; `line` has the figures. Most calls show nothing, the one with share 1
+    /// does.
     void show(double share, const std::string& line);
     /// A line that stays.
     void say(const std::string& line);

@@ -27,22 +27,24 @@ struct Drawn {
 /// Samples of a model, measured beside real text of the same length.
 class SampleMeasure {
 public:
-    /// An autoregressive model that judges samples beside the 5-gram of the training text, and knows all characters of the model.
+    /// An autoregressive model that judges samples beside the 5-gram of the training text, and knows all characters of
+    /// the model.
     struct Judge {
         AutoregressiveModel model;
         const Vocabulary* vocabulary;
     };
 
     /// Model, denoiser, the judge's and the proofreader, which may be null, must outlive it.
-    SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count, std::optional<Judge> judge,
-                  const Proofreader* proofreader);
+    SampleMeasure(Denoiser& denoiser, const ModelFile& model, const TextData& text, int count,
+                  std::optional<Judge> judge, const Proofreader* proofreader);
 
     /// Ends the command with a sentence where such samples cannot be drawn.
-    static void check(Denoiser& denoiser, const ModelFile& model, const SamplingOptions& options, const Proofreader* proofreader);
+    static void check(Denoiser& denoiser, const ModelFile& model, const SamplingOptions& options,
+                      const Proofreader* proofreader);
     /// Samples of seeds 0, 1, 2, ...; `progress` is told of those done.
     Drawn draw(SamplingOptions options, const std::function<void(int done)>& progress) const;
-    /// Tries every sampler of the model at several numbers of passes and temperatures, and draws the frontier (frontier.h) into a
-    /// file, anew after each. The report has a row for each.
+    /// Tries every sampler of the model at several numbers of passes and temperatures, and draws the frontier
+    /// (frontier.h) into a file, anew after each. The report has a row for each.
     nlohmann::ordered_json plot(const std::string& file, const SamplingOptions& options, Progress& progress) const;
     /// The same picture with nothing in it: whether the file can be written shows before the long work.
     void begin_plot(const std::string& file) const;

@@ -29,7 +29,8 @@ void on_signal(int) {
 }  // namespace
 
 void handle_signals() {
-    struct sigaction action{}, inherited{};
+    struct sigaction action {
+    }, inherited{};
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);

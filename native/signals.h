@@ -4,11 +4,12 @@
 
 namespace folio {
 
-/// From here on Ctrl-C (SIGINT), SIGTERM and SIGHUP, unless they were ignored when the process began, end it with 130, after removing
-/// a file that is being written; a closed pipe shows as a failed write instead of a signal.
+/// From here on Ctrl-C (SIGINT), SIGTERM and SIGHUP, unless they were ignored when the process began, end it with 130,
+/// after removing a file that is being written; a closed pipe shows as a failed write instead of a signal.
 void handle_signals();
 
-/// While one lives, the first of these signals only sets `asked`, and the command ends in its own time; the second ends it at once.
+/// While one lives, the first of these signals only sets `asked`, and the command ends in its own time; the second ends
+/// it at once.
 class GracefulStop {
 public:
     GracefulStop();

@@ -7,8 +7,10 @@ namespace folio {
 std::string svg_escaped(std::string_view text) {
     std::string result;
     for (const char sign : text) {
-        if (std::string_view("&<>\"'").find(sign) == std::string_view::npos) result += sign;
-        else result += fmt::format("&#{};", static_cast<int>(sign));
+        if (std::string_view("&<>\"'").find(sign) == std::string_view::npos)
+            result += sign;
+        else
+            result += fmt::format("&#{};", static_cast<int>(sign));
     }
     return result;
 }
@@ -27,7 +29,8 @@ std::string svg_document(int width, int height, std::string_view title, std::str
         "  svg {{ --paper: #171c26; --ink: #ebe6da; --soft: #a3a8b2; --line: #2c3340; --red: #ff8f6b; }}\n"
         "}}\n"
         ".paper {{ fill: var(--paper); }}\n"
-        "text {{ font: 14px Georgia, \"DejaVu Serif\", serif; font-variant-numeric: lining-nums tabular-nums; fill: var(--ink); }}\n"
+        "text {{ font: 14px Georgia, \"DejaVu Serif\", serif; font-variant-numeric: lining-nums tabular-nums; fill: "
+        "var(--ink); }}\n"
         ".title, .soft {{ fill: var(--soft); }} .title {{ font-style: italic; }} .soft {{ font-size: 13px; }}\n"
         "{3}</style>\n"
         "<rect class=\"paper\" width=\"{0}\" height=\"{1}\"/>\n{4}</svg>\n",

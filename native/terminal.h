@@ -16,7 +16,8 @@ struct TerminalSize {
 TerminalSize terminal_size();
 /// Columns that a character takes: 2 for wide ones, 0 for marks that combine.
 int columns_of(char32_t code);
-/// Text of a stranger made fit for a terminal: carriage returns as line breaks, tabs as they are, other controls as question marks.
+/// Text of a stranger made fit for a terminal: carriage returns as line breaks, tabs as they are, other controls as
+/// question marks.
 std::string terminal_text(std::string_view text);
 
 }  // namespace folio

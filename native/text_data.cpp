@@ -72,7 +72,8 @@ Text download() {
     curl_global_cleanup();
     const char* advice = "give a text with --data FILE or FOLIO_DATA";
     if (outcome != CURLE_OK && outcome != CURLE_WRITE_ERROR) {
-        stop(fmt::format("Tiny Shakespeare cannot be downloaded: {}; or {}", download_failure(outcome, status), advice));
+        stop(
+            fmt::format("Tiny Shakespeare cannot be downloaded: {}; or {}", download_failure(outcome, status), advice));
     }
     text.checksum = sha256(text.content);
     if (text.checksum != shakespeare_checksum) {
@@ -87,14 +88,20 @@ std::string download_failure(int curl_code, long status) {
     switch (curl_code) {
         case CURLE_HTTP_RETURNED_ERROR:
             if (status == 404 || status == 410) return "the server does not have it any more; look for it elsewhere";
-            if (status == 429 || status >= 500) return fmt::format("the server cannot answer now (status {}); try again later", status);
-            return fmt::format("the server, or a proxy before it, refuses it (status {}); ask whoever runs the network", status);
-        case CURLE_COULDNT_RESOLVE_HOST: return "the server's name cannot be resolved; connect this machine to the network";
+            if (status == 429 || status >= 500)
+                return fmt::format("the server cannot answer now (status {}); try again later", status);
+            return fmt::format("the server, or a proxy before it, refuses it (status {}); ask whoever runs the network",
+                               status);
+        case CURLE_COULDNT_RESOLVE_HOST:
+            return "the server's name cannot be resolved; connect this machine to the network";
         case CURLE_COULDNT_RESOLVE_PROXY: return "the proxy's name cannot be resolved; mend https_proxy";
         case CURLE_COULDNT_CONNECT: return "the server cannot be reached; connect this machine to the network";
         case CURLE_OPERATION_TIMEDOUT: return "the server takes too long; try again later";
-        case CURLE_SSL_CACERT_BADFILE: return "this machine has no CA certificates to check the server by; install the package ca-certificates";
-        case CURLE_PEER_FAILED_VERIFICATION: return "the server's certificate cannot be verified; set this machine's clock and update its CA certificates";
+        case CURLE_SSL_CACERT_BADFILE:
+            return "this machine has no CA certificates to check the server by; install the package ca-certificates";
+        case CURLE_PEER_FAILED_VERIFICATION:
+            return "the server's certificate cannot be verified; set this machine's clock and update its CA "
+                   "certificates";
         default: return fmt::format("{}; try again later", curl_easy_strerror(static_cast<CURLcode>(curl_code)));
     }
 }
@@ -135,7 +142,9 @@ Text find_text(const std::string& path_given, const fs::path& remembered, const 
     const auto is_same = [&](const Text& text) { return text.checksum == checksum; };
     if (!path_given.empty()) {
         Text text = read_text(path_given);
-        if (!is_same(text)) wrong_usage(fmt::format("{} is not the text that the run was trained on; give that one with --data", quote(path_given)));
+        if (!is_same(text))
+            wrong_usage(fmt::format("{} is not the text that the run was trained on; give that one with --data",
+                                    quote(path_given)));
         return text;
     }
     if (std::error_code failed; fs::is_regular_file(remembered, failed)) {
@@ -146,7 +155,8 @@ Text find_text(const std::string& path_given, const fs::path& remembered, const 
         if (Text text = load_text(""); is_same(text)) return text;
     }
     if (remembered.empty()) wrong_usage("the run was trained on a text of which no file is known; give it with --data");
-    wrong_usage(fmt::format("{}, which the run was trained on, is gone or has changed; give that text with --data", quote_path(remembered)));
+    wrong_usage(fmt::format("{}, which the run was trained on, is gone or has changed; give that text with --data",
+                            quote_path(remembered)));
 }
 
 void require_windows(const TextData& text, int seq_len, bool training) {
@@ -154,9 +164,11 @@ void require_windows(const TextData& text, int seq_len, bool training) {
     if (text.validation().size() >= needed && (!training || text.train().size() >= needed)) return;
     // ceil(n / 10) of n characters validate.
     const std::size_t shortest = 10 * (needed - 1) + 1;
-    stop(fmt::format("the text is too short: of its {} characters the last {} are for validation, and a window takes {}; give a text of {} "
-                     "or more{}",
-                     text.ids.size(), text.validation().size(), needed, shortest, training ? ", or a shorter --seq-len" : ""));
+    stop(fmt::format(
+        "the text is too short: of its {} characters the last {} are for validation, and a window takes {}; give a "
+        "text of {} "
+        "or more{}",
+        text.ids.size(), text.validation().size(), needed, shortest, training ? ", or a shorter --seq-len" : ""));
 }
 
 TextData encode_text(const Text& text, const Vocabulary& vocabulary, const std::string& whose) {

@@ -17,8 +17,8 @@ namespace folio {
 
 namespace {
 
-/// Waits until `value` is no longer `old`. The next call usually follows within microseconds, sooner than a sleeping thread wakes, so
-/// the first moment is spent awake; longer would take the core from other programs.
+/// Waits until `value` is no longer `old`. The next call usually follows within microseconds, sooner than a sleeping
+/// thread wakes, so the first moment is spent awake; longer would take the core from other programs.
 template <class T>
 void wait_while(const std::atomic<T>& value, T old) {
     using Clock = std::chrono::steady_clock;
@@ -59,7 +59,8 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::take_items(const Call& call, int worker) {
     try {
-        for (int i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < call.count;) call.task(call.context, i, worker);
+        for (int i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < call.count;)
+            call.task(call.context, i, worker);
     } catch (...) {
         const std::lock_guard lock(mutex_);
         if (!failure_) failure_ = std::current_exception();
@@ -122,7 +123,8 @@ std::optional<double> quota_of(const fs::path& group) {
     std::istringstream values(first_line(group / "cpu.max"));
     double quota = 0, period = 0;
     if (!(values >> quota >> period)) {
-        values = std::istringstream(first_line(group / "cpu.cfs_quota_us") + " " + first_line(group / "cpu.cfs_period_us"));
+        values =
+            std::istringstream(first_line(group / "cpu.cfs_quota_us") + " " + first_line(group / "cpu.cfs_period_us"));
         if (!(values >> quota >> period)) return std::nullopt;
     }
     if (quota <= 0 || period <= 0) return std::nullopt;  // -1: none

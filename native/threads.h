@@ -13,8 +13,8 @@
 
 namespace folio {
 
-/// Threads that share the items of a call, which are handed out one at a time, in order. The caller works too, and a call waits only
-/// for items that were begun: a thread that other programs keep from its core delays nobody.
+/// Threads that share the items of a call, which are handed out one at a time, in order. The caller works too, and a
+/// call waits only for items that were begun: a thread that other programs keep from its core delays nobody.
 class ThreadPool final : public Parallel {
 public:
     /// `width` workers, the caller included, or fewer where the system grants no more threads.
@@ -48,12 +48,12 @@ private:
     std::vector<std::thread> threads_;
 };
 
-/// Physical cores that this process may run on, at least 1: two hardware threads of one core share its product units. A container's
-/// CPU quota counts, rounded down.
+/// Physical cores that this process may run on, at least 1: two hardware threads of one core share its product units. A
+/// container's CPU quota counts, rounded down.
 int physical_cores();
 
-/// The CPU quota, in CPUs, of the control group (version 1 or 2) that `membership`, the content of /proc/self/cgroup, names: the least
-/// of it and of those above it, below `root` (/sys/fs/cgroup). Nothing where there is none.
+/// The CPU quota, in CPUs, of the control group (version 1 or 2) that `membership`, the content of /proc/self/cgroup,
+/// names: the least of it and of those above it, below `root` (/sys/fs/cgroup). Nothing where there is none.
 std::optional<double> cpu_quota(const std::filesystem::path& root, const std::string& membership);
 
 }  // namespace folio

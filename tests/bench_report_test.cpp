@@ -1,6 +1,6 @@
+#include <sys/stat.h>
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
 
 #include "tests/program.h"
 #include "tests/test_support.h"
@@ -11,14 +11,26 @@ using nlohmann::json;
 namespace {
 
 json row(const std::string& task, const std::string& kernels, int threads, double ms) {
-    return {{"task", task}, {"kernels", kernels}, {"products", "f32"}, {"threads", threads}, {"repetitions", 9},
-            {"median_ms", ms}, {"lower_quartile_ms", 0.9 * ms}, {"upper_quartile_ms", 1.2 * ms}, {"chars_per_s", 256e3 / ms}};
+    return {{"task", task},
+            {"kernels", kernels},
+            {"products", "f32"},
+            {"threads", threads},
+            {"repetitions", 9},
+            {"median_ms", ms},
+            {"lower_quartile_ms", 0.9 * ms},
+            {"upper_quartile_ms", 1.2 * ms},
+            {"chars_per_s", 256e3 / ms}};
 }
 
 json report(const std::string& processor, json rows) {
-    return {{"program", "folio"}, {"machine", {{"processor", processor}, {"cores", 2}, {"memory_mib", 4096}}},
-            {"date", "2026-11-23T01:02:03Z"}, {"parameters", 1000}, {"length", 256}, {"sampling_steps", 16},
-            {"results", std::move(rows)}, {"self_check", {{"passed", true}}}};
+    return {{"program", "folio"},
+            {"machine", {{"processor", processor}, {"cores", 2}, {"memory_mib", 4096}}},
+            {"date", "2026-11-23T01:02:03Z"},
+            {"parameters", 1000},
+            {"length", 256},
+            {"sampling_steps", 16},
+            {"results", std::move(rows)},
+            {"self_check", {{"passed", true}}}};
 }
 
 /// Two reports that share one row: the second is four times as fast there.
@@ -65,8 +77,9 @@ TEST_CASE("reports stand side by side in a table") {
     REQUIRE(outcome.code == 0);
     CHECK(outcome.out.find("1  Slow & <old> \"a.json\": 2 cores, 2026-11-23, 1000 parameters") == 0);
     CHECK(line_of(outcome.out, "forward  ").at(3) == "1");
-    CHECK(line_of(outcome.out, "forward  ") == std::vector<std::string>{"forward", "avx2", "f32", "1", "20.00", "(18.00", "to", "24.00)",
-                                                                     "5.000", "(4.500", "to", "6.000)", "4x"});
+    CHECK(line_of(outcome.out, "forward  ") == std::vector<std::string>{"forward", "avx2", "f32", "1", "20.00",
+                                                                        "(18.00", "to", "24.00)", "5.000", "(4.500",
+                                                                        "to", "6.000)", "4x"});
     CHECK(outcome.out.find("vnni9") != std::string::npos);
     CHECK(line_of(outcome.out, "sampling").back() == "-");
     CHECK(line_of(outcome.out, "task").size() > 6);
@@ -96,7 +109,9 @@ TEST_CASE("another model's time gets no ratio, and that is said in one line") {
     files.second["parameters"] = 2000;
     files.second["sampling_steps"] = 8;
     files.second["training_batch"] = 4;  // the first says none
-    const std::string said = "The reports differ in parameters (1000, 2000), passes of a sample (16, 8); where that matters there is no ratio.";
+    const std::string said =
+        "The reports differ in parameters (1000, 2000), passes of a sample (16, 8); where that matters there is no "
+        "ratio.";
     const Outcome outcome = folio::test::folio({"bench", "--compare", files.a(), files.b()});
     CHECK(line_of(outcome.out, "forward  ").back() == "6.000)");
     CHECK(outcome.out.ends_with("\n" + said + "\n"));
@@ -112,13 +127,16 @@ TEST_CASE("another model's time gets no ratio, and that is said in one line") {
 
 TEST_CASE("targets without a common set are compared by the fastest set of each") {
     Files files;
-    json f32 = row("forward", "amx", 1, 1), noising = row("noising", "", 1, 1), twice = row("forward", "wasm_relaxed", 1, 40);
+    json f32 = row("forward", "amx", 1, 1), noising = row("noising", "", 1, 1),
+         twice = row("forward", "wasm_relaxed", 1, 40);
     f32["products"] = "bf16";
     noising.erase("kernels");
-    files.first = report("Here", {row("forward", "avx2", 1, 20), row("forward", "avx512", 1, 10), row("forward", "avx512", 2, 6), f32, noising});
+    files.first = report("Here", {row("forward", "avx2", 1, 20), row("forward", "avx512", 1, 10),
+                                  row("forward", "avx512", 2, 6), f32, noising});
     files.second = report("Browser", {row("forward", "wasm", 1, 80), twice, row("sampling", "wasm", 1, 900), noising});
     const json third = report("Phone", {row("sampling", "neon", 1, 300), row("forward", "neon", 1, 5)});
-    const std::vector<std::string> compared{"bench", "--compare", files.a(), files.b(), files.put("c.json", third.dump())};
+    const std::vector<std::string> compared{"bench", "--compare", files.a(), files.b(),
+                                            files.put("c.json", third.dump())};
     const auto with = [&](std::vector<std::string> more) {
         more.insert(more.begin(), compared.begin(), compared.end());
         return folio::test::folio(more);
@@ -146,8 +164,9 @@ TEST_CASE("targets without a common set are compared by the fastest set of each"
     const auto at = table.find(title);
     REQUIRE(at != std::string::npos);
     CHECK(line_of(table.substr(at), "forward") ==
-          std::vector<std::string>{"forward", "f32", "1", "10.00", "(9.000", "to", "12.00)", "avx512", "40.00", "(36.00", "to", "48.00)",
-                                   "wasm_relaxed", "0.25x", "5.000", "(4.500", "to", "6.000)", "neon", "2x"});
+          std::vector<std::string>{"forward", "f32",    "1",    "10.00",  "(9.000",       "to",    "12.00)", "avx512",
+                                   "40.00",   "(36.00", "to",   "48.00)", "wasm_relaxed", "0.25x", "5.000",  "(4.500",
+                                   "to",      "6.000)", "neon", "2x"});
     CHECK(folio::test::folio({"bench", "--compare", files.a()}).out.find(title) == std::string::npos);
 
     const fs::path picture = files.folder / "bars.svg";
@@ -204,11 +223,17 @@ TEST_CASE("a file that is no report ends in one sentence") {
         R"({"program":"folio","program":"folio","results":[1]})",
         with([](json& r) { r["program"] = "another"; }),
         with([](json& r) { r["results"] = "none"; }),
-        with([](json& r) { r["results"] = json::array({1, 2}); }),
+        with([](json& r) {
+            r["results"] = json::array({1, 2});
+        }),
         with([](json& r) { r["machine"] = "this one"; }),
         with([](json& r) { r["machine"]["processor"] = 7; }),
         with([](json& r) { r["machine"]["processor"] = "evil\x1b]0;name\x07"; }),
-        with([](json& r) { r["machine"]["processor"] = "\xe2\x80\xae" "backwards"; }),
+        with([](json& r) {
+            r["machine"]["processor"] =
+                "\xe2\x80\xae"
+                "backwards";
+        }),
         with([](json& r) { r["machine"]["processor"] = std::string(5000, 'x'); }),
         with([](json& r) { r["machine"]["cores"] = -1; }),
         with([](json& r) { r["parameters"] = 1e300; }),
@@ -230,13 +255,15 @@ TEST_CASE("a file that is no report ends in one sentence") {
     for (std::size_t i = 0; i < contents.size(); ++i) {
         CAPTURE(i);
         const fs::path picture = files.folder / "never.svg";
-        const std::vector<std::string> arguments{"bench", "--compare", files.a(), files.put("broken", contents[i]), "--svg", picture.string()};
+        const std::vector<std::string> arguments{"bench", "--compare",     files.a(), files.put("broken", contents[i]),
+                                                 "--svg", picture.string()};
         expect_failure(arguments, 1);
         CHECK_FALSE(fs::exists(picture));
     }
     const std::string pipe = (files.folder / "pipe").string();
     ::mkfifo(pipe.c_str(), 0600);
-    for (const std::string& path : {pipe, (files.folder / "nothing").string(), (files.folder / "").string(), std::string("/dev/zero"), std::string("evil\x1b[m")}) {
+    for (const std::string& path : {pipe, (files.folder / "nothing").string(), (files.folder / "").string(),
+                                    std::string("/dev/zero"), std::string("evil\x1b[m")}) {
         expect_failure({"bench", "--compare", path}, 1);
     }
 }
@@ -254,9 +281,12 @@ TEST_CASE("a picture that cannot be written, or would replace a report, is one s
 TEST_CASE("comparing and measuring are not asked for at once") {
     Files files;
     const std::string a = files.a();
-    for (const auto& arguments : std::vector<std::vector<std::string>>{
-             {"--compare"}, {"--svg", "x.svg"}, {"--compare", a, "--threads", "2"}, {"--compare", a, "--seconds", "1"},
-             {"--compare", a, "--weights", "x"}, {a}}) {
+    for (const auto& arguments : std::vector<std::vector<std::string>>{{"--compare"},
+                                                                       {"--svg", "x.svg"},
+                                                                       {"--compare", a, "--threads", "2"},
+                                                                       {"--compare", a, "--seconds", "1"},
+                                                                       {"--compare", a, "--weights", "x"},
+                                                                       {a}}) {
         std::vector<std::string> command{"bench"};
         command.insert(command.end(), arguments.begin(), arguments.end());
         expect_failure(command, 2);
@@ -266,12 +296,14 @@ TEST_CASE("comparing and measuring are not asked for at once") {
 TEST_CASE("what the bench writes can be compared") {
     Files files;
     const std::string model = golden_path("masked.safetensors").string();
-    const Outcome measured = folio::test::folio({"bench", "--weights", model, "--seconds", "0", "--threads", "1", "--json"});
+    const Outcome measured =
+        folio::test::folio({"bench", "--weights", model, "--seconds", "0", "--threads", "1", "--json"});
     REQUIRE(measured.code == 0);
     const json written = json::parse(measured.out);
     CHECK(written.at("date").get<std::string>().size() == 20);
     CHECK(written.at("sampling_steps") == 16);
-    const Outcome in_order = folio::test::folio({"bench", "--weights", golden_path("exact-gpt.safetensors").string(), "--seconds", "0", "--threads", "1", "--json"});
+    const Outcome in_order = folio::test::folio({"bench", "--weights", golden_path("exact-gpt.safetensors").string(),
+                                                 "--seconds", "0", "--threads", "1", "--json"});
     REQUIRE(in_order.code == 0);
     CHECK(json::parse(in_order.out).at("sampling_steps") == json::parse(in_order.out).at("length"));
     const std::string file = files.put("measured.json", measured.out);

@@ -1,11 +1,11 @@
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sys/file.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <thread>
 
 #include "core/model/parameters.h"
@@ -34,8 +34,10 @@ std::vector<std::string> train(const fs::path& folder, const fs::path& text, std
     return arguments;
 }
 
-const std::vector<std::string> small{"--n-layer", "1", "--d-model", "32", "--n-head", "2", "--seq-len", "24", "--batch", "4", "--steps", "200",
-                                     "--warmup", "10", "--eval-every", "20", "--log-every", "5", "--sample-every", "0", "--dropout", "0.1"};
+const std::vector<std::string> small{"--n-layer",      "1",  "--d-model",    "32", "--n-head",    "2",
+                                     "--seq-len",      "24", "--batch",      "4",  "--steps",     "200",
+                                     "--warmup",       "10", "--eval-every", "20", "--log-every", "5",
+                                     "--sample-every", "0",  "--dropout",    "0.1"};
 
 std::vector<std::string> operator+(std::vector<std::string> first, const std::vector<std::string>& second) {
     first.insert(first.end(), second.begin(), second.end());
@@ -112,7 +114,8 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
     write(text, some_text());
     const std::string preset = GENERATE("masked", "gpt", "gaussian", "gaussian-article");
     std::vector<std::string> small = ::small + std::vector<std::string>{"--preset", preset};
-    if (preset == "gaussian") small = small + std::vector<std::string>{"--refit-every", "30"};  // in a masked run it is refused
+    if (preset == "gaussian")
+        small = small + std::vector<std::string>{"--refit-every", "30"};  // in a masked run it is refused
     const Outcome whole = folio::test::folio(train(straight, text, small));
     CAPTURE(preset, whole.err);
     REQUIRE(whole.code == 0);
@@ -142,7 +145,8 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
             wait_for_step(program, stopped, step);
             program.signal(SIGKILL);
             kills += program.wait() == -SIGKILL;
-            if (fs::exists(stopped / "checkpoint.safetensors")) folio::read_checkpoint(stopped / "checkpoint.safetensors");
+            if (fs::exists(stopped / "checkpoint.safetensors"))
+                folio::read_checkpoint(stopped / "checkpoint.safetensors");
         }
         CHECK(kills > 0);
         const Outcome resumed = folio::test::folio(train(stopped, text, {"--resume"}));
@@ -153,7 +157,8 @@ TEST_CASE("a run that was stopped and resumed equals one never stopped") {
     }
     {
         INFO("by another number of threads");
-        const Outcome threaded = folio::test::folio(train(folder / "threaded", text, small + std::vector<std::string>{"--threads", "2"}));
+        const Outcome threaded =
+            folio::test::folio(train(folder / "threaded", text, small + std::vector<std::string>{"--threads", "2"}));
         REQUIRE(threaded.code == 0);
         expect_same_run(straight, folder / "threaded");
     }
@@ -190,7 +195,10 @@ TEST_CASE("no run begins in a folder that holds weights, or writes over its text
             CAPTURE(file, name, refused.err);
             CHECK(refused.code == 2);
             CHECK(is_one_sentence(refused.err));
-            CHECK(folio::test::folio(train(folder / name, text, short_run + std::vector<std::string>{"--init", (run / "last.safetensors").string()})).code == 2);
+            CHECK(folio::test::folio(
+                      train(folder / name, text,
+                            short_run + std::vector<std::string>{"--init", (run / "last.safetensors").string()}))
+                      .code == 2);
         }
         CHECK(content_of(run / "best.safetensors") == best);
         if (std::string(file) != "best.safetensors") fs::remove(run / file);
@@ -239,7 +247,8 @@ TEST_CASE("a file system without locks is written all the same") {
     const TemporaryFolder folder;
     write(folder / "text", some_text());
     const std::vector<std::string> few = small + std::vector<std::string>{"--steps", "2", "--eval-every", "2"};
-    const Outcome outcome = folio::test::folio(train(folder / "run", folder / "text", few), {"LD_PRELOAD=" FOLIO_NO_FLOCK});
+    const Outcome outcome =
+        folio::test::folio(train(folder / "run", folder / "text", few), {"LD_PRELOAD=" FOLIO_NO_FLOCK});
     CAPTURE(outcome.err);
     CHECK(outcome.code == 0);
     CHECK(fs::exists(folder / "run/best.safetensors"));
@@ -252,8 +261,10 @@ TEST_CASE("numbers that a validation or a sample first finds not to be finite ar
     write(text, some_text());
     for (const char* first : {"--eval-every", "--sample-every"}) {
         const fs::path run = folder / first;
-        const Outcome outcome = folio::test::folio(train(run, text, small + std::vector<std::string>{
-            "--lr", "1e10", "--muon-lr", "1e10", "--warmup", "0", "--decay", "0", "--steps", "6", first, "1"}));
+        const Outcome outcome = folio::test::folio(
+            train(run, text,
+                  small + std::vector<std::string>{"--lr", "1e10", "--muon-lr", "1e10", "--warmup", "0", "--decay", "0",
+                                                   "--steps", "6", first, "1"}));
         CAPTURE(first, outcome.err);
         CHECK(outcome.err.find("damaged") == std::string::npos);
         if (outcome.code == 0) continue;
@@ -269,9 +280,10 @@ TEST_CASE("an autoregressive run shows samples of a text that has no newline") {
     std::string text = some_text();
     std::replace(text.begin(), text.end(), '\n', ' ');
     write(folder / "text", text);
-    const Outcome outcome = folio::test::folio(train(folder / "run", folder / "text",
-                                                     {"--preset", "gpt", "--n-layer", "1", "--d-model", "32", "--n-head", "2", "--seq-len", "24",
-                                                      "--batch", "4", "--steps", "2", "--sample-every", "1", "--log-every", "1"}));
+    const Outcome outcome =
+        folio::test::folio(train(folder / "run", folder / "text",
+                                 {"--preset", "gpt", "--n-layer", "1", "--d-model", "32", "--n-head", "2", "--seq-len",
+                                  "24", "--batch", "4", "--steps", "2", "--sample-every", "1", "--log-every", "1"}));
     CAPTURE(outcome.err);
     REQUIRE(outcome.code == 0);
     CHECK(metrics(folder / "run").back()["sample"].get<std::string>()[0] == text[text.size() * 9 / 10]);
@@ -302,7 +314,9 @@ TEST_CASE("a run is resumed only as what it was begun") {
     CHECK_FALSE(fs::exists(folder / "nowhere"));
     expect(train(run, text, {"--resume", "--batch", "4", "--steps", "8"}), 0);
     CHECK(folio::read_checkpoint(run / "checkpoint.safetensors").position.step == 8);
-    expect(train(folder / "from", text, {"--init", (run / "last.safetensors").string(), "--steps", "2", "--batch", "2"}), 0);
+    expect(
+        train(folder / "from", text, {"--init", (run / "last.safetensors").string(), "--steps", "2", "--batch", "2"}),
+        0);
     expect(train(folder / "short", text, small + std::vector<std::string>{"--seq-len", "700"}), 1);
 }
 
@@ -311,8 +325,12 @@ TEST_CASE("a run remembers its text, and eval says when it scores another") {
     const fs::path text = folder / "text", run = folder / "run";
     write(text, some_text());
     const std::vector<std::string> few = small + std::vector<std::string>{"--steps", "2", "--eval-every", "2"};
-    const auto resume = [&](const std::string& steps, std::vector<std::string> more = {}, const Environment& variables = {}) {
-        return folio::test::folio(std::vector<std::string>{"train", "--resume", "--out", run.string(), "--threads", "1", "--steps", steps} + more, variables);
+    const auto resume = [&](const std::string& steps, std::vector<std::string> more = {},
+                            const Environment& variables = {}) {
+        return folio::test::folio(
+            std::vector<std::string>{"train", "--resume", "--out", run.string(), "--threads", "1", "--steps", steps} +
+                more,
+            variables);
     };
     const auto checkpoint = [&] { return folio::read_checkpoint(run / "checkpoint.safetensors"); };
     REQUIRE(folio::test::folio(train(run, text, few)).code == 0);
@@ -340,7 +358,8 @@ TEST_CASE("a run remembers its text, and eval says when it scores another") {
 
     const std::string weights = (run / "last.safetensors").string();
     const auto eval = [&](const std::string& scored) {
-        return folio::test::folio({"eval", "--weights", weights, "--data", (folder / scored).string(), "--windows", "2", "--draws", "1", "--threads", "1"});
+        return folio::test::folio({"eval", "--weights", weights, "--data", (folder / scored).string(), "--windows", "2",
+                                   "--draws", "1", "--threads", "1"});
     };
     CHECK(eval("moved").err.find("another text") == std::string::npos);
     write(folder / "foreign", "Ünïcödé " + some_text());
@@ -367,7 +386,8 @@ TEST_CASE("a text may come through a pipe and begin with a byte order mark") {
     // Nothing but the mark is no text.
     write(folder / "mark", "\xEF\xBB\xBF");
     CHECK(folio::test::folio(train(folder / "none", folder / "mark", few)).err.find("is empty") != std::string::npos);
-    const Outcome resumed = folio::test::folio({"train", "--resume", "--out", (folder / "piped").string(), "--steps", "3"});
+    const Outcome resumed =
+        folio::test::folio({"train", "--resume", "--out", (folder / "piped").string(), "--steps", "3"});
     CHECK(resumed.code == 2);
     CHECK(is_one_sentence(resumed.err));
     CHECK(resumed.err.find("--data") != resumed.err.npos);
@@ -381,18 +401,22 @@ TEST_CASE("eval refuses before it works, and scores samples of a text without ne
     std::replace(foreign.begin(), foreign.end(), 'h', 'H');
     write(folder / "text", line);
     write(folder / "foreign", foreign);
-    const std::vector<std::string> few = small + std::vector<std::string>{"--steps", "2", "--eval-every", "2", "--preset", "gpt"};
+    const std::vector<std::string> few =
+        small + std::vector<std::string>{"--steps", "2", "--eval-every", "2", "--preset", "gpt"};
     REQUIRE(folio::test::folio(train(folder / "run", folder / "text", few)).code == 0);
     REQUIRE(folio::test::folio(train(folder / "foreign-run", folder / "foreign", few)).code == 0);
-    const std::vector<std::string> eval{"eval", "--weights", (folder / "run/last.safetensors").string(), "--data", (folder / "text").string(),
-                                        "--threads", "1"};
-    const Outcome refused = folio::test::folio(eval + std::vector<std::string>{"--against", (folder / "foreign-run/last.safetensors").string()});
+    const std::vector<std::string> eval{
+        "eval",      "--weights", (folder / "run/last.safetensors").string(), "--data", (folder / "text").string(),
+        "--threads", "1"};
+    const Outcome refused = folio::test::folio(
+        eval + std::vector<std::string>{"--against", (folder / "foreign-run/last.safetensors").string()});
     CHECK(refused.code == 1);
     CHECK(refused.out.empty());
     CHECK(refused.err.find("passes over a window") == std::string::npos);  // no progress yet
     CHECK(is_one_sentence(refused.err));
     CHECK(refused.err.find("foreign-run") != std::string::npos);
-    const Outcome sampled = folio::test::folio(eval + std::vector<std::string>{"--samples", "2", "--windows", "2", "--json"});
+    const Outcome sampled =
+        folio::test::folio(eval + std::vector<std::string>{"--samples", "2", "--windows", "2", "--json"});
     CAPTURE(sampled.err);
     REQUIRE(sampled.code == 0);
     CHECK(json::parse(sampled.out).at("samples").at("count") == 2);
@@ -402,7 +426,8 @@ TEST_CASE("a masked or a Gaussian run begins with an autoregressive model's weig
     const TemporaryFolder folder;
     write(folder / "text", some_text());
     using Words = std::vector<std::string>;
-    const Words short_run = {"--steps", "1", "--batch", "2", "--eval-every", "1", "--warmup", "1", "--lr", "0", "--muon-lr", "0", "--ema", "0"};
+    const Words short_run = {"--steps", "1", "--batch",   "2", "--eval-every", "1", "--warmup", "1",
+                             "--lr",    "0", "--muon-lr", "0", "--ema",        "0"};
     const Words gpt = small + Words{"--steps", "3", "--preset", "gpt", "--eval-every", "3"};
     REQUIRE(folio::test::folio(train(folder / "gpt", folder / "text", gpt)).code == 0);
     const std::string source_file = (folder / "gpt/last.safetensors").string();
@@ -423,7 +448,8 @@ TEST_CASE("a masked or a Gaussian run begins with an autoregressive model's weig
     };
     for (const char* preset : {"masked", "gaussian"}) {
         // At a rate of 0 the weights that a run writes are those that it began with.
-        const Outcome outcome = folio::test::folio(train(folder / preset, folder / "text", short_run + Words{"--preset", preset, "--init", source_file}));
+        const Outcome outcome = folio::test::folio(
+            train(folder / preset, folder / "text", short_run + Words{"--preset", preset, "--init", source_file}));
         CAPTURE(preset, outcome.err);
         REQUIRE(outcome.code == 0);
         CHECK(outcome.err.find("Starting from") != outcome.err.npos);
@@ -440,25 +466,32 @@ TEST_CASE("a masked or a Gaussian run begins with an autoregressive model's weig
                 CHECK(std::any_of(taken.begin(), taken.end(), [](float x) { return x != 0; }));
                 CHECK(std::equal(taken.begin(), taken.end(), now.begin()));
                 CHECK(now.size() == static_cast<std::size_t>(7 * spec.cols));
-                CHECK(std::all_of(now.begin() + static_cast<std::ptrdiff_t>(taken.size()), now.end(), [](float x) { return x == 0; }));
+                CHECK(std::all_of(now.begin() + static_cast<std::ptrdiff_t>(taken.size()), now.end(),
+                                  [](float x) { return x == 0; }));
                 return;
             }
             CHECK(std::equal(taken.begin(), taken.end(), now.begin()));
-            if (spec.kind == folio::TensorKind::matrix || preset == std::string("gaussian")) CHECK(now.size() == taken.size());
-            else CHECK(now.size() == taken.size() + static_cast<std::size_t>(spec.cols));
-            if (spec.kind == folio::TensorKind::head) CHECK(std::all_of(now.begin() + static_cast<std::ptrdiff_t>(taken.size()), now.end(), [](float x) { return x == 0; }));
+            if (spec.kind == folio::TensorKind::matrix || preset == std::string("gaussian"))
+                CHECK(now.size() == taken.size());
+            else
+                CHECK(now.size() == taken.size() + static_cast<std::size_t>(spec.cols));
+            if (spec.kind == folio::TensorKind::head)
+                CHECK(std::all_of(now.begin() + static_cast<std::ptrdiff_t>(taken.size()), now.end(),
+                                  [](float x) { return x == 0; }));
         });
     }
     // Of another radius, the offsets that both have; within a process, too, and by default the file's own.
     const auto begun = [&](const char* run, const Words& more) {
-        const Outcome outcome = folio::test::folio(train(folder / run, folder / "text", short_run + Words{"--init", source_file} + more));
+        const Outcome outcome =
+            folio::test::folio(train(folder / run, folder / "text", short_run + Words{"--init", source_file} + more));
         CAPTURE(run, outcome.err);
         REQUIRE(outcome.code == 0);
         return model(folder / run / "last.safetensors");
     };
     const auto d = static_cast<std::ptrdiff_t>(source.config.d_model);
     const std::string filter = "blocks.0.mlp.conv.weight";
-    const std::vector<float> of_source = tensor(source, filter), narrow = tensor(begun("narrow", {"--conv-radius", "1"}), filter);
+    const std::vector<float> of_source = tensor(source, filter),
+                             narrow = tensor(begun("narrow", {"--conv-radius", "1"}), filter);
     CHECK(narrow.size() == static_cast<std::size_t>(3 * d));
     CHECK(std::equal(narrow.begin(), narrow.begin() + 2 * d, of_source.begin() + 2 * d));
     CHECK(begun("same", {"--preset", "gpt"}).parameters == source.parameters);
@@ -466,7 +499,8 @@ TEST_CASE("a masked or a Gaussian run begins with an autoregressive model's weig
     CHECK(wide.size() == static_cast<std::size_t>(5 * d));
     CHECK(std::equal(wide.begin() + d, wide.end(), of_source.begin()));
     const auto refused = [&](const Words& more, const std::string& part) {
-        const Outcome outcome = folio::test::folio(train(folder / "no", folder / "text", short_run + Words{"--init", source_file} + more));
+        const Outcome outcome =
+            folio::test::folio(train(folder / "no", folder / "text", short_run + Words{"--init", source_file} + more));
         CAPTURE(more, outcome.err);
         CHECK(outcome.code == 2);
         CHECK(is_one_sentence(outcome.err));
@@ -479,7 +513,9 @@ TEST_CASE("a masked or a Gaussian run begins with an autoregressive model's weig
     refused({"--size", "tiny"}, "token_emb.weight");
     refused({"--n-head", "1"}, "--n-head 2");
     refused({"--preset", "gaussian-article"}, "kind");
-    const Outcome backwards = folio::test::folio(train(folder / "no", folder / "text", Words{"--preset", "gpt", "--init", (folder / "masked/last.safetensors").string()}));
+    const Outcome backwards =
+        folio::test::folio(train(folder / "no", folder / "text",
+                                 Words{"--preset", "gpt", "--init", (folder / "masked/last.safetensors").string()}));
     CHECK(backwards.code == 2);
 }
 
@@ -488,7 +524,9 @@ TEST_CASE("mask rates are an option of masked runs") {
     write(folder / "text", some_text());
     using Words = std::vector<std::string>;
     const Words few = small + Words{"--steps", "3", "--eval-every", "3"};
-    REQUIRE(folio::test::folio(train(folder / "uniform", folder / "text", few + Words{"--mask-rate", "uniform"})).code == 0);
+    REQUIRE(
+        folio::test::folio(train(folder / "uniform", folder / "text", few + Words{"--mask-rate", "uniform"})).code ==
+        0);
     REQUIRE(folio::test::folio(train(folder / "beta", folder / "text", few + Words{"--mask-rate", "beta"})).code == 0);
     REQUIRE(folio::test::folio(train(folder / "default", folder / "text", few)).code == 0);
     CHECK(parameters(folder / "uniform/last.safetensors") != parameters(folder / "beta/last.safetensors"));
@@ -498,10 +536,13 @@ TEST_CASE("mask rates are an option of masked runs") {
     CHECK(folio::read_checkpoint(folder / "nelbo/checkpoint.safetensors").settings["mask-rate"] == "uniform");
     // Steps that lower the NELBO have uniform rates, whatever the others have.
     for (const char* rate : {"uniform", "beta"}) {
-        REQUIRE(folio::test::folio(train(folder / (std::string("bound-") + rate), folder / "text", few + Words{"--mask-rate", rate, "--nelbo-share", "1"})).code == 0);
+        REQUIRE(folio::test::folio(train(folder / (std::string("bound-") + rate), folder / "text",
+                                         few + Words{"--mask-rate", rate, "--nelbo-share", "1"}))
+                    .code == 0);
     }
     CHECK(parameters(folder / "bound-uniform/last.safetensors") == parameters(folder / "bound-beta/last.safetensors"));
-    for (const Words& wrong : {Words{"--mask-rate", "beta", "--loss", "nelbo"}, Words{"--mask-rate", "beta", "--preset", "gpt"}, Words{"--mask-rate", "half"}}) {
+    for (const Words& wrong : {Words{"--mask-rate", "beta", "--loss", "nelbo"},
+                               Words{"--mask-rate", "beta", "--preset", "gpt"}, Words{"--mask-rate", "half"}}) {
         const Outcome outcome = folio::test::folio(train(folder / "no", folder / "text", few + wrong));
         CHECK(outcome.code == 2);
         CHECK(is_one_sentence(outcome.err));
@@ -513,7 +554,8 @@ TEST_CASE("the rows of the Gaussian recipe can be left out, as far as they can s
     const fs::path text = folder / "text";
     write(text, some_text());
     const std::vector<std::string> gaussian = small + std::vector<std::string>{"--preset", "gaussian", "--steps", "4"};
-    const std::vector<std::string> no_bound{"--refit-every", "0", "--nelbo-share", "0"}, alone{"--matched-filter", "no", "--self-conditioning", "0"};
+    const std::vector<std::string> no_bound{"--refit-every", "0", "--nelbo-share", "0"},
+        alone{"--matched-filter", "no", "--self-conditioning", "0"};
     const auto expect = [&](const char* run, const std::vector<std::string>& options, int code) {
         const Outcome outcome = folio::test::folio(train(folder / run, text, options));
         CAPTURE(run, outcome.err);
@@ -522,7 +564,8 @@ TEST_CASE("the rows of the Gaussian recipe can be left out, as far as they can s
         return code == 0 ? folio::read_checkpoint(folder / run / "checkpoint.safetensors").model : folio::ModelFile{};
     };
     using Words = std::vector<std::string>;
-    const folio::ModelFile eps = expect("eps", gaussian + Words{"--prediction", "eps", "--schedule", "linear"} + alone + no_bound, 0);
+    const folio::ModelFile eps =
+        expect("eps", gaussian + Words{"--prediction", "eps", "--schedule", "linear"} + alone + no_bound, 0);
     CHECK(eps.process.gaussian.prediction == folio::GaussianPrediction::eps);
     CHECK(eps.process.gaussian.steps == 128);
     CHECK_FALSE(eps.process.gaussian.centred);
@@ -536,7 +579,9 @@ TEST_CASE("the rows of the Gaussian recipe can be left out, as far as they can s
     CHECK(whole.process.gaussian.knots != folio::warped_gaussian(whole.config.vocab_size).knots);
     expect("article", small + Words{"--preset", "gaussian-article", "--steps", "4"}, 0);
 
-    const auto from = [&](const char* run) { return Words{"--preset", "gaussian", "--steps", "4", "--init", (folder / run / "last.safetensors").string()}; };
+    const auto from = [&](const char* run) {
+        return Words{"--preset", "gaussian", "--steps", "4", "--init", (folder / run / "last.safetensors").string()};
+    };
     expect("wrong", gaussian + Words{"--prediction", "eps"}, 2);
     expect("wrong", gaussian + Words{"--schedule", "linear"}, 2);
     expect("wrong", gaussian + Words{"--prediction", "v"}, 2);
@@ -586,8 +631,10 @@ TEST_CASE("a damaged checkpoint is refused in a sentence") {
 TEST_CASE("whoever samples from a checkpoint is told where its weights are") {
     const TemporaryFolder folder;
     write(folder / "text", some_text());
-    REQUIRE(folio::test::folio(train(folder / "run", folder / "text", small + std::vector<std::string>{"--steps", "2"})).code == 0);
-    const Outcome outcome = folio::test::folio({"sample", "--weights", (folder / "run" / "checkpoint.safetensors").string()});
+    REQUIRE(folio::test::folio(train(folder / "run", folder / "text", small + std::vector<std::string>{"--steps", "2"}))
+                .code == 0);
+    const Outcome outcome =
+        folio::test::folio({"sample", "--weights", (folder / "run" / "checkpoint.safetensors").string()});
     CHECK(outcome.code == 1);
     CHECK(outcome.err.find("in last.safetensors") != std::string::npos);
 }
@@ -621,7 +668,8 @@ TEST_CASE("damaged lines of the metrics are left out with a word") {
     const TemporaryFolder folder;
     const fs::path run = folder / "run";
     write(folder / "text", some_text());
-    REQUIRE(folio::test::folio(train(run, folder / "text", small + std::vector<std::string>{"--steps", "10"})).code == 0);
+    REQUIRE(folio::test::folio(train(run, folder / "text", small + std::vector<std::string>{"--steps", "10"})).code ==
+            0);
     const std::size_t lines = metrics(run).size();
     write(run / "metrics.jsonl", "{\"step\":1,\"lo\n" + content_of(run / "metrics.jsonl") + "{\"step\":10,\"loss");
     const Outcome outcome = folio::test::folio(train(run, folder / "text", {"--resume", "--steps", "15"}));
@@ -637,7 +685,8 @@ TEST_CASE("a file is written whole or not at all") {
     SECTION("when its writer fails") {
         CHECK_THROWS_AS(folio::write_file(path,
                                           [](const folio::ByteSink& sink) -> folio::Result<void> {
-                                              if (auto done = sink(std::as_bytes(std::span("half", 4))); !done) return done;
+                                              if (auto done = sink(std::as_bytes(std::span("half", 4))); !done)
+                                                  return done;
                                               return folio::fail("no more");
                                           }),
                         folio::Failure);
@@ -700,8 +749,10 @@ TEST_CASE("a file is written through links, with the mode that it had, and besid
 TEST_CASE("a step too far is taken back and taken again, shorter") {
     const TemporaryFolder folder;
     write(folder / "text", some_text());
-    const Outcome outcome = folio::test::folio(train(folder / "run", folder / "text", small + std::vector<std::string>{
-        "--steps", "2", "--warmup", "0", "--decay", "0", "--lr", "4e18", "--clip", "1e30"}));
+    const Outcome outcome =
+        folio::test::folio(train(folder / "run", folder / "text",
+                                 small + std::vector<std::string>{"--steps", "2", "--warmup", "0", "--decay", "0",
+                                                                  "--lr", "4e18", "--clip", "1e30"}));
     CAPTURE(outcome.err);
     CHECK(outcome.code == 0);
     CHECK(outcome.err.find("going on from step 0 with the learning rate times 0.5") != std::string::npos);
@@ -714,7 +765,10 @@ TEST_CASE("a run from before convolutions and mask rates goes on without them") 
     const TemporaryFolder folder;
     const fs::path run = folder / "run";
     write(folder / "text", some_text());
-    REQUIRE(folio::test::folio(train(run, folder / "text", small + std::vector<std::string>{"--steps", "2", "--conv-radius", "0", "--mask-rate", "uniform"})).code == 0);
+    REQUIRE(folio::test::folio(
+                train(run, folder / "text",
+                      small + std::vector<std::string>{"--steps", "2", "--conv-radius", "0", "--mask-rate", "uniform"}))
+                .code == 0);
     folio::Checkpoint checkpoint = folio::read_checkpoint(run / "checkpoint.safetensors");
     checkpoint.settings.erase("conv-radius");
     checkpoint.settings.erase("mask-rate");
@@ -729,14 +783,16 @@ TEST_CASE("a run of bf16 products goes on in f32 where it is told to") {
     const TemporaryFolder folder;
     const fs::path text = folder / "text", run = folder / "run";
     write(text, some_text());
-    REQUIRE(folio::test::folio(train(run, text, small + std::vector<std::string>{"--steps", "2", "--precision", "f32"})).code == 0);
+    REQUIRE(folio::test::folio(train(run, text, small + std::vector<std::string>{"--steps", "2", "--precision", "f32"}))
+                .code == 0);
     folio::Checkpoint checkpoint = folio::read_checkpoint(run / "checkpoint.safetensors");
     checkpoint.settings["precision"] = "bf16";
     folio::write_checkpoint(run / "checkpoint.safetensors", checkpoint);
     const Outcome lost = folio::test::folio(train(run, text, {"--resume", "--steps", "3"}), {"FOLIO_KERNELS=portable"});
     CHECK(lost.code == 2);
     CHECK(lost.err.find("--precision f32") != std::string::npos);
-    const Outcome found = folio::test::folio(train(run, text, {"--resume", "--steps", "3", "--precision", "f32"}), {"FOLIO_KERNELS=portable"});
+    const Outcome found = folio::test::folio(train(run, text, {"--resume", "--steps", "3", "--precision", "f32"}),
+                                             {"FOLIO_KERNELS=portable"});
     CAPTURE(found.err);
     CHECK(found.code == 0);
 }
@@ -744,7 +800,9 @@ TEST_CASE("a run of bf16 products goes on in f32 where it is told to") {
 TEST_CASE("a run that diverges ends with a sentence") {
     const TemporaryFolder folder;
     write(folder / "text", some_text());
-    const Outcome outcome = folio::test::folio(train(folder / "run", folder / "text", small + std::vector<std::string>{"--lr", "1e30", "--muon-lr", "1e30", "--clip", "1e30"}));
+    const Outcome outcome = folio::test::folio(
+        train(folder / "run", folder / "text",
+              small + std::vector<std::string>{"--lr", "1e30", "--muon-lr", "1e30", "--clip", "1e30"}));
     CAPTURE(outcome.err);
     CHECK(outcome.code == 1);
     CHECK(outcome.out.empty());

@@ -1,18 +1,18 @@
+#include <curl/curl.h>
+#include <pty.h>
+#include <sys/stat.h>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <curl/curl.h>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <pty.h>
-#include <sys/stat.h>
 #include <thread>
 
+#include "core/base/text.h"
 #include "core/model/trial.h"
 #include "core/process/noisy_rows.h"
 #include "core/weights/model_file.h"
-#include "core/base/text.h"
 #include "native/models.h"
 #include "native/npy.h"
 #include "native/text_data.h"
@@ -220,7 +220,8 @@ TEST_CASE("what cannot be read or written is one sentence on stderr and exit cod
     write(folder / "letters", std::string(1000, 'a'));
     const auto npy = [](std::size_t length, std::size_t width, float value) {
         const std::vector<float> values(length * width, value);
-        return folio::npy_header({1, length, width}).append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+        return folio::npy_header({1, length, width})
+            .append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
     };
     write(folder / "narrow.npy", npy(3, 64, 0));
     write(folder / "long.npy", npy(4 * 128 + 1, 65, 0));
@@ -284,11 +285,18 @@ TEST_CASE("nothing that a command reads is written over, under whatever name") {
     const std::string kept = content_of(folder / "weights"), text = content_of(folder / "text");
     for (const char* name : {"weights", "./weights", "link", "hard"}) {
         CAPTURE(name);
-        expect_failure(folio::test::folio({"export", "--weights", at("weights"), "--dtype", "f16", "--out", at(name)}), 2);
-        expect_failure(folio::test::folio({"logits", "--weights", at("weights"), "--text", "aa", "--out", at(name)}), 2);
-        expect_failure(folio::test::folio({"sample", "--weights", at("weights"), "--length", "2", "--trace", at(name)}), 2);
-        expect_failure(folio::test::folio({"sample", "--weights", exact_model, "--proofread", at("weights"), "--trace", at(name)}), 2);
-        expect_failure(folio::test::folio({"sample", "--weights", exact_model, "--prompt-file", at("weights"), "--trace", at(name)}), 2);
+        expect_failure(folio::test::folio({"export", "--weights", at("weights"), "--dtype", "f16", "--out", at(name)}),
+                       2);
+        expect_failure(folio::test::folio({"logits", "--weights", at("weights"), "--text", "aa", "--out", at(name)}),
+                       2);
+        expect_failure(folio::test::folio({"sample", "--weights", at("weights"), "--length", "2", "--trace", at(name)}),
+                       2);
+        expect_failure(
+            folio::test::folio({"sample", "--weights", exact_model, "--proofread", at("weights"), "--trace", at(name)}),
+            2);
+        expect_failure(folio::test::folio(
+                           {"sample", "--weights", exact_model, "--prompt-file", at("weights"), "--trace", at(name)}),
+                       2);
     }
     expect_failure(folio::test::folio({"logits", "--weights", exact_model, "--ids", at("ids"), "--out", at("ids")}), 2);
     const std::vector<std::string> plot = {"eval", "--weights", exact_model, "--samples", "1", "--plot", at("text")};
@@ -306,8 +314,10 @@ TEST_CASE("a trace is there line by line, whatever ends the command") {
     const std::string trace = (folder / "trace").string();
     write(trace, "what was there before\n");
     {
-        Program program({"sample", "--weights", exact_model, "--length", "256", "--steps", "64", "--count", "100000", "--trace", trace});
-        while (program.running() && fs::file_size(trace) < 100000) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        Program program({"sample", "--weights", exact_model, "--length", "256", "--steps", "64", "--count", "100000",
+                         "--trace", trace});
+        while (program.running() && fs::file_size(trace) < 100000)
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
         program.signal(SIGINT);
         CHECK(program.wait() == 130);
     }
@@ -342,7 +352,8 @@ TEST_CASE("a prompt may come from a file or a pipe, and the program says its ver
     CHECK(version.out.starts_with("folio "));
 }
 
-/// A terminal's screen as these bytes leave it: line breaks, \r, cursor up, erase below and styles; East Asian characters take two columns.
+/// A terminal's screen as these bytes leave it: line breaks, \r, cursor up, erase below and styles; East Asian
+/// characters take two columns.
 class Screen {
 public:
     explicit Screen(int columns) : columns_(columns) {}
@@ -362,19 +373,25 @@ public:
         }
     }
     int count(const std::string& wanted) const {
-        return static_cast<int>(std::count_if(rows_.begin(), rows_.end(), [&](const auto& row) { return row.second.find(wanted) != row.second.npos; }));
+        return static_cast<int>(std::count_if(
+            rows_.begin(), rows_.end(), [&](const auto& row) { return row.second.find(wanted) != row.second.npos; }));
     }
 
 private:
     void obey(char command, const std::string& argument) {
-        if (command == 'A') row_ -= std::stoi(argument);
-        else if (command == 'J') rows_.erase(rows_.lower_bound(row_), rows_.end());
-        else REQUIRE(command == 'm');
+        if (command == 'A')
+            row_ -= std::stoi(argument);
+        else if (command == 'J')
+            rows_.erase(rows_.lower_bound(row_), rows_.end());
+        else
+            REQUIRE(command == 'm');
         REQUIRE(row_ >= 0);
     }
     void put(char32_t code) {
-        if (code == '\r') column_ = 0;
-        else if (code == '\n') ++row_, column_ = 0;
+        if (code == '\r')
+            column_ = 0;
+        else if (code == '\n')
+            ++row_, column_ = 0;
         else {
             const int width = code >= 0x3000 && code < 0xA000 ? 2 : 1;
             if (column_ + width > columns_) ++row_, column_ = 0;
@@ -388,7 +405,8 @@ private:
 };
 
 /// All that the program writes on a terminal, where stderr and stdout are one.
-std::string on_terminal(const std::vector<std::string>& arguments, const Environment& variables, unsigned short columns) {
+std::string on_terminal(const std::vector<std::string>& arguments, const Environment& variables,
+                        unsigned short columns) {
     const winsize size{24, columns, 0, 0};
     int master = -1;
     const pid_t process = ::forkpty(&master, nullptr, nullptr, &size);
@@ -403,7 +421,8 @@ std::string on_terminal(const std::vector<std::string>& arguments, const Environ
     }
     std::string output;
     char buffer[4096];
-    for (ssize_t got; (got = ::read(master, buffer, sizeof buffer)) > 0;) output.append(buffer, static_cast<std::size_t>(got));
+    for (ssize_t got; (got = ::read(master, buffer, sizeof buffer)) > 0;)
+        output.append(buffer, static_cast<std::size_t>(got));
     ::close(master);
     int status = 0;
     ::waitpid(process, &status, 0);
@@ -416,10 +435,13 @@ TEST_CASE("an animation leaves no old frame behind, and a terminal gets what it 
     std::string text;
     for (int i = 0; i < 100; ++i) text += "漢字\tかな\r\nab";
     write(folder / "text", text);
-    REQUIRE(folio::test::folio({"train", "--preset", "masked", "--n-layer", "1", "--d-model", "64", "--seq-len", "64", "--batch", "2", "--steps", "2",
-                                "--threads", "1", "--data", (folder / "text").string(), "--out", (folder / "run").string()}).code == 0);
-    const std::vector<std::string> arguments{"sample", "--weights", (folder / "run" / "last.safetensors").string(), "--length", "64",
-                                             "--steps", "6", "--animate"};
+    REQUIRE(folio::test::folio({"train", "--preset", "masked", "--n-layer", "1", "--d-model", "64", "--seq-len", "64",
+                                "--batch", "2", "--steps", "2", "--threads", "1", "--data", (folder / "text").string(),
+                                "--out", (folder / "run").string()})
+                .code == 0);
+    const std::vector<std::string> arguments{"sample",   "--weights", (folder / "run" / "last.safetensors").string(),
+                                             "--length", "64",        "--steps",
+                                             "6",        "--animate"};
     const std::string plain = folio::test::folio({arguments.begin(), arguments.end() - 1}).out;
     REQUIRE(plain.find("\t") != plain.npos);
     for (const unsigned short columns : {8, 21, 40, 80}) {
@@ -451,7 +473,8 @@ TEST_CASE("a sentence tells the fault apart from others and says what to do") {
     const std::string folder_name = (folder / "").string();
     const auto at = [&](const std::string& name) { return (folder / name).string(); };
     ::mkfifo(at("fifo").c_str(), 0600);
-    const auto expect = [&](const std::vector<std::string>& arguments, int code, const std::vector<std::string>& parts) {
+    const auto expect = [&](const std::vector<std::string>& arguments, int code,
+                            const std::vector<std::string>& parts) {
         const Outcome outcome = folio::test::folio(arguments);
         CAPTURE(arguments);
         expect_failure(outcome, code);
@@ -463,7 +486,9 @@ TEST_CASE("a sentence tells the fault apart from others and says what to do") {
     SECTION("files of NumPy") {
         const auto expect_npy = [&](const std::string& content, const std::vector<std::string>& parts) {
             write(folder / "x.npy", content);
-            expect({"logits", "--weights", gaussian_model, "--input", at("x.npy"), "--t", "0.5", "--out", at("out.npy")}, 1, parts);
+            expect(
+                {"logits", "--weights", gaussian_model, "--input", at("x.npy"), "--t", "0.5", "--out", at("out.npy")},
+                1, parts);
         };
         const std::string header = folio::npy_header({1, 2, 3}), values(24, '\0');
         std::string fortran = header, doubles = header, version = header;
@@ -485,7 +510,8 @@ TEST_CASE("a sentence tells the fault apart from others and says what to do") {
         expect({"train", "--data", at("empty"), "--out", at("run")}, 1, {"is empty", "--data"});
         expect({"eval", "--weights", model, "--data", at("empty")}, 1, {"is empty"});
         write(folder / "short", "thou art my lord and king no more sh");
-        expect({"train", "--data", at("short"), "--out", at("run"), "--seq-len", "16"}, 1, {"36 characters", "161", "--seq-len"});
+        expect({"train", "--data", at("short"), "--out", at("run"), "--seq-len", "16"}, 1,
+               {"36 characters", "161", "--seq-len"});
     }
     SECTION("weights and checkpoints") {
         const std::string whole = content_of(model);
@@ -519,7 +545,8 @@ TEST_CASE("a sentence tells the fault apart from others and says what to do") {
         };
         const std::string program = FOLIO_PROGRAM;
         fs::copy_file(model, folder / ".out.folio-partial");
-        expect({"export", "--weights", at(".out.folio-partial"), "--dtype", "f32", "--out", at("out")}, 2, {"written first"});
+        expect({"export", "--weights", at(".out.folio-partial"), "--dtype", "f32", "--out", at("out")}, 2,
+               {"written first"});
         CHECK(content_of(folder / ".out.folio-partial") == content_of(model));
         CHECK(shell(program + " export --weights " + model + " --dtype f32 --json --out both > both") == 2);
         CHECK(shell(program + " logits --weights " + model + " --text The --json --out /dev/stdout > both") == 2);
@@ -533,11 +560,10 @@ TEST_CASE("a sentence tells the fault apart from others and says what to do") {
         expect({"train", "--data", at(".out.folio-partial"), "--out", at("dangling")}, 1, {});
         expect(sample({"--trace", at("fifo")}), 1, {"pipe"});
     }
-    SECTION("names that are empty, and a GPU that is missing") {
-        expect({"bench", "--compare", ""}, 2, {"empty"});
-    }
+    SECTION("names that are empty, and a GPU that is missing") { expect({"bench", "--compare", ""}, 2, {"empty"}); }
     SECTION("a text too long for a number of steps") {
-        expect({"sample", "--weights", model, "--sampler", "ancestral", "--steps", "1048576", "--length", "1048576"}, 2, {"steps", "shorter text"});
+        expect({"sample", "--weights", model, "--sampler", "ancestral", "--steps", "1048576", "--length", "1048576"}, 2,
+               {"steps", "shorter text"});
     }
 }
 
@@ -545,7 +571,8 @@ TEST_CASE("the program runs under a loader, and variables of OpenMP change nothi
     const std::vector<std::string> arguments = sample({"--threads", "2"});
     const Outcome plain = folio::test::folio(arguments);
     REQUIRE(plain.code == 0);
-    const Outcome varied = folio::test::folio(arguments, {"OMP_STACKSIZE=16k", "GOMP_CPU_AFFINITY=999", "OMP_NUM_THREADS=none"});
+    const Outcome varied =
+        folio::test::folio(arguments, {"OMP_STACKSIZE=16k", "GOMP_CPU_AFFINITY=999", "OMP_NUM_THREADS=none"});
     CHECK(varied.code == 0);
     CHECK(varied.out == plain.out);
     CHECK(varied.err == plain.err);
@@ -565,22 +592,45 @@ TEST_CASE("a model of one position samples and fills gaps") {
     std::string text;
     while (text.size() < 2000) text += "the text to ";
     write(folder / "text", text);
-    REQUIRE(folio::test::folio({"train", "--preset", "gpt", "--n-layer", "1", "--d-model", "64", "--seq-len", "1", "--batch", "2", "--steps", "2",
-                                "--sample-every", "1", "--threads", "1", "--data", (folder / "text").string(), "--out", (folder / "run").string()}).code == 0);
+    REQUIRE(folio::test::folio({"train",
+                                "--preset",
+                                "gpt",
+                                "--n-layer",
+                                "1",
+                                "--d-model",
+                                "64",
+                                "--seq-len",
+                                "1",
+                                "--batch",
+                                "2",
+                                "--steps",
+                                "2",
+                                "--sample-every",
+                                "1",
+                                "--threads",
+                                "1",
+                                "--data",
+                                (folder / "text").string(),
+                                "--out",
+                                (folder / "run").string()})
+                .code == 0);
     const std::string weights = (folder / "run" / "best.safetensors").string();
     CHECK(folio::test::folio({"sample", "--weights", weights, "--prompt", "t", "--length", "5"}).out.size() == 6);
     const Outcome filled = folio::test::folio({"infill", "--weights", weights, "--text", "t_e_o"});
     CHECK(filled.code == 0);
     CHECK(filled.out.size() == 6);
-    expect_failure(folio::test::folio({"sample", "--weights", weights, "--length", "5"}), 2);  // no newline to begin after
+    expect_failure(folio::test::folio({"sample", "--weights", weights, "--length", "5"}),
+                   2);  // no newline to begin after
 }
 
 TEST_CASE("a name that is not UTF-8 is reported with U+FFFD, and a missing GPU is no wrong usage") {
     const TemporaryFolder folder;
-    const Outcome exported = folio::test::folio({"export", "--weights", model, "--dtype", "f16", "--json", "--out", (folder / "\xff").string()});
+    const Outcome exported = folio::test::folio(
+        {"export", "--weights", model, "--dtype", "f16", "--json", "--out", (folder / "\xff").string()});
     CHECK(exported.code == 0);
     CHECK(json::parse(exported.out).at("file").get<std::string>().ends_with("\uFFFD"));
-    const Outcome logits = folio::test::folio({"logits", "--weights", model, "--text", "aa", "--json", "--out", (folder / "\xfe").string()});
+    const Outcome logits = folio::test::folio(
+        {"logits", "--weights", model, "--text", "aa", "--json", "--out", (folder / "\xfe").string()});
     CHECK(logits.code == 0);
     CHECK(json::parse(logits.out).at("file").get<std::string>().ends_with("\uFFFD"));
     if (!fs::exists("/dev/nvidiactl")) {
@@ -632,7 +682,8 @@ TEST_CASE("sample prints the text, one newline and nothing else") {
         CHECK(characters(three.out) == 3 * 21 + 2 * 4);
     }
     SECTION("as JSON") {
-        const json report = json::parse(folio::test::folio(sample({"--prompt", "Ib\xc3\xa9 a", "--seed", "7", "--json"})).out);
+        const json report =
+            json::parse(folio::test::folio(sample({"--prompt", "Ib\xc3\xa9 a", "--seed", "7", "--json"})).out);
         CHECK(report.at("text").get<std::string>() + "\n" == one.out);
         CHECK(report.at("seed") == 7);
         const json several = json::parse(folio::test::folio(sample({"--seed", "7", "--json", "--count", "2"})).out);
@@ -649,7 +700,8 @@ TEST_CASE("sample prints the text, one newline and nothing else") {
         for (std::string line; std::getline(lines, line); ++count) {
             last = json::parse(line);
             CHECK(last.at("step") == count);
-            for (const char* key : {"ids", "flags", "probability", "entropy", "top", "top_probability"}) CHECK(last.at(key).size() == 20);
+            for (const char* key : {"ids", "flags", "probability", "entropy", "top", "top_probability"})
+                CHECK(last.at(key).size() == 20);
         }
         CHECK(last.at("text").get<std::string>() + "\n" == one.out);
         CHECK(last.at("steps") == count - 1);
@@ -665,8 +717,8 @@ TEST_CASE("what stdout does not take is a failure, and Ctrl-C ends a command wit
     const TemporaryFolder folder;
     for (const char* length : {"9", "9000"}) {
         const std::string err = (folder / "err").string();
-        const std::string full = std::string(FOLIO_PROGRAM) + " sample --weights " + model + " --steps 1 --length " + length +
-                                 " >/dev/full 2>" + err;
+        const std::string full = std::string(FOLIO_PROGRAM) + " sample --weights " + model + " --steps 1 --length " +
+                                 length + " >/dev/full 2>" + err;
         CHECK(WEXITSTATUS(std::system(full.c_str())) == 1);
         CHECK(content_of(err) == "The output cannot be written.\n");
     }
@@ -704,7 +756,8 @@ TEST_CASE("an autoregressive model writes on from the prompt, fills gaps and can
     const std::string once = text_of({"--length", "60", "--prompt", "abc"});
     CHECK(characters(once) == 61);
     CHECK(once.starts_with("abc"));
-    CHECK(text_of({"--length", "60", "--prompt", "abc", "--threads", "3", "--steps", "2", "--sampler", "left-to-right"}) == once);
+    CHECK(text_of({"--length", "60", "--prompt", "abc", "--threads", "3", "--steps", "2", "--sampler",
+                   "left-to-right"}) == once);
     CHECK(text_of({"--length", "60", "--prompt", "abc", "--edit", "9:put:5:!"})[5] == '!');
     CHECK(text_of({"--length", "20"}) != text_of({"--length", "20", "--seed", "5"}));
     const Outcome filled = folio::test::folio({"infill", "--weights", causal_model, "--text", "a__b_"});
@@ -723,7 +776,8 @@ TEST_CASE("a Gaussian model samples, fills gaps, noises a text and is scored as 
         return outcome.out;
     };
     for (const char* sampler : {"ddpm", "ddim", "churn"}) {
-        const json report = json::parse(run({"sample", "--sampler", sampler, "--steps", "5", "--length", "40", "--prompt", "To be", "--json"}));
+        const json report = json::parse(
+            run({"sample", "--sampler", sampler, "--steps", "5", "--length", "40", "--prompt", "To be", "--json"}));
         CHECK(report.at("steps") == 5);
         CHECK(report.at("text").get<std::string>().starts_with("To be"));
         CHECK(characters(report.at("text")) == 40);
@@ -735,7 +789,8 @@ TEST_CASE("a Gaussian model samples, fills gaps, noises a text and is scored as 
     const std::string back = run({"sample", "--from-text", given, "--steps", "6"});
     CHECK(characters(back) == given.size() + 1);
     CHECK(run({"sample", "--from-text", given, "--steps", "6"}) == back);
-    CHECK(run({"sample", "--length", "30", "--steps", "4", "--edit", "4:put:3:Q", "--edit", "4:noise:5-9:60"})[3] == 'Q');
+    CHECK(run({"sample", "--length", "30", "--steps", "4", "--edit", "4:put:3:Q", "--edit", "4:noise:5-9:60"})[3] ==
+          'Q');
 
     const TemporaryFolder folder;
     std::string text;
@@ -746,20 +801,24 @@ TEST_CASE("a Gaussian model samples, fills gaps, noises a text and is scored as 
     CHECK(report.at("windows") == 1);  // floor((150 - 1) / 128)
     CHECK(report.at("levels").size() == 20);
     CHECK(parts.at("prior").get<double>() == Approx(0.0013).margin(2e-4));
-    CHECK(parts.at("prior").get<double>() + parts.at("reconstruction").get<double>() + parts.at("diffusion").get<double>() ==
+    CHECK(parts.at("prior").get<double>() + parts.at("reconstruction").get<double>() +
+              parts.at("diffusion").get<double>() ==
           Approx(report.at("nats_per_char").get<double>()));
 }
 
 TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, row by row") {
     const TemporaryFolder folder;
-    const std::string bytes = content_of(gaussian_model), in = (folder / "z.npy").string(), out = (folder / "x.npy").string();
+    const std::string bytes = content_of(gaussian_model), in = (folder / "z.npy").string(),
+                      out = (folder / "x.npy").string();
     const folio::ModelFile gaussian = folio::read_model(std::as_bytes(std::span(bytes))).value();
     Random random(8);
     const std::size_t batch = 2, length = 7, V = 65;
     const std::vector<float> z = random.normals<float>(batch * length * V);
-    write(in, folio::npy_header({batch, length, V}).append(reinterpret_cast<const char*>(z.data()), z.size() * sizeof(float)));
+    write(in, folio::npy_header({batch, length, V})
+                  .append(reinterpret_cast<const char*>(z.data()), z.size() * sizeof(float)));
     const auto answer = [&](const char* t) {
-        const Outcome outcome = folio::test::folio({"logits", "--weights", gaussian_model, "--input", in, "--t", t, "--out", out, "--json"});
+        const Outcome outcome = folio::test::folio(
+            {"logits", "--weights", gaussian_model, "--input", in, "--t", t, "--out", out, "--json"});
         CAPTURE(outcome.err);
         REQUIRE(outcome.code == 0);
         CHECK(json::parse(outcome.out).at("shape") == json{batch, length, V});
@@ -777,7 +836,8 @@ TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, r
             folio::NoisyRows rows(diffusion, gaussian.process.gaussian, gaussian.config, static_cast<int>(length));
             std::copy_n(z.begin() + static_cast<std::ptrdiff_t>(row * length * V), length * V, rows.all().begin());
             REQUIRE(rows.look(denoiser, diffusion.level(std::stod(t)), [](int) { return false; }));
-            CHECK(std::equal(rows.answers().begin(), rows.answers().end(), logits.begin() + static_cast<std::ptrdiff_t>(row * length * V)));
+            CHECK(std::equal(rows.answers().begin(), rows.answers().end(),
+                             logits.begin() + static_cast<std::ptrdiff_t>(row * length * V)));
         }
     }
     CHECK(answer("0.25") != answer("0.26"));
@@ -785,7 +845,8 @@ TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, r
 
 TEST_CASE("every sampler ends within its steps") {
     for (const char* sampler : {"ancestral", "confidence", "margin", "threshold", "entropy", "remask"}) {
-        const Outcome outcome = folio::test::folio(sample({"--sampler", sampler, "--steps", "4", "--length", "12", "--json"}));
+        const Outcome outcome =
+            folio::test::folio(sample({"--sampler", sampler, "--steps", "4", "--length", "12", "--json"}));
         CAPTURE(sampler, outcome.err);
         REQUIRE(outcome.code == 0);
         const json report = json::parse(outcome.out);
@@ -807,7 +868,8 @@ TEST_CASE("infill leaves what is fixed untouched") {
         if (fixed != U'_') CHECK(character == fixed);
     }
     CHECK(filled.out.substr(place) == "\n");
-    const Outcome marked = folio::test::folio({"infill", "--weights", model, "--text", "Ia\xe2\x82\xac\xc3\xa9", "--mark", "\xe2\x82\xac"});
+    const Outcome marked = folio::test::folio(
+        {"infill", "--weights", model, "--text", "Ia\xe2\x82\xac\xc3\xa9", "--mark", "\xe2\x82\xac"});
     CHECK(marked.code == 0);
     CHECK(marked.out.starts_with("Ia"));
     CHECK(marked.out.ends_with("\xc3\xa9\n"));
@@ -824,12 +886,15 @@ TEST_CASE("a gap of open length is filled by the choice of highest mean log-prob
         REQUIRE(outcome.code == 0);
         return json::parse(outcome.out);
     };
-    for (const std::vector<std::string>& reader : {std::vector<std::string>{}, {"--proofread", exact_reader, "--rounds", "2"}}) {
+    for (const std::vector<std::string>& reader :
+         {std::vector<std::string>{}, {"--proofread", exact_reader, "--rounds", "2"}}) {
         const json filled = infill("The {1-3} of {2-3}_ee", reader);
         REQUIRE(filled.at("candidates").size() == 6);
         double least = HUGE_VAL;
         for (const json& candidate : filled.at("candidates")) {
-            const auto marks = [&](int i) { return std::string(candidate.at("lengths").at(i).get<std::size_t>(), '_'); };
+            const auto marks = [&](int i) {
+                return std::string(candidate.at("lengths").at(i).get<std::size_t>(), '_');
+            };
             // Each choice is what the text with so many marks gives.
             CHECK(candidate.at("text") == infill("The " + marks(0) + " of " + marks(1) + "_ee", reader).at("text"));
             least = std::min(least, candidate.at("nats_per_char").get<double>());
@@ -846,15 +911,17 @@ TEST_CASE("a gap of open length is filled by the choice of highest mean log-prob
     const json several = infill("The {1-4} of", {"--count", "3"});
     REQUIRE(several.size() == 3);
     for (const json& each : several) CHECK(each.at("candidates").size() == 4);
-    const Outcome plain = folio::test::folio({"infill", "--weights", exact_model, "--text", "a{3-3}b", "--steps", "4", "--seed", "6", "--temperature", "0.7"});
+    const Outcome plain = folio::test::folio({"infill", "--weights", exact_model, "--text", "a{3-3}b", "--steps", "4",
+                                              "--seed", "6", "--temperature", "0.7"});
     CHECK(plain.out == one.at("text").get<std::string>() + "\n");
 }
 
 TEST_CASE("a proofread sample is scored in its trace, and is the same on any number of threads") {
     const TemporaryFolder folder;
     const std::string trace = (folder / "trace").string();
-    const std::vector<std::string> arguments = {"sample", "--weights", exact_model, "--proofread", exact_reader, "--prompt", "The ", "--length", "60",
-                                                "--steps", "8", "--rounds", "2", "--proofread-share", "0.2"};
+    const std::vector<std::string> arguments = {
+        "sample", "--weights", exact_model, "--proofread", exact_reader, "--prompt",          "The ", "--length",
+        "60",     "--steps",   "8",         "--rounds",    "2",          "--proofread-share", "0.2"};
     const auto with = [&](std::vector<std::string> more) {
         more.insert(more.begin(), arguments.begin(), arguments.end());
         return folio::test::folio(more);
@@ -880,13 +947,14 @@ TEST_CASE("a proofread sample is scored in its trace, and is the same on any num
     CHECK(scored == 2);
     CHECK(text + "\n" == one.out);
     // No round is the sample itself.
-    std::vector<std::string> bare = {"sample", "--weights", exact_model, "--prompt", "The ", "--length", "60", "--steps", "8"};
+    std::vector<std::string> bare = {"sample",   "--weights", exact_model, "--prompt", "The ",
+                                     "--length", "60",        "--steps",   "8"};
     const Outcome none = folio::test::folio(bare);
     CHECK(with({"--rounds", "0"}).out == none.out);
     CHECK(none.out != one.out);
 
-    const Outcome gaussian = folio::test::folio({"sample", "--weights", gaussian_model, "--proofread", exact_reader, "--length", "40", "--steps", "8",
-                                                 "--stop-stable", "1", "--json"});
+    const Outcome gaussian = folio::test::folio({"sample", "--weights", gaussian_model, "--proofread", exact_reader,
+                                                 "--length", "40", "--steps", "8", "--stop-stable", "1", "--json"});
     REQUIRE(gaussian.code == 0);
     CHECK(json::parse(gaussian.out).contains("passes_saved"));
 }
@@ -903,8 +971,12 @@ TEST_CASE("a text goes into noise and comes back, and edits are done") {
 }
 
 TEST_CASE("logits are those of an independent implementation") {
-    const auto [weights, name] = GENERATE(values<std::pair<std::string, std::string>>({{model, "masked.json"}, {causal_model, "causal.json"}, {timed_model, "masked-time.json"},
-                                                                                           {golden_path("conv.safetensors").string(), "conv.json"}, {golden_path("conv-causal.safetensors").string(), "conv-causal.json"}}));
+    const auto [weights, name] = GENERATE(values<std::pair<std::string, std::string>>(
+        {{model, "masked.json"},
+         {causal_model, "causal.json"},
+         {timed_model, "masked-time.json"},
+         {golden_path("conv.safetensors").string(), "conv.json"},
+         {golden_path("conv-causal.safetensors").string(), "conv-causal.json"}}));
     const json golden = golden_json(name);
     const TemporaryFolder folder;
     // Rows with a time of their own go one by one.
@@ -913,7 +985,8 @@ TEST_CASE("logits are those of an independent implementation") {
     std::vector<float> logits;
     if (golden.at("t").is_null()) {
         write(folder / "ids", ids.dump());
-        const Outcome outcome = folio::test::folio({"logits", "--weights", weights, "--ids", (folder / "ids").string(), "--out", (folder / "x.npy").string()});
+        const Outcome outcome = folio::test::folio(
+            {"logits", "--weights", weights, "--ids", (folder / "ids").string(), "--out", (folder / "x.npy").string()});
         CAPTURE(outcome.err);
         REQUIRE(outcome.code == 0);
         const Array array = read_npy(folder / "x.npy");
@@ -922,8 +995,8 @@ TEST_CASE("logits are those of an independent implementation") {
     } else {
         for (std::size_t row = 0; row < batch; ++row) {
             write(folder / "ids", json::array({ids[row]}).dump());
-            REQUIRE(folio::test::folio({"logits", "--weights", weights, "--ids", (folder / "ids").string(), "--t", golden["t"][row].dump(), "--out",
-                           (folder / "x.npy").string()})
+            REQUIRE(folio::test::folio({"logits", "--weights", weights, "--ids", (folder / "ids").string(), "--t",
+                                        golden["t"][row].dump(), "--out", (folder / "x.npy").string()})
                         .code == 0);
             const Array array = read_npy(folder / "x.npy");
             logits.insert(logits.end(), array.values.begin(), array.values.end());
@@ -964,7 +1037,8 @@ TEST_CASE("export and info tell the same model") {
 TEST_CASE("an I8 file gives one text under every set of kernels and on any number of threads") {
     const TemporaryFolder folder;
     const auto at = [&](const char* name) { return (folder / name).string(); };
-    const std::vector<std::string> request{"sample", "--weights", exact_model, "--prompt", "ROMEO:", "--length", "90", "--steps", "20", "--count", "2"};
+    const std::vector<std::string> request{"sample", "--weights", exact_model, "--prompt", "ROMEO:", "--length",
+                                           "90",     "--steps",   "20",        "--count",  "2"};
     const Outcome first = folio::test::folio(request, {"FOLIO_KERNELS=portable"});
     REQUIRE(first.code == 0);
     for (const folio::KernelSet* set : folio::available_kernels()) {
@@ -977,13 +1051,19 @@ TEST_CASE("an I8 file gives one text under every set of kernels and on any numbe
         }
     }
     // Rounding once is enough, and back to floats it is an ordinary model.
-    REQUIRE(folio::test::folio({"export", "--weights", exact_model, "--dtype", "int8", "--out", at("again")}).code == 0);
+    REQUIRE(folio::test::folio({"export", "--weights", exact_model, "--dtype", "int8", "--out", at("again")}).code ==
+            0);
     CHECK(content_of(folder / "again") == content_of(exact_model));
-    REQUIRE(folio::test::folio({"export", "--weights", exact_model, "--dtype", "f32", "--out", at("floats")}).code == 0);
+    REQUIRE(folio::test::folio({"export", "--weights", exact_model, "--dtype", "f32", "--out", at("floats")}).code ==
+            0);
     REQUIRE(folio::test::folio({"export", "--weights", model, "--dtype", "int8", "--out", at("rounded")}).code == 0);
     CHECK(folio::test::folio({"info", at("rounded")}).out.find("I8") != std::string::npos);
-    REQUIRE(folio::test::folio({"logits", "--weights", exact_model, "--text", "To be", "--out", at("exact.npy")}).code == 0);
-    REQUIRE(folio::test::folio({"logits", "--weights", at("floats"), "--text", "To be", "--out", at("floats.npy")}).code == 0);
+    REQUIRE(
+        folio::test::folio({"logits", "--weights", exact_model, "--text", "To be", "--out", at("exact.npy")}).code ==
+        0);
+    REQUIRE(
+        folio::test::folio({"logits", "--weights", at("floats"), "--text", "To be", "--out", at("floats.npy")}).code ==
+        0);
     const auto a = read_npy(folder / "exact.npy").values, b = read_npy(folder / "floats.npy").values;
     double error = 0, size = 0;
     for (std::size_t i = 0; i < a.size(); ++i) error += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
@@ -997,8 +1077,9 @@ TEST_CASE("eval reports every figure of the specification") {
     Random random(5);
     for (int i = 0; i < 1000; ++i) text += "\n !',Iab"[random.below(8)];
     write(folder / "text", text);
-    const Outcome outcome = folio::test::folio({"eval", "--weights", model, "--data", (folder / "text").string(), "--draws", "8", "--order",
-                                   "left-to-right", "--order", "margin", "--json"});
+    const Outcome outcome =
+        folio::test::folio({"eval", "--weights", model, "--data", (folder / "text").string(), "--draws", "8", "--order",
+                            "left-to-right", "--order", "margin", "--json"});
     CAPTURE(outcome.err);
     REQUIRE(outcome.code == 0);
     const json report = json::parse(outcome.out);
@@ -1015,8 +1096,8 @@ TEST_CASE("eval reports every figure of the specification") {
     CHECK(report.at("orders").at("margin").at("nats_per_char") > 0);
     // A model against itself: no difference at all; the autoregressive one is scored exactly, with nothing drawn.
     const auto compared = [&](const std::string& one, const std::string& other) {
-        const Outcome outcome =
-            folio::test::folio({"eval", "--weights", one, "--against", other, "--data", (folder / "text").string(), "--json"});
+        const Outcome outcome = folio::test::folio(
+            {"eval", "--weights", one, "--against", other, "--data", (folder / "text").string(), "--json"});
         CAPTURE(outcome.err);
         REQUIRE(outcome.code == 0);
         return json::parse(outcome.out);
@@ -1031,8 +1112,9 @@ TEST_CASE("eval reports every figure of the specification") {
     CHECK(causal.at("against").at("difference").get<double>() ==
           Approx(causal.at("nats_per_char").get<double>() - same.at("nats_per_char").get<double>()));
     CHECK(causal.at("against").at("stderr") > 0);
-    const json fewer = json::parse(
-        folio::test::folio({"eval", "--weights", model, "--windows", "3", "--json"}, {"FOLIO_DATA=" + (folder / "text").string()}).out);
+    const json fewer = json::parse(folio::test::folio({"eval", "--weights", model, "--windows", "3", "--json"},
+                                                      {"FOLIO_DATA=" + (folder / "text").string()})
+                                       .out);
     CHECK(fewer.at("windows") == 3);
 }
 
@@ -1043,19 +1125,21 @@ TEST_CASE("eval lays samples beside real text, and draws their frontier") {
     for (int i = 0; i < 2000; ++i) text += "\n !',Iab"[random.below(8)];
     write(folder / "text", text);
     // A sampler that the model does not have is refused, and before the long work.
-    const Outcome refused =
-        folio::test::folio({"eval", "--weights", model, "--data", (folder / "text").string(), "--samples", "1", "--sampler", "ddim"});
+    const Outcome refused = folio::test::folio(
+        {"eval", "--weights", model, "--data", (folder / "text").string(), "--samples", "1", "--sampler", "ddim"});
     expect_failure(refused, 2);
     const std::string picture = (folder / "frontier.svg").string();
-    const std::vector<std::string> arguments{"eval", "--weights", model, "--data", (folder / "text").string(), "--draws", "1", "--samples", "3",
-                                             "--sampler", "margin", "--steps", "5", "--json", "--plot", picture};
+    const std::vector<std::string> arguments{"eval",    "--weights", model,       "--data", (folder / "text").string(),
+                                             "--draws", "1",         "--samples", "3",      "--sampler",
+                                             "margin",  "--steps",   "5",         "--json", "--plot",
+                                             picture};
     const Outcome outcome = folio::test::folio(arguments);
     CAPTURE(outcome.err);
     REQUIRE(outcome.code == 0);
     json report = json::parse(outcome.out);
     for (const char* of : {"samples", "real"}) {
-        for (const char* key : {"count", "judge_nll", "judge_stderr", "entropy", "distinct_4", "word_rate", "word_bigram_rate", "copied_median",
-                                "copied_p90", "copied_32"}) {
+        for (const char* key : {"count", "judge_nll", "judge_stderr", "entropy", "distinct_4", "word_rate",
+                                "word_bigram_rate", "copied_median", "copied_p90", "copied_32"}) {
             CAPTURE(of, key);
             CHECK(report.at(of).contains(key));
         }
@@ -1086,7 +1170,9 @@ TEST_CASE("eval lays samples beside real text, and draws their frontier") {
     CHECK(content_of(picture) == svg);
 
     // The samples are those that `folio sample` draws from the seeds 0, 1, 2, ...
-    const json one = json::parse(folio::test::folio({"eval", "--weights", model, "--data", (folder / "text").string(), "--draws", "1", "--samples", "1", "--json"}).out);
+    const json one = json::parse(folio::test::folio({"eval", "--weights", model, "--data", (folder / "text").string(),
+                                                     "--draws", "1", "--samples", "1", "--json"})
+                                     .out);
     const std::string sampled = folio::test::folio({"sample", "--weights", model, "--length", "12", "--seed", "0"}).out;
     std::map<char32_t, double> counts;
     for (std::size_t position = 0; position + 1 < sampled.size();) {
@@ -1100,15 +1186,17 @@ TEST_CASE("eval lays samples beside real text, and draws their frontier") {
     CHECK(one.at("samples").at("judge_stderr").is_null());
     CHECK_FALSE(one.at("samples").contains("model_nll"));
 
-    // Beside the 5-gram an autoregressive model judges: what it says of the text itself follows from its exact likelihood.
+    // Beside the 5-gram an autoregressive model judges: what it says of the text itself follows from its exact
+    // likelihood.
     const auto judge = [&](const std::string& weights) {
-        return folio::test::folio({"eval", "--weights", weights, "--data", (folder / "text").string(), "--draws", "1", "--samples", "2", "--judge",
-                                   causal_model, "--json"});
+        return folio::test::folio({"eval", "--weights", weights, "--data", (folder / "text").string(), "--draws", "1",
+                                   "--samples", "2", "--judge", causal_model, "--json"});
     };
     const json judged = json::parse(judge(causal_model).out);
     CHECK(judged.at("samples").at("model_nll") > 0);
     CHECK(judged.at("samples").at("model_stderr") > 0);
     // It scores 11 of the 12 characters here and 12 of 13 there.
-    CHECK(judged.at("real").at("model_nll").get<double>() == Approx(judged.at("nats_per_char").get<double>()).epsilon(0.05));
+    CHECK(judged.at("real").at("model_nll").get<double>() ==
+          Approx(judged.at("nats_per_char").get<double>()).epsilon(0.05));
     expect_failure(judge(model), 2);  // which writes characters that the judge has never seen
 }

@@ -16,7 +16,8 @@ void for_each_backend(const std::function<void(const Backend&)>& f) {
         }
         // Twice: the same bits. Emulated there is nothing that could differ.
         const int runs = (*ops)->name() == "emulated GPU" ? 1 : 2;
-        for (int run = 0; run < runs; ++run) f({precision == Precision::f32 ? "cuda f32" : "cuda bf16", precision, **ops, **ops, 64});
+        for (int run = 0; run < runs; ++run)
+            f({precision == Precision::f32 ? "cuda f32" : "cuda bf16", precision, **ops, **ops, 64});
     }
 }
 

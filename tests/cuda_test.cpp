@@ -1,5 +1,5 @@
-// What only a GPU does beside all verbs (ops_test) and the whole trunk (denoiser_test): steps of training beside the CPU's,
-// records of steps, and how it fails.
+// What only a GPU does beside all verbs (ops_test) and the whole trunk (denoiser_test): steps of training beside the
+// CPU's, records of steps, and how it fails.
 
 #include "native/cuda/cuda_ops.h"
 
@@ -29,7 +29,10 @@ std::vector<Case> cases() {
     for (const ProcessKind kind : {ProcessKind::masked, ProcessKind::autoregressive, ProcessKind::gaussian}) {
         for (const bool article : {false, true}) {
             if (article && kind != ProcessKind::gaussian) continue;
-            Case c{article ? "gaussian-article" : name_of(kind), {}, {kind, kind == ProcessKind::masked ? characters : -1, {}}, {}};
+            Case c{article ? "gaussian-article" : name_of(kind),
+                   {},
+                   {kind, kind == ProcessKind::masked ? characters : -1, {}},
+                   {}};
             if (kind == ProcessKind::gaussian && !article) c.process.gaussian = warped_gaussian(characters);
             ModelConfig& config = c.config;
             config.vocab_size = characters + (kind == ProcessKind::masked);
@@ -119,7 +122,8 @@ TEST_CASE("cuda: the first steps of every process are the CPU's") {
             // AdamW divides by what it sees, so a gradient near nothing may turn any way: f32 is close, not equal.
             for (std::size_t step = 0; step < is.size(); ++step)
                 CHECK(is[step] == Approx(should[step]).epsilon(precision == Precision::f32 ? 1e-3 : 3e-2));
-            CHECK(distance(there.save().parameters, here.save().parameters) < (precision == Precision::f32 ? 1e-2 : 1e-1));
+            CHECK(distance(there.save().parameters, here.save().parameters) <
+                  (precision == Precision::f32 ? 1e-2 : 1e-1));
         }
     }
 }

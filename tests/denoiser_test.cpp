@@ -105,18 +105,20 @@ struct Pass {
 
 struct Batch {
     std::vector<int> ids, targets, time_row;
-    std::vector<float> mixture, prior, target_rows;  // of models that take mixtures; with target_rows the loss is squared
+    std::vector<float> mixture, prior,
+        target_rows;  // of models that take mixtures; with target_rows the loss is squared
     std::vector<float> weights;
     int batch = 0, length = 0, excluded = -1;
 };
 
-Pass train_pass(Ops& ops, TrainingOps& training, const ModelConfig& config, const std::vector<float>& parameters, const Batch& batch,
-                const ForwardNoise& noise = {}) {
+Pass train_pass(Ops& ops, TrainingOps& training, const ModelConfig& config, const std::vector<float>& parameters,
+                const Batch& batch, const ForwardNoise& noise = {}) {
     std::vector<Storage> storages;
     const std::size_t rows = batch.weights.size();
     const auto matrix = [&](const std::vector<float>& values) {
         const int R = static_cast<int>(rows);
-        return values.empty() ? Matrix() : Matrix(put(ops, storages, values), R, static_cast<int>(values.size() / rows));
+        return values.empty() ? Matrix()
+                              : Matrix(put(ops, storages, values), R, static_cast<int>(values.size() / rows));
     };
     auto denoiser = Denoiser::create(ops, config, put(ops, storages, parameters), true);
     REQUIRE(denoiser);
@@ -152,8 +154,10 @@ Batch golden_batch(const nlohmann::json& numbers, const GoldenModel& model) {
         batch.ids = flat<int>(numbers.at("ids"));
         if (!numbers.at("time_row").is_null()) batch.time_row = flat<int>(numbers.at("time_row"));
     }
-    if (model.config.trunk == Trunk::article) batch.target_rows = flat<float>(numbers.at("targets"));
-    else batch.targets = flat<int>(numbers.at("targets"));
+    if (model.config.trunk == Trunk::article)
+        batch.target_rows = flat<float>(numbers.at("targets"));
+    else
+        batch.targets = flat<int>(numbers.at("targets"));
     batch.excluded = model.mask_id;
     return batch;
 }
@@ -204,9 +208,11 @@ TEST_CASE("denoiser: inference gives the same logits as training, and a pass lea
         const auto predict = [&](int first, int count, std::span<float> out) {
             const auto part = [&](const auto& all) {
                 const std::size_t each = all.size() / static_cast<std::size_t>(batch.batch);
-                return std::span(all).subspan(each * static_cast<std::size_t>(first), each * static_cast<std::size_t>(count));
+                return std::span(all).subspan(each * static_cast<std::size_t>(first),
+                                              each * static_cast<std::size_t>(count));
             };
-            if (!model.config.mixture) return denoiser->predict(part(batch.ids), part(batch.time_row), count, batch.length, out);
+            if (!model.config.mixture)
+                return denoiser->predict(part(batch.ids), part(batch.time_row), count, batch.length, out);
             return denoiser->predict_mixture(part(batch.mixture), part(batch.prior), count, batch.length, out);
         };
         REQUIRE(predict(0, batch.batch, logits));
@@ -253,7 +259,9 @@ ModelConfig odd_config(int conv_radius = 0) {
 std::vector<float> random_parameters(const ModelConfig& config, test::Random& random) {
     std::vector<float> parameters;
     for_each_tensor(config, [&](const TensorSpec& tensor) {
-        const double scale = tensor.kind == TensorKind::embedding ? 1 : tensor.kind == TensorKind::filter ? 0.3 : 1 / std::sqrt(tensor.cols);
+        const double scale = tensor.kind == TensorKind::embedding ? 1
+                             : tensor.kind == TensorKind::filter  ? 0.3
+                                                                  : 1 / std::sqrt(tensor.cols);
         for (const float value : random.normals<float>(tensor.count(), scale)) parameters.push_back(value);
     });
     return parameters;
@@ -350,7 +358,8 @@ TEST_CASE("denoiser: chosen rows of a model with a convolution are those of all,
         }
         for (const std::vector<int>& wanted : choices) {
             REQUIRE(denoiser.predict(ids, {}, batch, length, some, wanted));
-            for (const int row : wanted) CHECK(std::equal(some.begin() + row * V, some.begin() + (row + 1) * V, all.begin() + row * V));
+            for (const int row : wanted)
+                CHECK(std::equal(some.begin() + row * V, some.begin() + (row + 1) * V, all.begin() + row * V));
         }
     });
 }
@@ -378,7 +387,7 @@ TEST_CASE("optimisers: golden AdamW") {
             options.correction1 = static_cast<float>(1 - std::pow(numbers.at("beta1").get<double>(), step));
             options.correction2 = static_cast<float>(1 - std::pow(numbers.at("beta2").get<double>(), step));
             training.adamw(p, m, v, put(ops, storages, expected.at("gradient").get<std::vector<float>>()), scale, count,
-                      put(ops, storages, std::vector{options}));
+                           put(ops, storages, std::vector{options}));
             CHECK(distance(get(ops, p, count).data(), expected.at("parameters").get<std::vector<double>>()) < 1e-6);
             CHECK(distance(get(ops, m, count).data(), expected.at("m").get<std::vector<double>>()) < 1e-6);
             CHECK(distance(get(ops, v, count).data(), expected.at("v").get<std::vector<double>>()) < 1e-6);
@@ -406,14 +415,15 @@ TEST_CASE("optimisers: golden Muon") {
         const auto initial = run.at("initial").get<std::vector<float>>();
         float *p = put(ops, storages, initial), *momentum = put(ops, storages, std::vector<float>(initial.size()));
         const float* scale = put(ops, storages, std::vector<float>{1.f});
-        const Muon options{run.at("lr").get<float>(), run.at("momentum").get<float>(), run.at("weight_decay").get<float>()};
+        const Muon options{run.at("lr").get<float>(), run.at("momentum").get<float>(),
+                           run.at("weight_decay").get<float>()};
         for (const auto& expected : run.at("steps")) {
-            training.muon(p, momentum, put(ops, storages, expected.at("gradient").get<std::vector<float>>()), scale, rows, cols, 1, 0,
-                     put(ops, storages, std::vector{options}));
+            training.muon(p, momentum, put(ops, storages, expected.at("gradient").get<std::vector<float>>()), scale,
+                          rows, cols, 1, 0, put(ops, storages, std::vector{options}));
             CHECK(distance(get(ops, p, initial.size()).data(), expected.at("parameters").get<std::vector<double>>()) <
                   (precision == Precision::f32 ? 1e-5 : 1e-2));
-            CHECK(distance(get(ops, momentum, initial.size()).data(), expected.at("buffer").get<std::vector<double>>()) <
-                  1e-6);
+            CHECK(distance(get(ops, momentum, initial.size()).data(),
+                           expected.at("buffer").get<std::vector<double>>()) < 1e-6);
         }
     });
 }

@@ -24,7 +24,8 @@ TEST_CASE("our log agrees with the C library's") {
         worst = std::max(worst, std::abs(folio::elementary::log(x) - expected) / std::max(1e-3, std::abs(expected)));
     }
     for (double x = 0.25; x < 4; x += 1.0 / 4096) {
-        worst = std::max(worst, std::abs(folio::elementary::log(x) - std::log(x)) / std::max(1e-3, std::abs(std::log(x))));
+        worst =
+            std::max(worst, std::abs(folio::elementary::log(x) - std::log(x)) / std::max(1e-3, std::abs(std::log(x))));
     }
     CHECK(worst < 5e-16);
     CHECK(folio::elementary::log(1) == 0);

@@ -14,9 +14,9 @@
 #include "core/weights/model_file.h"
 #include "tests/test_support.h"
 
-// The promise of I8 models: the same bits from every set of kernels, on any number of threads, as from the plain twins; and
-// the same as ever, tests/golden/exact.json, which WebAssembly is held against too (same_text.test.mjs
-// in Node, browsers.test.mjs).
+// The promise of I8 models: the same bits from every set of kernels, on any number of threads, as from the plain twins;
+// and the same as ever, tests/golden/exact.json, which WebAssembly is held against too (same_text.test.mjs in Node,
+// browsers.test.mjs).
 
 namespace folio {
 namespace {
@@ -48,7 +48,8 @@ struct Layer {
     std::vector<float> scales;
 
     Layer(Random& random, int out, int in) : out(out), in(in) {
-        for (std::size_t i = 0; i < area(out, in); ++i) values.push_back(static_cast<std::int8_t>(random.below(256) - 128));
+        for (std::size_t i = 0; i < area(out, in); ++i)
+            values.push_back(static_cast<std::int8_t>(random.below(256) - 128));
         for (int i = 0; i < out; ++i) scales.push_back(static_cast<float>((1 + random.below(1000)) * 1e-5));
     }
     Weight packed(Ops& ops) const {
@@ -63,14 +64,16 @@ struct Framed {
     int rows, cols, stride;
     std::vector<float> all;
 
-    Framed(int rows, int cols, int margin) : rows(rows), cols(cols), stride(cols + margin), all(area(rows + 2, stride), 12345.f) {}
+    Framed(int rows, int cols, int margin)
+        : rows(rows), cols(cols), stride(cols + margin), all(area(rows + 2, stride), 12345.f) {}
     Matrix view() { return {all.data() + stride, rows, cols, stride}; }
     std::vector<float> values() {
         std::vector<float> result;
         for (int r = 0; r < rows; ++r) result.insert(result.end(), view().row(r), view().row(r) + cols);
         for (int r = 0; r < rows + 2; ++r)
             for (int c = 0; c < stride; ++c)
-                if (r == 0 || r > rows || c >= cols) REQUIRE(all[area(r, stride) + static_cast<std::size_t>(c)] == 12345.f);
+                if (r == 0 || r > rows || c >= cols)
+                    REQUIRE(all[area(r, stride) + static_cast<std::size_t>(c)] == 12345.f);
         return result;
     }
 };
@@ -78,7 +81,8 @@ struct Framed {
 TEST_CASE("exact: linear") {
     Random random(40);
     for (int round = 0; round < 60; ++round) {
-        const int R = 1 + random.below(round < 50 ? 70 : 300), K = 1 + random.below(round < 50 ? 140 : 900), N = 1 + random.below(140);
+        const int R = 1 + random.below(round < 50 ? 70 : 300), K = 1 + random.below(round < 50 ? 140 : 900),
+                  N = 1 + random.below(140);
         const auto kind = static_cast<Epilogue::Kind>(round % 3);
         auto x = random.normals<float>(area(R, K)), residual = random.normals<float>(area(R, N));
         if (round % 4 == 0)
@@ -88,7 +92,8 @@ TEST_CASE("exact: linear") {
         CAPTURE(R, K, N, round % 3);
         const Epilogue epilogue{kind, {residual.data(), R, N}, {}};
         std::vector<float> expected(area(R, N));
-        plain::exact::linear({expected.data(), R, N}, {x.data(), R, K}, layer.values.data(), layer.scales.data(), epilogue);
+        plain::exact::linear({expected.data(), R, N}, {x.data(), R, K}, layer.values.data(), layer.scales.data(),
+                             epilogue);
         with_every_set([&](ExactOps& ops) {
             Framed out(R, N, round % 5);
             const Weight weight = layer.packed(ops);
@@ -106,10 +111,10 @@ TEST_CASE("exact: attention") {
         int length, n_head, head_dim, max_length;
         bool causal;
     };
-    const Case cases[] = {{1, 1, 64, 1024, false},  {17, 2, 64, 1024, false}, {64, 1, 32, 1024, false}, {37, 3, 32, 256, true},
-                          {65, 1, 128, 1024, false}, {12, 2, 6, 64, true},    {130, 2, 64, 1024, false}, {33, 2, 64, 1028, false},
-                          {19, 1, 128, 4096, true},  {256, 1, 64, 1024, false}, {1024, 1, 64, 1024, false},
-                          {1101, 1, 32, 2048, false}};
+    const Case cases[] = {{1, 1, 64, 1024, false},   {17, 2, 64, 1024, false},   {64, 1, 32, 1024, false},
+                          {37, 3, 32, 256, true},    {65, 1, 128, 1024, false},  {12, 2, 6, 64, true},
+                          {130, 2, 64, 1024, false}, {33, 2, 64, 1028, false},   {19, 1, 128, 4096, true},
+                          {256, 1, 64, 1024, false}, {1024, 1, 64, 1024, false}, {1101, 1, 32, 2048, false}};
     for (const Case& c : cases) {
         for (const int sequences : {1, 2}) {
             if (sequences > 1 && c.length > 256) continue;  // long, and nothing new
@@ -124,7 +129,8 @@ TEST_CASE("exact: attention") {
             plain::exact::attention({expected.data(), R, D}, {turned.data(), R, 3 * D}, heads);
             with_every_set([&](ExactOps& ops) {
                 Framed x(R, 3 * D, sequences), out(R, D, sequences);
-                for (int r = 0; r < R; ++r) std::copy_n(qkv.begin() + static_cast<std::ptrdiff_t>(area(r, 3 * D)), 3 * D, x.view().row(r));
+                for (int r = 0; r < R; ++r)
+                    std::copy_n(qkv.begin() + static_cast<std::ptrdiff_t>(area(r, 3 * D)), 3 * D, x.view().row(r));
                 ops.rope_norm(x.view(), rope.data(), nullptr, heads, 1e-7f);
                 REQUIRE(ops.finish());
                 REQUIRE(same_bits(x.values(), turned));
@@ -137,7 +143,8 @@ TEST_CASE("exact: attention") {
             std::vector<float> chosen;
             for (int r = sequences > 1 ? c.length : 0; r < R; r += 3) {
                 queries.push_back(r);
-                chosen.insert(chosen.end(), expected.begin() + static_cast<std::ptrdiff_t>(area(r, D)), expected.begin() + static_cast<std::ptrdiff_t>(area(r + 1, D)));
+                chosen.insert(chosen.end(), expected.begin() + static_cast<std::ptrdiff_t>(area(r, D)),
+                              expected.begin() + static_cast<std::ptrdiff_t>(area(r + 1, D)));
             }
             const int count = static_cast<int>(queries.size());
             Heads attending = heads;
@@ -168,7 +175,8 @@ TEST_CASE("exact: the last places of a text attend as in the whole") {
                 if (known >= length) continue;
                 const int rows = length - known;
                 CAPTURE(length, known, max_length);
-                const std::vector<float> expected(whole.begin() + static_cast<std::ptrdiff_t>(area(known, D)), whole.end());
+                const std::vector<float> expected(whole.begin() + static_cast<std::ptrdiff_t>(area(known, D)),
+                                                  whole.end());
                 std::vector<float> part(area(rows, D));
                 plain::exact::attention({part.data(), rows, D}, {turned.data(), length, 3 * D}, heads);
                 REQUIRE(same_bits(part, expected));
@@ -219,7 +227,8 @@ TEST_CASE("exact: numbers at their bounds") {
         ops.linear({out.data(), 1, N}, {x.data(), 1, K}, weight, {});
         REQUIRE(ops.finish());
         REQUIRE(same_bits(out, expected));
-        ops.attention({attended.data(), length, d}, {qkv.data(), length, 3 * d}, nullptr, {length, 1, d, false, length});
+        ops.attention({attended.data(), length, d}, {qkv.data(), length, 3 * d}, nullptr,
+                      {length, 1, d, false, length});
         REQUIRE(ops.finish());
         CHECK(attended.front() == Approx(1).epsilon(1e-3));
         CHECK(attended.back() == attended.front());
@@ -305,7 +314,8 @@ ModelFile golden_model(const nlohmann::json& variant) {
 }
 
 /// The text of a request, and the hash of the logits of all its passes.
-std::pair<std::string, std::string> sample(const ModelFile& model, const KernelSet& set, int width, const nlohmann::json& request) {
+std::pair<std::string, std::string> sample(const ModelFile& model, const KernelSet& set, int width,
+                                           const nlohmann::json& request) {
     test::Threads threads(width);
     const KernelSet* sets[] = {&set};
     ExactOps ops(threads, sets);
@@ -354,7 +364,8 @@ TEST_CASE("exact: the texts and logits of tests/golden/exact.json") {
     for (const auto& variant : golden.at("variants")) {
         const ModelFile model = golden_model(variant);
         for (const auto& request : variant.at("requests")) {
-            CAPTURE(variant.at("weights").get<std::string>(), variant.at("n_head").get<int>(), variant.at("seq_len").get<int>(), request.dump());
+            CAPTURE(variant.at("weights").get<std::string>(), variant.at("n_head").get<int>(),
+                    variant.at("seq_len").get<int>(), request.dump());
             for (const auto& [set, width] : runs_in_turn(turn++)) {
                 INFO("kernel set " << set->name << ", threads " << width);
                 const auto [text, logits] = sample(model, *set, width, request);
@@ -425,14 +436,17 @@ TEST_CASE("exact: a set is trusted where it gives the plain set's bits, and not 
     };
     static const IntegerKernels sound = *front.integer;
     CHECK(refused_with([] {
-        integer.u7s8.tile = [](std::int32_t* c, std::ptrdiff_t stride, const void* a, std::ptrdiff_t a_stride, const void* b, int depth) {
+        integer.u7s8.tile = [](std::int32_t* c, std::ptrdiff_t stride, const void* a, std::ptrdiff_t a_stride,
+                               const void* b, int depth) {
             sound.u7s8.tile(c, stride, a, a_stride, b, depth);
             for (int i = 0; i < sound.u7s8.rows; ++i)  // as 16 bits saturate somewhere on the way
-                for (int j = 0; j < sound.u7s8.cols; ++j) c[i * stride + j] = std::max(c[i * stride + j], -128 * 126 * depth);
+                for (int j = 0; j < sound.u7s8.cols; ++j)
+                    c[i * stride + j] = std::max(c[i * stride + j], -128 * 126 * depth);
         };
     }));
     CHECK(refused_with([] {
-        integer.i16.tile = [](std::int32_t* c, std::ptrdiff_t stride, const void* a, std::ptrdiff_t a_stride, const void* b, int depth) {
+        integer.i16.tile = [](std::int32_t* c, std::ptrdiff_t stride, const void* a, std::ptrdiff_t a_stride,
+                              const void* b, int depth) {
             sound.i16.tile(c, stride, a, a_stride, b, depth);
             for (int i = 0; i < sound.i16.rows; ++i)
                 for (int j = 0; j < sound.i16.cols; ++j) c[i * stride + j] = std::min(c[i * stride + j], 1 << 29);
@@ -440,8 +454,10 @@ TEST_CASE("exact: a set is trusted where it gives the plain set's bits, and not 
     }));
     CHECK(refused_with([] { floats.exp_sum = [](float*, int, float, float) { return 1.f; }; }));
     CHECK(refused_with([] { floats.scale = [](float* y, const float* x, int n, float) { std::copy_n(x, n, y); }; }));
-    CHECK(refused_with([] { floats.add = [](float* y, const float* a, const float*, int n) { std::copy_n(a, n, y); }; }));
-    CHECK(refused_with([] { floats.norm = [](float* out, const float* in, int n, float) { std::copy_n(in, n, out); }; }));
+    CHECK(
+        refused_with([] { floats.add = [](float* y, const float* a, const float*, int n) { std::copy_n(a, n, y); }; }));
+    CHECK(
+        refused_with([] { floats.norm = [](float* out, const float* in, int n, float) { std::copy_n(in, n, out); }; }));
     CHECK(refused_with([] { floats.product.tile = [](float* c, const void*, const void*, int, bool) { c[0] = 0; }; }));
     CHECK_FALSE(refused_with([] {}));
 }
@@ -494,7 +510,8 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
 
 TEST_CASE("exact: logits agree within what their arithmetic allows, and a NaN never does") {
     const float nan = std::numeric_limits<float>::quiet_NaN();
-    const std::vector<float> expected{1.f, -4.f, 0.f}, near{1.001f, -4.f, 0.f}, rough{1.3f, -4.f, 0.f}, wild{2.f, -4.f, 0.f};
+    const std::vector<float> expected{1.f, -4.f, 0.f}, near{1.001f, -4.f, 0.f}, rough{1.3f, -4.f, 0.f},
+        wild{2.f, -4.f, 0.f};
     CHECK(compare_logits(expected, expected, Precision::int8).good);
     CHECK_FALSE(compare_logits(near, expected, Precision::int8).good);
     CHECK(compare_logits(near, expected, Precision::f32).good);

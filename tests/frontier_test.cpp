@@ -58,9 +58,11 @@ std::vector<Element> parse_xml(const std::string& xml) {
             const auto equals = inside.find("=\"", rest);
             const auto quote = equals == inside.npos ? equals : inside.find('"', equals + 2);
             demand(quote != inside.npos, "an attribute without a value");
-            const std::string key = inside.substr(rest + 1, equals - rest - 1), value = inside.substr(equals + 2, quote - equals - 2);
+            const std::string key = inside.substr(rest + 1, equals - rest - 1),
+                              value = inside.substr(equals + 2, quote - equals - 2);
             legal(value);
-            demand(inside[rest] == ' ' && !key.empty() && element.attributes.emplace(key, value).second, "an attribute twice");
+            demand(inside[rest] == ' ' && !key.empty() && element.attributes.emplace(key, value).second,
+                   "an attribute twice");
             rest = quote + 1;
         }
         elements.push_back(element);
@@ -84,7 +86,8 @@ std::vector<FrontierPoint> points() {
         const double worse = *sampler == 'b' ? 0.5 : 0;
         for (const int steps : {8, 64}) {
             for (const double temperature : {0.7, 1.0}) {
-                result.push_back({sampler, steps, temperature, statistics(2.3 + temperature, 1 + temperature - steps / 200.0 + worse)});
+                result.push_back({sampler, steps, temperature,
+                                  statistics(2.3 + temperature, 1 + temperature - steps / 200.0 + worse)});
             }
         }
     }
@@ -118,7 +121,9 @@ TEST_CASE("a point lies where the axes say") {
     // Ticks of the first panel, left and below: what a value is in pixels.
     std::map<double, double> across, up;
     std::map<std::string, std::pair<double, double>> dots;
-    const auto number = [](const Element& element, const char* key) { return std::strtod(element.attributes.at(key).c_str(), nullptr); };
+    const auto number = [](const Element& element, const char* key) {
+        return std::strtod(element.attributes.at(key).c_str(), nullptr);
+    };
     double real_x = 0, real_y = 0;
     int panels = 0;
     for (std::size_t i = 0; i < elements.size(); ++i) {
@@ -136,7 +141,8 @@ TEST_CASE("a point lies where the axes say") {
         }
         if (panels == 1 && kind == "real") {
             double skipped;
-            REQUIRE(std::sscanf(element.attributes.at("d").c_str(), "M%lf %lfh%lfM%lf", &skipped, &real_y, &skipped, &real_x) == 4);
+            REQUIRE(std::sscanf(element.attributes.at("d").c_str(), "M%lf %lfh%lfM%lf", &skipped, &real_y, &skipped,
+                                &real_x) == 4);
         }
     }
     REQUIRE(across.size() >= 2);

@@ -56,7 +56,8 @@ struct Unigram {
             for (std::size_t i = 0; i < p.size(); ++i) result[i] += static_cast<float>(std::log(p[i]));
         } else {
             const std::vector<double> x = posterior(t, z, 0);
-            for (std::size_t i = 0; i < p.size(); ++i) result[i] = static_cast<float>((z[i] - t.alpha * x[i]) / t.sigma);
+            for (std::size_t i = 0; i < p.size(); ++i)
+                result[i] = static_cast<float>((z[i] - t.alpha * x[i]) / t.sigma);
         }
         return result;
     }
@@ -83,8 +84,8 @@ struct Unigram {
     }
 };
 
-/// Two characters, of which everything is an integral over the difference of the two elements: E over both characters and
-/// that noise of f(id, z).
+/// Two characters, of which everything is an integral over the difference of the two elements: E over both characters
+/// and that noise of f(id, z).
 template <class F>
 double over_two(const Unigram& model, const Level& t, F&& f) {
     return expectation([&](double w) {
@@ -100,7 +101,8 @@ double over_two(const Unigram& model, const Level& t, F&& f) {
 }
 
 double mean_error(const Unigram& model, const Level& t) {
-    return over_two(model, t, [&](int id, const std::vector<float>& z) { return squared_error(model.x_hat(t, z), id); });
+    return over_two(model, t,
+                    [&](int id, const std::vector<float>& z) { return squared_error(model.x_hat(t, z), id); });
 }
 
 double mean_reconstruction(const Unigram& model, const Level& t) {
@@ -115,10 +117,10 @@ double marginal_kl(const std::vector<double>& p, const Level& t, double shared) 
     double nats = 0.5 * (variance + shared * shared - 1 - std::log(variance));
     for (int id = 0; id < 2; ++id) {
         nats += p[id] * expectation([&](double w) {
-            const double z = (id == 0 ? mean : -mean) + t.sigma * w;
-            const double density = p[0] * phi(z, mean, t.sigma) + p[1] * phi(z, -mean, t.sigma);
-            return std::log(density / phi(z, 0, 1));
-        });
+                    const double z = (id == 0 ? mean : -mean) + t.sigma * w;
+                    const double density = p[0] * phi(z, mean, t.sigma) + p[1] * phi(z, -mean, t.sigma);
+                    return std::log(density / phi(z, 0, 1));
+                });
     }
     return nats;
 }
@@ -197,13 +199,13 @@ TEST_CASE("sampling steps are even in t, and the article's are among its own") {
 }
 
 TEST_CASE("the accuracy of argmax by its integral, its table and by counting") {
-    const double table[][2] = {{-3, .026}, {-2, .035},  {-1, .055}, {0, .109},  {.5, .167}, {1, .264},
-                               {1.5, .421}, {2, .636}, {2.5, .852}, {3, .973}, {3.5, .999}};
+    const double table[][2] = {{-3, .026},  {-2, .035}, {-1, .055},  {0, .109}, {.5, .167}, {1, .264},
+                               {1.5, .421}, {2, .636},  {2.5, .852}, {3, .973}, {3.5, .999}};
     for (const auto& [log_snr, accuracy] : table) {
         CHECK(argmax_accuracy(-log_snr, 65) == Approx(accuracy).margin(6e-4));
         const double shift = std::exp(log_snr / 2);
-        const double integral = expectation(
-            [&](double w) { return std::pow(0.5 * std::erfc(-(w + shift) / std::sqrt(2.0)), 64); });
+        const double integral =
+            expectation([&](double w) { return std::pow(0.5 * std::erfc(-(w + shift) / std::sqrt(2.0)), 64); });
         CHECK(argmax_accuracy(-log_snr, 65) == Approx(integral).epsilon(1e-7));
     }
     CHECK(argmax_accuracy(1, 2) == Approx(0.5 * std::erfc(-std::exp(-0.5) / 2)).epsilon(1e-7));
@@ -382,7 +384,8 @@ TEST_CASE("the network sees rows of unit variance") {
         for (int i = 0; i < 6500; ++i) {
             normals(eps, 6, i, 0, Purpose::diffuse);
             diffusion.noised(level, i % vocab_size, eps, z);
-            for (const float value : z) square += std::pow(diffusion.input_scale(level) * value, 2) / (6500 * vocab_size);
+            for (const float value : z)
+                square += std::pow(diffusion.input_scale(level) * value, 2) / (6500 * vocab_size);
         }
         CHECK(square == Approx(1).margin(0.02));
     }
@@ -516,7 +519,8 @@ TEST_CASE("draws of the bound have its weights as their mean, and no draw counts
 
     const GaussianDiffusion steps = article(65);
     double expected = 0;
-    for (int n = 2; n <= 128; ++n) expected += weight(steps.level(n / 128.0), steps.level((n - 1) / 128.0)) / steps.level(n / 128.0).snr();
+    for (int n = 2; n <= 128; ++n)
+        expected += weight(steps.level(n / 128.0), steps.level((n - 1) / 128.0)) / steps.level(n / 128.0).snr();
     CHECK(mean(steps, 20) == Approx(expected).epsilon(1e-2));
     CHECK(steps.bound_draw(0).t.t == Approx(2.0 / 128));
 }
@@ -603,7 +607,8 @@ TEST_CASE("a refitted time makes the loss linear in t, whatever time it was seen
         LossByNoise seen;
         std::vector<double> knots = even_gaussian().knots;
         for (int refit = 0; refit < 3; ++refit) {
-            const GaussianDiffusion diffusion = *GaussianDiffusion::create({GaussianPrediction::x0, GaussianSchedule::warped, 0, knots}, 65);
+            const GaussianDiffusion diffusion =
+                *GaussianDiffusion::create({GaussianPrediction::x0, GaussianSchedule::warped, 0, knots}, 65);
             const auto chance = random.normals<double>(32000);
             for (int step = 0; step < 1000; ++step) {
                 seen.forget();
@@ -703,9 +708,9 @@ TEST_CASE("schedules that are none are refused in a sentence") {
     CHECK(GaussianDiffusion::create(linear, 1).error().sentence == "a Gaussian model needs at least two characters");
     GaussianConfig config = warped_gaussian(65);
     CHECK(GaussianDiffusion::create(config, 65));
-    const std::vector<double> wrong[] = {{},         {1},          {0, 0},         {1, 0},
-                                         {-4, NAN},  {NAN, 1},     {-4, HUGE_VAL}, {-HUGE_VAL, 6},
-                                         {-21, 0},   {0, 2, 1, 3}, {0, NAN, 1}};
+    const std::vector<double> wrong[] = {{},        {1},          {0, 0},         {1, 0},
+                                         {-4, NAN}, {NAN, 1},     {-4, HUGE_VAL}, {-HUGE_VAL, 6},
+                                         {-21, 0},  {0, 2, 1, 3}, {0, NAN, 1}};
     for (const auto& knots : wrong) {
         config.knots = knots;
         CHECK(GaussianDiffusion::create(config, 65).error().sentence ==

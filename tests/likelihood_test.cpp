@@ -185,7 +185,8 @@ TEST_CASE("an autoregressive model is scored by the chain rule, exactly") {
 }
 
 TEST_CASE("each order reveals the places that its rule names") {
-    // Logits of the two characters by place: leads 1, 3, 2 at places 1 .. 3; the third character makes place 2 the less sure.
+    // Logits of the two characters by place: leads 1, 3, 2 at places 1 .. 3; the third character makes place 2 the less
+    // sure.
     MaskedModel model;
     model.config.vocab_size = 4;
     model.config.seq_len = 3;
@@ -216,8 +217,8 @@ TEST_CASE("each order reveals the places that its rule names") {
 TEST_CASE("models with a time embedding are told the share of hidden places") {
     MaskedModel model = test::hash_model(3, 4, 8);
     std::vector<int> times;
-    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> time, int batch, int length,
-                                               std::span<float> logits) {
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> time, int batch,
+                                               int length, std::span<float> logits) {
         times.insert(times.end(), time.begin(), time.end());
         return inner(ids, time, batch, length, logits);
     };
@@ -255,7 +256,8 @@ TEST_CASE("the Gaussian bound of a network that answers nothing is known in clos
         Denoiser denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
         const Evaluation evaluation = evaluate(denoiser, process, *windows, options).value();
         const BoundParts& parts = evaluation.parts;
-        CHECK(estimate(evaluation.windows).nats_per_char == Approx(parts.prior + parts.reconstruction + parts.diffusion));
+        CHECK(estimate(evaluation.windows).nats_per_char ==
+              Approx(parts.prior + parts.reconstruction + parts.diffusion));
         return evaluation;
     };
     SECTION("x0: what z says of even odds, which is all there is to know of a character out of seven") {

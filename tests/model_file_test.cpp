@@ -1,7 +1,7 @@
 #include "core/weights/model_file.h"
 
-#include <catch2/catch.hpp>
 #include <algorithm>
+#include <catch2/catch.hpp>
 #include <cmath>
 
 #include "core/model/trial.h"
@@ -64,7 +64,8 @@ TEST_CASE("parameters: one list in the order of the arena", "[weights]") {
     REQUIRE(names.size() == 2 + 6 * 6);
     CHECK(std::vector(names.begin() + 7, names.begin() + 13) ==
           std::vector<std::string>{"blocks.1.attn.c_q.weight", "blocks.1.attn.c_k.weight", "blocks.1.attn.c_v.weight",
-                                   "blocks.1.attn.c_proj.weight", "blocks.1.mlp.c_fc.weight", "blocks.1.mlp.c_proj.weight"});
+                                   "blocks.1.attn.c_proj.weight", "blocks.1.mlp.c_fc.weight",
+                                   "blocks.1.mlp.c_proj.weight"});
     config.time_rows = 128;
     CHECK(parameter_count(config) == end + 128 * 384);
 }
@@ -87,10 +88,11 @@ TEST_CASE("config: what no model can be", "[weights]") {
         CHECK(refused([&](ModelConfig& c) { c.d_ff = size; }));
         if (size != 0) CHECK(refused([&](ModelConfig& c) { c.time_rows = size; }));
     }
-    CHECK(refused([](ModelConfig& c) { c.n_head = 5; }));                           // does not divide 384
-    CHECK(refused([](ModelConfig& c) { c.n_head = 384; }));                         // width 1
+    CHECK(refused([](ModelConfig& c) { c.n_head = 5; }));                                        // does not divide 384
+    CHECK(refused([](ModelConfig& c) { c.n_head = 384; }));                                      // width 1
     CHECK(refused([](ModelConfig& c) { c.d_model = 16384, c.n_layer = 512, c.n_head = 128; }));  // too many parameters
-    for (const float eps : {0.0f, -1e-6f, 0.2f, INFINITY, NAN}) CHECK(refused([&](ModelConfig& c) { c.norm_eps = eps; }));
+    for (const float eps : {0.0f, -1e-6f, 0.2f, INFINITY, NAN})
+        CHECK(refused([&](ModelConfig& c) { c.norm_eps = eps; }));
 }
 
 TEST_CASE("model file: what is written is read back", "[weights]") {
@@ -117,9 +119,10 @@ TEST_CASE("model file: the metadata is spelled as the interface has it", "[weigh
     model.config = ModelConfig{};
     model.process.mask_id = 65;
     const Metadata metadata = write_metadata(model);
-    CHECK(metadata.at("folio.config") ==
-          R"({"version":1,"trunk":"modern","vocab_size":66,"seq_len":256,"d_model":384,"n_layer":6,"n_head":6,"d_ff":1536,)"
-          R"("norm_eps":1.1920929e-07,"causal":false,"time_rows":0})");
+    CHECK(
+        metadata.at("folio.config") ==
+        R"({"version":1,"trunk":"modern","vocab_size":66,"seq_len":256,"d_model":384,"n_layer":6,"n_head":6,"d_ff":1536,)"
+        R"("norm_eps":1.1920929e-07,"causal":false,"time_rows":0})");
     CHECK(metadata.at("folio.process") == R"({"kind":"masked","mask_id":65,"schedule":"linear"})");
     CHECK(metadata.at("folio.vocab") == R"("\nab")");
 }
@@ -224,10 +227,13 @@ TEST_CASE("model file: keys that are missing or of another kind", "[weights]") {
 }
 
 TEST_CASE("model file: tensors that are refused", "[weights]") {
-    CHECK_THAT(refusal(altered_tensors([](auto& tensors) { tensors.pop_back(); })), Contains("lacks the tensor output_head.weight"));
+    CHECK_THAT(refusal(altered_tensors([](auto& tensors) { tensors.pop_back(); })),
+               Contains("lacks the tensor output_head.weight"));
     CHECK_THAT(refusal(altered_tensors([](auto& tensors) { tensors[1].name = "blocks.1.attn.c_q.weight"; })),
                Contains("lacks the tensor blocks.0.attn.c_q.weight"));
-    CHECK_THAT(refusal(altered_tensors([](auto& tensors) { tensors.push_back({"x\u0007", Dtype::i8, {0}, {}}); })),
+    CHECK_THAT(refusal(altered_tensors([](auto& tensors) {
+                   tensors.push_back({"x\u0007", Dtype::i8, {0}, {}});
+               })),
                Contains(R"(holds the tensor "x\u{7}")"));
     CHECK_THAT(refusal(altered_tensors([](auto& tensors) { std::swap(tensors[5].shape[0], tensors[5].shape[1]); })),
                Contains("mlp.c_fc.weight has the shape [4, 6]") && Contains("asks for [6, 4]"));
@@ -276,7 +282,8 @@ TEST_CASE("model file: Gaussian models", "[weights]") {
         model.config.time_rows = 6;
         model.config.trunk = article ? Trunk::article : Trunk::modern;
         model.config.self_conditioning = !article;
-        model.process = {ProcessKind::gaussian, -1, article ? GaussianConfig{} : warped_gaussian(model.config.vocab_size)};
+        model.process = {ProcessKind::gaussian, -1,
+                         article ? GaussianConfig{} : warped_gaussian(model.config.vocab_size)};
         model.parameters.assign(parameter_count(model.config), 0.5f);
         const std::string text = written(model);
         const auto read = read_model(bytes(text));
@@ -299,10 +306,13 @@ TEST_CASE("model file: Gaussian models", "[weights]") {
         CHECK_THAT(refused("folio.process", article ? "eps" : "x0", "v"), Contains("predicts"));
         CHECK_THAT(refused("folio.process", article ? "linear" : "warped", "cosine"), Contains("cosine"));
         CHECK_THAT(refused("folio.config", "mixture", "text"), Contains("input"));
-        CHECK_THAT(refused("folio.config", article ? "false}" : "true}", article ? "true}" : "7}"), Contains(article ? "trunk" : "true or false"));
+        CHECK_THAT(refused("folio.config", article ? "false}" : "true}", article ? "true}" : "7}"),
+                   Contains(article ? "trunk" : "true or false"));
         CHECK_THAT(refused("folio.process", "gaussian", "ar"), Contains("mixtures"));
-        if (article) CHECK_THAT(refused("folio.process", "128", "1"), Contains("steps"));
-        else CHECK_THAT(refused("folio.process", "[-4.0,", "[7.0,"), Contains("knots"));
+        if (article)
+            CHECK_THAT(refused("folio.process", "128", "1"), Contains("steps"));
+        else
+            CHECK_THAT(refused("folio.process", "[-4.0,", "[7.0,"), Contains("knots"));
     }
 }
 
@@ -333,15 +343,22 @@ TEST_CASE("model file: I8", "[weights]") {
         return refusal(result);
     };
     const auto at = [](std::vector<TensorView>& tensors, std::string_view name) {
-        return std::find_if(tensors.begin(), tensors.end(), [&](const TensorView& tensor) { return tensor.name == name; });
+        return std::find_if(tensors.begin(), tensors.end(),
+                            [&](const TensorView& tensor) { return tensor.name == name; });
     };
     for (const float bad : {0.f, -0.f, -1.f, INFINITY, -INFINITY, NAN}) {
         const std::vector<float> scales{1, bad, 1, 1};
-        CHECK_THAT(altered([&](auto& tensors) { at(tensors, "blocks.0.attn.c_k.weight.scale")->data = std::as_bytes(std::span(scales)); }),
+        CHECK_THAT(altered([&](auto& tensors) {
+                       at(tensors, "blocks.0.attn.c_k.weight.scale")->data = std::as_bytes(std::span(scales));
+                   }),
                    Contains("blocks.0.attn.c_k.weight.scale holds scales that are not positive and finite"));
     }
-    CHECK_THAT(altered([&](auto& tensors) { tensors.erase(at(tensors, "output_head.weight.scale")); }), Contains("lacks the tensor output_head.weight.scale"));
-    CHECK_THAT(altered([&](auto& tensors) { at(tensors, "output_head.weight.scale")->shape = {4, 1}; }), Contains("F32 [4, 1]") && Contains("F32 [4]"));
+    CHECK_THAT(altered([&](auto& tensors) { tensors.erase(at(tensors, "output_head.weight.scale")); }),
+               Contains("lacks the tensor output_head.weight.scale"));
+    CHECK_THAT(altered([&](auto& tensors) {
+                   at(tensors, "output_head.weight.scale")->shape = {4, 1};
+               }),
+               Contains("F32 [4, 1]") && Contains("F32 [4]"));
     CHECK_THAT(altered([&](auto& tensors) {
                    auto tensor = at(tensors, "blocks.0.attn.c_v.weight.scale");
                    tensor->dtype = Dtype::f16;
@@ -361,8 +378,11 @@ TEST_CASE("model file: I8", "[weights]") {
                    tensor->data = std::as_bytes(std::span(floats));
                }),
                Contains("c_fc.weight is F32 and its head is I8"));
-    CHECK_THAT(altered([&](auto& tensors) { tensors.push_back({"token_emb.weight.scale", Dtype::f32, {4}, std::as_bytes(std::span(floats)).first(16)}); }),
-               Contains("knows nothing of"));
+    CHECK_THAT(
+        altered([&](auto& tensors) {
+            tensors.push_back({"token_emb.weight.scale", Dtype::f32, {4}, std::as_bytes(std::span(floats)).first(16)});
+        }),
+        Contains("knows nothing of"));
 }
 
 TEST_CASE("model file: a convolution", "[weights]") {
@@ -374,7 +394,9 @@ TEST_CASE("model file: a convolution", "[weights]") {
     const auto values = [&](const ModelFile& file) {
         std::vector<float> found;
         for_each_tensor(file.config, [&](const TensorSpec& tensor) {
-            if (tensor.name == filter) found.assign(file.parameters.begin() + static_cast<std::ptrdiff_t>(tensor.offset), file.parameters.begin() + static_cast<std::ptrdiff_t>(tensor.offset + tensor.count()));
+            if (tensor.name == filter)
+                found.assign(file.parameters.begin() + static_cast<std::ptrdiff_t>(tensor.offset),
+                             file.parameters.begin() + static_cast<std::ptrdiff_t>(tensor.offset + tensor.count()));
         });
         return found;
     };
@@ -390,15 +412,20 @@ TEST_CASE("model file: a convolution", "[weights]") {
     const auto altered = [&](auto change) {
         const std::string text = written(model);
         auto file = *read_safetensors(bytes(text));
-        change(file.metadata, *std::find_if(file.tensors.begin(), file.tensors.end(), [&](const TensorView& tensor) { return tensor.name == filter; }));
+        change(file.metadata, *std::find_if(file.tensors.begin(), file.tensors.end(),
+                                            [&](const TensorView& tensor) { return tensor.name == filter; }));
         std::string result;
         REQUIRE(write_safetensors(file.metadata, file.tensors, into(result)));
         return refusal(result);
     };
-    CHECK_THAT(altered([](auto&, TensorView& tensor) { tensor.dtype = Dtype::f16, tensor.data = tensor.data.first(tensor.data.size() / 2); }),
+    CHECK_THAT(altered([](auto&, TensorView& tensor) {
+                   tensor.dtype = Dtype::f16, tensor.data = tensor.data.first(tensor.data.size() / 2);
+               }),
                Contains(filter + " is F16, but filters are F32"));
-    CHECK_THAT(altered([](auto&, TensorView& tensor) { tensor.name = "blocks.0.conv.weight"; }), Contains("lacks the tensor " + filter));
-    CHECK_THAT(altered([](auto&, TensorView& tensor) { std::swap(tensor.shape[0], tensor.shape[1]); }), Contains(filter + " has the shape [4, "));
+    CHECK_THAT(altered([](auto&, TensorView& tensor) { tensor.name = "blocks.0.conv.weight"; }),
+               Contains("lacks the tensor " + filter));
+    CHECK_THAT(altered([](auto&, TensorView& tensor) { std::swap(tensor.shape[0], tensor.shape[1]); }),
+               Contains(filter + " has the shape [4, "));
     CHECK_THAT(altered([](Metadata& metadata, TensorView&) {
                    std::string& config = metadata["folio.config"];
                    config.erase(config.find(",\"conv_radius\""), config.find('}') - config.find(",\"conv_radius\""));
@@ -438,9 +465,11 @@ TEST_CASE("quantise: what is rounded is the same function", "[weights]") {
     std::fill_n(first_row_of_up(model), model.config.d_model, 0.f);
     const ModelFile exact = quantise(model).value();
     CHECK(exact.scales.size() == channel_count(model.config));
-    CHECK(std::all_of(exact.scales.begin(), exact.scales.end(), [](float scale) { return scale > 0 && std::isfinite(scale); }));
+    CHECK(std::all_of(exact.scales.begin(), exact.scales.end(),
+                      [](float scale) { return scale > 0 && std::isfinite(scale); }));
     CHECK(std::count(exact.scales.begin(), exact.scales.end(), 1.f) == 1);  // the row of zeros
-    CHECK(std::none_of(exact.quantised.begin(), exact.quantised.end(), [](std::int8_t value) { return value == -128; }));
+    CHECK(
+        std::none_of(exact.quantised.begin(), exact.quantised.end(), [](std::int8_t value) { return value == -128; }));
 
     Serial serial;
     const auto logits = [&](const ModelFile& file, Precision precision) {

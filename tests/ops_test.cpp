@@ -3,8 +3,8 @@
 #include <cstring>
 #include <functional>
 #include <map>
-#include <numeric>
 #include <memory>
+#include <numeric>
 #include <string>
 
 #include "core/ops/cpu_training_ops.h"
@@ -13,9 +13,9 @@
 #include "tests/backends.h"
 #include "tests/test_support.h"
 
-// The second link of the chain of trust: all verbs on the CPU, under every micro-kernel set that this machine has, against
-// the plain twins in double. Every case runs with one, two and three threads, which must not change a bit, on matrices that
-// lie somewhere within larger ones, of which nothing else may change.
+// The second link of the chain of trust: all verbs on the CPU, under every micro-kernel set that this machine has,
+// against the plain twins in double. Every case runs with one, two and three threads, which must not change a bit, on
+// matrices that lie somewhere within larger ones, of which nothing else may change.
 
 namespace folio {
 namespace {
@@ -64,8 +64,8 @@ public:
         return values;
     }
 
-    /// [rows, cols] in the middle of a larger matrix: `margin` columns on the left, one more on the right, and a row above
-    /// and below, so that no row starts where a vector load would like it to.
+    /// [rows, cols] in the middle of a larger matrix: `margin` columns on the left, one more on the right, and a row
+    /// above and below, so that no row starts where a vector load would like it to.
     Matrix put(const std::vector<float>& values, int rows, int cols, int margin = 0) {
         const int stride = margin == 0 ? cols : cols + 2 * margin + 1;
         std::vector<float> all(area(rows + 2, stride), surroundings);
@@ -83,8 +83,10 @@ public:
         for (int r = 0; r < matrix.rows + 2; ++r) {
             for (int c = 0; c < matrix.stride; ++c) {
                 const float value = all[area(r, matrix.stride) + static_cast<std::size_t>(c)];
-                if (r >= 1 && r <= matrix.rows && c >= margin && c < margin + matrix.cols) values.push_back(value);
-                else intact = intact && value == surroundings;
+                if (r >= 1 && r <= matrix.rows && c >= margin && c < margin + matrix.cols)
+                    values.push_back(value);
+                else
+                    intact = intact && value == surroundings;
             }
         }
         CHECK(intact);
@@ -105,8 +107,8 @@ Weight packed(Ops& ops, Device& device, const Values& values, int out, int in, b
     return weight;
 }
 
-/// How far a result may be from the truth: the products of f32, and those of bf16 where rounded inputs are not all that is
-/// rounded.
+/// How far a result may be from the truth: the products of f32, and those of bf16 where rounded inputs are not all that
+/// is rounded.
 struct Tolerance {
     double f32, bf16;
     Tolerance(double both) : f32(both), bf16(both) {}
@@ -156,7 +158,8 @@ void compare(int cols, Tolerance tolerance, const std::function<std::vector<doub
 /// The same where precision is no matter: all but the products.
 void compare(int cols, Tolerance tolerance, const std::vector<double>& expected,
              const std::function<Values(const Backend&, Device&)>& actual) {
-    compare(cols, tolerance, [&](Precision) { return expected; }, actual);
+    compare(
+        cols, tolerance, [&](Precision) { return expected; }, actual);
 }
 
 // ---- Products --------------------------------------------------------------------------------------------------
@@ -167,8 +170,9 @@ struct ProductShape {
 
 /// Every remainder of every tile, sooner or later; depths and heights beyond one block.
 std::vector<ProductShape> product_shapes() {
-    std::vector<ProductShape> shapes{{1, 1, 1},   {2, 1, 3},    {6, 16, 16},  {32, 32, 32},  {33, 33, 33},  {31, 63, 15},
-                                     {1, 384, 66}, {70, 130, 130}, {5, 1030, 40}, {300, 40, 20}, {13, 257, 400}, {64, 513, 32}};
+    std::vector<ProductShape> shapes{{1, 1, 1},     {2, 1, 3},     {6, 16, 16},    {32, 32, 32},
+                                     {33, 33, 33},  {31, 63, 15},  {1, 384, 66},   {70, 130, 130},
+                                     {5, 1030, 40}, {300, 40, 20}, {13, 257, 400}, {64, 513, 32}};
     Random random(10);
     for (int i = 0; i < 60; ++i) shapes.push_back({1 + random.below(70), 1 + random.below(130), 1 + random.below(130)});
     return shapes;
@@ -216,8 +220,8 @@ TEST_CASE("ops: linear with a residual elsewhere") {
         [&](Precision precision) {
             auto in = rounded(x, precision), weight = rounded(w, precision), added = doubles(residual);
             std::vector<double> out(area(R, N));
-            plain::linear<double>({out.data(), R, N}, {in.data(), R, K}, {weight.data(), N, K}, Epilogue::Kind::residual,
-                                  {added.data(), R, N});
+            plain::linear<double>({out.data(), R, N}, {in.data(), R, K}, {weight.data(), N, K},
+                                  Epilogue::Kind::residual, {added.data(), R, N});
             return out;
         },
         [&](const Backend& backend, Device& device) {
@@ -365,16 +369,19 @@ TEST_CASE("ops: local_conv and its backward") {
     for (const int D : {1, 7, 16, 33, 130}) {
         for (const bool causal : {false, true}) {
             for (const int radius : {1, 3, 5}) {
-                const int length = 1 + random.below(20), batch = 1 + random.below(4), R = batch * length, margin = random.below(4);
+                const int length = 1 + random.below(20), batch = 1 + random.below(4), R = batch * length,
+                          margin = random.below(4);
                 const int taps = (causal ? 1 : 2) * radius + 1;
                 CAPTURE(D, causal, radius, length, batch, margin);
                 const auto x = random.normals<float>(area(R, D)), dy = random.normals<float>(area(R, D)),
-                           filter = random.normals<float>(area(taps, D), 0.3), before = random.normals<float>(area(taps, D));
+                           filter = random.normals<float>(area(taps, D), 0.3),
+                           before = random.normals<float>(area(taps, D));
                 auto in = doubles(x), gradient = doubles(dy), weights = doubles(filter), dfilter = doubles(before);
                 std::vector<double> expected(area(R, D)), dx(area(R, D));
                 LocalConv conv{nullptr, radius, causal, length, nullptr};
                 plain::local_conv<double>({expected.data(), R, D}, {in.data(), R, D}, weights.data(), conv);
-                plain::local_conv_backward<double>({dx.data(), R, D}, dfilter.data(), {gradient.data(), R, D}, {in.data(), R, D}, weights.data(), conv);
+                plain::local_conv_backward<double>({dx.data(), R, D}, dfilter.data(), {gradient.data(), R, D},
+                                                   {in.data(), R, D}, weights.data(), conv);
                 compare(D, 1e-5, expected, [&](const Backend& backend, Device& device) {
                     const Matrix out = device.put(Values(area(R, D), 5), R, D, margin);
                     conv.filter = device.put(filter);
@@ -389,7 +396,8 @@ TEST_CASE("ops: local_conv and its backward") {
                 });
                 compare(D, 1e-5, dfilter, [&](const Backend& backend, Device& device) {
                     const Matrix out = device.put(before, taps, D, margin);
-                    backend.training.local_conv_backward_filter(out, device.put(dy, R, D, margin), device.put(x, R, D, margin), conv);
+                    backend.training.local_conv_backward_filter(out, device.put(dy, R, D, margin),
+                                                                device.put(x, R, D, margin), conv);
                     return device.get(out, margin);
                 });
                 // Some rows, in any order; and the last rows of one sequence.
@@ -397,7 +405,8 @@ TEST_CASE("ops: local_conv and its backward") {
                 std::vector<double> chosen;
                 for (int i = 0; i < 5; ++i) {
                     rows.push_back(random.below(R));
-                    chosen.insert(chosen.end(), expected.begin() + rows.back() * D, expected.begin() + (rows.back() + 1) * D);
+                    chosen.insert(chosen.end(), expected.begin() + rows.back() * D,
+                                  expected.begin() + (rows.back() + 1) * D);
                 }
                 compare(D, 1e-5, chosen, [&](const Backend& backend, Device& device) {
                     const Matrix out = device.put(Values(area(5, D), 5), 5, D, margin);
@@ -407,18 +416,21 @@ TEST_CASE("ops: local_conv and its backward") {
                 });
                 // One row out of the rows that it reads, which are not the whole sequence.
                 const int row = random.below(R), position = row % length, conv_end = causal ? 0 : radius;
-                const int from = row - std::min(position, radius), to = row + std::min(length - 1 - position, conv_end) + 1;
+                const int from = row - std::min(position, radius),
+                          to = row + std::min(length - 1 - position, conv_end) + 1;
                 std::vector<int> in_rows(static_cast<std::size_t>(to - from));
                 std::iota(in_rows.begin(), in_rows.end(), from);
-                compare(D, 1e-5, std::vector<double>(expected.begin() + row * D, expected.begin() + (row + 1) * D), [&](const Backend& backend, Device& device) {
-                    const Matrix out = device.put(Values(area(1, D), 5), 1, D, margin);
-                    LocalConv part = conv;
-                    part.filter = device.put(filter);
-                    part.in_rows = device.put(in_rows);
-                    const Values read(x.begin() + from * D, x.begin() + to * D);
-                    backend.ops.local_conv(out, device.put(read, to - from, D, margin), part, device.put(std::vector<int>{row - from}));
-                    return device.get(out, margin);
-                });
+                compare(D, 1e-5, std::vector<double>(expected.begin() + row * D, expected.begin() + (row + 1) * D),
+                        [&](const Backend& backend, Device& device) {
+                            const Matrix out = device.put(Values(area(1, D), 5), 1, D, margin);
+                            LocalConv part = conv;
+                            part.filter = device.put(filter);
+                            part.in_rows = device.put(in_rows);
+                            const Values read(x.begin() + from * D, x.begin() + to * D);
+                            backend.ops.local_conv(out, device.put(read, to - from, D, margin), part,
+                                                   device.put(std::vector<int>{row - from}));
+                            return device.get(out, margin);
+                        });
                 const int last = 1 + random.below(length);
                 const Values sequence(x.begin(), x.begin() + length * D);
                 const std::vector<double> end(expected.begin() + (length - last) * D, expected.begin() + length * D);
@@ -511,25 +523,34 @@ TEST_CASE("ops: attention") {
         };
         // Probabilities are rounded before their product with v.
         const auto outputs = [&](Precision precision) { return forward(precision), out; };
-        compare(D, {1e-5, 8e-3}, outputs, [&](const Backend& backend, Device& device) {
-            const Matrix result = device.put(Values(area(R, D), 5), R, D, margin), in = device.put(x, R, 3 * D, margin);
-            backend.ops.attention(result, in, nullptr, heads);
-            CHECK(device.get(in, margin) == x);
-            return device.get(result, margin);
-        }, heads.head_dim);
+        compare(
+            D, {1e-5, 8e-3}, outputs,
+            [&](const Backend& backend, Device& device) {
+                const Matrix result = device.put(Values(area(R, D), 5), R, D, margin),
+                             in = device.put(x, R, 3 * D, margin);
+                backend.ops.attention(result, in, nullptr, heads);
+                CHECK(device.get(in, margin) == x);
+                return device.get(result, margin);
+            },
+            heads.head_dim);
         const auto sums = [&](Precision precision) { return forward(precision), log_sum_exp; };
-        compare(heads.n_head, 1e-5, sums, [&](const Backend& backend, Device& device) {
-            float* kept = device.put(Values(log_sum_exp.size()));
-            backend.ops.attention(device.put(Values(area(R, D)), R, D), device.put(x, R, 3 * D, margin), kept, heads);
-            return device.get(kept, log_sum_exp.size());
-        }, heads.head_dim);
+        compare(
+            heads.n_head, 1e-5, sums,
+            [&](const Backend& backend, Device& device) {
+                float* kept = device.put(Values(log_sum_exp.size()));
+                backend.ops.attention(device.put(Values(area(R, D)), R, D), device.put(x, R, 3 * D, margin), kept,
+                                      heads);
+                return device.get(kept, log_sum_exp.size());
+            },
+            heads.head_dim);
     }
 }
 
 TEST_CASE("ops: attention of some rows") {
     Random random(43);
     for (const auto& [batch, heads] : attention_shapes()) {
-        const int R = batch * heads.length, D = heads.n_head * heads.head_dim, margin = random.below(4), odds = 1 + random.below(8);
+        const int R = batch * heads.length, D = heads.n_head * heads.head_dim, margin = random.below(4),
+                  odds = 1 + random.below(8);
         std::vector<int> queries;
         for (int r = 0; r < R; ++r)
             if (random.below(8) < odds || (r + 1 == R && queries.empty())) queries.push_back(r);
@@ -543,13 +564,16 @@ TEST_CASE("ops: attention of some rows") {
             for (const int r : queries) chosen.insert(chosen.end(), whole.begin() + r * D, whole.begin() + (r + 1) * D);
             return chosen;
         };
-        compare(D, {1e-5, 8e-3}, expected, [&](const Backend& backend, Device& device) {
-            const Matrix result = device.put(Values(area(count, D), 5), count, D, margin);
-            Heads attending = heads;
-            attending.queries = device.put(queries);
-            backend.ops.attention(result, device.put(x, R, 3 * D, margin), nullptr, attending);
-            return device.get(result, margin);
-        }, heads.head_dim);
+        compare(
+            D, {1e-5, 8e-3}, expected,
+            [&](const Backend& backend, Device& device) {
+                const Matrix result = device.put(Values(area(count, D), 5), count, D, margin);
+                Heads attending = heads;
+                attending.queries = device.put(queries);
+                backend.ops.attention(result, device.put(x, R, 3 * D, margin), nullptr, attending);
+                return device.get(result, margin);
+            },
+            heads.head_dim);
     }
 }
 
@@ -567,11 +591,14 @@ TEST_CASE("ops: attention of the last places of a text") {
             CHECK(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(area(known, D))));
             return part;
         };
-        compare(D, {1e-5, 8e-3}, expected, [&](const Backend& backend, Device& device) {
-            const Matrix result = device.put(Values(area(rows, D), 5), rows, D, 3);
-            backend.ops.attention(result, device.put(x, length, 3 * D), nullptr, heads);
-            return device.get(result, 3);
-        }, heads.head_dim);
+        compare(
+            D, {1e-5, 8e-3}, expected,
+            [&](const Backend& backend, Device& device) {
+                const Matrix result = device.put(Values(area(rows, D), 5), rows, D, 3);
+                backend.ops.attention(result, device.put(x, length, 3 * D), nullptr, heads);
+                return device.get(result, 3);
+            },
+            heads.head_dim);
     }
 }
 
@@ -628,8 +655,8 @@ TEST_CASE("ops: the kernels' exponential") {
 
 TEST_CASE("ops: embed and its backward") {
     Random random(21);
-    for (const auto& [batch, length, D, vocab, rows] :
-         {std::array{1, 1, 1, 1, 0}, std::array{2, 5, 7, 3, 0}, std::array{3, 23, 130, 66, 4}, std::array{4, 1, 33, 5, 2}}) {
+    for (const auto& [batch, length, D, vocab, rows] : {std::array{1, 1, 1, 1, 0}, std::array{2, 5, 7, 3, 0},
+                                                        std::array{3, 23, 130, 66, 4}, std::array{4, 1, 33, 5, 2}}) {
         const int R = batch * length, margin = random.below(4);
         CAPTURE(batch, length, D, vocab, rows, margin);
         const auto table = random.normals<float>(area(vocab, D)), time_table = random.normals<float>(area(rows, D)),
@@ -654,7 +681,8 @@ TEST_CASE("ops: embed and its backward") {
         compare(D, 1e-5, both, [&](const Backend& backend, Device& device) {
             float* gradient = device.put(Values(table.size(), 0.5f));
             float* time_gradient = rows ? device.put(Values(time_table.size(), 0.5f)) : nullptr;
-            backend.training.embed_backward({gradient, vocab, D}, {time_gradient, rows, D}, device.put(dy, R, D, margin), device.put(ids),
+            backend.training.embed_backward({gradient, vocab, D}, {time_gradient, rows, D},
+                                            device.put(dy, R, D, margin), device.put(ids),
                                             rows ? device.put(time_row) : nullptr, length);
             Values result = device.get(gradient, table.size());
             if (rows) {
@@ -679,15 +707,18 @@ TEST_CASE("ops: mix and add") {
             plain::mix<double>({out.data(), R, d}, {w.data(), R, n}, t.data(), placed ? p.data() : nullptr, length);
             compare(d, 1e-5, out, [&](const Backend& backend, Device& device) {
                 const Matrix result = device.put(Values(area(R, d), 5), R, d, margin);
-                backend.ops.mix(result, device.put(weights, R, n, margin), device.put(table), placed ? device.put(positions) : nullptr, length);
+                backend.ops.mix(result, device.put(weights, R, n, margin), device.put(table),
+                                placed ? device.put(positions) : nullptr, length);
                 return device.get(result, margin);
             });
             std::vector<double> sum = out;
-            for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = static_cast<float>(out[i]) + (placed ? other[i] : 0.f);
+            for (std::size_t i = 0; i < sum.size(); ++i)
+                sum[i] = static_cast<float>(out[i]) + (placed ? other[i] : 0.f);
             const Values first(out.begin(), out.end());
             compare(d, 1e-6, sum, [&](const Backend& backend, Device& device) {
                 const Matrix result = device.put(Values(area(R, d), 5), R, d, margin);
-                backend.ops.add(result, device.put(first, R, d, margin), placed ? device.put(other, R, d, margin) : Matrix());
+                backend.ops.add(result, device.put(first, R, d, margin),
+                                placed ? device.put(other, R, d, margin) : Matrix());
                 return device.get(result, margin);
             });
         }
@@ -697,19 +728,21 @@ TEST_CASE("ops: mix and add") {
 TEST_CASE("ops: mean_squares") {
     Random random(34);
     for (const auto& [R, V] : {std::pair{1, 1}, {9, 11}, {33, 65}}) {
-        const auto out = random.normals<float>(area(R, V)), target = random.normals<float>(area(R, V)), weights = random.normals<float>(R);
+        const auto out = random.normals<float>(area(R, V)), target = random.normals<float>(area(R, V)),
+                   weights = random.normals<float>(R);
         std::vector<double> gradient(area(R, V)), loss(static_cast<std::size_t>(R));
         auto o = doubles(out), t = doubles(target), w = doubles(weights);
         plain::mean_squares<double>({gradient.data(), R, V}, loss.data(), {o.data(), R, V}, {t.data(), R, V}, w.data());
         compare(V, 1e-6, gradient, [&](const Backend& backend, Device& device) {
             const Matrix x = device.put(out, R, V, 2);
-            backend.training.mean_squares(x, device.put(Values(static_cast<std::size_t>(R))), x, device.put(target, R, V, 1), device.put(weights));
+            backend.training.mean_squares(x, device.put(Values(static_cast<std::size_t>(R))), x,
+                                          device.put(target, R, V, 1), device.put(weights));
             return device.get(x, 2);
         });
         compare(1, 1e-5, loss, [&](const Backend& backend, Device& device) {
             float* kept = device.put(Values(static_cast<std::size_t>(R)));
-            backend.training.mean_squares(device.put(Values(area(R, V)), R, V), kept, device.put(out, R, V), device.put(target, R, V),
-                                          device.put(weights));
+            backend.training.mean_squares(device.put(Values(area(R, V)), R, V), kept, device.put(out, R, V),
+                                          device.put(target, R, V), device.put(weights));
             return device.get(kept, static_cast<std::size_t>(R));
         });
     }
@@ -732,18 +765,21 @@ TEST_CASE("ops: brier") {
                 std::vector<Complex> row(x.begin() + r * V, x.begin() + (r + 1) * V), unused(row.size());
                 row[static_cast<std::size_t>(c)] += Complex(0, 1e-30);
                 Complex moved, weight = w[static_cast<std::size_t>(r)];
-                plain::brier<Complex>({unused.data(), 1, V}, &moved, {row.data(), 1, V}, &targets[static_cast<std::size_t>(r)], &weight);
+                plain::brier<Complex>({unused.data(), 1, V}, &moved, {row.data(), 1, V},
+                                      &targets[static_cast<std::size_t>(r)], &weight);
                 CHECK(gradient[static_cast<std::size_t>(r * V + c)] == Approx(moved.imag() / 1e-30).margin(1e-12));
             }
         }
         compare(V, 5e-6, gradient, [&](const Backend& backend, Device& device) {
             const Matrix both = device.put(logits, R, V, 2);
-            backend.training.brier(both, device.put(Values(static_cast<std::size_t>(R))), both, device.put(targets), device.put(weights));
+            backend.training.brier(both, device.put(Values(static_cast<std::size_t>(R))), both, device.put(targets),
+                                   device.put(weights));
             return device.get(both, 2);
         });
         compare(1, 1e-5, loss, [&](const Backend& backend, Device& device) {
             float* kept = device.put(Values(static_cast<std::size_t>(R)));
-            backend.training.brier(device.put(Values(area(R, V)), R, V), kept, device.put(logits, R, V), device.put(targets), device.put(weights));
+            backend.training.brier(device.put(Values(area(R, V)), R, V), kept, device.put(logits, R, V),
+                                   device.put(targets), device.put(weights));
             return device.get(kept, static_cast<std::size_t>(R));
         });
     }
@@ -783,8 +819,8 @@ TEST_CASE("ops: cross_entropy") {
         for (int& target : targets) target += target == excluded ? (target == 0 ? 1 : -1) : 0;
         auto in = doubles(logits), weight = doubles(weights);
         std::vector<double> dlogits(in.size()), loss(static_cast<std::size_t>(R));
-        plain::cross_entropy<double>({dlogits.data(), R, V}, loss.data(), {in.data(), R, V}, targets.data(), weight.data(),
-                                     excluded);
+        plain::cross_entropy<double>({dlogits.data(), R, V}, loss.data(), {in.data(), R, V}, targets.data(),
+                                     weight.data(), excluded);
         for (const bool in_place : {false, true}) {
             compare(V, 1e-5, dlogits, [&](const Backend& backend, Device& device) {
                 const Matrix from = device.put(logits, R, V, margin),
@@ -822,7 +858,8 @@ TEST_CASE("ops: corrupt_masked") {
             int *in = device.put(std::vector<int>(input.size())), *out = device.put(std::vector<int>(input.size()));
             float* each = device.put(Values(input.size(), 5));
             backend.training.corrupt_masked(in, out, each, device.put(text), device.put(starts), device.put(counts),
-                                            device.put(row_weights), batch, length, mask_id, 0xABCDEF0123456789u, device.put(std::vector{step}));
+                                            device.put(row_weights), batch, length, mask_id, 0xABCDEF0123456789u,
+                                            device.put(std::vector{step}));
             CHECK(device.get(in, input.size()) == input);
             CHECK(device.get(out, targets.size()) == targets);
             return device.get(each, weights.size());
@@ -840,8 +877,8 @@ TEST_CASE("ops: corrupt_autoregressive") {
         const auto starts = random.integers(batch, 500 - length);
         std::vector<int> input(area(batch, length)), targets(input.size());
         Values weights(input.size());
-        plain::corrupt_autoregressive(input.data(), targets.data(), weights.data(), text.data(), starts.data(), batch, length, 65, noise,
-                                      77, 3);
+        plain::corrupt_autoregressive(input.data(), targets.data(), weights.data(), text.data(), starts.data(), batch,
+                                      length, 65, noise, 77, 3);
         int replaced = 0;
         double all = 0;
         for (int r = 0; r < batch * length; ++r) {
@@ -856,8 +893,8 @@ TEST_CASE("ops: corrupt_autoregressive") {
         compare(length, 0, doubles(weights), [&](const Backend& backend, Device& device) {
             int *in = device.put(std::vector<int>(input.size())), *out = device.put(std::vector<int>(input.size()));
             float* each = device.put(Values(input.size(), 5));
-            backend.training.corrupt_autoregressive(in, out, each, device.put(text), device.put(starts), batch, length, 65, noise, 77,
-                                                    device.put(std::vector{3u}));
+            backend.training.corrupt_autoregressive(in, out, each, device.put(text), device.put(starts), batch, length,
+                                                    65, noise, 77, device.put(std::vector{3u}));
             CHECK(device.get(in, input.size()) == input);
             CHECK(device.get(out, targets.size()) == targets);
             return device.get(each, weights.size());
@@ -872,39 +909,51 @@ TEST_CASE("ops: corrupt_gaussian") {
         int length, vocab_size, time_rows;
         bool conditioned;
     };
-    for (const auto& [length, V, T, conditioned] : {Case{1, 65, 0, false}, {7, 65, 6, true}, {64, 67, 64, true}, {33, 65, 5, false}, {9, 7, 64, false}, {9, 7, 64, true}}) {
+    for (const auto& [length, V, T, conditioned] : {Case{1, 65, 0, false},
+                                                    {7, 65, 6, true},
+                                                    {64, 67, 64, true},
+                                                    {33, 65, 5, false},
+                                                    {9, 7, 64, false},
+                                                    {9, 7, 64, true}}) {
         const int batch = 3, R = batch * length, width = V + T + (conditioned ? V + 1 : 0);
         CAPTURE(length, V, T, conditioned);
         const auto starts = random.integers(batch, 500 - length);
         const auto levels = random.normals<float>(area(batch + 1, 5)), features = random.normals<float>(area(batch, T));
         const auto known = random.integers(R, 2);
-        std::vector<double> mixture(area(R, width)), prior(area(R, V)), noise(area(R, V)), weights(static_cast<std::size_t>(R));
+        std::vector<double> mixture(area(R, width)), prior(area(R, V)), noise(area(R, V)),
+            weights(static_cast<std::size_t>(R));
         std::vector<int> targets(static_cast<std::size_t>(R));
         const std::uint32_t step = 7;
         GaussianNoise how{levels.data(), features.data(), T, known.data(), 1.f / 65, 99, &step};
-        plain::corrupt_gaussian<double>(mixture.data(), width, prior.data(), noise.data(), targets.data(), weights.data(), text.data(),
-                                        starts.data(), batch, length, V, how);
+        plain::corrupt_gaussian<double>(mixture.data(), width, prior.data(), noise.data(), targets.data(),
+                                        weights.data(), text.data(), starts.data(), batch, length, V, how);
         double squares = 0;
         for (const double x : noise) squares += x * x;
-        CHECK(squares / static_cast<double>(noise.size()) == Approx(1).margin(5 * std::sqrt(2.0 / static_cast<double>(noise.size()))));
+        CHECK(squares / static_cast<double>(noise.size()) ==
+              Approx(1).margin(5 * std::sqrt(2.0 / static_cast<double>(noise.size()))));
         for (const int which : {0, 1, 2, 3}) {
             const std::vector<double>* all[] = {&mixture, &prior, &noise, &weights};
-            compare(which == 0 ? width : which == 3 ? 1 : V, 1e-6, *all[which], [&](const Backend& backend, Device& device) {
-                GaussianRows rows;
-                rows.mixture = device.put(Values(area(R, width), 5), R, width, which);
-                rows.prior = device.put(Values(area(R, V), 5), R, V, 1);
-                rows.noise = device.put(Values(area(R, V), 5), R, V);
-                rows.targets = device.put(std::vector<int>(targets.size()));
-                rows.weights = device.put(Values(weights.size(), 5));
-                const GaussianNoise there{device.put(levels), device.put(features), T, device.put(known), how.centre, how.seed,
-                                          device.put(std::vector{step})};
-                backend.training.corrupt_gaussian(rows, device.put(text), device.put(starts), batch, length, V, there);
-                CHECK(device.get(rows.targets, targets.size()) == targets);
-                if (which == 0) return device.get(rows.mixture, which);
-                if (which == 1) return device.get(rows.prior, 1);
-                if (which == 2) return device.get(rows.noise, 0);
-                return device.get(rows.weights, weights.size());
-            });
+            compare(which == 0   ? width
+                    : which == 3 ? 1
+                                 : V,
+                    1e-6, *all[which], [&](const Backend& backend, Device& device) {
+                        GaussianRows rows;
+                        rows.mixture = device.put(Values(area(R, width), 5), R, width, which);
+                        rows.prior = device.put(Values(area(R, V), 5), R, V, 1);
+                        rows.noise = device.put(Values(area(R, V), 5), R, V);
+                        rows.targets = device.put(std::vector<int>(targets.size()));
+                        rows.weights = device.put(Values(weights.size(), 5));
+                        const GaussianNoise there{
+                            device.put(levels), device.put(features),         T, device.put(known), how.centre,
+                            how.seed,           device.put(std::vector{step})};
+                        backend.training.corrupt_gaussian(rows, device.put(text), device.put(starts), batch, length, V,
+                                                          there);
+                        CHECK(device.get(rows.targets, targets.size()) == targets);
+                        if (which == 0) return device.get(rows.mixture, which);
+                        if (which == 1) return device.get(rows.prior, 1);
+                        if (which == 2) return device.get(rows.noise, 0);
+                        return device.get(rows.weights, weights.size());
+                    });
         }
     }
 }
@@ -1041,7 +1090,8 @@ TEST_CASE("ops: muon") {
             Values result = device.get(values, p.size());
             for (std::size_t i = 0; i < p.size(); ++i) result[i] -= p[i];
             const Values kept = device.get(buffer, p.size());
-            for (std::size_t i = 0; i < p.size(); ++i) REQUIRE(kept[i] == Approx(momentum[i]).epsilon(1e-6).margin(1e-6));
+            for (std::size_t i = 0; i < p.size(); ++i)
+                REQUIRE(kept[i] == Approx(momentum[i]).epsilon(1e-6).margin(1e-6));
             return result;
         });
     }
@@ -1059,7 +1109,8 @@ TEST_CASE("ops: ema, zero and replay") {
         struct Work {
             TrainingOps& training;
             float *average, *values, *scale, *decay;
-        } work{backend.training, device.put(average), device.put(values), device.put(Values{1}), device.put(Values{0.9f})};
+        } work{backend.training, device.put(average), device.put(values), device.put(Values{1}),
+               device.put(Values{0.9f})};
         backend.training.replay(
             1,
             [](void* context) {

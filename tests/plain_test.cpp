@@ -3,8 +3,8 @@
 #include "core/ops/plain.h"
 #include "tests/test_support.h"
 
-// The first link of the chain of trust: every plain backward against the derivative of its plain forward by complex step,
-// Im f(x + ih) / h, which has no cancellation, so that h may be tiny and the agreement that of double itself.
+// The first link of the chain of trust: every plain backward against the derivative of its plain forward by complex
+// step, Im f(x + ih) / h, which has no cancellation, so that h may be tiny and the agreement that of double itself.
 
 namespace folio {
 namespace {
@@ -66,7 +66,7 @@ TEST_CASE("plain: linear and its backward") {
     plain::dropout_backward<double>({dbranch.data(), R, N}, {dy.data(), R, N}, dropout);
     plain::linear_backward_input<double>({dx.data(), R, K}, {dbranch.data(), R, N}, {w.data(), N, K});
     plain::linear_backward_weight<double>({dw.data(), N, K}, {dbranch.data(), R, N}, {x.data(), R, K});
-    for (double& value : dw) value -= 0.5;  // it adds
+    for (double& value : dw) value -= 0.5;                                   // it adds
     if (loss(complex(x), complex(w)) == dot(complex(residual), dy)) return;  // every place dropped out: nothing to see
     require_gradient(x, dx, [&](const auto& varied) { return loss(varied, complex(w)); });
     require_gradient(w, dw, [&](const auto& varied) { return loss(complex(x), varied); });
@@ -118,8 +118,8 @@ TEST_CASE("plain: rope_norm and its backward") {
     const auto x = qkv, dy = dqkv;
     std::vector<double> inverse_rms(area(R, 2 * heads.n_head));
     plain::rope_norm<double>({qkv.data(), R, stride}, rope.data(), inverse_rms.data(), heads, eps);
-    plain::rope_norm_backward<double>({dqkv.data(), R, stride}, {qkv.data(), R, stride}, rope.data(), inverse_rms.data(),
-                                      heads);
+    plain::rope_norm_backward<double>({dqkv.data(), R, stride}, {qkv.data(), R, stride}, rope.data(),
+                                      inverse_rms.data(), heads);
     require_gradient(x, dqkv, [&](std::vector<Complex> varied) {
         const auto table = complex(rope);
         plain::rope_norm<Complex>({varied.data(), R, stride}, table.data(), nullptr, heads, eps);
@@ -149,7 +149,8 @@ TEST_CASE("plain: embed and its backward") {
     auto table = random.normals(area(V, D)), time_table = random.normals(area(T, D)), dout = random.normals(area(R, D));
     const auto ids = random.integers(R, V), time_row = random.integers(R / length, T);
     std::vector<double> dtable(table.size(), 0.5), dtime(time_table.size(), 0.5);
-    plain::embed_backward<double>(dtable.data(), dtime.data(), {dout.data(), R, D}, ids.data(), time_row.data(), length);
+    plain::embed_backward<double>(dtable.data(), dtime.data(), {dout.data(), R, D}, ids.data(), time_row.data(),
+                                  length);
     for (double& value : dtable) value -= 0.5;  // they add
     for (double& value : dtime) value -= 0.5;
     const auto loss = [&](std::vector<Complex> table, std::vector<Complex> time_table) {
@@ -174,7 +175,8 @@ TEST_CASE("plain: cross_entropy and its gradient") {
     for (int r = 0; r < R; ++r) {  // by definition
         double sum = 0;
         for (int c = excluded + 1; c < V; ++c) sum += std::exp(logits[area(r, V) + static_cast<std::size_t>(c)]);
-        const double log_p = logits[area(r, V) + static_cast<std::size_t>(targets[static_cast<std::size_t>(r)])] - std::log(sum);
+        const double log_p =
+            logits[area(r, V) + static_cast<std::size_t>(targets[static_cast<std::size_t>(r)])] - std::log(sum);
         CHECK(loss[static_cast<std::size_t>(r)] == Approx(-weights[static_cast<std::size_t>(r)] * log_p).margin(1e-14));
         if (excluded >= 0) CHECK(dlogits[area(r, V)] == 0);
     }

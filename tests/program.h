@@ -65,10 +65,12 @@ public:
         words.insert(words.end(), arguments.begin(), arguments.end());
         for (char** variable = environ; *variable; ++variable) {
             const std::string name(*variable, std::string(*variable).find('=') + 1);
-            const bool overridden = std::any_of(extra.begin(), extra.end(), [&](const auto& set) { return set.starts_with(name); });
+            const bool overridden =
+                std::any_of(extra.begin(), extra.end(), [&](const auto& set) { return set.starts_with(name); });
             if (!overridden) variables.emplace_back(*variable);
         }
-        if (posix_spawn(&process_, FOLIO_PROGRAM, &files, nullptr, pointers(words).data(), pointers(variables).data()) != 0) {
+        if (posix_spawn(&process_, FOLIO_PROGRAM, &files, nullptr, pointers(words).data(),
+                        pointers(variables).data()) != 0) {
             throw std::runtime_error("folio does not start");
         }
         posix_spawn_file_actions_destroy(&files);
@@ -89,7 +91,8 @@ public:
         while (running()) {
             const std::string content = content_of(status);
             const std::size_t found = content.find("SigCgt:");
-            if (found != content.npos && (std::stoull(content.substr(found + 7), nullptr, 16) >> (number - 1) & 1)) return;
+            if (found != content.npos && (std::stoull(content.substr(found + 7), nullptr, 16) >> (number - 1) & 1))
+                return;
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
     }
@@ -133,7 +136,8 @@ inline Outcome folio(const std::vector<std::string>& arguments, const Environmen
 /// Whether a text is one sentence on one line, without anything that steers a terminal.
 inline bool is_one_sentence(const std::string& text) {
     return text.size() > 10 && text.ends_with(".\n") && std::count(text.begin(), text.end(), '\n') == 1 &&
-           std::none_of(text.begin(), text.end() - 1, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+           std::none_of(text.begin(), text.end() - 1,
+                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
 }
 
 }  // namespace folio::test

@@ -17,8 +17,8 @@
 using namespace folio;
 using folio::test::chi_square;
 using folio::test::hash_model;
-using folio::test::plausible;
 using folio::test::next_frame;
+using folio::test::plausible;
 using folio::test::request_for;
 using folio::test::TableModel;
 
@@ -93,8 +93,10 @@ TEST_CASE("the proofreader rates each character in the window that an autoregres
                     return model.read(ids, known, logits);
                 };
                 SamplingRequest request = request_for(length, SamplerKind::left_to_right, 1);
-                if (has_newline) request.before = proofreader.newline;
-                else request.given[0] = 2;
+                if (has_newline)
+                    request.before = proofreader.newline;
+                else
+                    request.given[0] = 2;
                 if (!has_newline) proofreader.newline = -1;
                 AutoregressiveSampler sampler = AutoregressiveSampler::create(watched, request).value();
                 const std::vector<int> text = frames_of(sampler).back().id;
@@ -148,12 +150,14 @@ TEST_CASE("a proofread sample is scored, opened and filled round by round") {
     const int length = 40, steps = 12;
     MaskedModel model = hash_model(6, length);
     int passes = 0;
-    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window, std::span<float> logits) {
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
+                                               int window, std::span<float> logits) {
         ++passes;
         return inner(ids, times, batch, window, logits);
     };
     const Proofreader proofreader = proofreader_of(hash_reader(6, 16));
-    for (const SamplerKind kind : {SamplerKind::spread, SamplerKind::confidence, SamplerKind::ancestral, SamplerKind::threshold}) {
+    for (const SamplerKind kind :
+         {SamplerKind::spread, SamplerKind::confidence, SamplerKind::ancestral, SamplerKind::threshold}) {
         CAPTURE(name_of(kind));
         SamplingRequest request = request_for(length, kind, steps);
         request.options.rounds = 3;
@@ -177,7 +181,8 @@ TEST_CASE("a proofread sample is scored, opened and filled round by round") {
             const auto wanted = positions_to_reopen(nll, given, proofread_count(0.2, rounds, 3, length - 4));
             std::vector<int> opened;
             for (int position = 0; position < length; ++position) {
-                CHECK(now.proofread_nll[static_cast<std::size_t>(position)] == static_cast<float>(nll[static_cast<std::size_t>(position)]));
+                CHECK(now.proofread_nll[static_cast<std::size_t>(position)] ==
+                      static_cast<float>(nll[static_cast<std::size_t>(position)]));
                 if (now.id[static_cast<std::size_t>(position)] < 0) opened.push_back(position);
             }
             CHECK(opened == wanted);
@@ -248,14 +253,18 @@ TEST_CASE("a proofread sample goes on from any saved step, and a failing proofre
     const MaskedModel model = hash_model(6, 16);
     Proofreader proofreader = proofreader_of(hash_reader(6, 8));
     bool broken = false;
-    proofreader.model.read = [&, inner = proofreader.model.read](std::span<const int> ids, int known, std::span<float> logits) -> Result<void> {
+    proofreader.model.read = [&, inner = proofreader.model.read](std::span<const int> ids, int known,
+                                                                 std::span<float> logits) -> Result<void> {
         if (broken) return fail("Broken.");
         return inner(ids, known, logits);
     };
     SamplingRequest request = request_for(40, SamplerKind::spread, 6);
     request.options.proofread_share = 0.3;
-    const auto edit = [](Edit::Kind kind, int step, int from, int to) { return Edit{kind, step, from, to, 100, kind == Edit::Kind::put ? 3 : -1}; };
-    request.edits = {edit(Edit::Kind::put, 3, 5, 5), edit(Edit::Kind::noise, 22, 10, 20), edit(Edit::Kind::open, 1000, 30, 34)};
+    const auto edit = [](Edit::Kind kind, int step, int from, int to) {
+        return Edit{kind, step, from, to, 100, kind == Edit::Kind::put ? 3 : -1};
+    };
+    request.edits = {edit(Edit::Kind::put, 3, 5, 5), edit(Edit::Kind::noise, 22, 10, 20),
+                     edit(Edit::Kind::open, 1000, 30, 34)};
     MaskedSampler sampler = sampler_of(model, request, proofreader);
     std::vector<State> states = {sampler.save()};
     std::vector<Frame> frames = {sampler.frame()};
@@ -315,7 +324,8 @@ TEST_CASE("what is written into the last open position ends a round") {
     while (sampler.frame().proofread_nll.empty()) REQUIRE(sampler.step());
     const Frame opened = sampler.frame();
     for (int position = 0; position < 12; ++position) {
-        if (opened.id[static_cast<std::size_t>(position)] < 0) REQUIRE(sampler.edit({Edit::Kind::put, 0, position, position, 100, 1}));
+        if (opened.id[static_cast<std::size_t>(position)] < 0)
+            REQUIRE(sampler.edit({Edit::Kind::put, 0, position, position, 100, 1}));
     }
     REQUIRE(!sampler.done());
     CHECK(!next_frame(sampler).proofread_nll.empty());  // the second round
@@ -326,7 +336,8 @@ TEST_CASE("what is written into the last open position ends a round") {
 TEST_CASE("a proofread text's time is the share of all positions that were not given") {
     MaskedModel model = hash_model(5, 16, 64);
     std::vector<int> rows;
-    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window, std::span<float> logits) {
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
+                                               int window, std::span<float> logits) {
         rows.push_back(times[0]);
         return inner(ids, times, batch, window, logits);
     };
@@ -369,8 +380,9 @@ TEST_CASE("open gaps are expanded into all choices of lengths") {
     CHECK(expand_gaps("x{1-2}y{5-6}", "_", 256).value()[2].lengths == std::vector<int>{2, 5});
     CHECK(expand_gaps("{1-256}", "_", 256).value().size() == 256);
     CHECK(expand_gaps("{1-16} {1-16}", "_", 256).value().size() == 256);
-    for (const char* wrong : {"{1-257}", "{300-301}", "{0-2}", "{3-1}", "{-1-3}", "{1--3}", "{}", "{1}", "{1-}", "{-2}", "{a-b}", "{1-2", "{1 -2}",
-                              "{1-2.5}", "{1-99999999999}", "{1-16}{1-17}", "{+1-2}", "a{b"}) {
+    for (const char* wrong :
+         {"{1-257}", "{300-301}", "{0-2}", "{3-1}", "{-1-3}", "{1--3}", "{}", "{1}", "{1-}", "{-2}", "{a-b}", "{1-2",
+          "{1 -2}", "{1-2.5}", "{1-99999999999}", "{1-16}{1-17}", "{+1-2}", "a{b"}) {
         INFO(wrong);
         CHECK(!expand_gaps(wrong, "_", 256));
     }

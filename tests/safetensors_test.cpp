@@ -140,11 +140,13 @@ TEST_CASE("safetensors: what is refused", "[weights]") {
         {one(R"({"dtype":"I8","shape":[3],"data_offsets":[1,4]})"), "gap"},
         {one(R"({"dtype":"I8","shape":[3],"data_offsets":[0,3]})"), "1 bytes behind"},
         {file_of("{}", "x"), "1 bytes behind"},
-        {file_of(R"({"a":{"dtype":"I8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"I8","shape":[2],"data_offsets":[2,4]}})",
-                 "0123"),
+        {file_of(
+             R"({"a":{"dtype":"I8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"I8","shape":[2],"data_offsets":[2,4]}})",
+             "0123"),
          R"("b" overlaps)"},
-        {file_of(R"({"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}})",
-                 "0123"),
+        {file_of(
+             R"({"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}})",
+             "0123"),
          "overlaps"},
     }));
     CAPTURE(file, words);
@@ -162,7 +164,8 @@ TEST_CASE("safetensors: too much of anything", "[weights]") {
 
 TEST_CASE("safetensors: no name steers a terminal", "[weights]") {
     // refusal() looks at every byte of the sentence.
-    CHECK_THAT(refusal(one(R"({"dtype":"\u001b[31m\u0000","shape":[1],"data_offsets":[0,4]})")), Contains(R"(\u{1B}[31m\u{0})"));
+    CHECK_THAT(refusal(one(R"({"dtype":"\u001b[31m\u0000","shape":[1],"data_offsets":[0,4]})")),
+               Contains(R"(\u{1B}[31m\u{0})"));
     CHECK_THAT(refusal(file_of("{\"\\u009b\\u202ex\\r\\n\x7F\":1}")), Contains(R"(\u{9B}\u{202E}x\u{D}\u{A}\u{7F})"));
     const std::string sentence = refusal(file_of("{\"" + std::string(100000, 'n') + "\":1}"));
     CHECK_THAT(sentence, Contains(std::string(48, 'n') + "...\""));
@@ -180,12 +183,13 @@ TEST_CASE("UTF-8: every code point and no other form", "[weights]") {
         // Cut short it is refused, and one byte is passed over.
         if (text.size() > 1) {
             place = 0;
-            if (decode_utf8(std::string_view(text).substr(0, text.size() - 1), place, back) || place != 1) FAIL(named(code));
+            if (decode_utf8(std::string_view(text).substr(0, text.size() - 1), place, back) || place != 1)
+                FAIL(named(code));
         }
     }
-    for (const char* broken : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xED\xBF\xBF",
-                               "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF",
-                               "\xC3(", "\xE2\x82(", "\xF8\x88\x80\x80\x80"}) {
+    for (const char* broken : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xED\xA0\x80",
+                               "\xED\xBF\xBF", "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80",
+                               "\xF5\x80\x80\x80", "\xFF", "\xC3(", "\xE2\x82(", "\xF8\x88\x80\x80\x80"}) {
         std::size_t place = 0;
         char32_t code;
         CHECK_FALSE(decode_utf8(broken, place, code));
@@ -202,9 +206,10 @@ TEST_CASE("f16 and bf16: widening is exact and narrowing brings it back", "[weig
         if (exponent == 31 && fraction != 0) {
             if (!std::isnan(wide) || !std::isnan(from_f16(to_f16(wide)))) FAIL(bits);
         } else {
-            const float wanted = exponent == 31   ? sign * INFINITY
-                                 : exponent == 0 ? sign * std::ldexp(static_cast<float>(fraction), -24)
-                                                 : sign * std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+            const float wanted = exponent == 31 ? sign * INFINITY
+                                 : exponent == 0
+                                     ? sign * std::ldexp(static_cast<float>(fraction), -24)
+                                     : sign * std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
             if (wide != wanted || std::signbit(wide) != std::signbit(wanted) || to_f16(wide) != pattern) FAIL(bits);
         }
         const float broad = from_bf16(pattern);
@@ -222,7 +227,8 @@ TEST_CASE("f16 and bf16: narrowing rounds to nearest, ties to even", "[weights]"
             const auto low = static_cast<std::uint16_t>(bits), high = static_cast<std::uint16_t>(bits + 1);
             // The step into infinity is as wide as the last one before it.
             const double from = widen(low);
-            const double to = bits + 1 == infinity ? 2 * from - widen(static_cast<std::uint16_t>(bits - 1)) : widen(high);
+            const double to =
+                bits + 1 == infinity ? 2 * from - widen(static_cast<std::uint16_t>(bits - 1)) : widen(high);
             const auto middle = static_cast<float>((from + to) / 2);
             if (static_cast<double>(middle) != (from + to) / 2) continue;  // only in bf16's subnormals' last place
             const std::uint16_t even = bits % 2 == 0 ? low : high;
@@ -252,8 +258,9 @@ TEST_CASE("tensors: conversion and finiteness at any alignment", "[weights]") {
     for (std::size_t i = 0; i < count; ++i) {
         const float value = static_cast<float>(i) - 3.5f;
         const std::uint16_t narrow = dtype == Dtype::f16 ? to_f16(value) : to_bf16(value);
-        memory.append(dtype == Dtype::f32 ? reinterpret_cast<const char*>(&value) : reinterpret_cast<const char*>(&narrow),
-                      size_of(dtype));
+        memory.append(
+            dtype == Dtype::f32 ? reinterpret_cast<const char*>(&value) : reinterpret_cast<const char*>(&narrow),
+            size_of(dtype));
     }
     TensorView tensor{"t", dtype, {count}, bytes(memory).subspan(shift)};
     std::vector<float> floats(count, 99.0f);

@@ -7,11 +7,11 @@
 #include <optional>
 #include <set>
 
+#include "core/ops/cpu_ops.h"
+#include "core/process/gaussian.h"
 #include "core/sampling/autoregressive_sampler.h"
 #include "core/sampling/draw.h"
 #include "core/sampling/edits.h"
-#include "core/ops/cpu_ops.h"
-#include "core/process/gaussian.h"
 #include "core/sampling/gaussian_sampler.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/sampling/unmasking.h"
@@ -22,8 +22,8 @@
 using namespace folio;
 using folio::test::chi_square;
 using folio::test::hash_model;
-using folio::test::plausible;
 using folio::test::next_frame;
+using folio::test::plausible;
 using folio::test::request_for;
 using folio::test::TableModel;
 
@@ -55,8 +55,9 @@ Edit edit_of(const char* text, int length) {
     return *edit;
 }
 
-const std::vector<SamplerKind> all_samplers = {SamplerKind::spread, SamplerKind::ancestral, SamplerKind::confidence, SamplerKind::margin,
-                                               SamplerKind::threshold, SamplerKind::entropy,    SamplerKind::remask};
+const std::vector<SamplerKind> all_samplers = {SamplerKind::spread, SamplerKind::ancestral, SamplerKind::confidence,
+                                               SamplerKind::margin, SamplerKind::threshold, SamplerKind::entropy,
+                                               SamplerKind::remask};
 
 }  // namespace
 
@@ -163,7 +164,8 @@ TEST_CASE("each rule chooses its places") {
 TEST_CASE("spread takes one position of each run where confidence takes neighbours") {
     // Positions 20 to 27 are the most confident of 64: confidence reveals all of them in one pass.
     std::vector<Candidate> candidates;
-    for (int place = 0; place < 64; ++place) candidates.push_back({place, place >= 20 && place < 28 ? 0.9 : 0.3 + 0.001 * (place % 8), 0, 0, 0});
+    for (int place = 0; place < 64; ++place)
+        candidates.push_back({place, place >= 20 && place < 28 ? 0.9 : 0.3 + 0.001 * (place % 8), 0, 0, 0});
     const auto chosen = [&](SamplerKind kind, Pace pace) {
         std::vector<Candidate> some = candidates;
         SamplingOptions options;
@@ -259,9 +261,11 @@ TEST_CASE("samplers give the model's own distribution") {
         int steps, samples;
     };
     // One place a pass is exact in any order; the reverse process is so in the limit of many steps.
-    const auto [kind, steps, samples] = GENERATE(
-        Case{SamplerKind::spread, 3, 20000}, Case{SamplerKind::confidence, 3, 20000}, Case{SamplerKind::margin, 3, 20000}, Case{SamplerKind::threshold, 3, 20000},
-        Case{SamplerKind::entropy, 3, 20000}, Case{SamplerKind::ancestral, 150, 4000}, Case{SamplerKind::remask, 150, 4000});
+    const auto [kind, steps, samples] =
+        GENERATE(Case{SamplerKind::spread, 3, 20000}, Case{SamplerKind::confidence, 3, 20000},
+                 Case{SamplerKind::margin, 3, 20000}, Case{SamplerKind::threshold, 3, 20000},
+                 Case{SamplerKind::entropy, 3, 20000}, Case{SamplerKind::ancestral, 150, 4000},
+                 Case{SamplerKind::remask, 150, 4000});
     const MaskedModel model = table.model();
     SamplingRequest request = request_for(3, kind, steps);
     request.options.temperature = 1;
@@ -305,12 +309,14 @@ TEST_CASE("every sampler ends within its steps, block by block") {
     for (int trial = 0; trial < 300; ++trial) {
         const Words chance = philox(77, trial, 0, 0u);
         const int seq_len = 1 + chance.word[0] % 24, length = 1 + chance.word[1] % 70, steps = 1 + chance.word[2] % 30;
-        SamplingRequest request = request_for(length, all_samplers[static_cast<std::size_t>(trial) % all_samplers.size()], steps);
+        SamplingRequest request =
+            request_for(length, all_samplers[static_cast<std::size_t>(trial) % all_samplers.size()], steps);
         for (int place = 0; place < length; ++place) {
             const Words w = philox(78, place, trial, 0u);
             if (w.word[0] % 100 < chance.word[3] % 100) request.given[place] = w.word[1] % 5;
         }
-        INFO("trial " << trial << ": " << name_of(*request.options.sampler) << ", length " << length << ", seq_len " << seq_len);
+        INFO("trial " << trial << ": " << name_of(*request.options.sampler) << ", length " << length << ", seq_len "
+                      << seq_len);
         MaskedModel model = hash_model(5, seq_len, 16);
         model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
                                                    int window, std::span<float> logits) {
@@ -413,7 +419,8 @@ TEST_CASE("what is done by hand and what is scheduled come to the same") {
     for (const SamplerKind kind : all_samplers) {
         const MaskedModel model = hash_model(7, 16);
         const SamplingRequest plain = request_for(40, kind, 8);
-        const std::vector<const char*> texts = {"3:noise:2-12:60", "3:keep:0-4", "5:put:7:d", "9:open:0-3", "9:put:1:b"};
+        const std::vector<const char*> texts = {"3:noise:2-12:60", "3:keep:0-4", "5:put:7:d", "9:open:0-3",
+                                                "9:put:1:b"};
         MaskedSampler by_hand = sampler_of(model, plain);
         std::vector<Edit> scheduled;
         for (const char* text : texts) scheduled.push_back(edit_of(text, 40));
@@ -524,8 +531,8 @@ TEST_CASE("each block sees the tail of the last") {
     };
     std::vector<std::vector<int>> passes;
     MaskedModel model = hash_model(5, 16);
-    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window,
-                                               std::span<float> logits) {
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
+                                               int window, std::span<float> logits) {
         passes.emplace_back(ids.begin(), ids.end());
         return inner(ids, times, batch, window, logits);
     };
@@ -542,8 +549,8 @@ TEST_CASE("each block sees the tail of the last") {
 TEST_CASE("a region of a long text is noised within a window around it") {
     std::vector<std::vector<int>> passes;
     MaskedModel model = hash_model(5, 16);
-    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window,
-                                               std::span<float> logits) {
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
+                                               int window, std::span<float> logits) {
         passes.emplace_back(ids.begin(), ids.end());
         return inner(ids, times, batch, window, logits);
     };
@@ -592,8 +599,8 @@ TEST_CASE("a text goes into noise and comes back") {
 TEST_CASE("time is the share of hidden places among those that may be hidden") {
     std::vector<int> rows;
     MaskedModel model = hash_model(5, 8, 8);
-    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window,
-                                               std::span<float> logits) {
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
+                                               int window, std::span<float> logits) {
         rows.insert(rows.end(), times.begin(), times.end());
         return inner(ids, times, batch, window, logits);
     };
@@ -635,8 +642,8 @@ TEST_CASE("frames tell what the pass said") {
 TEST_CASE("failures of the model leave the sampler where it was") {
     MaskedModel model = hash_model(5, 8);
     bool broken = false;
-    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch, int window,
-                                               std::span<float> logits) -> Result<void> {
+    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
+                                               int window, std::span<float> logits) -> Result<void> {
         if (broken) return fail("Broken.");
         return inner(ids, times, batch, window, logits);
     };
@@ -677,11 +684,32 @@ TEST_CASE("edits are read") {
     CHECK(parse_action("put:89:\n", 256, encode)->id == '\n');
     CHECK(parse_action("put:89:\xC3\xA9", 256, encode)->id == 0xE9);
     CHECK(parse_action("put:89:\xE2\x82\xAC", 256, encode).error().sentence == "No such character.");
-    for (const char* wrong :
-         {"", "noise:1-2", "1:noise", "1:noise:", "1:noise:1", "1:noise:1-", "1:noise:-1-2", "1:noise:2-1", "1:noise:1-256",
-          "1:noise:1-2:", "1:noise:1-2:0", "1:noise:1-2:101", "1:noise:1-2:5:5", "1:keep:1-2:5", "1:put:1", "1:put:1:",
-          "1:put:256:h", "1:put:1:hh", "1:put:1:\xC3", "x:keep:1-2", "-1:keep:1-2", "+1:keep:1-2", "99999999999:keep:1-2",
-          "1:erase:1-2", "1:keep:1-2 ", " 1:keep:1-2"}) {
+    for (const char* wrong : {"",
+                              "noise:1-2",
+                              "1:noise",
+                              "1:noise:",
+                              "1:noise:1",
+                              "1:noise:1-",
+                              "1:noise:-1-2",
+                              "1:noise:2-1",
+                              "1:noise:1-256",
+                              "1:noise:1-2:",
+                              "1:noise:1-2:0",
+                              "1:noise:1-2:101",
+                              "1:noise:1-2:5:5",
+                              "1:keep:1-2:5",
+                              "1:put:1",
+                              "1:put:1:",
+                              "1:put:256:h",
+                              "1:put:1:hh",
+                              "1:put:1:\xC3",
+                              "x:keep:1-2",
+                              "-1:keep:1-2",
+                              "+1:keep:1-2",
+                              "99999999999:keep:1-2",
+                              "1:erase:1-2",
+                              "1:keep:1-2 ",
+                              " 1:keep:1-2"}) {
         INFO(wrong);
         CHECK(!parse_edit(wrong, 256, encode));
     }
@@ -722,7 +750,8 @@ TEST_CASE("options have names, ranges and defaults in one table") {
     CHECK(!validate(options));
 
     const auto option = [](std::string_view name) -> const SamplingOption& {
-        return *std::find_if(sampling_options.begin(), sampling_options.end(), [&](const SamplingOption& o) { return o.name == name; });
+        return *std::find_if(sampling_options.begin(), sampling_options.end(),
+                             [&](const SamplingOption& o) { return o.name == name; });
     };
     for (const ProcessKind process : {ProcessKind::masked, ProcessKind::gaussian, ProcessKind::autoregressive}) {
         const SamplingOptions defaults = default_options(process);
@@ -732,7 +761,8 @@ TEST_CASE("options have names, ranges and defaults in one table") {
         const SamplingOptions even = options_with(process, {{&option("temperature"), 1.25}}).value();
         CHECK(even.temperature == 1.25);
         CHECK(even.temperature_fall == 0);
-        const SamplingOptions falling = options_with(process, {{&option("temperature-fall"), 0.25}, {&option("temperature"), 1.25}}).value();
+        const SamplingOptions falling =
+            options_with(process, {{&option("temperature-fall"), 0.25}, {&option("temperature"), 1.25}}).value();
         CHECK(falling.temperature_fall == 0.25);
         CHECK(options_with(process, {{&option("steps"), 3}}).value().temperature_fall == defaults.temperature_fall);
         CHECK(!options_with(process, {{&option("steps"), 0}}));
@@ -848,8 +878,8 @@ TEST_CASE("an autoregressive sampler sees what stands before, and no more") {
 
 namespace {
 
-/// A Gaussian model whose head is zero: what it makes of a row is what the row says by itself, whatever stands beside it. With
-/// `opinion` all its zeros are filled.
+/// A Gaussian model whose head is zero: what it makes of a row is what the row says by itself, whatever stands beside
+/// it. With `opinion` all its zeros are filled.
 struct IndifferentModel {
     ModelConfig config;
     ProcessConfig process;
@@ -875,7 +905,9 @@ struct IndifferentModel {
         parameters.back() = head;
         denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
     }
-    GaussianSampler sampler(const SamplingRequest& request) { return GaussianSampler::create(*denoiser, process, request).value(); }
+    GaussianSampler sampler(const SamplingRequest& request) {
+        return GaussianSampler::create(*denoiser, process, request).value();
+    }
 };
 
 const std::vector<SamplerKind> gaussian_samplers = {SamplerKind::ddpm, SamplerKind::ddim, SamplerKind::churn};
@@ -1019,7 +1051,8 @@ TEST_CASE("Gaussian characters that the proofreader strikes out go back to half 
     proofreader.model.config.vocab_size = 5;
     proofreader.model.config.seq_len = 8;
     proofreader.model.read = [](std::span<const int> ids, int, std::span<float> logits) -> Result<void> {
-        for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>((i * 7 + static_cast<std::size_t>(ids.front())) % 5);
+        for (std::size_t i = 0; i < logits.size(); ++i)
+            logits[i] = static_cast<float>((i * 7 + static_cast<std::size_t>(ids.front())) % 5);
         return {};
     };
     proofreader.ids = {0, 1, 2, 3, 4};

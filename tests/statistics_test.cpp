@@ -24,12 +24,14 @@ std::u32string random_text(Random& random, int length, int letters) {
 /// How often the text has `piece`, with at least one character behind it if `followed`.
 int count(const std::u32string& text, const std::u32string& piece, bool followed = false) {
     int found = 0;
-    for (std::size_t i = 0; i + piece.size() + followed <= text.size(); ++i) found += text.compare(i, piece.size(), piece) == 0;
+    for (std::size_t i = 0; i + piece.size() + followed <= text.size(); ++i)
+        found += text.compare(i, piece.size(), piece) == 0;
     return found;
 }
 
 /// Witten and Bell's p(c | context) by its definition, every count a search of the text.
-double probability(const std::u32string& text, const std::u32string& alphabet, const std::u32string& context, char32_t c, int length) {
+double probability(const std::u32string& text, const std::u32string& alphabet, const std::u32string& context,
+                   char32_t c, int length) {
     const std::u32string used = context.substr(context.size() - length);
     const double shorter = length == 0 ? 1.0 / alphabet.size() : probability(text, alphabet, context, c, length - 1);
     const double followers = count(text, used, true);
@@ -71,7 +73,8 @@ TEST_CASE("the judge is the definition, and its probabilities add up to one in e
         double sum = 0;
         for (const char32_t c : alphabet) {
             const double p = std::exp(-judge.nats(context + c).back());
-            CHECK(p == Approx(probability(text, alphabet, context, c, std::min<int>(order - 1, static_cast<int>(context.size())))));
+            CHECK(p == Approx(probability(text, alphabet, context, c,
+                                          std::min<int>(order - 1, static_cast<int>(context.size())))));
             sum += p;
         }
         CHECK(sum == Approx(1));
@@ -124,7 +127,8 @@ TEST_CASE("the figures of two samples, counted by hand") {
     CHECK(std::isnan(training.measure(std::span(samples).first(1)).words.standard_error));
 
     const std::u32string verse = U"Shall I compare thee to a summer's day? Thou art more lovely";
-    const std::vector<std::u32string> copies = {U"No: " + verse.substr(0, 31) + U"#", verse.substr(0, 32), verse.substr(7), U"day?"};
+    const std::vector<std::u32string> copies = {U"No: " + verse.substr(0, 31) + U"#", verse.substr(0, 32),
+                                                verse.substr(7), U"day?"};
     const TextStatistics copied = TrainingText(verse, 40).measure(copies);
     CHECK(copied.copied_32 == Approx(0.5));
     CHECK(copied.copied_median == 31);
@@ -170,7 +174,8 @@ TEST_CASE("the figures of Tiny Shakespeare are those known") {
     }
     SECTION("training windows copy themselves") {
         std::vector<std::u32string> samples;
-        for (std::size_t i = 0; i < windows; ++i) samples.emplace_back(train.substr(i * (train.size() / windows), length));
+        for (std::size_t i = 0; i < windows; ++i)
+            samples.emplace_back(train.substr(i * (train.size() / windows), length));
         const TextStatistics found = training.measure(samples);
         CHECK(found.judge.nats_per_char == Approx(1.255).margin(2 * found.judge.standard_error));
         CHECK(found.words.share == 1);
@@ -185,7 +190,8 @@ TEST_CASE("the figures of Tiny Shakespeare are those known") {
         Random random(3);
         std::vector<std::u32string> samples;
         for (int i = 0; i < windows; ++i) {
-            std::u32string& sample = samples.emplace_back(train.substr(random.below(static_cast<int>(train.size()) - 3), 3));
+            std::u32string& sample =
+                samples.emplace_back(train.substr(random.below(static_cast<int>(train.size()) - 3), 3));
             while (sample.size() < length) {
                 const std::u32string& choices = behind.at(std::u32string_view(sample).substr(sample.size() - 3));
                 sample += choices[random.below(static_cast<int>(choices.size()))];

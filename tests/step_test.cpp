@@ -1,8 +1,8 @@
 // The training step: what it starts from, how fast it goes, what its loss is and that it lowers it.
 
+#include "core/training/step.h"
 #include "core/process/gaussian.h"
 #include "core/training/initialisation.h"
-#include "core/training/step.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -76,12 +76,14 @@ TEST_CASE("initial parameters have the specified spread") {
             sum += x;
             square += x * x;
         }
-        const double n = static_cast<double>(tensor.count()), mean = sum / n, deviation = std::sqrt(square / n - mean * mean);
+        const double n = static_cast<double>(tensor.count()), mean = sum / n,
+                     deviation = std::sqrt(square / n - mean * mean);
         const bool zero = tensor.name.ends_with("c_proj.weight") || tensor.kind == TensorKind::head;
-        const double wanted = zero ? 0
-                              : tensor.kind == TensorKind::embedding
-                                  ? 1
-                                  : std::min(1.0, std::sqrt(static_cast<double>(tensor.rows) / tensor.cols)) / std::sqrt(tensor.cols);
+        const double wanted =
+            zero ? 0
+            : tensor.kind == TensorKind::embedding
+                ? 1
+                : std::min(1.0, std::sqrt(static_cast<double>(tensor.rows) / tensor.cols)) / std::sqrt(tensor.cols);
         CAPTURE(tensor.name);
         CHECK(deviation == Approx(wanted).epsilon(5 / std::sqrt(2 * n)));
         CHECK(std::abs(mean) <= 5 * wanted / std::sqrt(n));
@@ -139,7 +141,8 @@ TEST_CASE("every process learns a text that repeats itself") {
         int steps;     // what lies under noise is learnt slowly
     };
     const double log_v = std::log(mask_id);
-    for (const Case& c : {Case{ProcessKind::autoregressive, false, log_v, 120}, {ProcessKind::gaussian, false, 0, 1500},
+    for (const Case& c : {Case{ProcessKind::autoregressive, false, log_v, 120},
+                          {ProcessKind::gaussian, false, 0, 1500},
                           {ProcessKind::gaussian, true, 1, 400}}) {
         CAPTURE(static_cast<int>(c.kind), c.article);
         ModelConfig config = little();

@@ -101,13 +101,14 @@ struct TableModel {
     }
 };
 
-/// The autoregressive model of the same distribution, for texts that begin after character 0; texts longer than the table end in
-/// one that it knows.
+/// The autoregressive model of the same distribution, for texts that begin after character 0; texts longer than the
+/// table end in one that it knows.
 inline AutoregressiveModel left_to_right(const TableModel& table) {
     AutoregressiveModel model;
     model.config.vocab_size = table.characters;
     model.config.seq_len = table.length + 1;
-    model.read = [table, last = std::vector<int>()](std::span<const int> ids, int known, std::span<float> logits) mutable -> Result<void> {
+    model.read = [table, last = std::vector<int>()](std::span<const int> ids, int known,
+                                                    std::span<float> logits) mutable -> Result<void> {
         if (known < 0 || known >= static_cast<int>(ids.size()) || known > static_cast<int>(last.size()) ||
             !std::equal(ids.begin(), ids.begin() + known, last.begin())) {
             return fail("It was not told what it is said to know.");
@@ -119,7 +120,8 @@ inline AutoregressiveModel left_to_right(const TableModel& table) {
             std::vector<int> text(table.length, table.mask_id());
             std::copy(ids.begin() + 1, ids.begin() + seen, text.begin());
             const auto p = table.conditional(text, static_cast<int>(seen) - 1);
-            for (int id = 0; id < table.characters; ++id) logits[row * table.characters + id] = static_cast<float>(std::log(p[id]));
+            for (int id = 0; id < table.characters; ++id)
+                logits[row * table.characters + id] = static_cast<float>(std::log(p[id]));
         }
         return {};
     };
@@ -138,10 +140,12 @@ inline MaskedModel hash_model(int characters, int seq_len, int time_rows = 0) {
                         std::span<float> logits) -> Result<void> {
         for (int b = 0; b < batch; ++b) {
             std::uint64_t text = 1469598103934665603u;
-            for (int i = 0; i < length; ++i) text = (text ^ static_cast<std::uint64_t>(ids[b * length + i] + 1)) * 1099511628211u;
+            for (int i = 0; i < length; ++i)
+                text = (text ^ static_cast<std::uint64_t>(ids[b * length + i] + 1)) * 1099511628211u;
             for (int i = 0; i < length; ++i) {
                 for (int id = 0; id <= characters; ++id) {
-                    const auto word = philox(text, static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(id), 99u).word[0];
+                    const auto word =
+                        philox(text, static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(id), 99u).word[0];
                     logits[static_cast<std::size_t>(b * length + i) * (characters + 1) + id] =
                         static_cast<float>(6 * uniform(word));
                 }

@@ -58,7 +58,11 @@ TEST_CASE("items of a pool run side by side, and threads that slept wake again")
 TEST_CASE("an item that runs out of memory ends the call, not the program") {
     folio::ThreadPool threads(3);
     for (int call = 0; call < 20; ++call) {
-        CHECK_THROWS_AS(threads.each(50, [&](int i, int) { if (i >= call) throw std::bad_alloc(); }), std::bad_alloc);
+        CHECK_THROWS_AS(threads.each(50,
+                                     [&](int i, int) {
+                                         if (i >= call) throw std::bad_alloc();
+                                     }),
+                        std::bad_alloc);
         int sum = 0;
         threads.each(1, [&](int, int) { ++sum; });
         CHECK(sum == 1);
@@ -111,7 +115,8 @@ TEST_CASE("the CPU quota of a container is read") {
     }
     SECTION("what cannot be read is no quota") {
         write_into(root / "cpu.max", "nonsense");
-        for (const char* membership : {"", "nonsense", "0::", "0:", "::/\n", "0::/\n"}) CHECK_FALSE(cpu_quota(root / "", membership));
+        for (const char* membership : {"", "nonsense", "0::", "0:", "::/\n", "0::/\n"})
+            CHECK_FALSE(cpu_quota(root / "", membership));
     }
     CHECK(folio::physical_cores() >= 1);
 }

@@ -36,7 +36,8 @@ std::string seed_file(unsigned seed) {
 }  // namespace
 
 /// Starts from valid files, and keeps the header's length true: else hardly a mutation comes past the first check.
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
     std::minstd_rand random(seed);
     if (size < 64 || random() % 200 == 0) return put(seed_file(seed), data, max_size);
     if (random() % 50 == 0) return LLVMFuzzerMutate(data, size, max_size);
@@ -68,7 +69,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto model = read_model(std::as_bytes(std::span(data, size)));
     if (!model) {
         const std::string& sentence = model.error().sentence;
-        const bool clean = std::none_of(sentence.begin(), sentence.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; });
+        const bool clean =
+            std::none_of(sentence.begin(), sentence.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; });
         if (sentence.empty() || sentence.size() > 600 || !clean) std::abort();
         return 0;
     }

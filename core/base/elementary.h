@@ -6,8 +6,8 @@
 
 #include "core/base/host_device.h"
 
-/// exp, log, sin and cos made of + - * / alone, so that every compiler and machine that leaves IEEE doubles uncontracted gets the
-/// same bits; the C library's differ between glibc and WebAssembly. Good to 5e-16 relative.
+/// exp, log, sin and cos made of + - * / alone, so that every compiler and machine that leaves IEEE doubles
+/// uncontracted gets the same bits; the C library's differ between glibc and WebAssembly. Good to 5e-16 relative.
 namespace folio::elementary {
 
 /// e^x. Results that would be subnormal are 0, those beyond the range infinity.
@@ -62,7 +62,8 @@ FOLIO_HOST_DEVICE inline void sin_cos(double x, double& sine, double& cosine) {
     // x = k pi / 2 + r, |r| <= pi / 4; pi / 2 in three parts, of which k times the first two is exact.
     const auto k = static_cast<std::int64_t>(x * 0.63661977236758134 + (x < 0 ? -0.5 : 0.5));
     const auto turns = static_cast<double>(k);
-    const double r = ((x - turns * 1.57079632673412561417e+00) - turns * 6.07710050630396597660e-11) - turns * 2.02226624879595063154e-21;
+    const double r = ((x - turns * 1.57079632673412561417e+00) - turns * 6.07710050630396597660e-11) -
+                     turns * 2.02226624879595063154e-21;
     const double square = r * r;
     double s = 0, c = 0;  // Taylor's series up to r^19 / 19! and r^18 / 18!
     for (int n = 18; n >= 2; n -= 2) {

@@ -16,7 +16,8 @@ public:
     /// The same for anything callable as f(index, worker).
     template <class F>
     void each(int count, F&& f) {
-        run(count, [](void* context, int index, int worker) { (*static_cast<F*>(context))(index, worker); }, &f);
+        run(
+            count, [](void* context, int index, int worker) { (*static_cast<F*>(context))(index, worker); }, &f);
     }
 };
 

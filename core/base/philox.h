@@ -8,24 +8,24 @@ namespace folio {
 
 /// What a random number is for. Part of the counter, so the numbers are promises: append, never reuse or renumber.
 enum class Purpose : std::uint32_t {
-    window = 1,        // where a training window starts
-    mask_count = 2,    // the offset of the stratified mask count
-    mask_place = 3,    // which places of a window are masked
-    initialise = 4,    // parameters; step = tensor
-    draw = 5,          // a character out of its distribution
-    reveal = 6,        // whether ancestral sampling reveals a place
-    renoise = 7,       // which places an edit or a remasking sampler noises
-    window_length = 8, // a shorter training window
-    evaluate = 9,      // mask places of the likelihood estimator
-    noise_text = 10,   // the order in which a given text goes into noise
-    quantise = 11,     // signs of the turn of the residual stream
-    input_noise = 12,  // characters that an autoregressive model is shown wrongly in training
-    diffuse = 13,      // eps of a character that goes into Gaussian noise
-    pure_noise = 14,   // what a Gaussian sample starts from
-    reverse = 15,      // the noise of its reverse step
-    churn = 16,        // the noise before that step
-    given = 17,        // eps of a given character
-    dropout = 64,      // + 2 * layer + {0 attention, 1 mlp}
+    window = 1,         // where a training window starts
+    mask_count = 2,     // the offset of the stratified mask count
+    mask_place = 3,     // which places of a window are masked
+    initialise = 4,     // parameters; step = tensor
+    draw = 5,           // a character out of its distribution
+    reveal = 6,         // whether ancestral sampling reveals a place
+    renoise = 7,        // which places an edit or a remasking sampler noises
+    window_length = 8,  // a shorter training window
+    evaluate = 9,       // mask places of the likelihood estimator
+    noise_text = 10,    // the order in which a given text goes into noise
+    quantise = 11,      // signs of the turn of the residual stream
+    input_noise = 12,   // characters that an autoregressive model is shown wrongly in training
+    diffuse = 13,       // eps of a character that goes into Gaussian noise
+    pure_noise = 14,    // what a Gaussian sample starts from
+    reverse = 15,       // the noise of its reverse step
+    churn = 16,         // the noise before that step
+    given = 17,         // eps of a given character
+    dropout = 64,       // + 2 * layer + {0 attention, 1 mlp}
 };
 
 struct Words {

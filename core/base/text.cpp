@@ -10,7 +10,10 @@ bool decode_utf8(std::string_view text, std::size_t& position, char32_t& code) {
     const unsigned lead = byte(start);
     code = lead;
     if (lead < 0x80) return true;
-    const std::size_t extra = lead >= 0xC2 && lead < 0xE0 ? 1 : (lead & 0xF0) == 0xE0 ? 2 : lead >= 0xF0 && lead < 0xF5 ? 3 : 0;
+    const std::size_t extra = lead >= 0xC2 && lead < 0xE0   ? 1
+                              : (lead & 0xF0) == 0xE0       ? 2
+                              : lead >= 0xF0 && lead < 0xF5 ? 3
+                                                            : 0;
     char32_t value = lead & (0x3Fu >> extra);
     bool valid = extra > 0 && text.size() - start > extra;
     for (std::size_t i = 1; valid && i <= extra; ++i) {
@@ -50,10 +53,9 @@ bool is_control(char32_t code) { return code < 0x20 || (code >= 0x7F && code < 0
 
 bool shows(char32_t code) {
     const auto within = [code](char32_t first, char32_t last) { return code >= first && code <= last; };
-    return !(is_control(code) || code == 0xAD || code == 0x61C || within(0x180B, 0x180F) ||
-             within(0x200B, 0x200F) || within(0x2028, 0x202E) || within(0x2060, 0x206F) || within(0xE000, 0xF8FF) ||
-             within(0xFE00, 0xFE0F) || code == 0xFEFF || within(0xFFF0, 0xFFFB) || (code & 0xFFFE) == 0xFFFE ||
-             within(0xE0000, 0x10FFFF));
+    return !(is_control(code) || code == 0xAD || code == 0x61C || within(0x180B, 0x180F) || within(0x200B, 0x200F) ||
+             within(0x2028, 0x202E) || within(0x2060, 0x206F) || within(0xE000, 0xF8FF) || within(0xFE00, 0xFE0F) ||
+             code == 0xFEFF || within(0xFFF0, 0xFFFB) || (code & 0xFFFE) == 0xFFFE || within(0xE0000, 0x10FFFF));
 }
 
 namespace {

@@ -17,8 +17,8 @@ bool decode_utf8(std::string_view text, std::size_t& position, char32_t& code);
 /// Appends the UTF-8 of a code point (no surrogate, at most U+10FFFF).
 void append_utf8(std::string& text, char32_t code);
 
-/// Whether a character is seen where it stands: no control, no separator, no invisible mark that reorders, joins or hides
-/// what is around it.
+/// Whether a character is seen where it stands: no control, no separator, no invisible mark that reorders, joins or
+/// hides what is around it.
 bool shows(char32_t code);
 
 /// Text of a stranger made fit for a sentence: in double quotes, whatever steers a terminal or the order of the line

@@ -30,8 +30,8 @@ Result<Answer> answer_of(std::span<const float> logits, int excluded, int target
     return Answer{seen, distance - elementary::log(seen.confidence)};
 }
 
-/// Where in [0, 1) a draw lies: those of a window evenly spread, the windows shifted against one another by multiples of the
-/// golden section.
+/// Where in [0, 1) a draw lies: those of a window evenly spread, the windows shifted against one another by multiples
+/// of the golden section.
 double stratum(double offset, int window_number, int draw, int draws) {
     const double turn = offset + (draw + std::fmod(window_number * 0.6180339887498949, 1.0)) / draws;
     return turn - std::floor(turn);
@@ -49,15 +49,18 @@ void finish_levels(Evaluation& evaluation) {
 /// A batch of sequences on its way through a masked model.
 struct Batch {
     Batch(const MaskedModel& model, int size, int length)
-        : model(model), length(length), ids(static_cast<std::size_t>(size) * length),
-          logits(static_cast<std::size_t>(size) * length * model.config.vocab_size), probability(model.config.vocab_size) {}
+        : model(model),
+          length(length),
+          ids(static_cast<std::size_t>(size) * length),
+          logits(static_cast<std::size_t>(size) * length * model.config.vocab_size),
+          probability(model.config.vocab_size) {}
 
     std::span<int> sequence(int b) { return std::span(ids).subspan(static_cast<std::size_t>(b) * length, length); }
     /// What the last pass says of a hidden place.
     Result<Answer> answer(int b, int place, int target) {
         const std::size_t row = static_cast<std::size_t>(b) * length + place;
-        return answer_of(std::span<const float>(logits).subspan(row * model.config.vocab_size, model.config.vocab_size), model.mask_id,
-                         target, probability);
+        return answer_of(std::span<const float>(logits).subspan(row * model.config.vocab_size, model.config.vocab_size),
+                         model.mask_id, target, probability);
     }
     /// The first `count` sequences; `hidden[b]` of `hideable` places are masked.
     Result<void> predict(int count, std::span<const int> hidden, int hideable) {
@@ -92,8 +95,8 @@ Estimate estimate(std::span<const double> windows) {
 Result<Windows> Windows::of(std::span<const int> text, int seq_len, int count) {
     const int all = text.empty() ? 0 : static_cast<int>((text.size() - 1) / seq_len);
     if (all == 0) {
-        return fail("The text is too short to be scored: it needs " + std::to_string(seq_len + 1) + " characters, and has " +
-                    std::to_string(text.size()) + ".");
+        return fail("The text is too short to be scored: it needs " + std::to_string(seq_len + 1) +
+                    " characters, and has " + std::to_string(text.size()) + ".");
     }
     Windows windows;
     windows.text_ = text;
@@ -103,9 +106,11 @@ Result<Windows> Windows::of(std::span<const int> text, int seq_len, int count) {
     return windows;
 }
 
-Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options) {
+Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows,
+                            const EvaluationOptions& options) {
     if (process.kind == ProcessKind::gaussian) return gaussian_bound(denoiser, process, windows, options);
-    if (process.kind == ProcessKind::autoregressive) return exact_likelihood(autoregressive_model(denoiser), windows, options);
+    if (process.kind == ProcessKind::autoregressive)
+        return exact_likelihood(autoregressive_model(denoiser), windows, options);
     return masked_bound(masked_model(denoiser, process), windows, options);
 }
 
@@ -157,7 +162,8 @@ Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows
     return bound;
 }
 
-Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options) {
+Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows,
+                                  const EvaluationOptions& options) {
     const ModelConfig& config = denoiser.config();
     const int places = windows.scored(), length = places + 1, V = config.vocab_size;
     auto made = GaussianDiffusion::create(process.gaussian, V);
@@ -188,19 +194,24 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
         double reconstruction = 0, error = 0;
         for (int place = 1; place < length; ++place) {
             if (!diffusion.estimate(cleanest, rows.z(place), rows.logits(place), x_hat)) return not_finite();
-            reconstruction += diffusion.reconstruction_nats(cleanest, rows.z(place), rows.logits(place), ids[place]) / places;
+            reconstruction +=
+                diffusion.reconstruction_nats(cleanest, rows.z(place), rows.logits(place), ids[place]) / places;
         }
         for (int draw = 0; draw < options.draws; ++draw) {
-            if (options.progress) options.progress(static_cast<std::int64_t>(window) * (options.draws + 1) + draw + 1, total);
+            if (options.progress)
+                options.progress(static_cast<std::int64_t>(window) * (options.draws + 1) + draw + 1, total);
             const auto [t, counts] = diffusion.bound_draw(stratum(offset, number, draw, options.draws));
-            if (auto ok = answer(t, ids, number, static_cast<std::uint32_t>(draw)); !ok) return tl::unexpected<Error>(ok.error());
+            if (auto ok = answer(t, ids, number, static_cast<std::uint32_t>(draw)); !ok)
+                return tl::unexpected<Error>(ok.error());
             NoiseLevel& level = result.levels[std::min(static_cast<int>(20 * t.t), 19)];
             for (int place = 1; place < length; ++place) {
                 if (!diffusion.estimate(t, rows.z(place), rows.logits(place), x_hat)) return not_finite();
                 const double squares = squared_error(x_hat, ids[place]);
                 error += counts * squares / (static_cast<double>(options.draws) * places);
                 level.loss += squares / places;
-                level.accuracy += static_cast<double>(std::max_element(x_hat.begin(), x_hat.end()) - x_hat.begin() == ids[place]) / places;
+                level.accuracy +=
+                    static_cast<double>(std::max_element(x_hat.begin(), x_hat.end()) - x_hat.begin() == ids[place]) /
+                    places;
             }
             ++level.draws;
         }
@@ -220,14 +231,16 @@ Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int>
     if (auto ok = model.read(ids.first(places), 0, logits); !ok) return tl::unexpected<Error>(ok.error());
     double nats = 0;
     for (std::size_t place = 0; place < places; ++place) {
-        const auto answer = answer_of(std::span<const float>(logits).subspan(place * vocab_size, vocab_size), -1, ids[place + 1], probability);
+        const auto answer = answer_of(std::span<const float>(logits).subspan(place * vocab_size, vocab_size), -1,
+                                      ids[place + 1], probability);
         if (!answer) return tl::unexpected<Error>(answer.error());
         nats += answer->nats / static_cast<double>(places);
     }
     return nats;
 }
 
-Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows, const EvaluationOptions& options) {
+Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows,
+                                    const EvaluationOptions& options) {
     Evaluation result;
     for (int window = 0; window < windows.size(); ++window) {
         if (options.progress) options.progress(window, windows.size());
@@ -268,7 +281,8 @@ Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const W
                     const auto answer = batch.answer(b, place, clean[place]);
                     if (!answer) return tl::unexpected<Error>(answer.error());
                     const Prediction& seen = answer->prediction;
-                    const double surety = round_for_ties(order == RevealOrder::confidence ? seen.confidence : seen.margin);
+                    const double surety =
+                        round_for_ties(order == RevealOrder::confidence ? seen.confidence : seen.margin);
                     if (next >= 0 && surety <= highest) continue;
                     next = place;
                     highest = surety;

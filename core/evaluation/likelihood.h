@@ -25,8 +25,8 @@ Estimate estimate(std::span<const double> windows);
 /// the first is given and L are scored, as nanoGPT's targets have it; neighbours share one.
 class Windows {
 public:
-    /// All floor((n - 1) / L) windows, or `count` of them evenly spaced (0: all; more than there are: all). Fails where the
-    /// text has not a single one. The text must outlive the windows.
+    /// All floor((n - 1) / L) windows, or `count` of them evenly spaced (0: all; more than there are: all). Fails where
+    /// the text has not a single one. The text must outlive the windows.
     static Result<Windows> of(std::span<const int> text, int seq_len, int count = 0);
 
     int size() const { return static_cast<int>(numbers_.size()); }
@@ -68,31 +68,35 @@ struct BoundParts {
 
 /// What a model makes of windows.
 struct Evaluation {
-    std::vector<double> windows;  // [Windows::size()] nats per character
-    BoundParts parts;             // of Gaussian models
+    std::vector<double> windows;        // [Windows::size()] nats per character
+    BoundParts parts;                   // of Gaussian models
     std::array<NoiseLevel, 20> levels;  // of no draws where the process knows no noise
 };
 
 /// Windows as the model's process scores them: masked_bound, gaussian_bound or exact_likelihood.
-Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options);
+Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows,
+                            const EvaluationOptions& options);
 
 /// The NELBO of a masked model by its k-stratified form (Uria et al. 2014; Shi et al. 2024): per draw, k uniform over
-/// 1 .. L, a uniform subset of k scored places hidden, the mean cross-entropy of the hidden ones; the mean of that is the
-/// bound per character. The draws of a window are spread evenly over k, those of all windows too; the same seed hides the
-/// same places for every model, so that differences between models are paired. Fails where
-/// the model's answers are no numbers.
+/// 1 .. L, a uniform subset of k scored places hidden, the mean cross-entropy of the hidden ones; the mean of that is
+/// the bound per character. The draws of a window are spread evenly over k, those of all windows too; the same seed
+/// hides the same places for every model, so that differences between models are paired. Fails where the model's
+/// answers are no numbers.
 Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options);
 
-/// The NELBO of a Gaussian model (Kingma et al. 2021): KL at the noisiest level, the cross-entropy at the cleanest, and between
-/// them the squared error of E[x | z] weighed by the fall of SNR; in continuous time, or over the steps of a linear schedule,
-/// where ddpm with the posterior's variance is what is scored. `draws` times per window, spread evenly, the same for every model;
-/// the first character of a window is given. A model that is conditioned on itself answers twice.
-Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, const EvaluationOptions& options);
+/// The NELBO of a Gaussian model (Kingma et al. 2021): KL at the noisiest level, the cross-entropy at the cleanest, and
+/// between them the squared error of E[x | z] weighed by the fall of SNR; in continuous time, or over the steps of a
+/// linear schedule, where ddpm with the posterior's variance is what is scored. `draws` times per window, spread
+/// evenly, the same for every model; the first character of a window is given. A model that is conditioned on itself
+/// answers twice.
+Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows,
+                                  const EvaluationOptions& options);
 
 /// -log p of all ids but the first, nats per character, by an autoregressive model: one pass. At least two ids.
 Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int> ids);
 /// The same of every window.
-Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows, const EvaluationOptions& options);
+Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows,
+                                    const EvaluationOptions& options);
 
 /// A rule that says which place is revealed next, from the model's answers alone.
 enum class RevealOrder { left_to_right, confidence, margin };

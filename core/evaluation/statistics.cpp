@@ -137,9 +137,9 @@ CopyFinder::CopyFinder(std::u32string text) : text_(std::move(text)), suffixes_(
 
 bool CopyFinder::has(std::u32string_view piece) const {
     const std::u32string_view text = text_;
-    const auto found = std::lower_bound(suffixes_.begin(), suffixes_.end(), piece, [&](int start, std::u32string_view wanted) {
-        return text.substr(start, wanted.size()) < wanted;
-    });
+    const auto found = std::lower_bound(
+        suffixes_.begin(), suffixes_.end(), piece,
+        [&](int start, std::u32string_view wanted) { return text.substr(start, wanted.size()) < wanted; });
     return found != suffixes_.end() && text.substr(*found, piece.size()) == piece;
 }
 

@@ -12,13 +12,14 @@
 
 #include "core/evaluation/likelihood.h"
 
-/// What samples look like beside real text. None of these figures is good high or good low: a sampler that repeats itself
-/// or copies pleases every judge, so each is read beside its value for text of the same length that nobody trained on.
+/// What samples look like beside real text. None of these figures is good high or good low: a sampler that repeats
+/// itself or copies pleases every judge, so each is read beside its value for text of the same length that nobody
+/// trained on.
 namespace folio {
 
-/// A judge that is no network: the n-gram model of a text, each context's distribution mixed with that of the context one
-/// character shorter by as many parts as it has kinds of successors (Witten and Bell 1991, interpolated), down to the even
-/// distribution over all `characters` that may be written.
+/// A judge that is no network: the n-gram model of a text, each context's distribution mixed with that of the context
+/// one character shorter by as many parts as it has kinds of successors (Witten and Bell 1991, interpolated), down to
+/// the even distribution over all `characters` that may be written.
 class NgramJudge {
 public:
     NgramJudge(std::u32string_view training, int order, int characters);
@@ -36,7 +37,7 @@ private:
     int find(int gram, char32_t next) const;
 
     int order_, characters_;
-    std::vector<Gram> grams_;                         // the empty one first
+    std::vector<Gram> grams_;                        // the empty one first
     std::unordered_map<std::uint64_t, int> longer_;  // the gram that `gram` and one more character are
 };
 
@@ -62,9 +63,9 @@ struct Rate {
 };
 
 struct TextStatistics {
-    int count = 0;            // samples
-    Estimate judge;           // nats per character of the judge of order 5; the mean over samples
-    Estimate entropy;         // of a sample's own distribution of characters, which falls where a sampler repeats itself
+    int count = 0;     // samples
+    Estimate judge;    // nats per character of the judge of order 5; the mean over samples
+    Estimate entropy;  // of a sample's own distribution of characters, which falls where a sampler repeats itself
     double pooled_entropy = 0;  // of the characters of all samples together
     double distinct_4 = 0;
     // Among the words of a sample, in small letters and without the first and last, which may be cut: those that the

@@ -66,7 +66,8 @@ Result<void> Activations::reserve(Ops& ops, const ModelConfig& config, int rows,
     lay_out(*this, sizes, config, rows, training);
     storage_ = {};
     reserved_ = 0;
-    if (sizes.used > PTRDIFF_MAX) return fail("A pass of " + std::to_string(rows) + " places does not fit in memory; choose fewer.");
+    if (sizes.used > PTRDIFF_MAX)
+        return fail("A pass of " + std::to_string(rows) + " places does not fit in memory; choose fewer.");
     auto storage = ops.allocate(static_cast<std::size_t>(sizes.used));
     if (!storage) return tl::unexpected(storage.error());
     storage_ = std::move(*storage);
@@ -77,10 +78,13 @@ Result<void> Activations::reserve(Ops& ops, const ModelConfig& config, int rows,
 }
 
 void Activations::resize(int rows) {
-    for (Matrix* m : {&embedded, &output, &normed, &mixed, &logits, &d_residual, &d_branch, &d_qkv, &d_hidden, &d_joined}) m->rows = rows;
+    for (Matrix* m :
+         {&embedded, &output, &normed, &mixed, &logits, &d_residual, &d_branch, &d_qkv, &d_hidden, &d_joined})
+        m->rows = rows;
     for (Matrix& skip : d_skip) skip.rows = rows;
     for (Block& block : blocks)
-        for (Matrix* m : {&block.joined, &block.input, &block.qkv, &block.attended, &block.middle, &block.hidden}) m->rows = rows;
+        for (Matrix* m : {&block.joined, &block.input, &block.qkv, &block.attended, &block.middle, &block.hidden})
+            m->rows = rows;
 }
 
 }  // namespace folio

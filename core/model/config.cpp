@@ -41,18 +41,20 @@ Result<void> validate(const ModelConfig& config) {
     }
     // Attention's logits reach sqrt(head_dim), of which e is taken without subtracting the largest.
     if (config.head_dim() > widest_head) {
-        return fail("the model's heads are " + std::to_string(config.head_dim()) + " wide, but at most " + std::to_string(widest_head) +
-                    " can attend; choose more heads");
+        return fail("the model's heads are " + std::to_string(config.head_dim()) + " wide, but at most " +
+                    std::to_string(widest_head) + " can attend; choose more heads");
     }
     if (!(config.norm_eps > 0.0f && config.norm_eps <= 0.1f)) {
         return fail("the model's norm_eps must be a positive number of at most 0.1, such as 1.1920929e-07");
     }
-    if ((config.trunk == Trunk::article && !config.mixture) || (config.self_conditioning && (!config.mixture || config.trunk == Trunk::article)) ||
+    if ((config.trunk == Trunk::article && !config.mixture) ||
+        (config.self_conditioning && (!config.mixture || config.trunk == Trunk::article)) ||
         (config.mixture && config.causal)) {
         return fail("the model's trunk does not take this kind of input");
     }
     if (config.trunk == Trunk::article && config.conv_radius > 0) {
-        return fail("the article's trunk has no convolution, but the model's conv_radius is " + std::to_string(config.conv_radius));
+        return fail("the article's trunk has no convolution, but the model's conv_radius is " +
+                    std::to_string(config.conv_radius));
     }
     // A pass of seq_len places and the rotation table, in floats: what a file asks for besides its own size.
     const std::int64_t widest = std::max({config.input_width(), config.d_ff, 3 * config.d_model});

@@ -4,8 +4,9 @@
 
 namespace folio {
 
-/// `modern` is what weights/README.md describes; `article` differs in three ways: sinusoidal positions instead of rotated heads, time
-/// joined to the input of every block and projected back, and long skips between block i and block n_layer - 1 - i.
+/// `modern` is what weights/README.md describes; `article` differs in three ways: sinusoidal positions instead of
+/// rotated heads, time joined to the input of every block and projected back, and long skips between block i and block
+/// n_layer - 1 - i.
 enum class Trunk { modern, article };
 
 /// The shape of a denoiser; `folio.config` of the weights file, key by key.
@@ -20,9 +21,9 @@ struct ModelConfig {
     float norm_eps = 1.1920929e-07f;
     bool causal = false;
     int time_rows = 0;  // 0: no time embedding
-    /// The input is no text but a mixture: a row of input_width() weights for each place, in order of the vocabulary's characters,
-    /// `time_rows` features of time and, with self_conditioning, the characters once more (what the last pass made of the place)
-    /// and one for a place that is known.
+    /// The input is no text but a mixture: a row of input_width() weights for each place, in order of the vocabulary's
+    /// characters, `time_rows` features of time and, with self_conditioning, the characters once more (what the last
+    /// pass made of the place) and one for a place that is known.
     bool mixture = false;
     bool self_conditioning = false;
     /// Reach of the depthwise convolution before each MLP, in positions; 0: none.
@@ -37,7 +38,8 @@ struct ModelConfig {
 };
 
 /// Refuses what no model can be: a size below 1 or absurdly large, heads that do not divide d_model or have an odd
-/// width, an eps that is not a small positive number, a pass that would not fit in memory, inputs that a trunk does not take.
+/// width, an eps that is not a small positive number, a pass that would not fit in memory, inputs that a trunk does not
+/// take.
 Result<void> validate(const ModelConfig& config);
 
 }  // namespace folio

@@ -66,7 +66,8 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
         const Matrix weights = embedded_part(looked_at_.mixture);
         return training.linear_backward_weight({gradients, weights.cols, d}, weights, a.d_branch);
     }
-    const Matrix d_table(gradients, config_.vocab_size, d), d_time(d_table.row(config_.vocab_size), config_.time_rows, d);
+    const Matrix d_table(gradients, config_.vocab_size, d),
+        d_time(d_table.row(config_.vocab_size), config_.time_rows, d);
     training.embed_backward(d_table, d_time, a.d_branch, looked_at_.ids, looked_at_.time_row, length_);
 }
 

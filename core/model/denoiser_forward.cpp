@@ -66,7 +66,8 @@ Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const Par
     if (auto kept = keep(denoiser.rope_, rope.data(), rope.size()); !kept) return tl::unexpected(kept.error());
     if (article) {
         const std::vector<float> positions = position_table(config.max_length(), config.d_model);
-        if (auto kept = keep(denoiser.positions_, positions.data(), positions.size()); !kept) return tl::unexpected(kept.error());
+        if (auto kept = keep(denoiser.positions_, positions.data(), positions.size()); !kept)
+            return tl::unexpected(kept.error());
     }
     if (training) {
         denoiser.parameters_ = parameters.f32;
@@ -98,8 +99,10 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
         const bool first_of_three = n < layers.size() && !layers[n];
         layer->offset = tensor.offset;
         WeightValues values;
-        if (parameters.s8) values = {nullptr, parameters.s8 + (tensor.offset - embeddings), parameters.scale + first};
-        else values.f32 = parameters.f32 + tensor.offset;
+        if (parameters.s8)
+            values = {nullptr, parameters.s8 + (tensor.offset - embeddings), parameters.scale + first};
+        else
+            values.f32 = parameters.f32 + tensor.offset;
         status = ops_->pack(layer->weight, values, (first_of_three ? 3 : 1) * tensor.rows, tensor.cols, training_);
     });
     return status;
@@ -128,11 +131,14 @@ Result<void> Denoiser::reserve(int batch, int length) {
     return activations_.reserve(*ops_, config_, batch * length, training_);
 }
 
-Heads Denoiser::heads(int length) const { return {length, config_.n_head, config_.head_dim(), config_.causal, config_.max_length()}; }
+Heads Denoiser::heads(int length) const {
+    return {length, config_.n_head, config_.head_dim(), config_.causal, config_.max_length()};
+}
 
 LocalConv Denoiser::convolution(int layer, int length) const {
     const std::size_t count = static_cast<std::size_t>(config_.conv_taps()) * static_cast<std::size_t>(config_.d_model);
-    return {embedding() + filter_offset(config_) + static_cast<std::size_t>(layer) * count, config_.conv_radius, config_.causal, length, nullptr};
+    return {embedding() + filter_offset(config_) + static_cast<std::size_t>(layer) * count, config_.conv_radius,
+            config_.causal, length, nullptr};
 }
 
 Dropout Denoiser::dropout(int layer, int branch) const {
@@ -141,10 +147,12 @@ Dropout Denoiser::dropout(int layer, int branch) const {
 }
 
 Matrix Denoiser::embedded_part(Matrix mixture) const {
-    return {mixture.data, mixture.rows, config_.trunk == Trunk::article ? config_.vocab_size : mixture.cols, mixture.stride};
+    return {mixture.data, mixture.rows, config_.trunk == Trunk::article ? config_.vocab_size : mixture.cols,
+            mixture.stride};
 }
 
-Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, const ForwardNoise& noise, const OutputRows& chosen, Past* past) {
+Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, const ForwardNoise& noise,
+                                 const OutputRows& chosen, Past* past) {
     const int known = past ? past->length : 0;
     if (length < 1 || known + length > config_.max_length()) {
         return fail("A pass of " + std::to_string(known + length) + " places is outside this model's range of 1 to " +
@@ -160,7 +168,9 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
     const float eps = config_.norm_eps;
     const int d = config_.d_model;
     const bool article = config_.trunk == Trunk::article;
-    const auto joined_stream = [&](int layer) { return Matrix(a.blocks[layer].joined.data, batch * length, d, d + config_.time_rows); };
+    const auto joined_stream = [&](int layer) {
+        return Matrix(a.blocks[layer].joined.data, batch * length, d, d + config_.time_rows);
+    };
 
     // The whole sequence's q|k|v, and of it the rows of this pass.
     const auto all_qkv = [&](int layer) {
@@ -186,7 +196,8 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         if (config_.mixture) {
             ops_->mix(a.embedded, embedded_part(input.mixture), embedding(), positions_.as<float>(), length);
         } else {
-            const float* time_table = config_.time_rows > 0 ? embedding() + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
+            const float* time_table =
+                config_.time_rows > 0 ? embedding() + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
             ops_->embed(a.embedded, input.ids, embedding(), time_table, input.time_row, length);
         }
         ops_->norm(article ? joined_stream(0) : a.blocks[0].input, a.embedded, eps);
@@ -196,8 +207,10 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         Activations::Block block = a.blocks[layer];
         if (article) {
             const int across = config_.n_layer - 1 - layer;
-            const Epilogue skip = across < layer ? Epilogue{Epilogue::Kind::residual, a.blocks[across].input, {}} : Epilogue{};
-            const Matrix time(input.mixture.data + config_.vocab_size, input.mixture.rows, config_.time_rows, input.mixture.stride);
+            const Epilogue skip =
+                across < layer ? Epilogue{Epilogue::Kind::residual, a.blocks[across].input, {}} : Epilogue{};
+            const Matrix time(input.mixture.data + config_.vocab_size, input.mixture.rows, config_.time_rows,
+                              input.mixture.stride);
             ops_->add({block.joined.data + d, time.rows, time.cols, block.joined.stride}, time, {});
             ops_->linear(block.input, block.joined, weights.input.weight, skip);
         }
@@ -229,7 +242,8 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         const Matrix normed = convolved ? all_normed(layer) : a.normed;
         ops_->norm({normed.row(normed.rows - block.middle.rows), block.middle.rows, d}, block.middle, eps);
         if (last && chosen.output.count > 0) {
-            const Matrix middle(block.qkv.data + static_cast<std::ptrdiff_t>(block.middle.rows) * d, chosen.output.count, d);
+            const Matrix middle(block.qkv.data + static_cast<std::ptrdiff_t>(block.middle.rows) * d,
+                                chosen.output.count, d);
             ops_->embed(middle, chosen.output.row, block.middle.data, nullptr, nullptr, length);
             a.resize(chosen.output.count);
             block.middle = middle;
@@ -245,11 +259,13 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         }
         ops_->linear(block.hidden, mlp_input, weights.up.weight, {Epilogue::Kind::relu2, {}, {}});
         const Matrix next = last ? a.output : article ? joined_stream(layer + 1) : a.blocks[layer + 1].input;
-        ops_->linear(next, block.hidden, weights.down.weight, {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
+        ops_->linear(next, block.hidden, weights.down.weight,
+                     {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
     }
     ops_->norm(a.normed, a.output, eps);
     const bool added = input.prior.rows > 0;
-    ops_->linear(a.logits, a.normed, head_.weight, added ? Epilogue{Epilogue::Kind::residual, input.prior, {}} : Epilogue{});
+    ops_->linear(a.logits, a.normed, head_.weight,
+                 added ? Epilogue{Epilogue::Kind::residual, input.prior, {}} : Epilogue{});
     return a.logits;
 }
 
@@ -262,8 +278,8 @@ Result<int*> Denoiser::input_room(std::size_t bytes) {
     return input_.as<int>();
 }
 
-Result<void> Denoiser::predict_mixture(std::span<const float> mixture, std::span<const float> prior, int batch, int length,
-                               std::span<float> logits) {
+Result<void> Denoiser::predict_mixture(std::span<const float> mixture, std::span<const float> prior, int batch,
+                                       int length, std::span<float> logits) {
     const auto room = input_room(mixture.size_bytes() + prior.size_bytes());
     if (!room) return tl::unexpected(room.error());
     auto* device = reinterpret_cast<float*>(*room);
@@ -330,7 +346,8 @@ Result<void> Denoiser::read(std::span<const int> ids, int known, std::span<float
     const int length = static_cast<int>(ids.size());
     if (length > past_.capacity) {
         const int capacity = std::max(length, config_.seq_len);
-        auto storage = ops_->allocate(static_cast<std::size_t>(config_.n_layer) * capacity * (config_.conv_radius > 0 ? 4 : 3) * config_.d_model * sizeof(float));
+        auto storage = ops_->allocate(static_cast<std::size_t>(config_.n_layer) * capacity *
+                                      (config_.conv_radius > 0 ? 4 : 3) * config_.d_model * sizeof(float));
         if (!storage) return tl::unexpected(storage.error());
         past_.storage = std::move(*storage);
         past_.capacity = capacity;

@@ -12,7 +12,8 @@ namespace folio {
 enum class TensorKind { embedding, filter, matrix, head };
 
 /// One tensor of the denoiser: its name in the weights file, [rows, cols] = [out, in] (row-major), and its first
-/// element in the parameter arena, in which all lie one behind another without gaps. A filter has a row for each offset, ascending.
+/// element in the parameter arena, in which all lie one behind another without gaps. A filter has a row for each
+/// offset, ascending.
 struct TensorSpec {
     std::string name;
     TensorKind kind;
@@ -89,14 +90,15 @@ inline std::size_t channel_count(const ModelConfig& config) {
     return count;
 }
 
-/// The values of a model: the whole arena in f32, on the device; or in host memory the embeddings in f32, and of the rest s8
-/// numbers and the scale of each output channel.
+/// The values of a model: the whole arena in f32, on the device; or in host memory the embeddings in f32, and of the
+/// rest s8 numbers and the scale of each output channel.
 struct Parameters {
     const float* f32 = nullptr;
     const std::int8_t* s8 = nullptr;
     const float* scale = nullptr;
 
-    Parameters(const float* f32, const std::int8_t* s8 = nullptr, const float* scale = nullptr) : f32(f32), s8(s8), scale(scale) {}
+    Parameters(const float* f32, const std::int8_t* s8 = nullptr, const float* scale = nullptr)
+        : f32(f32), s8(s8), scale(scale) {}
 };
 
 }  // namespace folio

@@ -14,7 +14,8 @@ std::unique_ptr<CpuOps> make_ops(Parallel& parallel, std::span<const KernelSet* 
     return std::make_unique<CpuOps>(parallel, *sets.front(), precision);
 }
 
-Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model, int length, Kind kind) {
+Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model, int length,
+                            Kind kind) {
     ModelConfig config;
     config.vocab_size = 17;
     config.seq_len = kind.wide ? std::max(length, ExactOps::longest_integer_attention) : length;
@@ -28,7 +29,8 @@ Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precis
     const auto chance = [](std::size_t i) { return uniform(philox_word(1, i, 0, Purpose::initialise)); };
     const bool exact = precision == Precision::int8;
     std::vector<float> values(exact ? embedding_count(config) : parameter_count(config));
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = kind.extreme ? 0.1f : static_cast<float>(0.2 * chance(i) - 0.1);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = kind.extreme ? 0.1f : static_cast<float>(0.2 * chance(i) - 0.1);
     std::vector<std::int8_t> whole(parameter_count(config) - values.size());
     for (std::size_t i = 0; i < whole.size(); ++i) {
         // d_model divides every row's length, so that whole rows are of one sign.
@@ -41,7 +43,8 @@ Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precis
     const KernelSet* sets[] = {&kernels};
     trial.ops_ = make_ops(parallel, sets, precision);
     auto denoiser = Denoiser::create(
-        *trial.ops_, config, exact ? Parameters(values.data(), whole.data(), scales.data()) : Parameters(values.data()), false);
+        *trial.ops_, config, exact ? Parameters(values.data(), whole.data(), scales.data()) : Parameters(values.data()),
+        false);
     if (!denoiser) return tl::unexpected(denoiser.error());
     trial.denoiser_ = std::make_unique<Denoiser>(std::move(*denoiser));
     for (int i = 0; i < length; ++i) trial.ids_.push_back(i % config.vocab_size);
@@ -58,11 +61,13 @@ Agreement compare_logits(std::span<const float> actual, std::span<const float> e
     double largest = 0;
     for (std::size_t i = 0; i < actual.size(); ++i) {
         const double difference = std::abs(static_cast<double>(actual[i]) - expected[i]);
-        if (difference > agreement.largest_difference || std::isnan(difference)) agreement.largest_difference = difference;  // a NaN stays
+        if (difference > agreement.largest_difference || std::isnan(difference))
+            agreement.largest_difference = difference;  // a NaN stays
         largest = std::max(largest, std::abs(static_cast<double>(expected[i])));
     }
-    agreement.good = precision == Precision::int8 ? std::memcmp(actual.data(), expected.data(), actual.size_bytes()) == 0
-                                                  : agreement.largest_difference <= (precision == Precision::bf16 ? 0.1 : 1e-3) * largest;
+    agreement.good = precision == Precision::int8
+                         ? std::memcmp(actual.data(), expected.data(), actual.size_bytes()) == 0
+                         : agreement.largest_difference <= (precision == Precision::bf16 ? 0.1 : 1e-3) * largest;
     return agreement;
 }
 
@@ -78,7 +83,8 @@ bool trustworthy(const KernelSet& kernels, Precision precision) {
         return done ? trial->logits() : std::vector<float>();
     };
     for (const Trial::Kind kind : {Trial::Kind{false, false}, {true, false}, {false, true}, {true, true}}) {
-        const std::vector<float> expected = logits(plainest, precision == Precision::bf16 ? Precision::f32 : precision, kind);
+        const std::vector<float> expected =
+            logits(plainest, precision == Precision::bf16 ? Precision::f32 : precision, kind);
         if (compare_logits(logits(kernels, precision, kind), expected, precision).good) continue;
         const auto sets = available_kernels();
         if (std::find(sets.begin(), sets.end(), &kernels) != sets.end()) refused.emplace_back(&kernels, precision);

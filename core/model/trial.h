@@ -9,20 +9,22 @@
 
 namespace folio {
 
-/// The operations of the first of these sets in one arithmetic; for int8 ExactOps on all of them. What is referred to must
-/// outlive them.
+/// The operations of the first of these sets in one arithmetic; for int8 ExactOps on all of them. What is referred to
+/// must outlive them.
 std::unique_ptr<CpuOps> make_ops(Parallel& parallel, std::span<const KernelSet* const> sets, Precision precision);
 
 /// One layer, to see whether a set of kernels is right here, and how fast.
 class Trial {
 public:
     struct Kind {
-        /// Weights and activations at their bounds, all of them, where products come nearest to overflow; else by chance.
+        /// Weights and activations at their bounds, all of them, where products come nearest to overflow; else by
+        /// chance.
         bool extreme = false;
         /// A model that could see more places than integer attention has room for, with a time embedding.
         bool wide = false;
     };
-    static Result<Trial> create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model, int length, Kind kind);
+    static Result<Trial> create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model,
+                                int length, Kind kind);
 
     /// A pass; its logits stay until the next one.
     Result<void> pass();
@@ -35,20 +37,21 @@ private:
     std::vector<float> logits_;
 };
 
-/// How far apart the logits of one input are, and whether two right sets could be: not at all in int8, else within what rounding
-/// allows. A NaN is a difference like any other.
+/// How far apart the logits of one input are, and whether two right sets could be: not at all in int8, else within what
+/// rounding allows. A NaN is a difference like any other.
 struct Agreement {
     double largest_difference = 0;
     bool good = false;
 };
 Agreement compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision);
 
-/// Whether a set computes what the plainest one does, in every kind of trial. Some engines and machines get an instruction wrong,
-/// some only until they have compiled the code better: a set of this machine that was wrong once is never trusted again.
+/// Whether a set computes what the plainest one does, in every kind of trial. Some engines and machines get an
+/// instruction wrong, some only until they have compiled the code better: a set of this machine that was wrong once is
+/// never trusted again.
 bool trustworthy(const KernelSet& kernels, Precision precision);
 
-/// The best set that can do this arithmetic and is trustworthy; for int8 then all such sets of the same packing, for ExactOps to
-/// choose from. Found once.
+/// The best set that can do this arithmetic and is trustworthy; for int8 then all such sets of the same packing, for
+/// ExactOps to choose from. Found once.
 std::span<const KernelSet* const> best_kernels(Precision precision);
 
 }  // namespace folio

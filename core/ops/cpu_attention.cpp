@@ -1,5 +1,5 @@
-// Attention of one head is two small products around a softmax, on the same packed product as the linear layers. Scores of
-// a block of queries stay in the second cache; nothing of size length x length is kept for the backward pass.
+// Attention of one head is two small products around a softmax, on the same packed product as the linear layers. Scores
+// of a block of queries stay in the second cache; nothing of size length x length is kept for the backward pass.
 
 #include <cmath>
 #include <cstring>
@@ -12,11 +12,14 @@ void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& 
     const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim;
     const int block = std::min(product_.row_block, gemm::round_up(Queries::most(heads, out.rows), product_.rows));
     const float scale = 1.f / std::sqrt(static_cast<float>(dim));
-    const std::size_t k_bytes = gemm::packed_bytes(product_, length, dim), v_bytes = gemm::packed_bytes(product_, dim, length);
+    const std::size_t k_bytes = gemm::packed_bytes(product_, length, dim),
+                      v_bytes = gemm::packed_bytes(product_, dim, length);
     const std::size_t score_bytes = gemm::align(sizeof(float) * block * length);
-    const std::size_t scratch_bytes = std::max(gemm::scratch_bytes(product_, block, dim), gemm::scratch_bytes(product_, block, length));
+    const std::size_t scratch_bytes =
+        std::max(gemm::scratch_bytes(product_, block, dim), gemm::scratch_bytes(product_, block, length));
     const std::size_t q_bytes = gemm::align(heads.queries ? sizeof(float) * block * dim : 0);
-    if (!grow_workers(k_bytes + v_bytes + score_bytes + gemm::align(sizeof(float) * block) + q_bytes + scratch_bytes)) return;
+    if (!grow_workers(k_bytes + v_bytes + score_bytes + gemm::align(sizeof(float) * block) + q_bytes + scratch_bytes))
+        return;
 
     parallel_.each(qkv.rows / length * heads.n_head, [&](int index, int worker) {
         const int sequence = index / heads.n_head, h = index % heads.n_head;
@@ -37,7 +40,8 @@ void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& 
             gemm::Operand left{q + queries.position(first) * std::ptrdiff_t{qkv.stride}, qkv.stride, 1};
             if (queries.rows) {
                 for (int i = 0; i < rows; ++i)
-                    std::memcpy(chosen + i * dim, q + queries.position(first + i) * std::ptrdiff_t{qkv.stride}, sizeof(float) * dim);
+                    std::memcpy(chosen + i * dim, q + queries.position(first + i) * std::ptrdiff_t{qkv.stride},
+                                sizeof(float) * dim);
                 left = {chosen, dim, 1};
             }
             gemm::multiply(product_, scratch, left, rows, k_panels, length, dim, scores, length);
@@ -47,13 +51,16 @@ void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& 
                 const float total = kernels_.exp_sum(p, seen, scale, 0.f);
                 std::memset(p + seen, 0, sizeof(float) * (length - seen));
                 inverse[i] = 1.f / total;
-                if (log_sum_exp) log_sum_exp[static_cast<std::ptrdiff_t>(queries.first + first + i) * heads.n_head + h] = std::log(total);
+                if (log_sum_exp)
+                    log_sum_exp[static_cast<std::ptrdiff_t>(queries.first + first + i) * heads.n_head + h] =
+                        std::log(total);
             }
             gemm::multiply_block(product_, scratch, {scores, length, 1}, rows, v_panels, dim, length, 0,
-                                 gemm::panels(product_, dim), [&](const float* sums, int stride, int at, int count, int col, int width) {
+                                 gemm::panels(product_, dim),
+                                 [&](const float* sums, int stride, int at, int count, int col, int width) {
                                      for (int i = 0; i < count; ++i)
-                                         kernels_.scale(out.row(queries.first + first + at + i) + h * dim + col, sums + i * stride, width,
-                                                        inverse[at + i]);
+                                         kernels_.scale(out.row(queries.first + first + at + i) + h * dim + col,
+                                                        sums + i * stride, width, inverse[at + i]);
                                  });
         }
     });

@@ -8,14 +8,16 @@
 namespace folio {
 
 void CpuTrainingOps::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
-                                const Heads& heads) {
+                                        const Heads& heads) {
     const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim;
-    const int sequences = out.rows / length, block = std::min(product_.row_block, gemm::round_up(length, product_.rows));
+    const int sequences = out.rows / length,
+              block = std::min(product_.row_block, gemm::round_up(length, product_.rows));
     const float scale = 1.f / std::sqrt(static_cast<float>(dim));
-    const std::size_t by_key = gemm::packed_bytes(product_, length, dim);   // B [dim, length]
-    const std::size_t by_dim = gemm::packed_bytes(product_, dim, length);   // B [length, dim]
+    const std::size_t by_key = gemm::packed_bytes(product_, length, dim);  // B [dim, length]
+    const std::size_t by_dim = gemm::packed_bytes(product_, dim, length);  // B [length, dim]
     const std::size_t square = gemm::align(sizeof(float) * length * length);
-    const std::size_t scratch_bytes = std::max(gemm::scratch_bytes(product_, block, dim), gemm::scratch_bytes(product_, block, length));
+    const std::size_t scratch_bytes =
+        std::max(gemm::scratch_bytes(product_, block, dim), gemm::scratch_bytes(product_, block, length));
     if (!grow_workers(2 * by_key + by_dim + 2 * square + scratch_bytes)) return;
 
     parallel_.each(sequences * heads.n_head, [&](int index, int worker) {
@@ -36,14 +38,17 @@ void CpuTrainingOps::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Ma
         gemm::pack_all(product_, right, {k, 1, qkv.stride}, dim, length);
         for (int first = 0; first < length; first += block) {
             const int rows = std::min(block, length - first);
-            float *p_rows = p + static_cast<std::ptrdiff_t>(first) * length, *ds_rows = ds + static_cast<std::ptrdiff_t>(first) * length;
-            gemm::multiply(product_, scratch, {q + static_cast<std::ptrdiff_t>(first) * qkv.stride, qkv.stride, 1}, rows, k_by_key,
-                     length, dim, p_rows, length);
-            gemm::multiply(product_, scratch, {d_head + static_cast<std::ptrdiff_t>(first) * dout.stride, dout.stride, 1}, rows,
-                     v_by_key, length, dim, ds_rows, length);
+            float *p_rows = p + static_cast<std::ptrdiff_t>(first) * length,
+                  *ds_rows = ds + static_cast<std::ptrdiff_t>(first) * length;
+            gemm::multiply(product_, scratch, {q + static_cast<std::ptrdiff_t>(first) * qkv.stride, qkv.stride, 1},
+                           rows, k_by_key, length, dim, p_rows, length);
+            gemm::multiply(product_, scratch,
+                           {d_head + static_cast<std::ptrdiff_t>(first) * dout.stride, dout.stride, 1}, rows, v_by_key,
+                           length, dim, ds_rows, length);
             for (int i = 0; i < rows; ++i) {
                 const int at = first + i, seen = heads.causal ? at + 1 : length;
-                float *p_row = p_rows + static_cast<std::ptrdiff_t>(i) * length, *ds_row = ds_rows + static_cast<std::ptrdiff_t>(i) * length;
+                float *p_row = p_rows + static_cast<std::ptrdiff_t>(i) * length,
+                      *ds_row = ds_rows + static_cast<std::ptrdiff_t>(i) * length;
                 const float along = kernels_.dot(d_head + static_cast<std::ptrdiff_t>(at) * dout.stride,
                                                  o_head + static_cast<std::ptrdiff_t>(at) * out.stride, dim);
                 kernels_.softmax_backward(p_row, ds_row, seen, scale,
@@ -52,17 +57,17 @@ void CpuTrainingOps::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Ma
                 std::memset(ds_row + seen, 0, sizeof(float) * (length - seen));
             }
             gemm::multiply(product_, scratch, {ds_rows, length, 1}, rows, right, dim, length,
-                     dq + static_cast<std::ptrdiff_t>(first) * dqkv.stride, dqkv.stride);
+                           dq + static_cast<std::ptrdiff_t>(first) * dqkv.stride, dqkv.stride);
         }
         // dk = ds^T q and dv = p^T dout: the squares are read down their columns.
         gemm::pack_all(product_, right, {q, 1, qkv.stride}, dim, length);
         for (int first = 0; first < length; first += block)
-            gemm::multiply(product_, scratch, {ds + first, 1, length}, std::min(block, length - first), right, dim, length,
-                     dk + static_cast<std::ptrdiff_t>(first) * dqkv.stride, dqkv.stride);
+            gemm::multiply(product_, scratch, {ds + first, 1, length}, std::min(block, length - first), right, dim,
+                           length, dk + static_cast<std::ptrdiff_t>(first) * dqkv.stride, dqkv.stride);
         gemm::pack_all(product_, right, {d_head, 1, dout.stride}, dim, length);
         for (int first = 0; first < length; first += block)
-            gemm::multiply(product_, scratch, {p + first, 1, length}, std::min(block, length - first), right, dim, length,
-                     dv + static_cast<std::ptrdiff_t>(first) * dqkv.stride, dqkv.stride);
+            gemm::multiply(product_, scratch, {p + first, 1, length}, std::min(block, length - first), right, dim,
+                           length, dv + static_cast<std::ptrdiff_t>(first) * dqkv.stride, dqkv.stride);
     });
 }
 

@@ -101,8 +101,10 @@ void CpuOps::mix(Matrix out, Matrix weights, const float* table, const float* po
     over_rows(out.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
             float* to = out.row(r);
-            if (positions) std::memcpy(to, positions + r % length * d, sizeof(float) * d);
-            else std::memset(to, 0, sizeof(float) * d);
+            if (positions)
+                std::memcpy(to, positions + r % length * d, sizeof(float) * d);
+            else
+                std::memset(to, 0, sizeof(float) * d);
             for (int k = 0; k < weights.cols; ++k) kernels_.add_scaled(to, table + k * d, out.cols, weights.row(r)[k]);
         }
     });
@@ -111,8 +113,10 @@ void CpuOps::mix(Matrix out, Matrix weights, const float* table, const float* po
 void CpuOps::add(Matrix out, Matrix a, Matrix b) {
     over_rows(out.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
-            if (b.rows > 0) kernels_.add(out.row(r), a.row(r), b.row(r), out.cols);
-            else std::memcpy(out.row(r), a.row(r), sizeof(float) * out.cols);
+            if (b.rows > 0)
+                kernels_.add(out.row(r), a.row(r), b.row(r), out.cols);
+            else
+                std::memcpy(out.row(r), a.row(r), sizeof(float) * out.cols);
         }
     });
 }
@@ -129,7 +133,9 @@ void CpuOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue&
                     switch (epilogue.kind) {
                         case Epilogue::Kind::store: std::memcpy(to, sum, sizeof(float) * cols); break;
                         case Epilogue::Kind::relu2: kernels_.relu2(to, sum, cols); break;
-                        case Epilogue::Kind::residual: kernels_.add(to, epilogue.residual.row(first + i) + col, sum, cols); break;
+                        case Epilogue::Kind::residual:
+                            kernels_.add(to, epilogue.residual.row(first + i) + col, sum, cols);
+                            break;
                     }
                 }
             });
@@ -149,13 +155,14 @@ void CpuOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int*
         for (int r = first; r < last; ++r) {
             const int at = rows ? rows[r] : cached + r;
             const auto [first_k, last_k] = conv.reads(conv.position(at));
-            kernels_.add_products(out.row(r), in.row(at), conv.row(first_k, out.cols), out.cols, in.row(at + first_k), in.stride,
-                                  last_k - first_k + 1, out.cols);
+            kernels_.add_products(out.row(r), in.row(at), conv.row(first_k, out.cols), out.cols, in.row(at + first_k),
+                                  in.stride, last_k - first_k + 1, out.cols);
         }
     });
 }
 
-void CpuOps::rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps, int first, int last) {
+void CpuOps::rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps, int first,
+                            int last) {
     const int both = 2 * heads.n_head;
     for (int r = first; r < last; ++r) {
         const float* turn = rope + static_cast<std::ptrdiff_t>(r % heads.length) * heads.head_dim;
@@ -167,7 +174,8 @@ void CpuOps::rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, c
 }
 
 void CpuOps::rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) {
-    over_rows(qkv.rows, [&](int first, int last, int) { rope_norm_rows(qkv, rope, inverse_rms, heads, eps, first, last); });
+    over_rows(qkv.rows,
+              [&](int first, int last, int) { rope_norm_rows(qkv, rope, inverse_rms, heads, eps, first, last); });
 }
 
 }  // namespace folio

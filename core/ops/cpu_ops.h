@@ -11,8 +11,8 @@
 
 namespace folio {
 
-/// The forward verbs on the CPU: blocked products and row loops over one set of micro-kernels. Work is split over outputs
-/// only, so results do not depend on the number of threads; they do depend on the set and the precision.
+/// The forward verbs on the CPU: blocked products and row loops over one set of micro-kernels. Work is split over
+/// outputs only, so results do not depend on the number of threads; they do depend on the set and the precision.
 class CpuOps : public Ops {
 public:
     /// `precision` bf16 needs a set that has bf16 products. Both references must outlive the object.
@@ -54,7 +54,8 @@ protected:
     bool grow(Scratch& scratch, std::size_t bytes);
     /// The same for every worker's own scratch.
     bool grow_workers(std::size_t bytes);
-    /// The product of a [rows, depth] and packed b, split over row blocks and groups of panels; `finish` as multiply_block's.
+    /// The product of a [rows, depth] and packed b, split over row blocks and groups of panels; `finish` as
+    /// multiply_block's.
     template <class Finish>
     void product(gemm::Operand a, int rows, const void* packed, int cols, int depth, Finish&& finish);
     /// Calls f(first, last, worker) over ranges of rows.
@@ -62,7 +63,8 @@ protected:
     void over_rows(int rows, F&& f);
     /// Rows [first, last) of the verbs that work on each row by itself.
     void norm_rows(Matrix out, Matrix in, float eps, int first, int last);
-    void rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps, int first, int last);
+    void rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps, int first,
+                        int last);
 
     Parallel& parallel_;
     const KernelSet* set_;
@@ -84,7 +86,9 @@ template <class Finish>
 void CpuOps::product(gemm::Operand a, int rows, const void* packed, int cols, int depth, Finish&& finish) {
     if (rows == 0) return;
     // Where part `i` of `parts` equal parts begins.
-    const auto share = [](int all, int i, int parts) { return static_cast<int>(static_cast<std::int64_t>(all) * i / parts); };
+    const auto share = [](int all, int i, int parts) {
+        return static_cast<int>(static_cast<std::int64_t>(all) * i / parts);
+    };
     // Cut into groups of panels first, so that a weight is read once; into more blocks of rows where panels are few.
     const int width = parallel_.width(), jobs = width == 1 ? 1 : 2 * width;
     const int panels = gemm::panels(product_, cols), tiles = gemm::divide_up(rows, product_.rows);

@@ -63,8 +63,8 @@ void CpuTrainingOps::local_conv_backward_input(Matrix dx, Matrix dy, const Local
         for (int r = first; r < last; ++r) {
             // Row r was read at offset k by row r - k.
             const auto [first_k, last_k] = conv.read_by(conv.position(r));
-            kernels_.add_products(dx.row(r), dy.row(r), conv.row(first_k, dx.cols), dx.cols, dy.row(r - first_k), -dy.stride,
-                                  last_k - first_k + 1, dx.cols);
+            kernels_.add_products(dx.row(r), dy.row(r), conv.row(first_k, dx.cols), dx.cols, dy.row(r - first_k),
+                                  -dy.stride, last_k - first_k + 1, dx.cols);
         }
     });
 }
@@ -78,13 +78,16 @@ void CpuTrainingOps::local_conv_backward_filter(Matrix dfilter, Matrix dy, Matri
                 // Rows whose neighbour at offset k is in their sequence.
                 const int first = begin + std::max(0, -k), rows = conv.length - std::abs(k);
                 float* sum = dfilter.row(k + conv.radius) + col;
-                if (rows > 0) kernels_.add_products(sum, sum, dy.row(first) + col, dy.stride, x.row(first + k) + col, x.stride, rows, count);
+                if (rows > 0)
+                    kernels_.add_products(sum, sum, dy.row(first) + col, dy.stride, x.row(first + k) + col, x.stride,
+                                          rows, count);
             }
         }
     });
 }
 
-void CpuTrainingOps::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms, const Heads& heads) {
+void CpuTrainingOps::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                                        const Heads& heads) {
     const int both = 2 * heads.n_head;
     over_rows(qkv.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
@@ -98,11 +101,13 @@ void CpuTrainingOps::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* ro
 
 void CpuTrainingOps::dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) {
     over_rows(out.rows, [&](int first, int last, int) {
-        kernels_.dropout(out.row(first), out.stride, dx.row(first), dx.stride, last - first, out.cols, first, 0, out.cols, dropout);
+        kernels_.dropout(out.row(first), out.stride, dx.row(first), dx.stride, last - first, out.cols, first, 0,
+                         out.cols, dropout);
     });
 }
 
-void CpuTrainingOps::embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) {
+void CpuTrainingOps::embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row,
+                                    int length) {
     constexpr int columns = 32;
     parallel_.each(gemm::divide_up(dout.cols, columns), [&](int chunk, int) {
         const int first = chunk * columns, n = std::min(columns, dout.cols - first);
@@ -119,7 +124,7 @@ void CpuTrainingOps::embed_backward(Matrix dtable, Matrix dtime, Matrix dout, co
 }
 
 void CpuTrainingOps::cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
-                           int excluded) {
+                                   int excluded) {
     const int n = logits.cols;
     over_rows(logits.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
@@ -180,15 +185,16 @@ void CpuTrainingOps::brier(Matrix dlogits, float* loss, Matrix logits, const int
     });
 }
 
-void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
-                            const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
-                            const std::uint32_t* step) {
+void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
+                                    const int* counts, const float* row_weights, int batch, int length, int mask_id,
+                                    std::uint64_t seed, const std::uint32_t* step) {
     if (!grow_workers(sizeof(std::uint64_t) * length)) return;
     parallel_.each(batch, [&](int b, int worker) {
         auto* keys = static_cast<std::uint64_t*>(workers_[worker].data);
         const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(b) * length;
         for (int i = 0; i < length; ++i) {
-            const std::uint32_t word = philox_word(seed, static_cast<std::uint64_t>(row + i), *step, Purpose::mask_place);
+            const std::uint32_t word =
+                philox_word(seed, static_cast<std::uint64_t>(row + i), *step, Purpose::mask_place);
             keys[i] = static_cast<std::uint64_t>(word) << 32 | static_cast<std::uint32_t>(i);
             input[row + i] = targets[row + i] = text[starts[b] + i];
             weights[row + i] = 0.f;
@@ -202,8 +208,8 @@ void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, co
     });
 }
 
-void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
-                                      const GaussianNoise& how) {
+void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch,
+                                      int length, int vocab_size, const GaussianNoise& how) {
     const Matrix& mixture = rows.mixture;
     const int time_rows = how.time_rows;
     if (!grow_workers(sizeof(double) * vocab_size)) return;
@@ -244,8 +250,9 @@ void CpuTrainingOps::softmax(Matrix out, Matrix logits) {
     });
 }
 
-void CpuTrainingOps::corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
-                                            int length, int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) {
+void CpuTrainingOps::corrupt_autoregressive(int* input, int* targets, float* weights, const int* text,
+                                            const int* starts, int batch, int length, int vocab_size, float noise,
+                                            std::uint64_t seed, const std::uint32_t* step) {
     parallel_.each(batch, [&](int b, int) {
         const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(b) * length;
         const int* from = text + starts[b];
@@ -285,27 +292,29 @@ void CpuTrainingOps::sum(double* result, const float* data, std::size_t count) {
 
 void CpuTrainingOps::clip(float* scale, const double* squared_norm, const double* loss, float largest) {
     const double norm = std::sqrt(*squared_norm);
-    if (!std::isfinite(norm) || !std::isfinite(*loss)) *scale = std::numeric_limits<float>::quiet_NaN();
-    else *scale = norm > largest ? static_cast<float>(largest / norm) : 1.f;
+    if (!std::isfinite(norm) || !std::isfinite(*loss))
+        *scale = std::numeric_limits<float>::quiet_NaN();
+    else
+        *scale = norm > largest ? static_cast<float>(largest / norm) : 1.f;
 }
 
 void CpuTrainingOps::adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
-                   std::size_t count, const AdamW* options) {
+                           std::size_t count, const AdamW* options) {
     if (std::isnan(*scale)) return;
     over_elements(count, [&](std::size_t i, std::size_t n) {
         kernels_.adamw(parameters + i, moment1 + i, moment2 + i, gradient + i, n, *scale, *options);
     });
 }
 
-void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
-                  int matrices, std::size_t apart, const Muon* options) {
+void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows,
+                          int cols, int matrices, std::size_t apart, const Muon* options) {
     if (std::isnan(*scale)) return;
     for (int i = 0; i < matrices; ++i)
         muon(parameters + i * apart, momentum + i * apart, gradient + i * apart, *scale, rows, cols, *options);
 }
 
 void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradient, float scale, int rows, int cols,
-                  const Muon& options) {
+                          const Muon& options) {
     // The orthogonal factor is sought on the side with fewer rows.
     const bool flip = rows > cols;
     const int r = flip ? cols : rows, c = flip ? rows : cols;
@@ -349,12 +358,13 @@ void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradi
             }
         });
         if (!(packed = pack_shared({x, 1, c}, c, r))) return;
-        product({polynomial, r, 1}, r, packed, c, r, [&](float* sums, int stride, int first, int n, int col, int count) {
-            for (int i = 0; i < n; ++i) {
-                float* to = x + static_cast<std::ptrdiff_t>(first + i) * c + col;
-                for (int j = 0; j < count; ++j) to[j] = a1 * to[j] + sums[i * stride + j];
-            }
-        });
+        product({polynomial, r, 1}, r, packed, c, r,
+                [&](float* sums, int stride, int first, int n, int col, int count) {
+                    for (int i = 0; i < n; ++i) {
+                        float* to = x + static_cast<std::ptrdiff_t>(first + i) * c + col;
+                        for (int j = 0; j < count; ++j) to[j] = a1 * to[j] + sums[i * stride + j];
+                    }
+                });
     }
     const float decay = 1.f - options.lr * options.weight_decay;
     const float step = options.lr * std::sqrt(std::max(1.f, static_cast<float>(rows) / static_cast<float>(cols)));
@@ -365,7 +375,8 @@ void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradi
         }
 }
 
-void CpuTrainingOps::ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) {
+void CpuTrainingOps::ema(float* average, const float* values, const float* scale, std::size_t count,
+                         const float* decay) {
     if (std::isnan(*scale)) return;
     over_elements(count, [&](std::size_t first, std::size_t n) {
         for (std::size_t i = first; i < first + n; ++i) average[i] = *decay * average[i] + (1.f - *decay) * values[i];

@@ -22,7 +22,8 @@ public:
     void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
                             const Heads& heads) override;
     void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) override;
-    void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) override;
+    void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row,
+                        int length) override;
     void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                        int excluded) override;
     void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;
@@ -30,11 +31,12 @@ public:
     void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
                         const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
                         const std::uint32_t* step) override;
-    void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
-                          const GaussianNoise& how) override;
+    void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length,
+                          int vocab_size, const GaussianNoise& how) override;
     void softmax(Matrix out, Matrix logits) override;
-    void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch, int length,
-                                int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) override;
+    void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
+                                int length, int vocab_size, float noise, std::uint64_t seed,
+                                const std::uint32_t* step) override;
     void squared_norm(double* result, const float* data, std::size_t count) override;
     void sum(double* result, const float* data, std::size_t count) override;
     void clip(float* scale, const double* squared_norm, const double* loss, float largest) override;
@@ -46,7 +48,8 @@ public:
 
 private:
     /// The same for one matrix.
-    void muon(float* parameters, float* momentum, const float* gradient, float scale, int rows, int cols, const Muon& options);
+    void muon(float* parameters, float* momentum, const float* gradient, float scale, int rows, int cols,
+              const Muon& options);
     /// Packs b [depth, cols] into the shared panels; null where memory is out.
     const void* pack_shared(gemm::Operand b, int cols, int depth);
     /// Calls f(first, count) over ranges of elements.

@@ -17,7 +17,9 @@ struct Packing {
     int panels() const { return gemm::divide_up(cols, product.cols); }
     int padded_cols() const { return panels() * product.cols; }
     int padded_depth() const { return gemm::round_up(depth, product.depth_step); }
-    std::size_t panel_bytes() const { return gemm::align(static_cast<std::size_t>(product.cols) * padded_depth() * product.b_size); }
+    std::size_t panel_bytes() const {
+        return gemm::align(static_cast<std::size_t>(product.cols) * padded_depth() * product.b_size);
+    }
     std::size_t bytes() const { return panels() * panel_bytes(); }
     std::size_t a_stride() const { return static_cast<std::size_t>(padded_depth()) * product.a_size; }
 
@@ -31,8 +33,10 @@ struct Packing {
             for (; k + group <= depth; k += group, to += jump)
                 for (int i = 0; i < group; ++i) to[i] = source[k + i];
         };
-        if (product.group == 2) whole_groups(std::integral_constant<int, 2>());
-        else whole_groups(std::integral_constant<int, 4>());
+        if (product.group == 2)
+            whole_groups(std::integral_constant<int, 2>());
+        else
+            whole_groups(std::integral_constant<int, 4>());
         for (; k < padded_depth(); k += product.group, to += jump)
             for (int i = 0; i < product.group; ++i) to[i] = k + i < depth ? static_cast<T>(source[k + i]) : T{0};
     }
@@ -52,7 +56,8 @@ struct Packing {
     void pad(void* packed) const {
         for (int col = cols; col < padded_cols(); ++col) {
             T* to = column<T>(packed, col);
-            for (int k = 0; k < padded_depth(); k += product.group, to += product.cols * product.group) std::fill_n(to, product.group, T{0});
+            for (int k = 0; k < padded_depth(); k += product.group, to += product.cols * product.group)
+                std::fill_n(to, product.group, T{0});
         }
     }
 
@@ -60,7 +65,8 @@ private:
     template <class T>
     T* column(void* packed, int col) const {
         assert(sizeof(T) == static_cast<std::size_t>(product.b_size));
-        return reinterpret_cast<T*>(static_cast<char*>(packed) + col / product.cols * panel_bytes()) + col % product.cols * product.group;
+        return reinterpret_cast<T*>(static_cast<char*>(packed) + col / product.cols * panel_bytes()) +
+               col % product.cols * product.group;
     }
 };
 
@@ -84,7 +90,8 @@ struct PackedWeight {
 
 std::size_t tile_bytes(const IntegerProduct& product) { return sizeof(std::int32_t) * product.rows * product.cols; }
 
-/// What a worker needs for a block of A, of whole tiles: its rows as u7, their scales and zeros, and the sums of a tile.
+/// What a worker needs for a block of A, of whole tiles: its rows as u7, their scales and zeros, and the sums of a
+/// tile.
 struct QuantisedRows {
     char* rows;
     float* scale;
@@ -98,18 +105,19 @@ struct QuantisedRows {
         tile = pieces.take<std::int32_t>(tile_bytes(packing.product));
     }
     static std::size_t bytes(const Packing& packing, int count) {
-        return gemm::align(count * packing.a_stride()) + 2 * gemm::align(sizeof(float) * count) + tile_bytes(packing.product);
+        return gemm::align(count * packing.a_stride()) + 2 * gemm::align(sizeof(float) * count) +
+               tile_bytes(packing.product);
     }
 };
 
 constexpr double log2_e = 1.4426950408889634;
 constexpr int row_block = 256;  // rows whose numbers stay in the second cache
 
-/// Calls f(sums, first_row, rows, first_col, cols) for every tile of A [rows, depth] times the panels of packed B; A's rows are
-/// there up to a multiple of the tile's.
+/// Calls f(sums, first_row, rows, first_col, cols) for every tile of A [rows, depth] times the panels of packed B; A's
+/// rows are there up to a multiple of the tile's.
 template <class F>
-void multiply(const Packing& packing, const void* a, int rows, const void* packed, int first_panel, int last_panel, std::int32_t* sums,
-              F&& f) {
+void multiply(const Packing& packing, const void* a, int rows, const void* packed, int first_panel, int last_panel,
+              std::int32_t* sums, F&& f) {
     const IntegerProduct& product = packing.product;
     for (int panel = first_panel; panel < last_panel; ++panel) {
         const char* b = static_cast<const char*>(packed) + panel * packing.panel_bytes();
@@ -118,7 +126,8 @@ void multiply(const Packing& packing, const void* a, int rows, const void* packe
         std::size_t fetched = 0;
         for (int row = 0; row < rows; row += product.rows) {
             // Each tile fetches its share of the next panel, so that weights arrive while others multiply.
-            for (const std::size_t end = next_bytes * std::min(rows, row + product.rows) / rows; fetched < end; fetched += 64)
+            for (const std::size_t end = next_bytes * std::min(rows, row + product.rows) / rows; fetched < end;
+                 fetched += 64)
                 __builtin_prefetch(b + packing.panel_bytes() + fetched, 0, 2);
             product.tile(sums, product.cols, static_cast<const char*>(a) + row * packing.a_stride(),
                          static_cast<std::ptrdiff_t>(packing.a_stride()), b, packing.padded_depth());
@@ -128,7 +137,9 @@ void multiply(const Packing& packing, const void* a, int rows, const void* packe
 }
 
 /// Zeros from the end of what is used: of a row, or of the rows of a tile.
-void clear_tail(void* begin, std::size_t used, std::size_t all) { std::memset(static_cast<char*>(begin) + used, 0, all - used); }
+void clear_tail(void* begin, std::size_t used, std::size_t all) {
+    std::memset(static_cast<char*>(begin) + used, 0, all - used);
+}
 
 }  // namespace
 
@@ -145,7 +156,8 @@ void ExactOps::take_next_set() {
     integers_ = set_->integer;
 }
 
-/// Every pass begins with an embedding. One of another size than those before says nothing of them: the comparison begins anew.
+/// Every pass begins with an embedding. One of another size than those before says nothing of them: the comparison
+/// begins anew.
 void ExactOps::begin_pass(int rows) {
     if (fastest_.settled() || timing_) return;
     if (rows != timed_rows_) {
@@ -164,7 +176,8 @@ Result<void> ExactOps::finish() {
         take_next_set();
         timing_ = false;
     }
-    if (overflow_.exchange(false)) return fail("The model's numbers grow beyond all bounds, so its weights are no good; fetch or train it again.");
+    if (overflow_.exchange(false))
+        return fail("The model's numbers grow beyond all bounds, so its weights are no good; fetch or train it again.");
     return CpuOps::finish();
 }
 
@@ -195,8 +208,10 @@ Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out,
         });
         packing.pad<Element>(packed.panels);
     };
-    if (packing.product.b_size == 1) lay_out(std::int8_t{});
-    else lay_out(std::int16_t{});
+    if (packing.product.b_size == 1)
+        lay_out(std::int8_t{});
+    else
+        lay_out(std::int16_t{});
     return {};
 }
 
@@ -210,7 +225,8 @@ void ExactOps::download(void* host, const void* device, std::size_t bytes) {
     CpuOps::download(host, device, bytes);
 }
 
-void ExactOps::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row, int length) {
+void ExactOps::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
+                     int length) {
     catch_up();
     begin_pass(out.rows);
     CpuOps::embed(out, ids, table, time_table, time_row, length);
@@ -232,7 +248,9 @@ void ExactOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogu
     later({RowWork::Kind::linear, out, in, &weight, epilogue, 0, nullptr, {}});
 }
 
-void ExactOps::norm(Matrix out, Matrix in, float eps) { later({RowWork::Kind::norm, out, in, nullptr, {}, eps, nullptr, {}}); }
+void ExactOps::norm(Matrix out, Matrix in, float eps) {
+    later({RowWork::Kind::norm, out, in, nullptr, {}, eps, nullptr, {}});
+}
 
 /// Runs the queue first, since a row needs its neighbours.
 void ExactOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) {
@@ -256,7 +274,8 @@ void ExactOps::catch_up() {
     const IntegerProduct& product = integers_->u7s8;
     const int rows = waiting_.front().out.rows, width = parallel_.width();
     const int tiles = gemm::divide_up(rows, product.rows);
-    // Equal shares of whole tiles. Where there are fewer tiles than threads, products are shared out by panels, one by one.
+    // Equal shares of whole tiles. Where there are fewer tiles than threads, products are shared out by panels, one by
+    // one.
     const bool together = tiles >= width;
     const int shares = together ? gemm::round_up(gemm::divide_up(tiles * product.rows, row_block), width) : tiles;
     const int blocks = std::min(tiles, shares), groups = together || blocks == 0 ? 1 : gemm::divide_up(width, blocks);
@@ -289,7 +308,8 @@ void ExactOps::work_on(const RowWork& work, int first, int last, int group, int 
     const Matrix &in = work.in, &out = work.out;
     switch (work.kind) {
         case RowWork::Kind::norm: return norm_rows(out, in, work.eps, first, last);
-        case RowWork::Kind::rope_norm: return rope_norm_rows(out, work.rope, nullptr, work.heads, work.eps, first, last);
+        case RowWork::Kind::rope_norm:
+            return rope_norm_rows(out, work.rope, nullptr, work.heads, work.eps, first, last);
         case RowWork::Kind::linear: break;
     }
     const PackedWeight weight({integers_->u7s8, work.weight->out, work.weight->in}, work.weight->forward.as<void>());
@@ -304,13 +324,15 @@ void ExactOps::work_on(const RowWork& work, int first, int last, int group, int 
         clear_tail(to, sound ? static_cast<std::size_t>(in.cols) * product.a_size : 0, packing.a_stride());
     }
     clear_tail(a.rows, (last - first) * packing.a_stride(), padded_rows * packing.a_stride());
-    multiply(packing, a.rows, last - first, weight.panels, packing.panels() * group / groups, packing.panels() * (group + 1) / groups, a.tile,
+    multiply(packing, a.rows, last - first, weight.panels, packing.panels() * group / groups,
+             packing.panels() * (group + 1) / groups, a.tile,
              [&](const std::int32_t* numbers, int row, int rows, int col, int cols) {
                  const Matrix& residual = work.epilogue.residual;
                  const bool adds = work.epilogue.kind == Epilogue::Kind::residual;
-                 integers_->dequantise(out.row(first + row) + col, out.stride, numbers, product.cols, rows, cols,
-                                       {weight.sums + col, weight.scales + col, a.zero + row, a.scale + row, work.epilogue.kind,
-                                        adds ? residual.row(first + row) + col : nullptr, residual.stride});
+                 integers_->dequantise(
+                     out.row(first + row) + col, out.stride, numbers, product.cols, rows, cols,
+                     {weight.sums + col, weight.scales + col, a.zero + row, a.scale + row, work.epilogue.kind,
+                      adds ? residual.row(first + row) + col : nullptr, residual.stride});
              });
 }
 
@@ -322,14 +344,19 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
     const IntegerProduct& product = integers_->i16;
     const Packing keys{product, length, dim}, values{product, dim, length};
     const float factor = static_cast<float>(std::floor(32760.0 / std::sqrt(static_cast<double>(dim))));
-    const float scale = static_cast<float>(log2_e / (static_cast<double>(factor) * factor * std::sqrt(static_cast<double>(dim))));
-    const int block = std::min(gemm::round_up(64, product.rows), gemm::round_up(Queries::most(heads, out.rows), product.rows));
+    const float scale =
+        static_cast<float>(log2_e / (static_cast<double>(factor) * factor * std::sqrt(static_cast<double>(dim))));
+    const int block =
+        std::min(gemm::round_up(64, product.rows), gemm::round_up(Queries::most(heads, out.rows), product.rows));
     const int padded_keys = keys.padded_cols();
 
     const std::size_t row_bytes = gemm::align(sizeof(float) * length), q_bytes = gemm::align(block * keys.a_stride());
-    const std::size_t v_bytes = gemm::align(sizeof(std::int16_t) * length * dim), p_bytes = gemm::align(block * values.a_stride());
+    const std::size_t v_bytes = gemm::align(sizeof(std::int16_t) * length * dim),
+                      p_bytes = gemm::align(block * values.a_stride());
     const std::size_t score_bytes = gemm::align(sizeof(std::int32_t) * block * padded_keys);
-    if (!grow_workers(keys.bytes() + values.bytes() + 3 * row_bytes + q_bytes + v_bytes + p_bytes + score_bytes + tile_bytes(product))) return;
+    if (!grow_workers(keys.bytes() + values.bytes() + 3 * row_bytes + q_bytes + v_bytes + p_bytes + score_bytes +
+                      tile_bytes(product)))
+        return;
     parallel_.each(qkv.rows / length * heads.n_head, [&](int index, int worker) {
         const int sequence = index / heads.n_head, h = index % heads.n_head;
         const Queries queries(heads, out.rows, qkv.rows, sequence);
@@ -359,7 +386,8 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
         keys.pad<std::int16_t>(k_panels);
         for (int r = 0; r < length; ++r)
             if (!integers_->quantise_value(v + r * dim, &value_scale[r], part(r, 2), dim)) spoilt(v + r * dim);
-        for (int r = 0; r < length; r += 2) values.put_pair(v_panels, r, v + r * dim, r + 1 < length ? v + (r + 1) * dim : nullptr);
+        for (int r = 0; r < length; r += 2)
+            values.put_pair(v_panels, r, v + r * dim, r + 1 < length ? v + (r + 1) * dim : nullptr);
 
         for (int first = 0; first < queries.count; first += block) {
             const int rows = std::min(block, queries.count - first);
@@ -373,18 +401,20 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
             clear_tail(p, rows * values.a_stride(), padded_rows * values.a_stride());
             for (int panel = 0; panel < keys.panels(); ++panel)
                 for (int r = 0; r < rows; r += product.rows)
-                    product.tile(scores + static_cast<std::ptrdiff_t>(r) * padded_keys + panel * product.cols, padded_keys,
-                                 q + r * keys.a_stride(), static_cast<std::ptrdiff_t>(keys.a_stride()),
+                    product.tile(scores + static_cast<std::ptrdiff_t>(r) * padded_keys + panel * product.cols,
+                                 padded_keys, q + r * keys.a_stride(), static_cast<std::ptrdiff_t>(keys.a_stride()),
                                  static_cast<const char*>(k_panels) + panel * keys.panel_bytes(), keys.padded_depth());
             for (int r = 0; r < rows; ++r) {
                 const int seen = heads.causal ? queries.position(first + r) + 1 : length;
                 auto* to = reinterpret_cast<std::int16_t*>(p + r * values.a_stride());
-                worth[r] = integers_->softmax(to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys, value_scale, seen, scale);
+                worth[r] = integers_->softmax(to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys,
+                                              value_scale, seen, scale);
                 clear_tail(to, sizeof(std::int16_t) * seen, values.a_stride());
             }
             multiply(values, p, rows, v_panels, 0, values.panels(), tile,
                      [&](const std::int32_t* sums, int r, int count, int col, int cols) {
-                         integers_->scale_rows(out.row(queries.first + first + r) + h * dim + col, out.stride, sums, product.cols, count, cols, worth + r);
+                         integers_->scale_rows(out.row(queries.first + first + r) + h * dim + col, out.stride, sums,
+                                               product.cols, count, cols, worth + r);
                      });
         }
     });

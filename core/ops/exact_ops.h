@@ -9,15 +9,17 @@
 
 namespace folio {
 
-/// The forward verbs in arithmetic that gives the same bits on every set of kernels and any number of threads, for models with
-/// I8 weights. Products are integers: s8 weights by output channel, activations u7 by row (both rounded to nearest); in
-/// attention q, k and the probabilities are i16. What stays f32 is written in one order, multiplied and added apart.
+/// The forward verbs in arithmetic that gives the same bits on every set of kernels and any number of threads, for
+/// models with I8 weights. Products are integers: s8 weights by output channel, activations u7 by row (both rounded to
+/// nearest); in attention q, k and the probabilities are i16. What stays f32 is written in one order, multiplied and
+/// added apart.
 ///
-/// Bounds, so that no sum leaves 32 bits: 127 * 128 * inputs; |q . k| by Cauchy-Schwarz, as both have norm sqrt(head_dim) at
-/// most; 2047 * 1023 * positions. A model that could see more than `longest_integer_attention` positions attends in f32.
+/// Bounds, so that no sum leaves 32 bits: 127 * 128 * inputs; |q . k| by Cauchy-Schwarz, as both have norm
+/// sqrt(head_dim) at most; 2047 * 1023 * positions. A model that could see more than `longest_integer_attention`
+/// positions attends in f32.
 ///
-/// What works on each row by itself (linear, norm, rope_norm) waits until something needs all rows; then every thread takes
-/// its rows through all of it, so that threads meet twice a layer and a row's numbers stay near.
+/// What works on each row by itself (linear, norm, rope_norm) waits until something needs all rows; then every thread
+/// takes its rows through all of it, so that threads meet twice a layer and a row's numbers stay near.
 class ExactOps final : public CpuOps {
 public:
     static constexpr int most_inputs = 1 << 17;

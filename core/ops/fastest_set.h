@@ -8,16 +8,17 @@
 
 namespace folio {
 
-/// Which of several sets that give the same bits is the fastest here, found by timing passes that are wanted anyway: what an
-/// instruction costs depends on the processor and, in a browser, on the engine, which also compiles better after a while.
+/// Which of several sets that give the same bits is the fastest here, found by timing passes that are wanted anyway:
+/// what an instruction costs depends on the processor and, in a browser, on the engine, which also compiles better
+/// after a while.
 class FastestSet {
 public:
     explicit FastestSet(std::span<const KernelSet* const> sets) : settled_(sets.size() < 2) {
         for (const KernelSet* set : sets) tries_.push_back({set});
     }
 
-    /// The set of the next pass: each in turn until five passes of it are known, or two that took a quarter more than another's;
-    /// from then on the fastest.
+    /// The set of the next pass: each in turn until five passes of it are known, or two that took a quarter more than
+    /// another's; from then on the fastest.
     const KernelSet& next() const { return *tries_[next_].set; }
     bool settled() const { return settled_; }
 

@@ -6,8 +6,8 @@
 
 #include "core/ops/microkernels.h"
 
-/// The blocked product that every linear layer, attention and weight gradient runs on: packed panels of B, register tiles,
-/// sums that are finished (stored, squared, added ...) tile by tile while they are still in the first cache.
+/// The blocked product that every linear layer, attention and weight gradient runs on: packed panels of B, register
+/// tiles, sums that are finished (stored, squared, added ...) tile by tile while they are still in the first cache.
 namespace folio::gemm {
 
 constexpr std::size_t alignment = 64;
@@ -38,14 +38,15 @@ inline std::size_t packed_bytes(const Product& product, int cols, int depth) {
 
 inline void pack_panel(const Product& product, void* packed, Operand b, int cols, int depth, int panel) {
     const int first = panel * product.cols;
-    product.pack_b(static_cast<char*>(packed) + panel * panel_bytes(product, product.cols, depth), b.from_lane(first).data,
-                   b.lane_stride, b.depth_stride, std::min(product.cols, cols - first), depth);
+    product.pack_b(static_cast<char*>(packed) + panel * panel_bytes(product, product.cols, depth),
+                   b.from_lane(first).data, b.lane_stride, b.depth_stride, std::min(product.cols, cols - first), depth);
 }
 
 /// Scratch that multiply_block needs for blocks of up to `rows` rows.
 inline std::size_t scratch_bytes(const Product& product, int rows, int depth) {
     const int tiles = divide_up(rows, product.rows);
-    return align(sizeof(float) * tiles * product.rows * product.cols) + tiles * panel_bytes(product, product.rows, depth);
+    return align(sizeof(float) * tiles * product.rows * product.cols) +
+           tiles * panel_bytes(product, product.rows, depth);
 }
 
 /// A [rows, depth] times the panels of packed B in [first_panel, last_panel). Every tile of the result ends in
@@ -72,7 +73,8 @@ void multiply_block(const Product& product, void* scratch, Operand a, int rows, 
             const int steps = std::min(product.depth_block, padded - k);
             const std::size_t step_bytes = static_cast<std::size_t>(product.cols) * product.element_size;
             const char* b = b_panel + static_cast<std::size_t>(k) * step_bytes;
-            // Each tile fetches its share of what comes after this part of B, so that weights arrive while others multiply.
+            // Each tile fetches its share of what comes after this part of B, so that weights arrive while others
+            // multiply.
             const char* next = b + static_cast<std::size_t>(steps) * step_bytes;
             const std::size_t next_bytes =
                 panel + 1 < last_panel || k + steps < padded ? step_bytes * std::min(product.depth_block, padded) : 0;
@@ -81,16 +83,15 @@ void multiply_block(const Product& product, void* scratch, Operand a, int rows, 
                     __builtin_prefetch(next + at, 0, 2);
                 float* c = sums + static_cast<std::size_t>(t) * product.rows * product.cols;
                 if (t < in_place) {
-                    product.tile_in_place(c, a.from_lane(t * product.rows).data + k, a.lane_stride, b, steps,
-                                          k > 0);
+                    product.tile_in_place(c, a.from_lane(t * product.rows).data + k, a.lane_stride, b, steps, k > 0);
                 } else {
                     const char* left =
                         a_panels + t * a_bytes + static_cast<std::size_t>(k) * product.rows * product.element_size;
                     product.tile(c, left, b, steps, k > 0);
                 }
                 if (k + steps >= padded) {
-                    finish(c, product.cols, t * product.rows, std::min(product.rows, rows - t * product.rows), panel * product.cols,
-                           std::min(product.cols, cols - panel * product.cols));
+                    finish(c, product.cols, t * product.rows, std::min(product.rows, rows - t * product.rows),
+                           panel * product.cols, std::min(product.cols, cols - panel * product.cols));
                 }
             }
         }
@@ -111,13 +112,12 @@ struct Pieces {
 
 /// Packs all of b [depth, cols].
 inline void pack_all(const Product& product, void* packed, Operand b, int cols, int depth) {
-    for (int panel = 0; panel < panels(product, cols); ++panel)
-        pack_panel(product, packed, b, cols, depth, panel);
+    for (int panel = 0; panel < panels(product, cols); ++panel) pack_panel(product, packed, b, cols, depth, panel);
 }
 
 /// c [rows, cols] = a b for one block of rows.
-inline void multiply(const Product& product, void* scratch, Operand a, int rows, const void* packed, int cols, int depth, float* c,
-              std::ptrdiff_t c_stride) {
+inline void multiply(const Product& product, void* scratch, Operand a, int rows, const void* packed, int cols,
+                     int depth, float* c, std::ptrdiff_t c_stride) {
     multiply_block(product, scratch, a, rows, packed, cols, depth, 0, panels(product, cols),
                    [&](const float* sums, int stride, int row, int count, int col, int width) {
                        for (int i = 0; i < count; ++i)

@@ -32,8 +32,10 @@ struct Product {
                    int depth);
     /// c [rows, cols], contiguous, (+)= A B over `depth`. A is a packed panel.
     void (*tile)(float* c, const void* a, const void* b, int depth, bool accumulate);
-    /// The same with A read in place: row i begins at a + i * row_stride, depth is contiguous. Null where A must be packed.
-    void (*tile_in_place)(float* c, const float* a, std::ptrdiff_t row_stride, const void* b, int depth, bool accumulate);
+    /// The same with A read in place: row i begins at a + i * row_stride, depth is contiguous. Null where A must be
+    /// packed.
+    void (*tile_in_place)(float* c, const float* a, std::ptrdiff_t row_stride, const void* b, int depth,
+                          bool accumulate);
 };
 
 /// The loops in f32. Sums over a row go in one order on every set (kernels/vectors.inl).
@@ -62,31 +64,32 @@ struct Microkernels {
     /// y = a + b.
     void (*add)(float* y, const float* a, const float* b, int n);
     /// y = x + a_0 * b_0 + a_1 * b_1 + ..., in this order, for `count` rows of a and of b.
-    void (*add_products)(float* y, const float* x, const float* a, std::ptrdiff_t a_stride, const float* b, std::ptrdiff_t b_stride,
-                         int count, int n);
+    void (*add_products)(float* y, const float* x, const float* a, std::ptrdiff_t a_stride, const float* b,
+                         std::ptrdiff_t b_stride, int count, int n);
     /// y += factor * x.
     void (*add_scaled)(float* y, const float* x, int n, float factor);
     /// y [rows, cols] = x * mask / (1 - rate), its first element being [row, col] of a matrix `width` wide.
-    void (*dropout)(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols, int row, int col,
-                    int width, const Dropout& dropout);
+    void (*dropout)(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols,
+                    int row, int col, int width, const Dropout& dropout);
     /// As TrainingOps::adamw, with the scale given.
-    void (*adamw)(float* parameters, float* moment1, float* moment2, const float* gradient, std::size_t count, float scale,
-                  const AdamW& options);
+    void (*adamw)(float* parameters, float* moment1, float* moment2, const float* gradient, std::size_t count,
+                  float scale, const AdamW& options);
 };
 
-/// C [rows, cols] = A B in 32-bit integers for one register tile. A lies row after row in elements of `a_size` bytes, panels of
-/// B hold `cols` columns in elements of `b_size` bytes: [depth / group][cols][group]. Both are zero-padded to a multiple of
-/// depth_step.
+/// C [rows, cols] = A B in 32-bit integers for one register tile. A lies row after row in elements of `a_size` bytes,
+/// panels of B hold `cols` columns in elements of `b_size` bytes: [depth / group][cols][group]. Both are zero-padded to
+/// a multiple of depth_step.
 struct IntegerProduct {
     int rows, cols;
     int group, depth_step;
     int a_size, b_size;
     /// c [rows, cols]; row i of A begins at a + i * a_stride bytes.
-    void (*tile)(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::ptrdiff_t a_stride, const void* b, int depth);
+    void (*tile)(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::ptrdiff_t a_stride, const void* b,
+                 int depth);
 };
 
-/// What an integer product takes to become numbers again: out = ((sum - zero[row] weight_sum[col]) weight_scale[col]) scale[row],
-/// in this order, then as the epilogue's kind has it. Rows and columns of a tile.
+/// What an integer product takes to become numbers again: out = ((sum - zero[row] weight_sum[col]) weight_scale[col])
+/// scale[row], in this order, then as the epilogue's kind has it. Rows and columns of a tile.
 struct Dequantise {
     const std::int32_t* weight_sum;
     const float* weight_scale;
@@ -104,15 +107,17 @@ struct IntegerKernels {
     /// i16 times i16, in groups of two.
     IntegerProduct i16;
 
-    /// One row as u7 in elements of u7s8.a_size bytes: in ~ (out - zero) * scale, 0 among the numbers it can be, so a row without
-    /// negative ones loses no range. False where a number is not finite.
+    /// One row as u7 in elements of u7s8.a_size bytes: in ~ (out - zero) * scale, 0 among the numbers it can be, so a
+    /// row without negative ones loses no range. False where a number is not finite.
     bool (*quantise)(void* out, float* scale, std::int32_t* zero, const float* in, int n);
     /// out = in * factor, rounded. False where one lies outside of 16 bits.
     bool (*to_i16)(std::int16_t* out, const float* in, int n, float factor);
     /// out = in / scale within +-1023. False where a number is not finite, or near the end of f32.
     bool (*quantise_value)(std::int16_t* out, float* scale, const float* in, int n);
-    /// p = 2^(scores * scale), to the sum 1, * value_scale as 0 .. 2047; returns what a number of p is worth. `scratch`: n floats.
-    float (*softmax)(std::int16_t* p, float* scratch, const std::int32_t* scores, const float* value_scale, int n, float scale);
+    /// p = 2^(scores * scale), to the sum 1, * value_scale as 0 .. 2047; returns what a number of p is worth.
+    /// `scratch`: n floats.
+    float (*softmax)(std::int16_t* p, float* scratch, const std::int32_t* scores, const float* value_scale, int n,
+                     float scale);
     void (*dequantise)(float* out, std::ptrdiff_t stride, const std::int32_t* sums, int sum_stride, int rows, int cols,
                        const Dequantise& how);
     /// out = sums * factor[row].
@@ -125,8 +130,8 @@ struct KernelSet {
     std::string_view name;
     bool (*supported)();
     const Microkernels* f32;
-    const Product* bf16;              // null: this set has none
-    const Microkernels* uncontracted; // f32 without fused multiply-adds: what the exact path does in f32
+    const Product* bf16;               // null: this set has none
+    const Microkernels* uncontracted;  // f32 without fused multiply-adds: what the exact path does in f32
     const IntegerKernels* integer;
 };
 

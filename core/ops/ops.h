@@ -8,11 +8,11 @@
 #include "core/base/philox.h"
 #include "core/base/result.h"
 
-/// Every verb that a model is made of, as coarse as a good backend can fuse. A forward pass takes `Ops&`, a backward pass
-/// both interfaces. All arrays are on the device and f32 unless said otherwise; rows are positions, sequence after
+/// Every verb that a model is made of, as coarse as a good backend can fuse. A forward pass takes `Ops&`, a backward
+/// pass both interfaces. All arrays are on the device and f32 unless said otherwise; rows are positions, sequence after
 /// sequence, `length` rows each. Gradient contract: parameter gradients are added to (+=), activation gradients are
-/// overwritten (=), except that the backward of a norm adds to the gradient of its residual stream (+=). What changes from
-/// step to step of a training is on the device too, so that a recorded step can run again.
+/// overwritten (=), except that the backward of a norm adds to the gradient of its residual stream (+=). What changes
+/// from step to step of a training is on the device too, so that a recorded step can run again.
 namespace folio {
 
 class Ops;
@@ -61,7 +61,8 @@ struct Matrix {
     FOLIO_HOST_DEVICE float* row(int i) const { return data + static_cast<std::ptrdiff_t>(i) * stride; }
 };
 
-/// The values of a matrix [out, in]: f32 on the device, or s8 in host memory, of which output channel i is worth scale[i].
+/// The values of a matrix [out, in]: f32 on the device, or s8 in host memory, of which output channel i is worth
+/// scale[i].
 struct WeightValues {
     const float* f32 = nullptr;
     const std::int8_t* s8 = nullptr;
@@ -87,7 +88,9 @@ struct Dropout {
 };
 
 /// An element is dropped where its 16 bits are below this.
-FOLIO_HOST_DEVICE constexpr std::uint32_t dropout_limit(float rate) { return static_cast<std::uint32_t>(rate * 65536.f); }
+FOLIO_HOST_DEVICE constexpr std::uint32_t dropout_limit(float rate) {
+    return static_cast<std::uint32_t>(rate * 65536.f);
+}
 
 /// What happens to a product before it is stored.
 struct Epilogue {
@@ -108,7 +111,8 @@ struct Heads {
     int head_dim = 0;
     bool causal = false;
     int max_length = 0;  // of any pass of this model
-    const int* queries = nullptr;  // rows of qkv, ascending, that attention's output is of; null: all, or the last ones of one sequence
+    const int* queries =
+        nullptr;  // rows of qkv, ascending, that attention's output is of; null: all, or the last ones of one sequence
 };
 
 /// The rows of attention's output [out_rows, D] that are of one sequence, and their positions in it.
@@ -118,7 +122,8 @@ struct Queries {
     int begin;         // the sequence's first row in qkv
     int known;         // positions before the first one, where rows is null
 
-    FOLIO_HOST_DEVICE Queries(const Heads& heads, int out_rows, int qkv_rows, int sequence) : rows(heads.queries), begin(sequence * heads.length) {
+    FOLIO_HOST_DEVICE Queries(const Heads& heads, int out_rows, int qkv_rows, int sequence)
+        : rows(heads.queries), begin(sequence * heads.length) {
         known = rows ? 0 : qkv_rows - out_rows;
         first = rows ? before(begin, out_rows) : known > 0 ? 0 : begin;
         count = rows ? before(begin + heads.length, out_rows) - first : heads.length - known;
@@ -134,24 +139,29 @@ private:
         int least = 0, most = total;
         while (least < most) {
             const int middle = (least + most) / 2;
-            if (rows[middle] < limit) least = middle + 1;
-            else most = middle;
+            if (rows[middle] < limit)
+                least = middle + 1;
+            else
+                most = middle;
         }
         return least;
     }
 };
 
-/// A depthwise convolution over the positions of a sequence, added to its input (a Canon layer, Allen-Zhu 2025, arXiv 2512.17351).
+/// A depthwise convolution over the positions of a sequence, added to its input (a Canon layer, Allen-Zhu 2025, arXiv
+/// 2512.17351).
 struct LocalConv {
     const float* filter = nullptr;  // [taps, d_model], row j for offset j - radius
     int radius = 0;
-    bool causal = false;  // no offset beyond 0
-    int length = 0;       // rows per sequence
+    bool causal = false;           // no offset beyond 0
+    int length = 0;                // rows per sequence
     const int* in_rows = nullptr;  // row of the batch that each row of the input is; null: all are there, in order
 
     FOLIO_HOST_DEVICE int position(int in_row) const { return (in_rows ? in_rows[in_row] : in_row) % length; }
     /// The filter's weights [d_model] for an offset.
-    FOLIO_HOST_DEVICE const float* row(int offset, int d_model) const { return filter + (offset + radius) * static_cast<std::ptrdiff_t>(d_model); }
+    FOLIO_HOST_DEVICE const float* row(int offset, int d_model) const {
+        return filter + (offset + radius) * static_cast<std::ptrdiff_t>(d_model);
+    }
     FOLIO_HOST_DEVICE int last_offset() const { return causal ? 0 : radius; }
 
     struct Offsets {
@@ -169,7 +179,8 @@ struct LocalConv {
     }
 };
 
-/// Forward verbs. Work may be put off until finish, download or a verb that needs it: what a verb was given must live till then.
+/// Forward verbs. Work may be put off until finish, download or a verb that needs it: what a verb was given must live
+/// till then.
 class Ops {
 public:
     virtual ~Ops() = default;
@@ -183,8 +194,8 @@ public:
     /// Returns when all work given so far is done, or the first thing that went wrong since the last call.
     virtual Result<void> finish() = 0;
 
-    /// Packs `values` [out, in], of the kind that this arithmetic takes, for products; the second time into the same memory.
-    /// `training` also packs for backward.
+    /// Packs `values` [out, in], of the kind that this arithmetic takes, for products; the second time into the same
+    /// memory. `training` also packs for backward.
     virtual Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) = 0;
 
     /// out[r] = table[ids[r]] (+ time_table[time_row[r / length]] where time_table is not null). ids, time_row: int32.
@@ -198,18 +209,19 @@ public:
     virtual void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) = 0;
     /// out = in / sqrt(mean(in^2) + eps), row by row (RMSNorm without gain, Zhang & Sennrich 2019). out may be in.
     virtual void norm(Matrix out, Matrix in, float eps) = 0;
-    /// out[i] = in[i] + sum over offsets k, ascending, of filter[k] * in[i + k], zero outside the sequence; multiplied and added apart
-    /// on the exact path. out may not be in. Where `rows` is not null, out[j] is of in's row rows[j], whose
-    /// neighbours must be there; else where in has more rows than out, both hold one sequence, and out is of its last positions.
+    /// out[i] = in[i] + sum over offsets k, ascending, of filter[k] * in[i + k], zero outside the sequence; multiplied
+    /// and added apart on the exact path. out may not be in. Where `rows` is not null, out[j] is of in's row rows[j],
+    /// whose neighbours must be there; else where in has more rows than out, both hold one sequence, and out is of its
+    /// last positions.
     virtual void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) = 0;
     /// Rotates q and k in place by their positions (Su et al. 2021; first half paired with second half), then RMS-norms
-    /// each head. rope: [positions, head_dim] = cos | sin. inverse_rms [R, 2 n_head] is kept for the backward pass where
-    /// it is not null: q's heads, then k's.
+    /// each head. rope: [positions, head_dim] = cos | sin. inverse_rms [R, 2 n_head] is kept for the backward pass
+    /// where it is not null: q's heads, then k's.
     virtual void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) = 0;
     /// out [R, d_model] = softmax(q k^T / sqrt(head_dim)) v per head, within each sequence. q and k must be normed, as
-    /// their logits are then within sqrt(head_dim) and no maximum is taken. log_sum_exp [R, n_head] is kept where not null.
-    /// Where heads.queries names rows of qkv, out is of those; else where qkv has more rows than out, both hold one sequence, and out
-    /// is of its last places.
+    /// their logits are then within sqrt(head_dim) and no maximum is taken. log_sum_exp [R, n_head] is kept where not
+    /// null. Where heads.queries names rows of qkv, out is of those; else where qkv has more rows than out, both hold
+    /// one sequence, and out is of its last places.
     virtual void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) = 0;
 };
 
@@ -230,11 +242,12 @@ struct Muon {
 
 /// How rows of a batch are noised (Gaussian diffusion), all on the device.
 struct GaussianNoise {
-    const float* levels = nullptr;    // [batch + 1, 5] alpha, sigma, input scale, prior weight, loss weight; the last row for known places
+    const float* levels =
+        nullptr;  // [batch + 1, 5] alpha, sigma, input scale, prior weight, loss weight; the last row for known places
     const float* features = nullptr;  // [batch, time_rows]
     int time_rows = 0;
-    const int* known = nullptr;       // [batch, length] 1: the character is given
-    float centre = 0;                 // what is taken off each element of a one-hot
+    const int* known = nullptr;  // [batch, length] 1: the character is given
+    float centre = 0;            // what is taken off each element of a one-hot
     std::uint64_t seed = 0;
     const std::uint32_t* step = nullptr;
 };
@@ -254,8 +267,8 @@ public:
     virtual ~TrainingOps() = default;
 
     virtual void zero(float* data, std::size_t count) = 0;
-    /// Runs body; a device that can record may do so once per key and launch the record afterwards, so a key stands for the
-    /// same verbs on the same memory. Inside: no allocation, no upload and no host read.
+    /// Runs body; a device that can record may do so once per key and launch the record afterwards, so a key stands for
+    /// the same verbs on the same memory. Inside: no allocation, no upload and no host read.
     virtual void replay(int key, void (*body)(void* context), void* context) = 0;
 
     /// dx [R, in] = dy [R, out] W; where relu2_out (the forward's max(0, z)^2 [R, in]) is given, the gradient of z:
@@ -272,55 +285,61 @@ public:
     /// In place on dq and dk of dqkv: back through head norm and rotation. qkv as rope_norm left it.
     virtual void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
                                     const Heads& heads) = 0;
-    /// dqkv from dout; out, qkv and log_sum_exp as the forward pass left them (Dao et al. 2022: probabilities are redone).
+    /// dqkv from dout; out, qkv and log_sum_exp as the forward pass left them (Dao et al. 2022: probabilities are
+    /// redone).
     virtual void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
                                     const Heads& heads) = 0;
     /// out = dx times the dropout mask of the forward pass.
     virtual void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) = 0;
     /// dtable[ids[r]] += dout[r]; dtime[time_row[r / length]] += dout[r] where dtime has rows.
-    virtual void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) = 0;
-    /// Per row: loss[r] = weights[r] * -log softmax(logits[r])[targets[r]] with column `excluded` (-1: none) left out, and
-    /// dlogits[r] its gradient, 0 where weights[r] is 0. dlogits may be logits.
+    virtual void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row,
+                                int length) = 0;
+    /// Per row: loss[r] = weights[r] * -log softmax(logits[r])[targets[r]] with column `excluded` (-1: none) left out,
+    /// and dlogits[r] its gradient, 0 where weights[r] is 0. dlogits may be logits.
     virtual void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                                int excluded) = 0;
     /// Per row: loss[r] = weights[r] * |out[r] - target[r]|^2, and dout[r] its gradient. dout may be out.
     virtual void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) = 0;
-    /// Per row: loss[r] = weights[r] * |softmax(logits[r]) - one-hot of targets[r]|^2, and dlogits[r] its gradient. dlogits may be
-    /// logits.
+    /// Per row: loss[r] = weights[r] * |softmax(logits[r]) - one-hot of targets[r]|^2, and dlogits[r] its gradient.
+    /// dlogits may be logits.
     virtual void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) = 0;
-    /// Windows out of a text and their masked copies: row b is text[starts[b] .. + length); the counts[b] (1 .. length) places with the
-    /// smallest {Philox word of (b * length + place, step, mask_place), place} become mask_id and get weight
-    /// row_weights[b], all others weight 0.
+    /// Windows out of a text and their masked copies: row b is text[starts[b] .. + length); the counts[b] (1 .. length)
+    /// places with the smallest {Philox word of (b * length + place, step, mask_place), place} become mask_id and get
+    /// weight row_weights[b], all others weight 0.
     virtual void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
                                 const int* counts, const float* row_weights, int batch, int length, int mask_id,
                                 std::uint64_t seed, const std::uint32_t* step) = 0;
-    /// Windows out of a text and what follows each of their characters: input[b, i] = text[starts[b] + i], targets[b, i] the
-    /// character behind it, weights all 1 / (batch length). With the chance `noise` an input character is any of vocab_size
-    /// instead: by {Philox words of (b * length + i, step, input_noise)}, the first deciding, the second choosing.
-    virtual void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
-                                        int length, int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) = 0;
-    /// Windows out of a text as noisy rows: z = alpha x + sigma eps, x the one-hot of V characters less `centre`, eps the normals of
-    /// row r at {step, diffuse} (base/normals.h). mixture = scale z | features | 0 ... 0 | known, prior = prior weight z, noise = eps.
-    virtual void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
-                                  const GaussianNoise& how) = 0;
+    /// Windows out of a text and what follows each of their characters: input[b, i] = text[starts[b] + i], targets[b,
+    /// i] the character behind it, weights all 1 / (batch length). With the chance `noise` an input character is any of
+    /// vocab_size instead: by {Philox words of (b * length + i, step, input_noise)}, the first deciding, the second
+    /// choosing.
+    virtual void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts,
+                                        int batch, int length, int vocab_size, float noise, std::uint64_t seed,
+                                        const std::uint32_t* step) = 0;
+    /// Windows out of a text as noisy rows: z = alpha x + sigma eps, x the one-hot of V characters less `centre`, eps
+    /// the normals of row r at {step, diffuse} (base/normals.h). mixture = scale z | features | 0 ... 0 | known, prior
+    /// = prior weight z, noise = eps.
+    virtual void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length,
+                                  int vocab_size, const GaussianNoise& how) = 0;
     /// out = softmax(logits), row by row.
     virtual void softmax(Matrix out, Matrix logits) = 0;
     /// *result = sum of squares, in a fixed order: f64 over short runs of f32.
     virtual void squared_norm(double* result, const float* data, std::size_t count) = 0;
     /// *result = the sum in f64, in a fixed order.
     virtual void sum(double* result, const float* data, std::size_t count) = 0;
-    /// *scale = what brings a gradient's norm down to `largest`, 1 where it is no larger; NaN where the norm or the loss is not
-    /// finite, by which the updates below leave everything as it was.
+    /// *scale = what brings a gradient's norm down to `largest`, 1 where it is no larger; NaN where the norm or the
+    /// loss is not finite, by which the updates below leave everything as it was.
     virtual void clip(float* scale, const double* squared_norm, const double* loss, float largest) = 0;
     /// parameters, moment1, moment2 updated by gradient * (*scale).
     virtual void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
                        std::size_t count, const AdamW* options) = 0;
-    /// parameters [rows, cols] and momentum updated; of `matrices` of them, `apart` floats from one to the next. Step length
-    /// lr * sqrt(max(1, rows / cols)).
+    /// parameters [rows, cols] and momentum updated; of `matrices` of them, `apart` floats from one to the next. Step
+    /// length lr * sqrt(max(1, rows / cols)).
     virtual void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
                       int matrices, std::size_t apart, const Muon* options) = 0;
     /// average = decay * average + (1 - decay) * values.
-    virtual void ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) = 0;
+    virtual void ema(float* average, const float* values, const float* scale, std::size_t count,
+                     const float* decay) = 0;
 };
 
 }  // namespace folio

@@ -42,8 +42,9 @@ template <class T>
 T dropout_factor(const Dropout& dropout, int row, int col, int cols) {
     if (dropout.rate == 0) return T(1);
     const std::uint64_t at = dropout.first_row + static_cast<std::uint64_t>(row);
-    const Words words = philox(dropout.seed, at / 8 * static_cast<std::uint64_t>(cols) + static_cast<std::uint64_t>(col),
-                               *dropout.step, dropout.purpose);
+    const Words words =
+        philox(dropout.seed, at / 8 * static_cast<std::uint64_t>(cols) + static_cast<std::uint64_t>(col), *dropout.step,
+               dropout.purpose);
     const std::uint32_t bits = words.word[at % 8 / 2] >> at % 2 * 16 & 0xffffu;
     return bits >= dropout_limit(dropout.rate) ? T(1) / (T(1) - T(dropout.rate)) : T(0);
 }
@@ -118,7 +119,8 @@ void local_conv(View<T> out, View<T> in, const T* filter, const LocalConv& conv)
         for (int c = 0; c < out.cols; ++c) {
             T sum = in(r, c);
             for (int k = -conv.radius; k <= conv.last_offset(); ++k)
-                if (position + k >= 0 && position + k < conv.length) sum += filter[(k + conv.radius) * out.cols + c] * in(r + k, c);
+                if (position + k >= 0 && position + k < conv.length)
+                    sum += filter[(k + conv.radius) * out.cols + c] * in(r + k, c);
             out(r, c) = sum;
         }
     }
@@ -256,7 +258,8 @@ void rope_norm_backward(View<T> dqkv, View<T> qkv, const T* rope, const T* inver
 /// dqkv [R, 3 D]; dout, out [R, D]; qkv [R, 3 D]; log_sum_exp [R, n_head]. With p_rs = exp(q_r k_s / sqrt(d) - lse_r):
 /// dv_s = sum_r p_rs dout_r; dlogit_rs = p_rs (dout_r v_s - dout_r out_r); dq_r and dk_s follow from the product.
 template <class T>
-void attention_backward(View<T> dqkv, View<T> dout, View<T> qkv, View<T> out, const T* log_sum_exp, const Heads& heads) {
+void attention_backward(View<T> dqkv, View<T> dout, View<T> qkv, View<T> out, const T* log_sum_exp,
+                        const Heads& heads) {
     const int d = heads.head_dim, D = heads.n_head * d;
     for (int r = 0; r < dqkv.rows; ++r) {
         for (int c = 0; c < 3 * D; ++c) dqkv(r, c) = T(0);
@@ -363,7 +366,8 @@ void brier(View<T> dlogits, T* loss, View<T> logits, const int* targets, const T
         for (int c = 0; c < V; ++c) loss[r] += weights[r] * (p[c] - x(c)) * (p[c] - x(c));
         for (int c = 0; c < V; ++c) {
             dlogits(r, c) = T(0);
-            for (int i = 0; i < V; ++i) dlogits(r, c) += T(2) * weights[r] * (p[i] - x(i)) * p[i] * (T(i == c ? 1 : 0) - p[c]);
+            for (int i = 0; i < V; ++i)
+                dlogits(r, c) += T(2) * weights[r] * (p[i] - x(i)) * p[i] * (T(i == c ? 1 : 0) - p[c]);
         }
     }
 }
@@ -391,12 +395,14 @@ void corrupt_masked(int* input, int* targets, T* weights, const int* text, const
 
 /// input, targets, weights [batch, length]; starts [batch].
 template <class T>
-void corrupt_autoregressive(int* input, int* targets, T* weights, const int* text, const int* starts, int batch, int length,
-                            int vocab_size, float noise, std::uint64_t seed, std::uint32_t step) {
+void corrupt_autoregressive(int* input, int* targets, T* weights, const int* text, const int* starts, int batch,
+                            int length, int vocab_size, float noise, std::uint64_t seed, std::uint32_t step) {
     for (int r = 0; r < batch * length; ++r) {
         const int* at = text + starts[r / length] + r % length;
         const Words words = philox(seed, static_cast<std::uint64_t>(r), step, Purpose::input_noise);
-        input[r] = uniform(words.word[0]) < static_cast<double>(noise) ? static_cast<int>(uniform(words.word[1]) * vocab_size) : at[0];
+        input[r] = uniform(words.word[0]) < static_cast<double>(noise)
+                       ? static_cast<int>(uniform(words.word[1]) * vocab_size)
+                       : at[0];
         targets[r] = at[1];
         weights[r] = T(1) / T(batch * length);
     }
@@ -404,8 +410,8 @@ void corrupt_autoregressive(int* input, int* targets, T* weights, const int* tex
 
 /// rows as in ops.h, by pointers of type T: mixture [R, width], prior and noise [R, V] or null.
 template <class T>
-void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T* weights, const int* text, const int* starts, int batch,
-                      int length, int vocab_size, const GaussianNoise& how) {
+void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T* weights, const int* text,
+                      const int* starts, int batch, int length, int vocab_size, const GaussianNoise& how) {
     const int time_rows = how.time_rows;
     std::vector<double> eps(static_cast<std::size_t>(vocab_size));
     for (int r = 0; r < batch * length; ++r) {
@@ -417,7 +423,8 @@ void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T
         T* row = mixture + static_cast<std::ptrdiff_t>(r) * width;
         for (int c = 0; c < width; ++c) row[c] = T(0);
         for (int v = 0; v < vocab_size; ++v) {
-            const T z = T(level[0]) * (T(v == id ? 1 : 0) - T(how.centre)) + T(level[1]) * T(eps[static_cast<std::size_t>(v)]);
+            const T z =
+                T(level[0]) * (T(v == id ? 1 : 0) - T(how.centre)) + T(level[1]) * T(eps[static_cast<std::size_t>(v)]);
             row[v] = T(level[2]) * z;
             if (prior) prior[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(level[3]) * z;
             if (noise) noise[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(eps[static_cast<std::size_t>(v)]);

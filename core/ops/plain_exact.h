@@ -8,7 +8,8 @@
 
 #include "core/ops/ops.h"
 
-/// The exact path (exact_ops.h) one number at a time: what every set of kernels must give, to the last bit. For tests only.
+/// The exact path (exact_ops.h) one number at a time: what every set of kernels must give, to the last bit. For tests
+/// only.
 namespace folio::plain::exact {
 
 /// To the nearest integer, ties to even.
@@ -27,7 +28,8 @@ float sum(int n, F term) {
 /// 2^x for |x| <= 100: integer attention's own.
 inline float exp2(float x) {
     const float n = std::nearbyintf(x), f = x - n;
-    const float p = (((9.570101276e-3f * f + 5.591785908e-2f) * f + 0.2402474433f) * f + 0.6931217909f) * f + 0.9999992847f;
+    const float p =
+        (((9.570101276e-3f * f + 5.591785908e-2f) * f + 0.2402474433f) * f + 0.6931217909f) * f + 0.9999992847f;
     return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) + (static_cast<std::int32_t>(n) << 23));
 }
 
@@ -37,7 +39,8 @@ inline float exp(float x) {
     float r = n * -0.693359375f + x;
     r = n * 2.12194440e-4f + r;
     float p = 1.9875691500e-4f;
-    for (float coefficient : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f}) p = p * r + coefficient;
+    for (float coefficient : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
+        p = p * r + coefficient;
     p = p * (r * r) + (r + 1.f);
     return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) + (static_cast<std::int32_t>(n) << 23));
 }
@@ -64,7 +67,8 @@ inline void linear(Matrix out, Matrix in, const std::int8_t* weights, const floa
         const Quantised row = quantise(in.row(r), in.cols);
         for (int n = 0; n < out.cols; ++n) {
             std::int32_t product = 0;
-            for (int k = 0; k < in.cols; ++k) product += (row.out[static_cast<std::size_t>(k)] - row.zero) * weights[n * in.cols + k];
+            for (int k = 0; k < in.cols; ++k)
+                product += (row.out[static_cast<std::size_t>(k)] - row.zero) * weights[n * in.cols + k];
             const float value = static_cast<float>(product) * scales[n] * row.scale;
             const float positive = std::max(0.f, value);
             switch (epilogue.kind) {
@@ -104,7 +108,8 @@ inline void attention(Matrix out, Matrix qkv, const Heads& heads) {
     const bool integers = heads.max_length <= 1024 && d <= 1024;
     const float factor = std::floor(32760.f / std::sqrt(static_cast<float>(d)));
     const double root = std::sqrt(static_cast<double>(d));
-    const float scale = static_cast<float>(integers ? 1.4426950408889634 / (static_cast<double>(factor) * factor * root) : 1 / root);
+    const float scale =
+        static_cast<float>(integers ? 1.4426950408889634 / (static_cast<double>(factor) * factor * root) : 1 / root);
     const int known = qkv.rows - out.rows;  // one sequence, where not 0
     for (int r = known; r < qkv.rows; ++r) {
         const int first = r - r % heads.length, seen = heads.causal ? r - first + 1 : heads.length;
@@ -137,7 +142,8 @@ inline void attention(Matrix out, Matrix qkv, const Heads& heads) {
                     whole += nearest(weighted[at] * (2047.f / most)) * values[at][static_cast<std::size_t>(c)];
                     in_floats += e[at] * qkv.row(first + s)[2 * d_model + h * d + c];
                 }
-                out.row(r - known)[h * d + c] = integers ? static_cast<float>(whole) * (most / (2047.f * total)) : in_floats * (1.f / total);
+                out.row(r - known)[h * d + c] =
+                    integers ? static_cast<float>(whole) * (most / (2047.f * total)) : in_floats * (1.f / total);
             }
         }
     }

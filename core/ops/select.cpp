@@ -32,8 +32,8 @@ bool always() { return true; }
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avxvnni() { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
 bool has_avx512() {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
 bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 bool has_avx512bf16() { return has_avx512vnni() && __builtin_cpu_supports("avx512bf16"); }
@@ -48,8 +48,8 @@ bool has_amx() {
 }
 #endif
 
-// What products of integers gain from an instruction set and what f32 gains do not come together, so sets that stand together
-// share tables.
+// What products of integers gain from an instruction set and what f32 gains do not come together, so sets that stand
+// together share tables.
 constexpr KernelSet known[] = {
 #if defined(__wasm__)
 #if defined(__wasm_relaxed_simd__)

@@ -10,7 +10,8 @@ namespace folio {
 
 /// An autoregressive model as samplers and likelihood see it.
 struct AutoregressiveModel {
-    /// What Denoiser::read does: the logits of the last places of ids; the first `known` ids are those of the last call.
+    /// What Denoiser::read does: the logits of the last places of ids; the first `known` ids are those of the last
+    /// call.
     using Read = std::function<Result<void>(std::span<const int> ids, int known, std::span<float> logits)>;
 
     ModelConfig config;
@@ -24,8 +25,8 @@ struct Proofreader {
     int newline = -1;      // id in `model` of the character that every text begins after; -1: none
 };
 
-/// Context of a prediction: the characters from position `first` to the one before the predicted one, after the start character where
-/// `start` is set.
+/// Context of a prediction: the characters from position `first` to the one before the predicted one, after the start
+/// character where `start` is set.
 struct Context {
     int first = 0;
     bool start = false;
@@ -33,8 +34,8 @@ struct Context {
     friend bool operator==(const Context&, const Context&) = default;
 };
 
-/// All before the position, and with `has_start` a start character, as long as they fit into seq_len; then the window goes on half its
-/// length at a time, without the start character.
+/// All before the position, and with `has_start` a start character, as long as they fit into seq_len; then the window
+/// goes on half its length at a time, without the start character.
 Context context_of(int position, bool has_start, int seq_len);
 
 /// The denoiser must outlive the model.

@@ -56,9 +56,12 @@ void keep_likeliest(std::span<const float> logits, int count, std::span<double> 
 
 }  // namespace
 
-// In terms of r = SNR(t) / SNR(s): sigma_{t|s}^2 = sigma_t^2 (1 - r), and the posterior's variance is sigma_s^2 (1 - r).
+// In terms of r = SNR(t) / SNR(s): sigma_{t|s}^2 = sigma_t^2 (1 - r), and the posterior's variance is sigma_s^2 (1 -
+// r).
 
-Move diffuse(const Level& s, const Level& t) { return {t.alpha / s.alpha, 0, t.sigma * std::sqrt(1 - snr_ratio(t, s))}; }
+Move diffuse(const Level& s, const Level& t) {
+    return {t.alpha / s.alpha, 0, t.sigma * std::sqrt(1 - snr_ratio(t, s))};
+}
 
 Move ddpm(const Level& t, const Level& s) {
     const double r = snr_ratio(t, s);
@@ -218,7 +221,8 @@ GaussianDiffusion::Draw GaussianDiffusion::bound_draw(double share) const {
     const bool linear = config_.schedule == GaussianSchedule::linear;
     const std::size_t first = linear ? 1 : 0, last = g_.size() - 1;  // the bound's sum begins at the second step
     const auto drawn_before = [&](std::size_t i) {
-        return 0.5 * static_cast<double>(i - first) / static_cast<double>(last - first) + 0.5 * (g_[i] - g_[first]) / (g_[last] - g_[first]);
+        return 0.5 * static_cast<double>(i - first) / static_cast<double>(last - first) +
+               0.5 * (g_[i] - g_[first]) / (g_[last] - g_[first]);
     };
     std::size_t from = first, to = last;
     while (to - from > 1) {
@@ -227,10 +231,12 @@ GaussianDiffusion::Draw GaussianDiffusion::bound_draw(double share) const {
     }
     const double density = drawn_before(to) - drawn_before(from);  // of the line or the step
     if (linear) {
-        const Level t = level(static_cast<double>(to) / config_.steps), s = level(static_cast<double>(from) / config_.steps);
+        const Level t = level(static_cast<double>(to) / config_.steps),
+                    s = level(static_cast<double>(from) / config_.steps);
         return {t, folio::weight(t, s) / density};
     }
-    const double t = std::min((static_cast<double>(from) + (share - drawn_before(from)) / density) / static_cast<double>(last), 1.0);
+    const double t =
+        std::min((static_cast<double>(from) + (share - drawn_before(from)) / density) / static_cast<double>(last), 1.0);
     return {level(t), weight(t) / (density * static_cast<double>(last))};
 }
 
@@ -301,13 +307,17 @@ std::vector<double> LossByNoise::knots() const {
     std::vector<Pool> pools;
     for (int i = 0; i < bins; ++i) {
         // A bin that has seen nothing counts as the one before it.
-        if (counts[i] <= 0 && pools.empty()) pools.push_back({0, 1e-6, 1});
-        else if (counts[i] <= 0) ++pools.back().bins;
-        else pools.push_back({sums[i], counts[i], 1});
+        if (counts[i] <= 0 && pools.empty())
+            pools.push_back({0, 1e-6, 1});
+        else if (counts[i] <= 0)
+            ++pools.back().bins;
+        else
+            pools.push_back({sums[i], counts[i], 1});
         while (pools.size() > 1 && pools.end()[-2].mean() >= pools.back().mean()) {
             const Pool last = pools.back();
             pools.pop_back();
-            pools.back() = {pools.back().sum + last.sum, pools.back().count + last.count, pools.back().bins + last.bins};
+            pools.back() = {pools.back().sum + last.sum, pools.back().count + last.count,
+                            pools.back().bins + last.bins};
         }
     }
     std::vector<double> loss;

@@ -42,8 +42,8 @@ public:
     Level level(double t) const;
     /// The level of a row in training, for a uniform number in [0, 1); linear: any of the steps 1 .. T.
     Level training_level(double share) const;
-    /// What the network is told of the time: the sines, then the cosines, of g at frequencies e^-5 .. e^5 (Gulrajani & Hashimoto
-    /// 2023), or of a linear schedule's step as positions have them (Vaswani et al. 2017).
+    /// What the network is told of the time: the sines, then the cosines, of g at frequencies e^-5 .. e^5 (Gulrajani &
+    /// Hashimoto 2023), or of a linear schedule's step as positions have them (Vaswani et al. 2017).
     void features(const Level& t, std::span<float> out) const;
     /// The levels of `steps` sampling steps from noise to clean: steps + 1, evenly spaced in t; linear: T + 1 at most.
     std::vector<Level> grid(int steps) const;
@@ -60,11 +60,11 @@ public:
 
     /// What z is multiplied by for the network: warped to unit variance, linear not at all.
     double input_scale(const Level& t) const;
-    /// log p(z | character) but for a constant: (alpha / sigma^2) z. To it the logits of an x0 network are added, which so
-    /// answers log p(character | its neighbours).
+    /// log p(z | character) but for a constant: (alpha / sigma^2) z. To it the logits of an x0 network are added, which
+    /// so answers log p(character | its neighbours).
     void likelihood(const Level& t, std::span<const float> z, std::span<float> logits) const;
-    /// E[x | z] by an answer: of x0's logits, the likelihood among them, the softmax, shaped by temperature (0: argmax) and
-    /// top_k (0: all); of eps, (z - sigma eps) / alpha. False where the answer is not finite.
+    /// E[x | z] by an answer: of x0's logits, the likelihood among them, the softmax, shaped by temperature (0: argmax)
+    /// and top_k (0: all); of eps, (z - sigma eps) / alpha. False where the answer is not finite.
     bool estimate(const Level& t, std::span<const float> z, std::span<const float> answer, std::span<double> x_hat,
                   double temperature = 1, int top_k = 0) const;
 
@@ -77,8 +77,9 @@ public:
     double reconstruction_nats(const Level& t, std::span<const float> z, std::span<const float> answer, int id) const;
     /// -dSNR/dt / 2. Warped only.
     double weight(double t) const;
-    /// One draw of that mean or sum by a uniform number in [0, 1): where it lies, and what its squared error counts. Half of all draws
-    /// lie evenly in t and half evenly in g, else the few errors of the clean end, which count most, would be met too seldom.
+    /// One draw of that mean or sum by a uniform number in [0, 1): where it lies, and what its squared error counts.
+    /// Half of all draws lie evenly in t and half evenly in g, else the few errors of the clean end, which count most,
+    /// would be met too seldom.
     struct Draw {
         Level t;
         double weight;
@@ -106,7 +107,8 @@ double argmax_accuracy(double g, int vocab_size);
 /// 1e-3 of the mean at least. The bound's integrand per bin becomes uniform in t that way.
 std::vector<double> rewarped(std::span<const double> knots, std::span<const double> mass);
 
-/// The cross-entropy of an x0 network as noise rises, an average over training that forgets what the network no longer is.
+/// The cross-entropy of an x0 network as noise rises, an average over training that forgets what the network no longer
+/// is.
 class LossByNoise {
 public:
     static constexpr int bins = 100;  // even in g, between the ends of the preset gaussian
@@ -114,15 +116,15 @@ public:
     /// A new step, and what a window lost in it.
     void forget();
     void add(double g, double loss);
-    /// A warp by which the loss rises linearly with t (CDCD, Dieleman et al. 2022). The loss is made to rise with noise first, as it
-    /// must but for chance (the pool-adjacent-violators algorithm).
+    /// A warp by which the loss rises linearly with t (CDCD, Dieleman et al. 2022). The loss is made to rise with noise
+    /// first, as it must but for chance (the pool-adjacent-violators algorithm).
     std::vector<double> knots() const;
 
     std::vector<float> sums = std::vector<float>(bins), counts = std::vector<float>(bins);
 };
 
-/// The preset gaussian: centred one-hots, x0 with the matched filter, log SNR from 4 to -6; so warped that argmax_accuracy falls
-/// linearly with t, or even in t.
+/// The preset gaussian: centred one-hots, x0 with the matched filter, log SNR from 4 to -6; so warped that
+/// argmax_accuracy falls linearly with t, or even in t.
 GaussianConfig warped_gaussian(int vocab_size);
 GaussianConfig even_gaussian();
 

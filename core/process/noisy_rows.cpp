@@ -6,10 +6,20 @@
 
 namespace folio {
 
-NoisyRows::NoisyRows(const GaussianDiffusion& diffusion, const GaussianConfig& process, const ModelConfig& model, int length)
-    : diffusion_(diffusion), filtered_(process.matched_filter), conditioned_(model.self_conditioning), length_(length),
-      time_rows_(model.time_rows), vocab_size_(static_cast<std::size_t>(model.vocab_size)), width_(static_cast<std::size_t>(model.input_width())),
-      z_(length * vocab_size_), mixture_(length * width_), prior_(filtered_ ? length * vocab_size_ : 0), logits_(length * vocab_size_), seen_(conditioned_ ? length * vocab_size_ : 0) {}
+NoisyRows::NoisyRows(const GaussianDiffusion& diffusion, const GaussianConfig& process, const ModelConfig& model,
+                     int length)
+    : diffusion_(diffusion),
+      filtered_(process.matched_filter),
+      conditioned_(model.self_conditioning),
+      length_(length),
+      time_rows_(model.time_rows),
+      vocab_size_(static_cast<std::size_t>(model.vocab_size)),
+      width_(static_cast<std::size_t>(model.input_width())),
+      z_(length * vocab_size_),
+      mixture_(length * width_),
+      prior_(filtered_ ? length * vocab_size_ : 0),
+      logits_(length * vocab_size_),
+      seen_(conditioned_ ? length * vocab_size_ : 0) {}
 
 Result<void> NoisyRows::look(Denoiser& denoiser, const Level& t, const Known& known, std::span<const float> seen) {
     const Level given = diffusion_.given(t);
@@ -24,8 +34,10 @@ Result<void> NoisyRows::look(Denoiser& denoiser, const Level& t, const Known& kn
         to = std::copy(features.begin(), features.end(), to);
         if (filtered_) diffusion_.likelihood(level, z(place), row(prior_, place));
         if (!conditioned_) continue;
-        if (seen.empty()) to = std::fill_n(to, vocab_size_, 0.f);
-        else to = std::copy_n(seen.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_, to);
+        if (seen.empty())
+            to = std::fill_n(to, vocab_size_, 0.f);
+        else
+            to = std::copy_n(seen.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_, to);
         *to = is_known ? 1.f : 0.f;
     }
     return denoiser.predict_mixture(mixture_, prior_, 1, length_, logits_);

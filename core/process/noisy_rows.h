@@ -9,8 +9,8 @@
 
 namespace folio {
 
-/// One sequence of noisy rows z [length, V] in host memory, and what a network answers to it: what a Gaussian model's samplers
-/// and its bound have in common.
+/// One sequence of noisy rows z [length, V] in host memory, and what a network answers to it: what a Gaussian model's
+/// samplers and its bound have in common.
 class NoisyRows {
 public:
     /// The diffusion must outlive the rows.
@@ -23,14 +23,18 @@ public:
     /// The last answer [length, V].
     std::span<const float> answers() const { return logits_; }
     /// Of the last answer: completed logits of x0, or eps.
-    std::span<const float> logits(int place) const { return {logits_.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_}; }
+    std::span<const float> logits(int place) const {
+        return {logits_.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_};
+    }
 
     using Known = std::function<bool(int place)>;
 
-    /// One pass at level t. `known` says of a place whether its character is given, in which case its z is at diffusion.given(t).
-    /// `seen` [length, V] is what a model that is conditioned on itself made of the places before, x_hat or zeros; empty: nothing.
+    /// One pass at level t. `known` says of a place whether its character is given, in which case its z is at
+    /// diffusion.given(t). `seen` [length, V] is what a model that is conditioned on itself made of the places before,
+    /// x_hat or zeros; empty: nothing.
     Result<void> look(Denoiser& denoiser, const Level& t, const Known& known, std::span<const float> seen = {});
-    /// One pass that has seen nothing, and where the model is conditioned on itself a second that sees what the first made of it.
+    /// One pass that has seen nothing, and where the model is conditioned on itself a second that sees what the first
+    /// made of it.
     Result<void> answer(Denoiser& denoiser, const Level& t, const Known& known);
 
 private:

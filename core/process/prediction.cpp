@@ -41,7 +41,8 @@ Prediction summarize(std::span<const double> probability, int excluded) {
         top[rank] = p;
         result.top_id[rank] = id;
     }
-    for (int rank = 0; rank < Prediction::top_kept; ++rank) result.top_probability[rank] = static_cast<float>(top[rank]);
+    for (int rank = 0; rank < Prediction::top_kept; ++rank)
+        result.top_probability[rank] = static_cast<float>(top[rank]);
     result.confidence = top[0];
     result.margin = top[0] - top[1];
     return result;

@@ -9,7 +9,8 @@ namespace folio {
 
 /// Failure of a model whose logits are not finite.
 inline tl::unexpected<Error> not_finite() {
-    return tl::unexpected<Error>(Error{"The model answers with numbers that are not finite; its weights are damaged.", true});
+    return tl::unexpected<Error>(
+        Error{"The model answers with numbers that are not finite; its weights are damaged.", true});
 }
 
 /// softmax of one row of logits with id `excluded` ([MASK]; -1: none) left out, that is 0; temperature > 0. One fixed
@@ -23,9 +24,9 @@ double nll(std::span<const float> logits, int id);
 struct Prediction {
     static constexpr int top_kept = 4;
 
-    double confidence = 0;  // probability of the likeliest character
-    double margin = 0;      // its lead over the second
-    double entropy = 0;     // nats
+    double confidence = 0;                             // probability of the likeliest character
+    double margin = 0;                                 // its lead over the second
+    double entropy = 0;                                // nats
     std::array<int, top_kept> top_id{-1, -1, -1, -1};  // the most likely, -1 where the vocabulary is smaller
     std::array<float, top_kept> top_probability{};
 };
@@ -33,8 +34,9 @@ struct Prediction {
 /// Ties go to the lowest id.
 Prediction summarize(std::span<const double> probability, int excluded);
 
-/// A score on a grid of 2^-16, by which orders of revealing compare: what lies closer together differs by rounding alone.
-/// In a text without any character every place truly ties, and the order of a machine's sums must not decide there.
+/// A score on a grid of 2^-16, by which orders of revealing compare: what lies closer together differs by rounding
+/// alone. In a text without any character every place truly ties, and the order of a machine's sums must not decide
+/// there.
 double round_for_ties(double score);
 
 }  // namespace folio

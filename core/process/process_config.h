@@ -15,10 +15,10 @@ enum class GaussianSchedule { linear, warped };
 struct GaussianConfig {
     GaussianPrediction prediction = GaussianPrediction::eps;
     GaussianSchedule schedule = GaussianSchedule::linear;
-    int steps = 128;                 // T; beta rises linearly from 1e-4 to 0.02
-    std::vector<double> knots;       // g = -log SNR at t = i / (knots - 1), rising; straight lines between
-    bool centred = false;            // x = one-hot - 1 / vocab_size, not the one-hot itself
-    bool matched_filter = false;     // x0: log p(z | character) is added to the network's logits
+    int steps = 128;              // T; beta rises linearly from 1e-4 to 0.02
+    std::vector<double> knots;    // g = -log SNR at t = i / (knots - 1), rising; straight lines between
+    bool centred = false;         // x = one-hot - 1 / vocab_size, not the one-hot itself
+    bool matched_filter = false;  // x0: log p(z | character) is added to the network's logits
 };
 
 /// How a denoiser becomes a language model; `folio.process` of the weights file. The only schedule of the masked
@@ -29,8 +29,12 @@ struct ProcessConfig {
     GaussianConfig gaussian{};  // only Gaussian models
 };
 
-inline const char* name_of(GaussianPrediction prediction) { return prediction == GaussianPrediction::x0 ? "x0" : "eps"; }
-inline const char* name_of(GaussianSchedule schedule) { return schedule == GaussianSchedule::warped ? "warped" : "linear"; }
+inline const char* name_of(GaussianPrediction prediction) {
+    return prediction == GaussianPrediction::x0 ? "x0" : "eps";
+}
+inline const char* name_of(GaussianSchedule schedule) {
+    return schedule == GaussianSchedule::warped ? "warped" : "linear";
+}
 
 /// The kind's name in weights files and reports.
 inline const char* name_of(ProcessKind kind) {

@@ -12,8 +12,10 @@ AutoregressiveSampler::AutoregressiveSampler(AutoregressiveModel model, Sampling
 }
 
 Result<AutoregressiveSampler> AutoregressiveSampler::create(AutoregressiveModel model, SamplingRequest request) {
-    if (auto ok = check(request, ProcessKind::autoregressive, model.config.vocab_size, -1); !ok) return tl::unexpected<Error>(ok.error());
-    if (!request.text.empty()) return fail("An autoregressive model knows no noise that a text could go into; give it a prompt.");
+    if (auto ok = check(request, ProcessKind::autoregressive, model.config.vocab_size, -1); !ok)
+        return tl::unexpected<Error>(ok.error());
+    if (!request.text.empty())
+        return fail("An autoregressive model knows no noise that a text could go into; give it a prompt.");
     if (request.before < 0 && request.given.front() < 0) {
         return fail("The model has no newline to begin after; give a prompt.");
     }

@@ -9,7 +9,8 @@ BlockSampler::BlockSampler(SamplingRequest request, const ModelConfig& config, i
                            const Proofreader* proofreader)
     : Sampler(std::move(request), config, excluded),
       noising_steps_(request_.text.empty() ? 0 : std::min(request_.options.steps, most_passes)),
-      steps_(std::min(request_.options.steps, most_passes)), proofreader_(proofreader) {}
+      steps_(std::min(request_.options.steps, most_passes)),
+      proofreader_(proofreader) {}
 
 bool BlockSampler::done() const { return is_complete() && !round_is_due(); }
 
@@ -79,9 +80,8 @@ BlockSampler::Window BlockSampler::window_for(const std::vector<std::uint8_t>& f
 
 int BlockSampler::passes_for(const std::vector<std::uint8_t>& flags, Window window) const {
     const auto first = flags.begin() + window.first;
-    const bool all_reopened = std::all_of(first, first + window.length, [](std::uint8_t place) {
-        return !is_open(place) || (place & place_reopened);
-    });
+    const bool all_reopened = std::all_of(
+        first, first + window.length, [](std::uint8_t place) { return !is_open(place) || (place & place_reopened); });
     return all_reopened ? passes_again(flags, window) : steps_;
 }
 
@@ -123,14 +123,16 @@ std::int64_t BlockSampler::steps_known() const {
     return steps + steps_of_rounds();
 }
 
-/// Upper bound on the steps of the rounds to come: no predecessor of a reopened character is among the least likely itself.
+/// Upper bound on the steps of the rounds to come: no predecessor of a reopened character is among the least likely
+/// itself.
 std::int64_t BlockSampler::steps_of_rounds() const {
     if (!proofreader_) return 0;
     const SamplingOptions& options = request_.options;
     const int candidates = count_not_given();
     std::int64_t steps = 0;
     for (int round = now_.round; round < options.rounds; ++round) {
-        const int opened = std::min(candidates, 2 * proofread_count(options.proofread_share, round, options.rounds, candidates));
+        const int opened =
+            std::min(candidates, 2 * proofread_count(options.proofread_share, round, options.rounds, candidates));
         const int passes = passes_of_round(opened);
         steps += 1 + (takes_all_passes() ? passes : std::min(passes, opened));
     }

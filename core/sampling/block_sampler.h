@@ -6,19 +6,20 @@ namespace folio {
 
 /// What samplers that work on many places at once have in common.
 ///
-/// **Blocks.** The network sees a window of min(length, seq_len) places. A block is what happens to the open places of one
-/// window, in at most `steps` passes. The next block takes the first open place and the open ones within half a window
-/// behind it, and as much of the known text around them as the window holds: where all after them is open too, their
-/// whole other half is the tail of the text before (half: as much context as new text, each place of a long text is then
-/// written with between half a window and a whole one to its left); where known text follows, both sides count alike.
+/// **Blocks.** The network sees a window of min(length, seq_len) places. A block is what happens to the open places of
+/// one window, in at most `steps` passes. The next block takes the first open place and the open ones within half a
+/// window behind it, and as much of the known text around them as the window holds: where all after them is open too,
+/// their whole other half is the tail of the text before (half: as much context as new text, each place of a long text
+/// is then written with between half a window and a whole one to its left); where known text follows, both sides count
+/// alike.
 ///
 /// **Edits.** What is opened inside the window of a running block shares the passes that it has left. Everything else
-/// opened again gets a block of its own, at the pace of the whole: ceil(steps * open places / window) passes, unless the process
-/// has another pace. Edits due later than the last step are applied when nothing is open any more.
+/// opened again gets a block of its own, at the pace of the whole: ceil(steps * open places / window) passes, unless
+/// the process has another pace. Edits due later than the last step are applied when nothing is open any more.
 ///
-/// **Proofreading.** When nothing is open and no edit is due, a step without a pass of the model has the proofreader rate every
-/// character and opens the least likely again (proofread.h); they get the passes that all opened again gets. `rounds` times; a
-/// round that changes no character is the last.
+/// **Proofreading.** When nothing is open and no edit is due, a step without a pass of the model has the proofreader
+/// rate every character and opens the least likely again (proofread.h); they get the passes that all opened again gets.
+/// `rounds` times; a round that changes no character is the last.
 ///
 /// **From a text.** It goes into noise over `steps` steps that need no pass, and is sampled anew then.
 class BlockSampler : public Sampler {
@@ -28,11 +29,13 @@ public:
 
 protected:
     /// A checked request. `most_passes`: per block, however many are asked for. `proofreader` may be null.
-    BlockSampler(SamplingRequest request, const ModelConfig& config, int excluded, int most_passes, const Proofreader* proofreader);
+    BlockSampler(SamplingRequest request, const ModelConfig& config, int excluded, int most_passes,
+                 const Proofreader* proofreader);
 
     /// A step of a text's way into noise.
     virtual void noise() = 0;
-    /// Pass pass() of passes() over the window of the block: fixes some of its open places, all that are left in the last.
+    /// Pass pass() of passes() over the window of the block: fixes some of its open places, all that are left in the
+    /// last.
     virtual Result<void> reveal() = 0;
     /// Whether a block with open places takes all its passes.
     virtual bool takes_all_passes() const = 0;

@@ -27,7 +27,8 @@ SamplingOptions default_options(ProcessKind process) {
 
 Result<SamplingOptions> options_with(ProcessKind process, const GivenOptions& given) {
     SamplingOptions options = default_options(process);
-    const bool temperature_given = std::any_of(given.begin(), given.end(), [](const auto& entry) { return entry.first->name == "temperature"; });
+    const bool temperature_given =
+        std::any_of(given.begin(), given.end(), [](const auto& entry) { return entry.first->name == "temperature"; });
     if (temperature_given) options.temperature_fall = 0;
     for (const auto& [option, value] : given) {
         if (auto ok = set_option(options, *option, value); !ok) return tl::unexpected<Error>(ok.error());
@@ -38,10 +39,12 @@ Result<SamplingOptions> options_with(ProcessKind process, const GivenOptions& gi
 Result<void> check_used(const SamplingOption& option, SamplerKind sampler, bool proofread) {
     const std::string name(option.name);
     if (option.uses && !option.uses(sampler)) {
-        return fail("Only " + std::string(option.used_by) + " use" + (option.used_by.starts_with("the sampler") ? "s" : "") + " the option " + name + ", and this sample is drawn by " +
-                    std::string(name_of(sampler)) + "; leave it out.");
+        return fail("Only " + std::string(option.used_by) + " use" +
+                    (option.used_by.starts_with("the sampler") ? "s" : "") + " the option " + name +
+                    ", and this sample is drawn by " + std::string(name_of(sampler)) + "; leave it out.");
     }
-    if (option.proofreading && !proofread) return fail("The option " + name + " needs a proofreader; name its weights with --proofread.");
+    if (option.proofreading && !proofread)
+        return fail("The option " + name + " needs a proofreader; name its weights with --proofread.");
     return {};
 }
 
@@ -53,7 +56,7 @@ Result<void> set_option(SamplingOptions& options, const SamplingOption& option, 
                     range(option) + ".");
     }
     if (whole) {
-        options.**whole = static_cast<int>(value);
+        options.** whole = static_cast<int>(value);
     } else {
         options.**std::get_if<double SamplingOptions::*>(&option.member) = value;
     }

@@ -14,8 +14,21 @@
 
 namespace folio {
 
-/// How a masked text is unmasked, `unmasking.h` has the rules; the steps of Gaussian diffusion; how an autoregressive model writes.
-enum class SamplerKind { spread, ancestral, confidence, margin, threshold, entropy, remask, ddpm, ddim, churn, left_to_right };
+/// How a masked text is unmasked, `unmasking.h` has the rules; the steps of Gaussian diffusion; how an autoregressive
+/// model writes.
+enum class SamplerKind {
+    spread,
+    ancestral,
+    confidence,
+    margin,
+    threshold,
+    entropy,
+    remask,
+    ddpm,
+    ddim,
+    churn,
+    left_to_right
+};
 
 /// Options of a sample. default_options() has the defaults of command and page.
 struct SamplingOptions {
@@ -24,7 +37,8 @@ struct SamplingOptions {
     int length = 256;
     int steps = 64;  // passes per block
     double temperature = 0.8;
-    double temperature_fall = 0;  // the last pass has temperature * (1 - temperature_fall), those before lie on the line to it
+    double temperature_fall =
+        0;  // the last pass has temperature * (1 - temperature_fall), those before lie on the line to it
     int top_k = 0;
     double top_p = 1;
     double tau = 0.9;
@@ -32,7 +46,7 @@ struct SamplingOptions {
     double eta = 0.03;
     double churn = 0.15;
     int stop_stable = 0;
-    int rounds = 4;                 // of proofreading
+    int rounds = 4;  // of proofreading
     double proofread_share = 0.05;
 };
 
@@ -42,7 +56,7 @@ struct SamplingOption {
     std::variant<int SamplingOptions::*, double SamplingOptions::*> member;
     double least, most;
     std::string_view meaning;
-    std::string_view used_by = {};               // for sentences; empty: every sampler uses it
+    std::string_view used_by = {};                // for sentences; empty: every sampler uses it
     bool (*uses)(SamplerKind sampler) = nullptr;  // null: every sampler does
     bool proofreading = false;                    // used with a proofreader alone
 };
@@ -53,27 +67,33 @@ inline constexpr bool is_gaussian_sampler(SamplerKind kind) {
 
 inline constexpr std::array<SamplingOption, 13> sampling_options = {{
     {"length", &SamplingOptions::length, 1, 1 << 20, "characters of the text, the prompt among them"},
-    {"steps", &SamplingOptions::steps, 1, 1 << 20, "passes of the network, per block of a long text; left-to-right takes one a character"},
+    {"steps", &SamplingOptions::steps, 1, 1 << 20,
+     "passes of the network, per block of a long text; left-to-right takes one a character"},
     {"temperature", &SamplingOptions::temperature, 0, 1e6, "of the draw; 0 takes the most likely character"},
-    {"temperature-fall", &SamplingOptions::temperature_fall, 0, 1, "share of the temperature that is lost, evenly, by the last pass of a block; where a temperature is given alone 0",
+    {"temperature-fall", &SamplingOptions::temperature_fall, 0, 1,
+     "share of the temperature that is lost, evenly, by the last pass of a block; where a temperature is given alone 0",
      "samplers of masked and Gaussian models", [](SamplerKind kind) { return kind != SamplerKind::left_to_right; }},
     {"top-k", &SamplingOptions::top_k, 0, 1 << 20, "draw among the K most likely; 0 is off"},
     {"top-p", &SamplingOptions::top_p, 0, 1, "draw among the fewest that have this share of what top-k left; 1 is off"},
-    {"tau", &SamplingOptions::tau, 0, 1, "threshold: reveal every position with at least this confidence", "the sampler threshold",
-     [](SamplerKind kind) { return kind == SamplerKind::threshold; }},
-    {"gamma", &SamplingOptions::gamma, 0, 1e6, "entropy: nats that the positions revealed in one pass may have, less the largest",
-     "the sampler entropy", [](SamplerKind kind) { return kind == SamplerKind::entropy; }},
-    {"eta", &SamplingOptions::eta, 0, 1, "remask: largest probability per pass that a revealed position is masked again", "the sampler remask",
+    {"tau", &SamplingOptions::tau, 0, 1, "threshold: reveal every position with at least this confidence",
+     "the sampler threshold", [](SamplerKind kind) { return kind == SamplerKind::threshold; }},
+    {"gamma", &SamplingOptions::gamma, 0, 1e6,
+     "entropy: nats that the positions revealed in one pass may have, less the largest", "the sampler entropy",
+     [](SamplerKind kind) { return kind == SamplerKind::entropy; }},
+    {"eta", &SamplingOptions::eta, 0, 1,
+     "remask: largest probability per pass that a revealed position is masked again", "the sampler remask",
      [](SamplerKind kind) { return kind == SamplerKind::remask; }},
-    {"churn", &SamplingOptions::churn, 0, 1, "churn: share by which the noise is raised before each step", "the sampler churn",
-     [](SamplerKind kind) { return kind == SamplerKind::churn; }},
+    {"churn", &SamplingOptions::churn, 0, 1, "churn: share by which the noise is raised before each step",
+     "the sampler churn", [](SamplerKind kind) { return kind == SamplerKind::churn; }},
     {"stop-stable", &SamplingOptions::stop_stable, 0, 1 << 20,
-     "Gaussian: end when the most likely characters have not changed for N passes and have a mean probability of at least 0.95; 0 is off",
+     "Gaussian: end when the most likely characters have not changed for N passes and have a mean probability of at "
+     "least 0.95; 0 is off",
      "samplers of Gaussian models", is_gaussian_sampler},
     {"rounds", &SamplingOptions::rounds, 0, 1024, "of proofreading", "", nullptr, true},
     {"proofread-share", &SamplingOptions::proofread_share, 0, 1,
-     "share of the characters that the first round of proofreading strikes out, each with the one before it; it falls evenly to 0", "",
-     nullptr, true},
+     "share of the characters that the first round of proofreading strikes out, each with the one before it; it falls "
+     "evenly to 0",
+     "", nullptr, true},
 }};
 
 /// Null where no option has the name.
@@ -93,7 +113,8 @@ struct SamplerName {
 };
 
 inline constexpr std::array<SamplerName, 11> sampler_names = {{
-    {SamplerKind::spread, "spread", "the most confident position of each of equal runs of the open ones, so that none are neighbours"},
+    {SamplerKind::spread, "spread",
+     "the most confident position of each of equal runs of the open ones, so that none are neighbours"},
     {SamplerKind::ancestral, "ancestral", "each place by chance, as the reverse process has it (MDLM)"},
     {SamplerKind::confidence, "confidence", "the surest places first (LLaDA)"},
     {SamplerKind::margin, "margin", "the places where the likeliest leads the second by most"},
@@ -103,7 +124,8 @@ inline constexpr std::array<SamplerName, 11> sampler_names = {{
     {SamplerKind::ddpm, "ddpm", "all places at once, each step with fresh noise (DDPM)", ProcessKind::gaussian},
     {SamplerKind::ddim, "ddim", "the same without noise of its own (DDIM)", ProcessKind::gaussian},
     {SamplerKind::churn, "churn", "ddim with some noise before each step (EDM)", ProcessKind::gaussian},
-    {SamplerKind::left_to_right, "left-to-right", "one character a pass, seeing those before it", ProcessKind::autoregressive},
+    {SamplerKind::left_to_right, "left-to-right", "one character a pass, seeing those before it",
+     ProcessKind::autoregressive},
 }};
 
 inline std::string_view name_of(SamplerKind kind) { return sampler_names[static_cast<std::size_t>(kind)].name; }
@@ -146,7 +168,8 @@ SamplingOptions default_options(ProcessKind process);
 /// Numeric options that a command line or a request names, with their values.
 using GivenOptions = std::vector<std::pair<const SamplingOption*, double>>;
 
-/// The defaults of a process, and what is given instead. A temperature that is given alone is that of every pass. Fails as set_option.
+/// The defaults of a process, and what is given instead. A temperature that is given alone is that of every pass. Fails
+/// as set_option.
 Result<SamplingOptions> options_with(ProcessKind process, const GivenOptions& given);
 
 /// "ancestral, confidence, ...": for sentences.
@@ -167,7 +190,8 @@ inline double value_of(const SamplingOptions& options, const SamplingOption& opt
 /// out of range or not finite.
 Result<void> set_option(SamplingOptions& options, const SamplingOption& option, double value);
 
-/// Fails, in a sentence about wrong usage, where a sampler does not use the option, or nothing does without a proofreader.
+/// Fails, in a sentence about wrong usage, where a sampler does not use the option, or nothing does without a
+/// proofreader.
 Result<void> check_used(const SamplingOption& option, SamplerKind sampler, bool proofread);
 
 /// The check of set_option for all options at once.

@@ -10,7 +10,8 @@ namespace folio {
 /// Something done to a text by hand between two steps. Places count from 0, both ends belong to the region.
 struct Edit {
     enum class Kind {
-        noise,  // noises the region's places that nobody has given; what `percent` means, the process says: see Sampler::renoise
+        noise,  // noises the region's places that nobody has given; what `percent` means, the process says: see
+                // Sampler::renoise
         keep,   // characters that stand in the region count as given: nothing touches them any more
         open,   // hides the whole region, given or not
         put,    // writes character `id` at `from`, given from now on

@@ -20,18 +20,22 @@ struct OpenGap {
 };
 
 Result<OpenGap> read_gap(std::string_view range, int seq_len) {
-    const auto wrong = [&](const std::string& why) { return fail("The gap " + quote("{" + std::string(range) + "}") + " " + why + "."); };
+    const auto wrong = [&](const std::string& why) {
+        return fail("The gap " + quote("{" + std::string(range) + "}") + " " + why + ".");
+    };
     const char* const end = range.data() + range.size();
     OpenGap gap{{}, 0, 0};
     const auto least = std::from_chars(range.data(), end, gap.least);
-    const bool digits = !range.empty() && range.front() != '-' && least.ec == std::errc{} && least.ptr != end && *least.ptr == '-';
+    const bool digits =
+        !range.empty() && range.front() != '-' && least.ec == std::errc{} && least.ptr != end && *least.ptr == '-';
     const auto most = digits ? std::from_chars(least.ptr + 1, end, gap.most) : least;
     if (!digits || least.ptr[1] == '-' || most.ec != std::errc{} || most.ptr != end) {
         return wrong("cannot be read: write {A-B} for a gap of A to B characters, and {{ for a brace");
     }
     if (gap.least < 1) return wrong("may be empty; a gap has at least 1 character");
     if (gap.least > gap.most) return wrong("ends before it begins; write the smaller number first");
-    if (gap.most > seq_len) return wrong("is longer than the " + std::to_string(seq_len) + " characters that the model sees");
+    if (gap.most > seq_len)
+        return wrong("is longer than the " + std::to_string(seq_len) + " characters that the model sees");
     return gap;
 }
 
@@ -44,7 +48,8 @@ std::string repeat(std::string_view text, int count) {
 }  // namespace
 
 Result<std::vector<GapChoice>> expand_gaps(std::string_view text, std::string_view mark, int seq_len) {
-    if (mark == "{" || mark == "}") return fail("The mark of a gap must not be a brace; choose another character, such as _.");
+    if (mark == "{" || mark == "}")
+        return fail("The mark of a gap must not be a brace; choose another character, such as _.");
     std::vector<OpenGap> gaps;
     std::string rest;  // since the last gap
     long count = 1;
@@ -57,13 +62,15 @@ Result<std::vector<GapChoice>> expand_gaps(std::string_view text, std::string_vi
         }
         const std::size_t end = text.find('}', at);
         if (end == std::string_view::npos) {
-            return fail("A gap of the text is not closed: write {A-B} for a gap of A to B characters, and {{ for a brace.");
+            return fail(
+                "A gap of the text is not closed: write {A-B} for a gap of A to B characters, and {{ for a brace.");
         }
         auto gap = read_gap(text.substr(at + 1, end - at - 1), seq_len);
         if (!gap) return tl::unexpected<Error>(gap.error());
         count *= gap->most - gap->least + 1;
         if (count > most_gap_choices) {
-            return fail("The open gaps leave more than " + std::to_string(most_gap_choices) + " choices of lengths; make them narrower.");
+            return fail("The open gaps leave more than " + std::to_string(most_gap_choices) +
+                        " choices of lengths; make them narrower.");
         }
         gap->before = std::exchange(rest, {});
         gaps.push_back(std::move(*gap));
@@ -114,7 +121,8 @@ int best_choice(std::span<const GapChoice> choices, std::span<const double> nats
         const double rounded_a = round_for_ties(nats_per_char[a]), rounded_b = round_for_ties(nats_per_char[b]);
         if (rounded_a != rounded_b) return rounded_a < rounded_b;
         const std::vector<int>&first = choices[a].lengths, &second = choices[b].lengths;
-        const int size_a = std::accumulate(first.begin(), first.end(), 0), size_b = std::accumulate(second.begin(), second.end(), 0);
+        const int size_a = std::accumulate(first.begin(), first.end(), 0),
+                  size_b = std::accumulate(second.begin(), second.end(), 0);
         return size_a != size_b ? size_a < size_b : first < second;
     };
     std::size_t best = 0;

@@ -19,20 +19,20 @@ struct GapChoice {
     std::string text;          // with as many marks in their place; braces are still written twice
 };
 
-/// All choices of lengths, the first gap's changing slowest; of a text without open gaps the text itself. Fails, in a sentence
-/// about wrong usage, on a gap that cannot be read, is reversed or longer than `seq_len`, on more than most_gap_choices, and where
-/// the mark is a brace. The mark is one character of UTF-8.
+/// All choices of lengths, the first gap's changing slowest; of a text without open gaps the text itself. Fails, in a
+/// sentence about wrong usage, on a gap that cannot be read, is reversed or longer than `seq_len`, on more than
+/// most_gap_choices, and where the mark is a brace. The mark is one character of UTF-8.
 Result<std::vector<GapChoice>> expand_gaps(std::string_view text, std::string_view mark, int seq_len);
 
-/// Nats per character of what a finished sample has filled: -log p of the positions that were open at first, with the probability at
-/// temperature 1 that each had when it was revealed. NaN where none was.
+/// Nats per character of what a finished sample has filled: -log p of the positions that were open at first, with the
+/// probability at temperature 1 that each had when it was revealed. NaN where none was.
 double filled_nll(const Frame& frame, std::span<const int> given);
 
 /// The same of the whole text by a proofreader.
 Result<double> text_nll(const Proofreader& proofreader, std::span<const int> text);
 
-/// The choice with the least nats per character; ties, and differences below 2^-16, to the one with fewer characters, then to the
-/// one whose first gaps are shorter.
+/// The choice with the least nats per character; ties, and differences below 2^-16, to the one with fewer characters,
+/// then to the one whose first gaps are shorter.
 int best_choice(std::span<const GapChoice> choices, std::span<const double> nats_per_char);
 
 }  // namespace folio

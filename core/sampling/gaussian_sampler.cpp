@@ -19,24 +19,34 @@ int most_passes(const GaussianConfig& process) {
 
 }  // namespace
 
-GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& process, std::unique_ptr<GaussianDiffusion> diffusion,
-                                 SamplingRequest request, const Proofreader* proofreader)
-    : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian), proofreader), denoiser_(&denoiser),
-      process_(process.gaussian), diffusion_(std::move(diffusion)), rows_(*diffusion_, process_, denoiser.config(), window_length()),
+GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& process,
+                                 std::unique_ptr<GaussianDiffusion> diffusion, SamplingRequest request,
+                                 const Proofreader* proofreader)
+    : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian), proofreader),
+      denoiser_(&denoiser),
+      process_(process.gaussian),
+      diffusion_(std::move(diffusion)),
+      rows_(*diffusion_, process_, denoiser.config(), window_length()),
       noisy_(static_cast<std::size_t>(window_length())),
-      seen_(denoiser.config().self_conditioning ? rows_.all().size() : 0), back_to_(request_.given.size()),
-      was_(request_.given.size(), -1), argmax_(noisy_.size(), -1), eps_(static_cast<std::size_t>(vocab_size_)),
-      x_hat_(rows_.all().size()), char_logits_(x_hat_.size()), likelihood_(eps_.size()) {
+      seen_(denoiser.config().self_conditioning ? rows_.all().size() : 0),
+      back_to_(request_.given.size()),
+      was_(request_.given.size(), -1),
+      argmax_(noisy_.size(), -1),
+      eps_(static_cast<std::size_t>(vocab_size_)),
+      x_hat_(rows_.all().size()),
+      char_logits_(x_hat_.size()),
+      likelihood_(eps_.size()) {
     apply_due_edits();
 }
 
-Result<GaussianSampler> GaussianSampler::create(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request,
-                                                const Proofreader* proofreader) {
-    if (auto ok = check(request, ProcessKind::gaussian, denoiser.config().vocab_size, -1); !ok) return tl::unexpected<Error>(ok.error());
+Result<GaussianSampler> GaussianSampler::create(Denoiser& denoiser, const ProcessConfig& process,
+                                                SamplingRequest request, const Proofreader* proofreader) {
+    if (auto ok = check(request, ProcessKind::gaussian, denoiser.config().vocab_size, -1); !ok)
+        return tl::unexpected<Error>(ok.error());
     auto diffusion = GaussianDiffusion::create(process.gaussian, denoiser.config().vocab_size);
     if (!diffusion) return tl::unexpected<Error>(diffusion.error());
-    return GaussianSampler(denoiser, process, std::make_unique<GaussianDiffusion>(std::move(*diffusion)), std::move(request),
-                           proofreader);
+    return GaussianSampler(denoiser, process, std::make_unique<GaussianDiffusion>(std::move(*diffusion)),
+                           std::move(request), proofreader);
 }
 
 std::span<const double> GaussianSampler::eps(int place, Purpose purpose) {
@@ -51,7 +61,8 @@ void GaussianSampler::noise() {
     for (int place = 0; place < length(); ++place) {
         if (now_.flags[place] & place_given) continue;
         // One noise throughout, so that a character drowns and does not flicker.
-        normals(eps_, request_.options.seed, request_.sample * request_.given.size() + static_cast<std::uint64_t>(place), 0, Purpose::noise_text);
+        normals(eps_, request_.options.seed,
+                request_.sample * request_.given.size() + static_cast<std::uint64_t>(place), 0, Purpose::noise_text);
         diffusion_->noised(t, request_.text[place], eps_, z);
         diffusion_->likelihood(t, z, likelihood_);
         look(place, likelihood_);
@@ -111,7 +122,10 @@ Result<void> GaussianSampler::take_pass() {
     const SamplingOptions& options = request_.options;
     const Level u = *options.sampler == SamplerKind::churn ? diffusion_->churned(t, options.churn) : t;
     prepare_rows(t, u);
-    if (auto ok = rows_.look(*denoiser_, u, [&](int i) { return is_known(i); }, seen_); !ok) return ok;
+    if (auto ok = rows_.look(
+            *denoiser_, u, [&](int i) { return is_known(i); }, seen_);
+        !ok)
+        return ok;
     logits_.assign(rows_.answers().begin(), rows_.answers().end());
     if (auto ok = estimate_rows(u, s); !ok) return ok;
 
@@ -147,8 +161,10 @@ void GaussianSampler::prepare_rows(const Level& t, const Level& u) {
             diffusion_->apply(diffuse(t, back), {}, eps(first + i, Purpose::pure_noise), z);
             see(i, -1);  // what was made of it before would give it away
         } else if (!noisy_[i]) {
-            if (was_[first + i] >= 0) diffusion_->noised(back, was_[first + i], eps(first + i, Purpose::pure_noise), z);
-            else diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
+            if (was_[first + i] >= 0)
+                diffusion_->noised(back, was_[first + i], eps(first + i, Purpose::pure_noise), z);
+            else
+                diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
             see(i, -1);
         }
         noisy_[i] = 1;
@@ -162,7 +178,8 @@ Result<void> GaussianSampler::estimate_rows(const Level& u, const Level& s) {
     for (int i = 0; i < window_length(); ++i) {
         if (is_known(i)) continue;
         const auto answer = rows_.logits(i);
-        if (!diffusion_->estimate(u, rows_.z(i), answer, x_hat(i), x0 ? options.temperature : 1, x0 ? options.top_k : 0)) {
+        if (!diffusion_->estimate(u, rows_.z(i), answer, x_hat(i), x0 ? options.temperature : 1,
+                                  x0 ? options.top_k : 0)) {
             return not_finite();
         }
         const auto logits = char_logits(i);
@@ -218,13 +235,14 @@ void GaussianSampler::see(int i, int id) {
 }
 
 std::size_t GaussianSampler::more_bytes() const {
-    return (rows_.all().size() + seen_.size()) * sizeof(float) + (was_.size() + argmax_.size() + 1) * sizeof(std::int32_t) +
-           noisy_.size() + back_to_.size() + 1;
+    return (rows_.all().size() + seen_.size()) * sizeof(float) +
+           (was_.size() + argmax_.size() + 1) * sizeof(std::int32_t) + noisy_.size() + back_to_.size() + 1;
 }
 
 void GaussianSampler::save_more(std::uint8_t* bytes) const {
     const auto put = [&](const auto& values) {
-        bytes = std::copy_n(reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof values[0], bytes);
+        bytes =
+            std::copy_n(reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof values[0], bytes);
     };
     put(rows_.all());
     put(seen_);

@@ -6,22 +6,23 @@
 
 namespace folio {
 
-/// Samples by Gaussian diffusion: the open places of a block begin as pure noise and go from level to level together, evenly in t,
-/// until the last pass draws their characters; what is fixed is given to the network at its own level. `steps` passes per block, of
-/// a linear schedule as many as it has steps at most.
+/// Samples by Gaussian diffusion: the open places of a block begin as pure noise and go from level to level together,
+/// evenly in t, until the last pass draws their characters; what is fixed is given to the network at its own level.
+/// `steps` passes per block, of a linear schedule as many as it has steps at most.
 /// - ddpm: the ancestral step q(z_s | z_t, x_hat) (Ho et al. 2020);
 /// - ddim: the deterministic one (Song et al. 2021);
 /// - churn: some noise is added before each deterministic step where the characters are decided (Karras et al. 2022).
-/// Temperature, top-k and top-p shape the last draw; of x_0 models temperature and top-k shape every x_hat too. With `stop_stable` N
-/// the pass is the last after which the most likely characters of all open places have been the same for N passes, with a mean
-/// probability of at least 0.95.
+/// Temperature, top-k and top-p shape the last draw; of x_0 models temperature and top-k shape every x_hat too. With
+/// `stop_stable` N the pass is the last after which the most likely characters of all open places have been the same
+/// for N passes, with a mean probability of at least 0.95.
 ///
 /// A model that is conditioned on itself sees what it made of each place in the pass before (Chen et al. 2023).
 ///
-/// What is noised again goes back to the time t = percent / 100: characters that stand do so in a block of their own, which begins
-/// there and takes that share of the passes; what the proofreader opens goes back to t = 0.5. In a running block, whose rows have one
-/// level, a row gets the noise of that time where it has less, and passes for one of the block's level. What is opened begins as pure
-/// noise. A text on its way into noise is shown by what its rows say by themselves.
+/// What is noised again goes back to the time t = percent / 100: characters that stand do so in a block of their own,
+/// which begins there and takes that share of the passes; what the proofreader opens goes back to t = 0.5. In a running
+/// block, whose rows have one level, a row gets the noise of that time where it has less, and passes for one of the
+/// block's level. What is opened begins as pure noise. A text on its way into noise is shown by what its rows say by
+/// themselves.
 class GaussianSampler final : public BlockSampler {
 public:
     /// Fails as Sampler::check does, and on schedules that are none. The denoiser must outlive the sampler.
@@ -54,8 +55,12 @@ private:
     bool is_stable();
     void draw_characters();
     bool is_known(int i) const { return !is_open(now_.flags[now_.window_first + i]); }
-    std::span<double> x_hat(int i) { return std::span(x_hat_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_); }
-    std::span<float> char_logits(int i) { return std::span(char_logits_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_); }
+    std::span<double> x_hat(int i) {
+        return std::span(x_hat_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_);
+    }
+    std::span<float> char_logits(int i) {
+        return std::span(char_logits_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_);
+    }
     std::vector<float>::iterator seen(int i) { return seen_.begin() + static_cast<std::ptrdiff_t>(i) * vocab_size_; }
     /// That place i of the window is this character, or with -1 that nothing was made of it.
     void see(int i, int id);
@@ -69,17 +74,19 @@ private:
     std::unique_ptr<GaussianDiffusion> diffusion_;  // rows_ refers to it
     NoisyRows rows_;                                // of the window
     std::vector<std::uint8_t> noisy_;               // [window] 1: the place is open and its row is on its way
-    std::vector<float> seen_;                       // [window, V] what the pass before made of a place, or zeros; of such models alone
-    std::uint8_t begun_at_ = 100;                   // percent: the time at which the block began
-    std::vector<std::uint8_t> back_to_;             // [length] percent: the time that a place goes back to before the next pass; or 0
-    std::vector<std::int32_t> was_;                 // [length] the character that goes back, -1 for a row on its way
-    std::vector<std::int32_t> argmax_;              // [window] the most likely character of an open place in the pass before, else -1
-    std::int32_t stable_passes_ = 0;                // since it last changed anywhere
+    std::vector<float> seen_;      // [window, V] what the pass before made of a place, or zeros; of such models alone
+    std::uint8_t begun_at_ = 100;  // percent: the time at which the block began
+    std::vector<std::uint8_t>
+        back_to_;                    // [length] percent: the time that a place goes back to before the next pass; or 0
+    std::vector<std::int32_t> was_;  // [length] the character that goes back, -1 for a row on its way
+    std::vector<std::int32_t>
+        argmax_;                      // [window] the most likely character of an open place in the pass before, else -1
+    std::int32_t stable_passes_ = 0;  // since it last changed anywhere
     // Buffers of a pass.
-    std::vector<double> eps_;                       // [V]
-    std::vector<double> x_hat_;                     // [window, V]
-    std::vector<float> char_logits_;                // [window, V] logits of the character
-    std::vector<float> likelihood_;                 // [V]
+    std::vector<double> eps_;         // [V]
+    std::vector<double> x_hat_;       // [window, V]
+    std::vector<float> char_logits_;  // [window, V] logits of the character
+    std::vector<float> likelihood_;   // [V]
 };
 
 }  // namespace folio

@@ -7,20 +7,24 @@
 namespace folio {
 
 MaskedSampler::MaskedSampler(MaskedModel model, SamplingRequest request, const Proofreader* proofreader)
-    : BlockSampler(std::move(request), model.config, model.mask_id, std::numeric_limits<int>::max(), proofreader), model_(std::move(model)) {
+    : BlockSampler(std::move(request), model.config, model.mask_id, std::numeric_limits<int>::max(), proofreader),
+      model_(std::move(model)) {
     logits_.resize(static_cast<std::size_t>(window_length()) * vocab_size_);
     if (!request_.text.empty()) {
         std::vector<std::pair<std::uint32_t, int>> order;
         for (int place = 0; place < length(); ++place) order.emplace_back(word(place, Purpose::noise_text, 0), place);
         std::sort(order.begin(), order.end());
         noising_rank_.resize(order.size());
-        for (std::size_t rank = 0; rank < order.size(); ++rank) noising_rank_[order[rank].second] = static_cast<int>(rank);
+        for (std::size_t rank = 0; rank < order.size(); ++rank)
+            noising_rank_[order[rank].second] = static_cast<int>(rank);
     }
     apply_due_edits();
 }
 
-Result<MaskedSampler> MaskedSampler::create(MaskedModel model, SamplingRequest request, const Proofreader* proofreader) {
-    if (auto ok = check(request, ProcessKind::masked, model.config.vocab_size, model.mask_id); !ok) return tl::unexpected<Error>(ok.error());
+Result<MaskedSampler> MaskedSampler::create(MaskedModel model, SamplingRequest request,
+                                            const Proofreader* proofreader) {
+    if (auto ok = check(request, ProcessKind::masked, model.config.vocab_size, model.mask_id); !ok)
+        return tl::unexpected<Error>(ok.error());
     return MaskedSampler(std::move(model), std::move(request), proofreader);
 }
 
@@ -37,7 +41,8 @@ Result<void> MaskedSampler::reveal() {
     const SamplingOptions options = options_of_pass();
     const int first = now_.window_first, window = window_length();
     const auto row = [&](int place) {
-        return std::span<const float>(logits_).subspan(static_cast<std::size_t>(place - first) * vocab_size_, vocab_size_);
+        return std::span<const float>(logits_).subspan(static_cast<std::size_t>(place - first) * vocab_size_,
+                                                       vocab_size_);
     };
 
     ids_.resize(window);

@@ -12,12 +12,14 @@
 
 namespace folio {
 
-/// Unmasks a text by any of the rules of unmasking.h. A text that goes into noise is hidden place by place, in an order drawn by
-/// chance.
+/// Unmasks a text by any of the rules of unmasking.h. A text that goes into noise is hidden place by place, in an order
+/// drawn by chance.
 class MaskedSampler final : public BlockSampler {
 public:
-    /// Fails on ids outside the vocabulary, [MASK] among given characters, edits outside the text, options out of range.
-    static Result<MaskedSampler> create(MaskedModel model, SamplingRequest request, const Proofreader* proofreader = nullptr);
+    /// Fails on ids outside the vocabulary, [MASK] among given characters, edits outside the text, options out of
+    /// range.
+    static Result<MaskedSampler> create(MaskedModel model, SamplingRequest request,
+                                        const Proofreader* proofreader = nullptr);
 
 private:
     MaskedSampler(MaskedModel model, SamplingRequest request, const Proofreader* proofreader);

@@ -29,7 +29,8 @@ Result<std::vector<double>> proofread_nll(const Proofreader& proofreader, std::s
         const std::span<const float> predictions = std::span(logits).last(static_cast<std::size_t>(rows) * vocab_size);
         for (int row = 0; row < rows; ++row, ++position) {
             const auto prediction = predictions.subspan(static_cast<std::size_t>(row) * vocab_size, vocab_size);
-            if (!std::all_of(prediction.begin(), prediction.end(), [](float logit) { return std::isfinite(logit); })) return not_finite();
+            if (!std::all_of(prediction.begin(), prediction.end(), [](float logit) { return std::isfinite(logit); }))
+                return not_finite();
             result[position] = nll(prediction, proofreader.ids[text[position]]);
         }
     }
@@ -46,7 +47,8 @@ std::vector<int> positions_to_reopen(std::span<const double> nll, std::span<cons
     for (int position = 0; position < static_cast<int>(nll.size()); ++position) {
         if (!given[position] && !std::isnan(nll[position])) ranked.push_back(position);
     }
-    std::stable_sort(ranked.begin(), ranked.end(), [&](int a, int b) { return round_for_ties(nll[a]) > round_for_ties(nll[b]); });
+    std::stable_sort(ranked.begin(), ranked.end(),
+                     [&](int a, int b) { return round_for_ties(nll[a]) > round_for_ties(nll[b]); });
     ranked.resize(std::min(ranked.size(), static_cast<std::size_t>(count)));
 
     std::vector<int> reopened = ranked;

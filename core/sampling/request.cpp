@@ -13,9 +13,11 @@ Result<std::vector<int>> read_ids(std::string_view text, std::optional<char32_t>
     for (std::size_t position = 0; position < text.size();) {
         const std::string where = " at position " + std::to_string(ids.size()) + " (counted from 0)";
         char32_t character;
-        if (!decode_utf8(text, position, character)) return fail(what + " is not UTF-8" + where + "; write it in UTF-8");
+        if (!decode_utf8(text, position, character))
+            return fail(what + " is not UTF-8" + where + "; write it in UTF-8");
         if (gap && character == U'{') {
-            if (text.substr(position, 1) != "{") return fail("the open gap" + where + " has no length yet; write a brace as {{");
+            if (text.substr(position, 1) != "{")
+                return fail("the open gap" + where + " has no length yet; write a brace as {{");
             ++position;
         }
         if (character == gap) {
@@ -23,7 +25,9 @@ Result<std::vector<int>> read_ids(std::string_view text, std::optional<char32_t>
             continue;
         }
         const auto id = encode(character);
-        if (!id) return fail(id.error().sentence + ", which " + what + " holds" + where + "; leave it out or write it otherwise");
+        if (!id)
+            return fail(id.error().sentence + ", which " + what + " holds" + where +
+                        "; leave it out or write it otherwise");
         ids.push_back(*id);
     }
     return ids;
@@ -31,7 +35,8 @@ Result<std::vector<int>> read_ids(std::string_view text, std::optional<char32_t>
 
 }  // namespace
 
-Result<SamplingRequest> read_request(const RequestWords& words, const SamplingOptions& options, const EncodeCharacter& encode) {
+Result<SamplingRequest> read_request(const RequestWords& words, const SamplingOptions& options,
+                                     const EncodeCharacter& encode) {
     SamplingRequest request;
     request.options = options;
     if (const auto newline = encode(U'\n')) request.before = *newline;
@@ -57,8 +62,9 @@ Result<SamplingRequest> read_request(const RequestWords& words, const SamplingOp
         auto ids = read_ids(words.prompt, std::nullopt, "the prompt", encode);
         if (!ids) return tl::unexpected(ids.error());
         if (ids->size() > static_cast<std::size_t>(options.length)) {
-            return fail("the prompt has " + std::to_string(ids->size()) + " characters, more than the text's length of " +
-                        std::to_string(options.length) + "; ask for a longer text");
+            return fail("the prompt has " + std::to_string(ids->size()) +
+                        " characters, more than the text's length of " + std::to_string(options.length) +
+                        "; ask for a longer text");
         }
         request.given = std::move(*ids);
         request.given.resize(static_cast<std::size_t>(options.length), -1);

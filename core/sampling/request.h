@@ -19,6 +19,7 @@ struct RequestWords {
 
 /// The request that the words ask for: `options.length` places that begin with the prompt, or as many as `text` or
 /// `from_text` have. Fails in a sentence about wrong usage.
-Result<SamplingRequest> read_request(const RequestWords& words, const SamplingOptions& options, const EncodeCharacter& encode);
+Result<SamplingRequest> read_request(const RequestWords& words, const SamplingOptions& options,
+                                     const EncodeCharacter& encode);
 
 }  // namespace folio

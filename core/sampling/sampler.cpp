@@ -30,7 +30,8 @@ const std::uint8_t* take_bytes(const std::uint8_t* bytes, std::vector<T>& values
     return bytes + size;
 }
 
-/// The head of a State: then id, fixed_at, probability and flags of every place, and round_text where a round is running.
+/// The head of a State: then id, fixed_at, probability and flags of every place, and round_text where a round is
+/// running.
 struct StateHead {
     std::uint32_t magic = 0x324D5346;  // "FSM2"
     std::int32_t length;
@@ -58,9 +59,7 @@ int count_open(const std::vector<std::uint8_t>& flags, int first, int length) {
 }
 
 /// a * b / c, rounded up.
-int share(int a, int b, int c) {
-    return static_cast<int>((static_cast<std::int64_t>(a) * b + c - 1) / c);
-}
+int share(int a, int b, int c) { return static_cast<int>((static_cast<std::int64_t>(a) * b + c - 1) / c); }
 
 Result<void> Sampler::check(SamplingRequest& request, ProcessKind process, int vocab_size, int excluded) {
     request.options.length = static_cast<int>(request.given.size());
@@ -68,8 +67,10 @@ Result<void> Sampler::check(SamplingRequest& request, ProcessKind process, int v
     if (auto ok = validate(request.options); !ok) return ok;
     SamplingOptions& options = request.options;
     if (!options.sampler) options.sampler = default_sampler(process);
-    if (const SamplerName& sampler = sampler_names[static_cast<std::size_t>(*options.sampler)]; sampler.process != process) {
-        return fail("This model has no sampler " + std::string(sampler.name) + "; it has " + list_of_samplers(process) + ".");
+    if (const SamplerName& sampler = sampler_names[static_cast<std::size_t>(*options.sampler)];
+        sampler.process != process) {
+        return fail("This model has no sampler " + std::string(sampler.name) + "; it has " + list_of_samplers(process) +
+                    ".");
     }
     const std::size_t length = request.given.size();
     if (!request.text.empty() && request.text.size() != length) {
@@ -91,8 +92,11 @@ Result<void> Sampler::check(SamplingRequest& request, ProcessKind process, int v
 }
 
 Sampler::Sampler(SamplingRequest request, const ModelConfig& config, int excluded)
-    : request_(std::move(request)), vocab_size_(config.vocab_size), excluded_(excluded),
-      probability_(static_cast<std::size_t>(config.vocab_size)), seq_len_(config.seq_len) {
+    : request_(std::move(request)),
+      vocab_size_(config.vocab_size),
+      excluded_(excluded),
+      probability_(static_cast<std::size_t>(config.vocab_size)),
+      seq_len_(config.seq_len) {
     const std::size_t length = request_.given.size();
     now_.id.assign(length, -1);
     now_.fixed_at.assign(length, 0);
@@ -170,9 +174,7 @@ void Sampler::renoise(int from, int to, int percent) {
 
 void Sampler::apply(const Edit& edit) {
     switch (edit.kind) {
-        case Edit::Kind::noise:
-            renoise(edit.from, edit.to, edit.percent);
-            break;
+        case Edit::Kind::noise: renoise(edit.from, edit.to, edit.percent); break;
         case Edit::Kind::keep:
             for (int place = edit.from; place <= edit.to; ++place) {
                 if (!is_open(now_.flags[place])) now_.flags[place] |= place_given;
@@ -270,8 +272,10 @@ State Sampler::recorded_state(const RecordedStep& recorded) const {
 
 bool Sampler::is_possible(const Progress& progress) const {
     const auto between = [](int value, int least, int most) { return value >= least && value <= most; };
-    if (!between(progress.step, 0, most_steps) || !between(progress.edits_applied, 0, static_cast<int>(request_.edits.size())) ||
-        !between(progress.window_first, 0, length() - window_length()) || !between(progress.block_begin, 0, progress.step) ||
+    if (!between(progress.step, 0, most_steps) ||
+        !between(progress.edits_applied, 0, static_cast<int>(request_.edits.size())) ||
+        !between(progress.window_first, 0, length() - window_length()) ||
+        !between(progress.block_begin, 0, progress.step) ||
         !between(progress.block_end, progress.block_begin, progress.block_begin + request_.options.steps) ||
         !between(progress.passes_saved, 0, most_steps) || !between(progress.round, 0, request_.options.rounds)) {
         return false;
@@ -298,7 +302,8 @@ Result<void> Sampler::restore(const State& state) {
     if (state.size() < sizeof head) return foreign();
     std::memcpy(&head, state.data(), sizeof head);
     const std::size_t numbers = head.round_running == 1 ? 4 : 3;  // of four bytes, for each place
-    if (head.magic != StateHead{}.magic || head.length != length() || (head.round_running != 0 && head.round_running != 1) ||
+    if (head.magic != StateHead{}.magic || head.length != length() ||
+        (head.round_running != 0 && head.round_running != 1) ||
         state.size() != sizeof head + request_.given.size() * (numbers * sizeof(int) + 1) + more_bytes()) {
         return foreign();
     }
@@ -326,14 +331,16 @@ Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessC
     const auto kept = [](auto sampler) -> Result<std::unique_ptr<Sampler>> {
         if (!sampler) return tl::unexpected<Error>(sampler.error());
         if (sampler->steps_known() > most_steps) {
-            return fail("The text would take " + std::to_string(sampler->steps_known()) + " steps, of which " + std::to_string(most_steps) +
-                        " are possible; ask for fewer steps or a shorter text.");
+            return fail("The text would take " + std::to_string(sampler->steps_known()) + " steps, of which " +
+                        std::to_string(most_steps) + " are possible; ask for fewer steps or a shorter text.");
         }
         return std::make_unique<typename decltype(sampler)::value_type>(std::move(*sampler));
     };
     switch (process.kind) {
-        case ProcessKind::gaussian: return kept(GaussianSampler::create(denoiser, process, std::move(request), proofreader));
-        case ProcessKind::masked: return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request), proofreader));
+        case ProcessKind::gaussian:
+            return kept(GaussianSampler::create(denoiser, process, std::move(request), proofreader));
+        case ProcessKind::masked:
+            return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request), proofreader));
         case ProcessKind::autoregressive: break;
     }
     assert(!proofreader);  // make_proofreader (model_file.h) makes none for such a model

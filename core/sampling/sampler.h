@@ -42,16 +42,17 @@ struct Frame {
     bool done = false;
     int window_first = 0, window_length = 0;  // the places that the last pass saw
 
-    std::vector<int> id;                    // [length] -1: open
-    std::vector<std::uint8_t> flags;        // [length]
-    std::vector<float> probability;         // [length] of the character when it was fixed, at temperature 1; 0: open
-    std::vector<float> entropy;             // [length] nats, of the last pass that saw the place open; 0: none has
-    std::vector<int> top_id;                // [length, 4] the likeliest then, temperature 1; -1: none
-    std::vector<float> top_probability;     // [length, 4]
+    std::vector<int> id;                 // [length] -1: open
+    std::vector<std::uint8_t> flags;     // [length]
+    std::vector<float> probability;      // [length] of the character when it was fixed, at temperature 1; 0: open
+    std::vector<float> entropy;          // [length] nats, of the last pass that saw the place open; 0: none has
+    std::vector<int> top_id;             // [length, 4] the likeliest then, temperature 1; -1: none
+    std::vector<float> top_probability;  // [length, 4]
 
-    int edits_applied = 0;  // of those that the request schedules
-    int passes_saved = 0;   // that an early stop has left out
-    std::vector<float> proofread_nll;  // [length] of a proofreading step: -log p of each character, NaN where there is none; else empty
+    int edits_applied = 0;             // of those that the request schedules
+    int passes_saved = 0;              // that an early stop has left out
+    std::vector<float> proofread_nll;  // [length] of a proofreading step: -log p of each character, NaN where there is
+                                       // none; else empty
 };
 
 /// Numbers of a sample's progress, as a State has them.
@@ -67,18 +68,20 @@ struct SampleCounters {
 /// A recorded step, from which a State can be made.
 struct RecordedStep {
     int step = 0, steps = 0;
-    std::vector<int> id, fixed_at;   // [length] -1 where open; the step that fixed it
-    std::vector<float> probability;  // [length]
-    std::vector<std::uint8_t> flags; // [length] place_fixed and place_given alone
+    std::vector<int> id, fixed_at;    // [length] -1 where open; the step that fixed it
+    std::vector<float> probability;   // [length]
+    std::vector<std::uint8_t> flags;  // [length] place_fixed and place_given alone
 };
 
-/// All that a sampler needs to go on from a step: bytes, to be kept and handed back as they are. What a pass said of the
-/// places that are open (entropy and the likeliest) is not among it: after restore() it is missing until the next pass.
+/// All that a sampler needs to go on from a step: bytes, to be kept and handed back as they are. What a pass said of
+/// the places that are open (entropy and the likeliest) is not among it: after restore() it is missing until the next
+/// pass.
 using State = std::vector<std::uint8_t>;
 
 /// A text coming into being, one network pass a step. Pausing is not stepping, going back is restore(), and a fork is
-/// restore() and an edit: randomness is addressed by seed, sample, place and step, so there is no other state. What a step
-/// does is the process's own business (masked_sampler.h ...); what a place is, edits and saved states are the same for all.
+/// restore() and an edit: randomness is addressed by seed, sample, place and step, so there is no other state. What a
+/// step does is the process's own business (masked_sampler.h ...); what a place is, edits and saved states are the same
+/// for all.
 class Sampler {
 public:
     Sampler(Sampler&&) = default;
@@ -98,7 +101,8 @@ public:
     State save() const;
     /// Takes the state of a sampler of the same model and request; refuses, unchanged, bytes that cannot be one.
     Result<void> restore(const State& state);
-    /// The state of a recorded step of this sample, all of whose passes are of one block, without edits or proofreading.
+    /// The state of a recorded step of this sample, all of whose passes are of one block, without edits or
+    /// proofreading.
     State recorded_state(const RecordedStep& recorded) const;
 
     /// Ids that are fixed from the start, -1 where a place is open.
@@ -115,11 +119,13 @@ protected:
         std::vector<int> fixed_at;  // step; of no meaning where open
         std::vector<float> probability;
         std::vector<std::uint8_t> flags;  // fixed, given, reopened
-        std::vector<int> round_text;  // [length] the text that the running round began with; empty where none is running
+        std::vector<int>
+            round_text;  // [length] the text that the running round began with; empty where none is running
     };
 
-    /// Fails on ids that are not among the vocab_size characters without `excluded` ([MASK]; -1: none), edits outside the text,
-    /// options out of range, samplers of another process. Sorts the edits, and fills in the process's own sampler.
+    /// Fails on ids that are not among the vocab_size characters without `excluded` ([MASK]; -1: none), edits outside
+    /// the text, options out of range, samplers of another process. Sorts the edits, and fills in the process's own
+    /// sampler.
     static Result<void> check(SamplingRequest& request, ProcessKind process, int vocab_size, int excluded);
     /// A checked request: what is given is fixed, no edit applied yet.
     Sampler(SamplingRequest request, const ModelConfig& config, int excluded);
@@ -155,7 +161,7 @@ protected:
     int vocab_size_, excluded_;
     Progress now_;
     std::vector<float> logits_;
-    std::vector<double> probability_;  // of the row that look() saw last
+    std::vector<double> probability_;   // of the row that look() saw last
     std::vector<float> proofread_nll_;  // of the last step; see Frame
 
 private:
@@ -165,8 +171,8 @@ private:
     bool is_possible(const Progress& progress) const;
 
     int seq_len_;
-    int open_ = 0;        // number of open places
-    int first_open_ = 0;  // no place before it is open
+    int open_ = 0;                         // number of open places
+    int first_open_ = 0;                   // no place before it is open
     std::vector<Prediction> predictions_;  // [length] of the last pass that saw the place open
 };
 
@@ -176,8 +182,8 @@ int count_open(const std::vector<std::uint8_t>& flags, int first, int length);
 /// a * b / c, rounded up.
 int share(int a, int b, int c);
 
-/// The sampler of the process that the model is of, whose finished texts `proofreader` reads where there is one. Fails as its
-/// create() does. An autoregressive model has no proofreader. Denoiser and proofreader must outlive it.
+/// The sampler of the process that the model is of, whose finished texts `proofreader` reads where there is one. Fails
+/// as its create() does. An autoregressive model has no proofreader. Denoiser and proofreader must outlive it.
 Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request,
                                               const Proofreader* proofreader = nullptr);
 

@@ -23,7 +23,8 @@ void rank(std::vector<Candidate>& candidates, Score score) {
 void pick_one_of_each_run(std::vector<Candidate>& candidates, int count) {
     const auto size = static_cast<std::int64_t>(candidates.size());
     for (std::int64_t run = 0; run < count; ++run) {
-        const auto first = candidates.begin() + run * size / count, last = candidates.begin() + (run + 1) * size / count;
+        const auto first = candidates.begin() + run * size / count,
+                   last = candidates.begin() + (run + 1) * size / count;
         const auto best = std::max_element(first, last, [](const Candidate& a, const Candidate& b) {
             return round_for_ties(a.confidence) < round_for_ties(b.confidence);
         });
@@ -54,15 +55,9 @@ int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, P
                                                    [&](const Candidate& c) { return uniform(c.word) < reveal; });
             return static_cast<int>(end - candidates.begin());
         }
-        case SamplerKind::spread:
-            pick_one_of_each_run(candidates, fewest);
-            return fewest;
-        case SamplerKind::confidence:
-            rank(candidates, confidence);
-            return fewest;
-        case SamplerKind::margin:
-            rank(candidates, [](const Candidate& c) { return c.margin; });
-            return fewest;
+        case SamplerKind::spread: pick_one_of_each_run(candidates, fewest); return fewest;
+        case SamplerKind::confidence: rank(candidates, confidence); return fewest;
+        case SamplerKind::margin: rank(candidates, [](const Candidate& c) { return c.margin; }); return fewest;
         case SamplerKind::threshold: {
             rank(candidates, confidence);
             const auto end = std::stable_partition(candidates.begin(), candidates.end(),
@@ -73,7 +68,8 @@ int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, P
             rank(candidates, [](const Candidate& c) { return -c.entropy; });
             // Entropies rise, so the sum less its largest member is the sum of all before the last.
             int count = 0;
-            for (double before = 0; count < size && before <= options.gamma; ++count) before += candidates[count].entropy;
+            for (double before = 0; count < size && before <= options.gamma; ++count)
+                before += candidates[count].entropy;
             return std::max(fewest, count);
         }
         case SamplerKind::ddpm:

@@ -21,17 +21,22 @@ struct Candidate {
     std::uint32_t word = 0;                          // chance, for the samplers that reveal by chance
 };
 
-/// Brings the candidates that this pass is to fix to the front and returns their number. They come by rising position. With `left`
-/// passes to come and n candidates, m = ceil(n / left) of them:
-/// - spread: the candidates, by position, are cut into m runs [floor(k n / m), floor((k + 1) n / m)), and the most confident of each
-///   is taken: confidence, with the positions of a pass kept apart, since neighbours drawn independently contradict each other;
+/// Brings the candidates that this pass is to fix to the front and returns their number. They come by rising position.
+/// With `left` passes to come and n candidates, m = ceil(n / left) of them:
+/// - spread: the candidates, by position, are cut into m runs [floor(k n / m), floor((k + 1) n / m)), and the most
+/// confident of each
+///   is taken: confidence, with the positions of a pass kept apart, since neighbours drawn independently contradict
+///   each other;
 /// - ancestral: each with probability (t - s) / t (Sahoo et al. 2024, MDLM);
-/// - remask: each with probability (t - s + sigma (1 - t)) / t, which makes up for what is noised again (Wang et al. 2025);
+/// - remask: each with probability (t - s + sigma (1 - t)) / t, which makes up for what is noised again (Wang et al.
+/// 2025);
 /// - confidence: the m most confident (Nie et al. 2025, LLaDA); margin: the m with the largest lead;
 /// - threshold: all with confidence >= tau, the m most confident at least (Wu et al. 2025, Fast-dLLM);
-/// - entropy: the longest run, by rising entropy, whose sum less its largest member is <= gamma, m at least (Ben-Hamu et
+/// - entropy: the longest run, by rising entropy, whose sum less its largest member is <= gamma, m at least (Ben-Hamu
+/// et
 ///   al. 2025, EB-sampler).
-/// Ties, and scores less than 2^-16 apart count as such, go to the lowest place. In the last pass every sampler fixes all.
+/// Ties, and scores less than 2^-16 apart count as such, go to the lowest place. In the last pass every sampler fixes
+/// all.
 int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, Pace pace);
 
 /// remask: the chance sigma = min(eta, (1 - alpha_s) / alpha_t, 1) with which a fixed character of the block is noised

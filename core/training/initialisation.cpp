@@ -16,7 +16,9 @@ std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t s
         const std::uint32_t tensor_number = number++;
         // What is added to a mixture beside its characters begins as nothing.
         const bool beside = config.mixture && tensor.kind == TensorKind::embedding && tensor.offset > 0;
-        if (tensor.kind == TensorKind::head || tensor.kind == TensorKind::filter || tensor.name.ends_with("c_proj.weight") || beside) return;
+        if (tensor.kind == TensorKind::head || tensor.kind == TensorKind::filter ||
+            tensor.name.ends_with("c_proj.weight") || beside)
+            return;
         const double fan = static_cast<double>(tensor.rows) / tensor.cols;
         const double deviation =
             tensor.kind == TensorKind::embedding ? 1.0 : std::min(1.0, std::sqrt(fan)) / std::sqrt(tensor.cols);
@@ -24,7 +26,8 @@ std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t s
         for (std::size_t i = 0; i < tensor.count(); ++i) {
             const Words words = philox(seed, i, tensor_number, Purpose::initialise);
             const double radius = std::sqrt(-2.0 * std::log(uniform(words.word[0])));
-            values[i] = static_cast<float>(deviation * radius * std::cos(6.28318530717958647692 * uniform(words.word[1])));
+            values[i] =
+                static_cast<float>(deviation * radius * std::cos(6.28318530717958647692 * uniform(words.word[1])));
         }
     });
     return parameters;
@@ -44,8 +47,8 @@ void copy_offsets(float* to, const ModelConfig& config, const float* from, const
 
 }  // namespace
 
-Result<TransferredParameters> transfer_parameters(const ModelConfig& source, std::span<const float> values, const ModelConfig& config,
-                                                  std::uint64_t seed) {
+Result<TransferredParameters> transfer_parameters(const ModelConfig& source, std::span<const float> values,
+                                                  const ModelConfig& config, std::uint64_t seed) {
     std::map<std::string, TensorSpec> given;
     for_each_tensor(source, [&](const TensorSpec& tensor) { given.emplace(tensor.name, tensor); });
     TransferredParameters result{initial_parameters(config, seed), {}};
@@ -60,13 +63,16 @@ Result<TransferredParameters> transfer_parameters(const ModelConfig& source, std
         }
         const TensorSpec& from = found->second;
         if (tensor.kind == TensorKind::filter) {
-            copy_offsets(result.parameters.data() + tensor.offset, config, values.data() + found->second.offset, source);
+            copy_offsets(result.parameters.data() + tensor.offset, config, values.data() + found->second.offset,
+                         source);
             given.erase(found);
             return;
         }
         const bool by_character = tensor.kind != TensorKind::matrix;
         if (from.cols != tensor.cols || (by_character ? from.rows > tensor.rows : from.rows != tensor.rows)) {
-            const auto shape = [](const TensorSpec& t) { return "[" + std::to_string(t.rows) + ", " + std::to_string(t.cols) + "]"; };
+            const auto shape = [](const TensorSpec& t) {
+                return "[" + std::to_string(t.rows) + ", " + std::to_string(t.cols) + "]";
+            };
             status = fail(tensor.name + " is " + shape(from) + ", where " + shape(tensor) + " is needed");
             return;
         }

@@ -20,11 +20,11 @@ struct TransferredParameters {
     std::vector<std::string> initialised;
 };
 
-/// Initial parameters of a model of `config`, taken where they can be from a trained one (`values`, the arena of `source`), whose
-/// characters are the first ids of both: embeddings and head row by row, matrices whole. What `source` lacks is drawn as
-/// initial_parameters draws it: the rows of [MASK], embeddings of time and of self-conditioning. Fails with the name of the first
-/// tensor that does not fit.
-Result<TransferredParameters> transfer_parameters(const ModelConfig& source, std::span<const float> values, const ModelConfig& config,
-                                                  std::uint64_t seed);
+/// Initial parameters of a model of `config`, taken where they can be from a trained one (`values`, the arena of
+/// `source`), whose characters are the first ids of both: embeddings and head row by row, matrices whole. What `source`
+/// lacks is drawn as initial_parameters draws it: the rows of [MASK], embeddings of time and of self-conditioning.
+/// Fails with the name of the first tensor that does not fit.
+Result<TransferredParameters> transfer_parameters(const ModelConfig& source, std::span<const float> values,
+                                                  const ModelConfig& config, std::uint64_t seed);
 
 }  // namespace folio

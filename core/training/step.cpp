@@ -16,7 +16,8 @@ int pick(std::uint64_t seed, std::uint64_t index, int step, Purpose purpose, int
     return std::min(choices - 1, static_cast<int>(u * choices));
 }
 
-/// The window length of a step: seq_len, or for a share of the steps something shorter, since samplers ask for any length.
+/// The window length of a step: seq_len, or for a share of the steps something shorter, since samplers ask for any
+/// length.
 int window_length(const Recipe& recipe, int step) {
     const Words words = philox(recipe.seed, 0, static_cast<std::uint32_t>(step), Purpose::window_length);
     if (uniform(words.word[0]) >= recipe.short_windows) return recipe.seq_len;
@@ -28,12 +29,13 @@ int window_length(const Recipe& recipe, int step) {
 
 double schedule(const Recipe& recipe, int step) {
     const double rise = recipe.warmup > 0 ? (step + 1.0) / recipe.warmup : 1.0;
-    const double left = recipe.decay > 0 ? (recipe.steps - step) / (static_cast<double>(recipe.decay) * recipe.steps) : 1.0;
+    const double left =
+        recipe.decay > 0 ? (recipe.steps - step) / (static_cast<double>(recipe.decay) * recipe.steps) : 1.0;
     return std::clamp(std::min(rise, left), 0.0, 1.0);
 }
 
-Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConfig& config, const ProcessConfig& process,
-                                const Recipe& recipe, std::span<const int> text) {
+Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConfig& config,
+                                const ProcessConfig& process, const Recipe& recipe, std::span<const int> text) {
     if (static_cast<int>(text.size()) <= recipe.seq_len) {
         return fail("The training text has " + std::to_string(text.size()) + " characters, fewer than one window of " +
                     std::to_string(recipe.seq_len + 1) + "; give a longer text or a smaller --seq-len.");
@@ -52,7 +54,8 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     }
     trainer.count_ = parameter_count(config);
 
-    const std::size_t arena = trainer.count_ * sizeof(float), places = static_cast<std::size_t>(recipe.batch) * recipe.seq_len;
+    const std::size_t arena = trainer.count_ * sizeof(float),
+                      places = static_cast<std::size_t>(recipe.batch) * recipe.seq_len;
     const std::size_t numbers = config.mixture ? config.input_width() + config.vocab_size : 0;  // of a noisy place
     struct Request {
         Storage& storage;
@@ -60,8 +63,9 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     };
     for (const Request& request :
          {Request{trainer.parameters_, arena}, Request{trainer.average_, arena}, Request{trainer.moment1_, arena},
-          Request{trainer.moment2_, arena}, Request{trainer.gradients_, arena}, Request{trainer.text_, text.size_bytes()},
-          Request{trainer.places_, places * (3 + numbers) * sizeof(float)}, Request{trainer.losses_, places * sizeof(float)},
+          Request{trainer.moment2_, arena}, Request{trainer.gradients_, arena},
+          Request{trainer.text_, text.size_bytes()}, Request{trainer.places_, places * (3 + numbers) * sizeof(float)},
+          Request{trainer.losses_, places * sizeof(float)},
           Request{trainer.rows_, static_cast<std::size_t>(recipe.batch + 1) * (6 + config.time_rows) * sizeof(float)},
           Request{trainer.numbers_, sizeof(Numbers)}}) {
         auto storage = ops.allocate(request.bytes);
@@ -88,8 +92,9 @@ Trainer::Batch Trainer::masked_batch(int step, int length, std::span<const int> 
     const int batch = recipe_.batch, places = batch * length;
     std::vector<int> rows(starts.begin(), starts.end());
     const bool nelbo = trains_nelbo(step);  // whose mask rates are uniform
-    const MaskedBatch masks = stratified_masks(batch, length, nelbo ? MaskRate::uniform : recipe_.mask_rate,
-                                               nelbo ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed, static_cast<std::uint32_t>(step));
+    const MaskedBatch masks =
+        stratified_masks(batch, length, nelbo ? MaskRate::uniform : recipe_.mask_rate,
+                         nelbo ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed, static_cast<std::uint32_t>(step));
     rows.insert(rows.end(), masks.counts.begin(), masks.counts.end());
     for (const int count : masks.counts)
         rows.push_back(config_.time_rows > 0 ? time_row(static_cast<double>(count) / length, config_.time_rows) : 0);
@@ -124,10 +129,13 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
     const int batch = recipe_.batch, places = batch * length, V = config_.vocab_size;
     const bool eps = process_.gaussian.prediction == GaussianPrediction::eps;
     const auto chance = [&](int b, int word) {
-        return uniform(philox(recipe_.seed, 2 + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step), Purpose::mask_count).word[word]);
+        return uniform(philox(recipe_.seed, 2 + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step),
+                              Purpose::mask_count)
+                           .word[word]);
     };
     // Times spread evenly over the batch from one offset, as the masked process spreads its counts.
-    const double offset = uniform(philox(recipe_.seed, 0, static_cast<std::uint32_t>(step), Purpose::mask_count).word[0]);
+    const double offset =
+        uniform(philox(recipe_.seed, 0, static_cast<std::uint32_t>(step), Purpose::mask_count).word[0]);
     std::vector<int> known(static_cast<std::size_t>(places));
     std::vector<bool> aided(static_cast<std::size_t>(batch));
     int open = places;
@@ -136,8 +144,11 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
         // A prefix or any set of places, at most half of them.
         const int count = static_cast<int>(chance(b, 2) * length / 2);
         const auto window = std::span(known).subspan(static_cast<std::size_t>(b) * length, length);
-        if (chance(b, 1) < 0.5) std::fill_n(window.begin(), count, 1);
-        else mask_places(window, count, 1, recipe_.seed, static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step), Purpose::mask_place);
+        if (chance(b, 1) < 0.5)
+            std::fill_n(window.begin(), count, 1);
+        else
+            mask_places(window, count, 1, recipe_.seed, static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step),
+                        Purpose::mask_place);
         open -= count;
         aided[b] = count > 0;
     }
@@ -151,10 +162,12 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
     };
     for (int b = 0; b < batch; ++b) {
         const double turn = offset + static_cast<double>(b) / batch, share = turn - std::floor(turn);
-        const auto [level, weight] = made.squared ? diffusion_->bound_draw(share)
-                                                  : GaussianDiffusion::Draw{diffusion_->training_level(share), eps ? 1.0 / V : 1};
+        const auto [level, weight] =
+            made.squared ? diffusion_->bound_draw(share)
+                         : GaussianDiffusion::Draw{diffusion_->training_level(share), eps ? 1.0 / V : 1};
         add_level(level, weight / open);
-        diffusion_->features(level, std::span(features).subspan(static_cast<std::size_t>(b) * config_.time_rows, config_.time_rows));
+        diffusion_->features(
+            level, std::span(features).subspan(static_cast<std::size_t>(b) * config_.time_rows, config_.time_rows));
         made.windows.push_back({level.g, weight / open, aided[b]});
     }
     add_level(diffusion_->level(0), 0);
@@ -188,14 +201,17 @@ void Trainer::corrupt(const Batch& batch, int length) {
     auto* weights = reinterpret_cast<float*>(targets + recipe_.batch * length);
     switch (process_.kind) {
         case ProcessKind::masked:
-            return training_->corrupt_masked(input, targets, weights, text, batch.starts, batch.counts, batch.row_weights, recipe_.batch,
-                                             length, process_.mask_id, recipe_.seed, &now()->step);
+            return training_->corrupt_masked(input, targets, weights, text, batch.starts, batch.counts,
+                                             batch.row_weights, recipe_.batch, length, process_.mask_id, recipe_.seed,
+                                             &now()->step);
         case ProcessKind::gaussian:
-            return training_->corrupt_gaussian({batch.input.mixture, batch.input.prior, batch.target_rows, targets, weights}, text,
-                                               batch.starts, recipe_.batch, length, config_.vocab_size, batch.noise);
+            return training_->corrupt_gaussian(
+                {batch.input.mixture, batch.input.prior, batch.target_rows, targets, weights}, text, batch.starts,
+                recipe_.batch, length, config_.vocab_size, batch.noise);
         case ProcessKind::autoregressive:
             return training_->corrupt_autoregressive(input, targets, weights, text, batch.starts, recipe_.batch, length,
-                                                     config_.vocab_size, recipe_.input_noise, recipe_.seed, &now()->step);
+                                                     config_.vocab_size, recipe_.input_noise, recipe_.seed,
+                                                     &now()->step);
     }
 }
 
@@ -220,10 +236,12 @@ Result<StepReport> Trainer::run(int step) {
     for (int b = 0; b < batch; ++b) {
         // What follows a window is the last target of an autoregressive model; the others could begin one later.
         const bool followed = process_.kind == ProcessKind::autoregressive;
-        starts.push_back(pick(recipe_.seed, static_cast<std::uint64_t>(b), step, Purpose::window, text_size_ - length + !followed));
+        starts.push_back(
+            pick(recipe_.seed, static_cast<std::uint64_t>(b), step, Purpose::window, text_size_ - length + !followed));
     }
     const bool conditioned =
-        config_.self_conditioning && uniform(philox(recipe_.seed, 1, step_word, Purpose::mask_count).word[0]) < recipe_.self_conditioning;
+        config_.self_conditioning &&
+        uniform(philox(recipe_.seed, 1, step_word, Purpose::mask_count).word[0]) < recipe_.self_conditioning;
     const Numbers given = numbers(step);
     ops_->upload(now(), &given, sizeof given);
     Record record{this,
@@ -266,11 +284,15 @@ Result<void> Trainer::train(const Batch& made, int length, bool conditioned) {
     for (int first = 0; first < batch; first += sequences) {
         const int n = std::min(sequences, batch - first), at = first * length;
         const ForwardNoise noise{recipe_.dropout, recipe_.seed, &now()->step, static_cast<std::uint64_t>(at)};
-        const auto rows = [&](Matrix all) { return all.rows == 0 ? all : Matrix(all.row(at), n * length, all.cols, all.stride); };
-        const Input input{made.input.ids ? made.input.ids + at : nullptr, made.input.time_row ? made.input.time_row + first : nullptr,
-                          rows(made.input.mixture), rows(made.input.prior)};
+        const auto rows = [&](Matrix all) {
+            return all.rows == 0 ? all : Matrix(all.row(at), n * length, all.cols, all.stride);
+        };
+        const Input input{made.input.ids ? made.input.ids + at : nullptr,
+                          made.input.time_row ? made.input.time_row + first : nullptr, rows(made.input.mixture),
+                          rows(made.input.prior)};
         if (conditioned) {
-            // What the network makes of these rows without help is what it is shown the second time; nothing flows back through it.
+            // What the network makes of these rows without help is what it is shown the second time; nothing flows back
+            // through it.
             auto answer = denoiser_->forward(input, n, length);
             if (!answer) return tl::unexpected(answer.error());
             const Matrix& mixture = input.mixture;
@@ -284,7 +306,8 @@ Result<void> Trainer::train(const Batch& made, int length, bool conditioned) {
         } else if (made.squared) {
             training_->brier(*logits, losses + at, *logits, made.targets + at, made.weights + at);
         } else {
-            training_->cross_entropy(*logits, losses + at, *logits, made.targets + at, made.weights + at, process_.mask_id);
+            training_->cross_entropy(*logits, losses + at, *logits, made.targets + at, made.weights + at,
+                                     process_.mask_id);
         }
         denoiser_->backward(*training_, gradients, *logits);
     }
@@ -316,7 +339,8 @@ void Trainer::update() {
     const std::size_t matrices = embedding_count(config_);  // where the blocks begin
     const std::size_t head = count_ - static_cast<std::size_t>(config_.vocab_size) * config_.d_model;
     const auto adamw = [&](std::size_t first, std::size_t end, const AdamW* options) {
-        training_->adamw(parameters + first, moment1 + first, moment2 + first, gradients + first, scale, end - first, options);
+        training_->adamw(parameters + first, moment1 + first, moment2 + first, gradients + first, scale, end - first,
+                         options);
     };
     adamw(0, matrices, &now()->adamw);
     adamw(head, count_, &now()->adamw);
@@ -326,8 +350,8 @@ void Trainer::update() {
         for_each_tensor(config_, [&](const TensorSpec& tensor) {
             if (tensor.offset < matrices || tensor.offset >= matrices + block) return;
             const std::size_t at = tensor.offset;
-            training_->muon(parameters + at, moment1 + at, gradients + at, scale, tensor.rows, tensor.cols, config_.n_layer, block,
-                            &now()->muon);
+            training_->muon(parameters + at, moment1 + at, gradients + at, scale, tensor.rows, tensor.cols,
+                            config_.n_layer, block, &now()->muon);
         });
     } else {
         adamw(matrices, head, &now()->decaying);
@@ -349,7 +373,8 @@ Trainer::State Trainer::save() {
 Result<void> Trainer::restore(const State& state) {
     for (auto [host, device] : {std::pair{&state.parameters, &parameters_}, std::pair{&state.average, &average_},
                                 std::pair{&state.moment1, &moment1_}, std::pair{&state.moment2, &moment2_}}) {
-        if (host->size() != count_) return fail("The saved state does not fit this model; resume with the sizes it was made with.");
+        if (host->size() != count_)
+            return fail("The saved state does not fit this model; resume with the sizes it was made with.");
         ops_->upload(device->as<void>(), host->data(), count_ * sizeof(float));
     }
     losses_by_noise_ = state.losses;

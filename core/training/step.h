@@ -17,8 +17,8 @@ struct Recipe {
     int steps = 5000;
     int batch = 32;
     int seq_len = 256;
-    int rows_per_pass = 1024;       // a batch goes through in passes of at most this many rows: memory, and the last digits
-    MaskedLoss loss = MaskedLoss::mean;  // masked
+    int rows_per_pass = 1024;  // a batch goes through in passes of at most this many rows: memory, and the last digits
+    MaskedLoss loss = MaskedLoss::mean;      // masked
     MaskRate mask_rate = MaskRate::uniform;  // masked; uniform in the steps that lower the NELBO
     float nelbo_share = 0.f;        // masked, Gaussian: the last share of the steps lowers the NELBO itself instead
     float input_noise = 0.f;        // autoregressive: share of input characters that are replaced by any others
@@ -28,18 +28,18 @@ struct Recipe {
     float lr = 1e-2f;               // AdamW: embeddings and head, and the matrices too where muon_lr is 0
     float muon_lr = 0.02f;          // Muon: the matrices of the blocks
     float beta1 = 0.9f, beta2 = 0.95f;
-    float weight_decay = 0.f;       // decoupled, on the matrices of the blocks
-    int warmup = 100;               // steps of linear rise to the full rate
-    float decay = 0.4f;             // the last share of the steps: linear fall to 0
-    float clip = 1.f;               // global gradient norm
+    float weight_decay = 0.f;  // decoupled, on the matrices of the blocks
+    int warmup = 100;          // steps of linear rise to the full rate
+    float decay = 0.4f;        // the last share of the steps: linear fall to 0
+    float clip = 1.f;          // global gradient norm
     float ema = 0.999f;
     float dropout = 0.f;
-    float short_windows = 0.1f;     // share of steps on a window length drawn from 1/16 .. 1 of seq_len
+    float short_windows = 0.1f;  // share of steps on a window length drawn from 1/16 .. 1 of seq_len
     std::uint64_t seed = 1;
 };
 
-/// The factor on both learning rates at `step` (0-based): rise, plateau, fall to 0. The plateau knows nothing of the end,
-/// so a run that is still on it can be resumed with another number of steps.
+/// The factor on both learning rates at `step` (0-based): rise, plateau, fall to 0. The plateau knows nothing of the
+/// end, so a run that is still on it can be resumed with another number of steps.
 double schedule(const Recipe& recipe, int step);
 
 /// What one step saw.
@@ -55,8 +55,8 @@ struct StepReport {
 class Trainer {
 public:
     /// `text`: ids without [MASK], seq_len + 1 of them at least. Parameters are drawn from the seed (spec section 3).
-    static Result<Trainer> create(Ops& ops, TrainingOps& training, const ModelConfig& config, const ProcessConfig& process,
-                                  const Recipe& recipe, std::span<const int> text);
+    static Result<Trainer> create(Ops& ops, TrainingOps& training, const ModelConfig& config,
+                                  const ProcessConfig& process, const Recipe& recipe, std::span<const int> text);
 
     /// Step `step` (0-based). Where the loss or the gradient is not finite the parameters stay as they were.
     Result<StepReport> run(int step);
@@ -64,8 +64,8 @@ public:
     /// What the model is to be sampled and scored by; a Gaussian one's time changes as it is refitted.
     const ProcessConfig& process() const { return process_; }
 
-    /// The state besides the process: arenas in the order of for_each_tensor, parameters, their EMA, both moments, and the losses
-    /// that time is refitted from. Host copies.
+    /// The state besides the process: arenas in the order of for_each_tensor, parameters, their EMA, both moments, and
+    /// the losses that time is refitted from. Host copies.
     struct State {
         std::vector<float> parameters, average, moment1, moment2;
         LossByNoise losses;
@@ -97,7 +97,7 @@ private:
     /// What differs from step to step, on the device: the rest of a step is a record that can run again.
     struct Numbers {
         std::uint32_t step = 0;
-        AdamW adamw, decaying;    // of embeddings and head; of the matrices
+        AdamW adamw, decaying;  // of embeddings and head; of the matrices
         Muon muon;
         float ema = 0;            // decay of the average
         float scale = 1;          // of the gradient
@@ -114,8 +114,8 @@ private:
     };
 
     Trainer() = default;
-    /// The batch of a step as the process makes it, with windows of `length` at `starts`: what the host says of it goes up, the
-    /// rest is corrupt's.
+    /// The batch of a step as the process makes it, with windows of `length` at `starts`: what the host says of it goes
+    /// up, the rest is corrupt's.
     Batch masked_batch(int step, int length, std::span<const int> starts);
     Batch autoregressive_batch(int length, std::span<const int> starts);
     Batch gaussian_batch(int step, int length, std::span<const int> starts);
@@ -137,9 +137,9 @@ private:
     std::size_t count_ = 0;
     Storage parameters_, average_, moment1_, moment2_, gradients_;
     Storage text_;
-    Storage rows_;     // what a process says of each window
-    Storage places_;   // what it makes of each place
-    Storage losses_;   // [batch, length]
+    Storage rows_;    // what a process says of each window
+    Storage places_;  // what it makes of each place
+    Storage losses_;  // [batch, length]
     Storage numbers_;
     std::unique_ptr<Denoiser> denoiser_;
     std::optional<GaussianDiffusion> diffusion_;

@@ -18,8 +18,8 @@ namespace {
 
 using nlohmann::json;
 
-/// Takes keys out of one JSON object of the metadata. The first key that is missing or of the wrong kind makes the error;
-/// what is read after it means nothing.
+/// Takes keys out of one JSON object of the metadata. The first key that is missing or of the wrong kind makes the
+/// error; what is read after it means nothing.
 class Fields {
 public:
     Fields(const json& object, std::string what) : object_(object), what_(std::move(what)) {}
@@ -53,8 +53,9 @@ public:
     std::vector<double> numbers(const char* key) {
         const json* value = find(key);
         std::vector<double> result;
-        const bool list = value != nullptr && value->is_array() &&
-                          std::all_of(value->begin(), value->end(), [](const json& number) { return number.is_number(); });
+        const bool list =
+            value != nullptr && value->is_array() &&
+            std::all_of(value->begin(), value->end(), [](const json& number) { return number.is_number(); });
         if (value != nullptr && !list) refuse(key, "a list of numbers");
         if (list)
             for (const json& number : *value) result.push_back(number.get<double>());
@@ -102,12 +103,15 @@ Result<ProcessConfig> read_gaussian(Fields& fields) {
     gaussian.schedule = schedule == "warped" ? GaussianSchedule::warped : GaussianSchedule::linear;
     if (prediction == "x0") gaussian.matched_filter = fields.boolean("matched_filter");
     if (fields.error()) return fail(fields.error()->sentence);
-    if (prediction != name_of(gaussian.prediction)) return fail("the weights file predicts " + quote(prediction) + ", but only x0 and eps are known");
+    if (prediction != name_of(gaussian.prediction))
+        return fail("the weights file predicts " + quote(prediction) + ", but only x0 and eps are known");
     if (schedule != name_of(gaussian.schedule)) {
-        return fail("the weights file asks for the schedule " + quote(schedule) + ", but only linear and warped are known");
+        return fail("the weights file asks for the schedule " + quote(schedule) +
+                    ", but only linear and warped are known");
     }
     // Any vocabulary: the schedule is what can be wrong.
-    if (const auto valid = GaussianDiffusion::create(gaussian, 2); !valid) return fail("the weights file cannot be used: " + valid.error().sentence);
+    if (const auto valid = GaussianDiffusion::create(gaussian, 2); !valid)
+        return fail("the weights file cannot be used: " + valid.error().sentence);
     return process;
 }
 
@@ -153,13 +157,15 @@ Result<ModelConfig> read_config(const json& object) {
     if (object.contains("conv_radius")) config.conv_radius = fields.integer("conv_radius");
     if (object.contains("input")) {
         const std::string input = fields.string("input");
-        if (!fields.error() && input != "mixture") return fail("the weights file's model takes " + quote(input) + " as its input, but only mixture is known");
+        if (!fields.error() && input != "mixture")
+            return fail("the weights file's model takes " + quote(input) + " as its input, but only mixture is known");
         config.mixture = true;
         config.self_conditioning = fields.boolean("self_conditioning");
     }
     if (fields.error()) return fail(fields.error()->sentence);
     config.trunk = trunk == "article" ? Trunk::article : Trunk::modern;
-    if (trunk != "article" && trunk != "modern") return fail("the weights file's model has the unknown trunk " + quote(trunk));
+    if (trunk != "article" && trunk != "modern")
+        return fail("the weights file's model has the unknown trunk " + quote(trunk));
     if (const auto valid = validate(config); !valid) {
         return fail("the weights file cannot be used: " + valid.error().sentence);
     }
@@ -176,8 +182,8 @@ Result<Vocabulary> read_vocabulary(std::string list, int vocab_size, int mask_id
     }
     if (!vocabulary) return fail("the weights file cannot be used: " + vocabulary.error().sentence);
     if (mask_id >= 0 && vocabulary->character(mask_id) != no_character) {
-        return fail("the weights file's folio.vocab gives [MASK], id " + std::to_string(mask_id) +
-                    ", the character " + named(vocabulary->character(mask_id)) + " where U+FFFD belongs");
+        return fail("the weights file's folio.vocab gives [MASK], id " + std::to_string(mask_id) + ", the character " +
+                    named(vocabulary->character(mask_id)) + " where U+FFFD belongs");
     }
     if (vocabulary->size() != (mask_id >= 0 && mask_id == vocab_size - 1 ? mask_id : vocab_size)) {
         return fail("the weights file's folio.vocab lists " + std::to_string(vocabulary->size()) +
@@ -191,9 +197,13 @@ std::string write_process(const ProcessConfig& process) {
     if (process.kind == ProcessKind::masked) object.update({{"mask_id", process.mask_id}, {"schedule", "linear"}});
     if (process.kind == ProcessKind::gaussian) {
         const GaussianConfig& gaussian = process.gaussian;
-        object.update({{"prediction", name_of(gaussian.prediction)}, {"schedule", name_of(gaussian.schedule)}, {"centred", gaussian.centred}});
-        if (gaussian.schedule == GaussianSchedule::linear) object["steps"] = gaussian.steps;
-        else object["knots"] = gaussian.knots;
+        object.update({{"prediction", name_of(gaussian.prediction)},
+                       {"schedule", name_of(gaussian.schedule)},
+                       {"centred", gaussian.centred}});
+        if (gaussian.schedule == GaussianSchedule::linear)
+            object["steps"] = gaussian.steps;
+        else
+            object["knots"] = gaussian.knots;
         if (gaussian.prediction == GaussianPrediction::x0) object["matched_filter"] = gaussian.matched_filter;
     }
     return object.dump();
@@ -232,20 +242,25 @@ std::string shape_text(std::span<const std::uint64_t> shape) {
 
 using Shape = std::vector<std::uint64_t>;
 
-Shape shape_of(const TensorSpec& tensor) { return {static_cast<std::uint64_t>(tensor.rows), static_cast<std::uint64_t>(tensor.cols)}; }
+Shape shape_of(const TensorSpec& tensor) {
+    return {static_cast<std::uint64_t>(tensor.rows), static_cast<std::uint64_t>(tensor.cols)};
+}
 
 /// One tensor of the file against what the configuration asks for. `exact`: whether the matrices are I8.
-Result<void> check_tensor(const std::string& name, TensorKind kind, const Shape& shape, const TensorView* tensor, bool exact) {
+Result<void> check_tensor(const std::string& name, TensorKind kind, const Shape& shape, const TensorView* tensor,
+                          bool exact) {
     if (tensor == nullptr) return fail("the weights file lacks the tensor " + name);
     if (kind == TensorKind::filter && tensor->dtype != Dtype::f32) {
-        return fail("the weights file's tensor " + name + " is " + std::string(name_of(tensor->dtype)) + ", but filters are F32");
+        return fail("the weights file's tensor " + name + " is " + std::string(name_of(tensor->dtype)) +
+                    ", but filters are F32");
     }
     if (kind == TensorKind::embedding && tensor->dtype == Dtype::i8) {
         return fail("the weights file's tensor " + name + " is of I8, but embeddings are not quantised");
     }
     if (is_multiplied(kind) && (tensor->dtype == Dtype::i8) != exact) {
-        return fail("the weights file's tensor " + name + " is " + std::string(name_of(tensor->dtype)) + " and its head is " +
-                    (exact ? "" : "not ") + "I8; either all matrices and the head are I8 or none; export it again");
+        return fail("the weights file's tensor " + name + " is " + std::string(name_of(tensor->dtype)) +
+                    " and its head is " + (exact ? "" : "not ") +
+                    "I8; either all matrices and the head are I8 or none; export it again");
     }
     if (tensor->shape != shape) {
         return fail("the weights file's tensor " + name + " has the shape " + shape_text(tensor->shape) +
@@ -263,7 +278,8 @@ Result<void> check_scale(const std::string& name, const Shape& shape, const Tens
     }
     std::vector<float> values(tensor->count());
     to_floats(*tensor, values.data());
-    if (!std::all_of(values.begin(), values.end(), [](float value) { return value > 0 && value <= std::numeric_limits<float>::max(); })) {
+    if (!std::all_of(values.begin(), values.end(),
+                     [](float value) { return value > 0 && value <= std::numeric_limits<float>::max(); })) {
         return fail("the weights file's tensor " + name + " holds scales that are not positive and finite");
     }
     return {};
@@ -279,15 +295,17 @@ Metadata write_metadata(const ModelFile& model) {
         return std::string(",\"") + key + "\":" + std::to_string(value);
     };
     Metadata metadata{
-        {"folio.config", "{\"version\":1,\"trunk\":\"" + std::string(config.trunk == Trunk::article ? "article" : "modern") + '"' + field("vocab_size", config.vocab_size) +
-                             field("seq_len", config.seq_len) + field("d_model", config.d_model) +
-                             field("n_layer", config.n_layer) + field("n_head", config.n_head) +
-                             field("d_ff", config.d_ff) + ",\"norm_eps\":" + eps +
-                             ",\"causal\":" + (config.causal ? "true" : "false") +
-                             field("time_rows", config.time_rows) + (config.conv_radius > 0 ? field("conv_radius", config.conv_radius) : "") +
-                             (config.mixture ? std::string(",\"input\":\"mixture\",\"self_conditioning\":") +
-                                                   (config.self_conditioning ? "true" : "false")
-                                             : "") + "}"},
+        {"folio.config",
+         "{\"version\":1,\"trunk\":\"" + std::string(config.trunk == Trunk::article ? "article" : "modern") + '"' +
+             field("vocab_size", config.vocab_size) + field("seq_len", config.seq_len) +
+             field("d_model", config.d_model) + field("n_layer", config.n_layer) + field("n_head", config.n_head) +
+             field("d_ff", config.d_ff) + ",\"norm_eps\":" + eps + ",\"causal\":" + (config.causal ? "true" : "false") +
+             field("time_rows", config.time_rows) +
+             (config.conv_radius > 0 ? field("conv_radius", config.conv_radius) : "") +
+             (config.mixture ? std::string(",\"input\":\"mixture\",\"self_conditioning\":") +
+                                   (config.self_conditioning ? "true" : "false")
+                             : "") +
+             "}"},
         {"folio.process", write_process(model.process)},
         {"folio.vocab", json(model.vocabulary.list()).dump()},
     };
@@ -307,11 +325,13 @@ Result<ModelFile> read_metadata(const Metadata& metadata) {
     if (!config) return tl::unexpected(config.error());
     const bool causal = process->kind == ProcessKind::autoregressive, gaussian = process->kind == ProcessKind::gaussian;
     if (config->mixture != gaussian) {
-        return fail(gaussian ? "the weights file's model takes no mixtures, which a Gaussian model must" :
-                               "the weights file's model takes mixtures, which only a Gaussian model does");
+        return fail(gaussian ? "the weights file's model takes no mixtures, which a Gaussian model must"
+                             : "the weights file's model takes mixtures, which only a Gaussian model does");
     }
     if (gaussian && config->self_conditioning && process->gaussian.prediction == GaussianPrediction::eps) {
-        return fail("the weights file's model answers with noise, of which there is nothing to be conditioned on, yet says that it is");
+        return fail(
+            "the weights file's model answers with noise, of which there is nothing to be conditioned on, yet says "
+            "that it is");
     }
     if (config->causal != causal) {
         return fail(causal ? "the weights file's model is not causal, which an autoregressive model must be"
@@ -398,13 +418,16 @@ Result<ModelFile> read_model(std::span<const std::byte> bytes) {
 
 Result<Proofreader> make_proofreader(const ModelFile& sampled, const ModelFile& file, AutoregressiveModel model) {
     if (sampled.process.kind == ProcessKind::autoregressive) {
-        return fail("An autoregressive model is not proofread, as it has chosen each character by all before it; sample a masked or Gaussian one.");
+        return fail(
+            "An autoregressive model is not proofread, as it has chosen each character by all before it; sample a "
+            "masked or Gaussian one.");
     }
     if (file.process.kind != ProcessKind::autoregressive) {
         return fail("The proofreader must be an autoregressive model, such as weights/gpt-small.safetensors.");
     }
     auto ids = sampled.vocabulary.ids_in(file.vocabulary);
-    if (!ids) return fail("The proofreader must have the characters of the sampled model; " + ids.error().sentence + ".");
+    if (!ids)
+        return fail("The proofreader must have the characters of the sampled model; " + ids.error().sentence + ".");
     ids->resize(static_cast<std::size_t>(sampled.config.vocab_size), -1);
     return Proofreader{std::move(model), std::move(*ids), file.vocabulary.id(U'\n')};
 }
@@ -435,7 +458,8 @@ Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& si
         for_each_tensor(model.config, [&](const TensorSpec& tensor) {
             if (!is_multiplied(tensor.kind)) put_floats(tensor);
         });
-        std::span<const std::byte> whole = std::as_bytes(std::span(model.quantised)), scales = std::as_bytes(std::span(model.scales));
+        std::span<const std::byte> whole = std::as_bytes(std::span(model.quantised)),
+                                   scales = std::as_bytes(std::span(model.scales));
         for_each_tensor(model.config, [&](const TensorSpec& tensor) {
             if (!is_multiplied(tensor.kind)) return;
             const auto rows = static_cast<std::uint64_t>(tensor.rows);
@@ -452,7 +476,8 @@ Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& si
     for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = to_f16(model.parameters[i]);
     for_each_tensor(model.config, [&](const TensorSpec& tensor) {
         if (dtype == Dtype::f32 || tensor.kind == TensorKind::filter) return put_floats(tensor);
-        put(tensor.name, Dtype::f16, shape_of(tensor), std::as_bytes(std::span(halves).subspan(tensor.offset, tensor.count())));
+        put(tensor.name, Dtype::f16, shape_of(tensor),
+            std::as_bytes(std::span(halves).subspan(tensor.offset, tensor.count())));
     });
     return finite ? write_safetensors(write_metadata(model), tensors, sink) : finite;
 }

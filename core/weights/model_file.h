@@ -30,15 +30,16 @@ struct ModelFile {
 
     /// Whether this is an I8 model, which runs on the exact path.
     bool exact() const { return !scales.empty(); }
-    Parameters values() const { return {parameters.data(), exact() ? quantised.data() : nullptr, exact() ? scales.data() : nullptr}; }
+    Parameters values() const {
+        return {parameters.data(), exact() ? quantised.data() : nullptr, exact() ? scales.data() : nullptr};
+    }
 };
-
 
 /// The `folio.` metadata of a model: all of it but the parameters. Checkpoints carry the same.
 Metadata write_metadata(const ModelFile& model);
 
-/// Reads `folio.` metadata into a model without parameters; other keys are nobody's business. Refuses whatever is missing,
-/// absurd, or contradicts the rest, and the models that this version does not run.
+/// Reads `folio.` metadata into a model without parameters; other keys are nobody's business. Refuses whatever is
+/// missing, absurd, or contradicts the rest, and the models that this version does not run.
 Result<ModelFile> read_metadata(const Metadata& metadata);
 
 /// Reads a weights file; dtypes F32, F16 and BF16, or I8 with scales for the matrices and the head. Beyond what
@@ -46,12 +47,12 @@ Result<ModelFile> read_metadata(const Metadata& metadata);
 /// configuration asks for, values that are not finite, and scales that are not positive.
 Result<ModelFile> read_model(std::span<const std::byte> file);
 
-/// `model`, which was made of `file`, to proofread samples of the model in `sampled`. Fails, in a sentence about wrong usage, where
-/// `file` is not autoregressive, `sampled` is, or their characters differ.
+/// `model`, which was made of `file`, to proofread samples of the model in `sampled`. Fails, in a sentence about wrong
+/// usage, where `file` is not autoregressive, `sampled` is, or their characters differ.
 Result<Proofreader> make_proofreader(const ModelFile& sampled, const ModelFile& file, AutoregressiveModel model);
 
-/// Writes a weights file of f32, f16 or i8, whatever the model is. Fails when a value is not finite, or too large for f16, and
-/// when the sink does.
+/// Writes a weights file of f32, f16 or i8, whatever the model is. Fails when a value is not finite, or too large for
+/// f16, and when the sink does.
 Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& sink);
 
 }  // namespace folio

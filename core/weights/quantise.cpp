@@ -10,7 +10,8 @@
 namespace folio {
 namespace {
 
-/// x Q for an orthogonal Q of any size n = 2^k m: signs by chance, then a Hadamard matrix of 2^k times the reflection I - 2 / m.
+/// x Q for an orthogonal Q of any size n = 2^k m: signs by chance, then a Hadamard matrix of 2^k times the reflection I
+/// - 2 / m.
 void turn(std::vector<double>& x) {
     const std::size_t n = x.size();
     std::size_t odd = n;
@@ -81,11 +82,14 @@ Result<ModelFile> quantise(const ModelFile& model) {
     result.quantised.resize(turned.size() - embeddings);
     bool sound = true;
     for_each_tensor(model.config, [&](const TensorSpec& tensor) {
-        // The article's trunk adds positions to its stream, and a filter multiplies each of its channels: no weight could turn those.
-        sound = sound && (model.config.trunk == Trunk::article || model.config.conv_radius > 0 || turn(tensor, turned.data() + tensor.offset));
+        // The article's trunk adds positions to its stream, and a filter multiplies each of its channels: no weight
+        // could turn those.
+        sound = sound && (model.config.trunk == Trunk::article || model.config.conv_radius > 0 ||
+                          turn(tensor, turned.data() + tensor.offset));
         if (!sound || !is_multiplied(tensor.kind)) return;
         for (int row = 0; row < tensor.rows; ++row) {
-            const std::size_t at = tensor.offset + static_cast<std::size_t>(row) * static_cast<std::size_t>(tensor.cols);
+            const std::size_t at =
+                tensor.offset + static_cast<std::size_t>(row) * static_cast<std::size_t>(tensor.cols);
             const float* values = turned.data() + at;
             float largest = 0;
             for (int i = 0; i < tensor.cols; ++i) largest = std::max(largest, std::abs(values[i]));
@@ -95,7 +99,8 @@ Result<ModelFile> quantise(const ModelFile& model) {
                 // A narrower grid cuts the largest value off and resolves all others better.
                 best = round_channel(values, tensor.cols, widest, nullptr);
                 for (int percent = 98; percent >= 70; percent -= 2) {
-                    const Channel next = round_channel(values, tensor.cols, widest * static_cast<float>(percent) / 100, nullptr);
+                    const Channel next =
+                        round_channel(values, tensor.cols, widest * static_cast<float>(percent) / 100, nullptr);
                     if (next.error < best.error) best = next;
                 }
             }
@@ -103,7 +108,8 @@ Result<ModelFile> quantise(const ModelFile& model) {
             result.scales.push_back(best.scale);
         }
     });
-    if (!sound) return fail("The weights are too large to be rounded to int8; they are no good, so train the model again.");
+    if (!sound)
+        return fail("The weights are too large to be rounded to int8; they are no good, so train the model again.");
     turned.resize(embeddings);
     return result;
 }

@@ -41,9 +41,7 @@ T load(std::span<const std::byte> data, std::size_t index) {
 
 /// A tensor as the header claims it, its data still missing; `end` goes where the claim says that the data ends.
 Result<TensorView> read_claim(const std::string& name, const json& claim, std::uint64_t& begin, std::uint64_t& end) {
-    const auto refuse = [&](const std::string& why) {
-        return fail("its tensor " + quote(name) + " " + why);
-    };
+    const auto refuse = [&](const std::string& why) { return fail("its tensor " + quote(name) + " " + why); };
     if (!claim.is_object() || claim.size() != 3 || !claim.contains("dtype") || !claim.contains("shape") ||
         !claim.contains("data_offsets")) {
         return refuse("is not described by just a dtype, a shape and data_offsets");
@@ -107,13 +105,11 @@ const TensorView* SafetensorsFile::find(std::string_view name) const {
 
 Result<SafetensorsFile> read_safetensors(std::span<const std::byte> file) {
     if (file.size() < 8) {
-        return fail("it has only " + std::to_string(file.size()) +
-                    " bytes, too few for safetensors");
+        return fail("it has only " + std::to_string(file.size()) + " bytes, too few for safetensors");
     }
     const auto header_length = load<std::uint64_t>(file, 0);
     if (header_length > longest_header) {
-        return fail("it is no safetensors file: it claims a header of " + std::to_string(header_length) +
-                    " bytes");
+        return fail("it is no safetensors file: it claims a header of " + std::to_string(header_length) + " bytes");
     }
     if (header_length > file.size() - 8) {
         return fail("it is cut short: it ends within its header");
@@ -147,9 +143,8 @@ Result<SafetensorsFile> read_safetensors(std::span<const std::byte> file) {
         if (!tensor) return tl::unexpected(tensor.error());
         claims.push_back({begin, end, std::move(*tensor)});
     }
-    std::sort(claims.begin(), claims.end(), [](const Claim& a, const Claim& b) {
-        return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
-    });
+    std::sort(claims.begin(), claims.end(),
+              [](const Claim& a, const Claim& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
 
     std::uint64_t place = 0;
     for (Claim& claim : claims) {
@@ -157,16 +152,14 @@ Result<SafetensorsFile> read_safetensors(std::span<const std::byte> file) {
         if (claim.begin < place) return fail("its tensor " + name + " overlaps another");
         if (claim.begin > place) return fail("it has a gap before its tensor " + name);
         if (claim.end > data.size()) {
-            return fail("it is cut short: it ends before its tensor " + name +
-                        " does");
+            return fail("it is cut short: it ends before its tensor " + name + " does");
         }
         claim.tensor.data = data.subspan(claim.begin, claim.end - claim.begin);
         place = claim.end;
         result.tensors.push_back(std::move(claim.tensor));
     }
     if (place != data.size()) {
-        return fail("it has " + std::to_string(data.size() - place) +
-                    " bytes behind its last tensor");
+        return fail("it has " + std::to_string(data.size() - place) + " bytes behind its last tensor");
     }
     return result;
 }

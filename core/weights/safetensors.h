@@ -41,10 +41,10 @@ struct SafetensorsFile {
     const TensorView* find(std::string_view name) const;
 };
 
-/// Takes a whole file apart (8-byte little-endian header length, JSON header, data) and trusts nothing in it: every size
-/// is checked against the bytes that are there before anything is allocated for it. Refused in one sentence: a file cut
-/// short, trailing bytes, gaps, overlaps, sizes that do not fit shape and dtype, dtypes other than the four, keys twice,
-/// text that is not UTF-8, and more tensors, dimensions or nesting than any weights have.
+/// Takes a whole file apart (8-byte little-endian header length, JSON header, data) and trusts nothing in it: every
+/// size is checked against the bytes that are there before anything is allocated for it. Refused in one sentence: a
+/// file cut short, trailing bytes, gaps, overlaps, sizes that do not fit shape and dtype, dtypes other than the four,
+/// keys twice, text that is not UTF-8, and more tensors, dimensions or nesting than any weights have.
 Result<SafetensorsFile> read_safetensors(std::span<const std::byte> file);
 
 /// Where a writer puts its bytes, piece by piece; the first failure ends the writing and is passed on.
@@ -60,8 +60,8 @@ bool all_finite(const TensorView& tensor);
 /// Every element of an F32, F16 or BF16 tensor as a float, into `out` [tensor.count()].
 void to_floats(const TensorView& tensor, float* out);
 
-/// IEEE half precision and bfloat16 by integer arithmetic alone, the same on every machine: widening is exact, narrowing
-/// rounds to nearest, ties to even, overflows to infinity and keeps a NaN a NaN.
+/// IEEE half precision and bfloat16 by integer arithmetic alone, the same on every machine: widening is exact,
+/// narrowing rounds to nearest, ties to even, overflows to infinity and keeps a NaN a NaN.
 float from_f16(std::uint16_t bits);
 float from_bf16(std::uint16_t bits);
 std::uint16_t to_f16(float value);

@@ -11,12 +11,13 @@
 
 namespace folio {
 
-/// Which character each id is. [MASK] has no character: behind the last id it is not counted here, elsewhere it is an id
-/// without one.
+/// Which character each id is. [MASK] has no character: behind the last id it is not counted here, elsewhere it is an
+/// id without one.
 class Vocabulary {
 public:
     Vocabulary() = default;
-    /// The sorted set of the code points of a text. Fails on text that is not UTF-8 and on U+FFFD, which is no character.
+    /// The sorted set of the code points of a text. Fails on text that is not UTF-8 and on U+FFFD, which is no
+    /// character.
     static Result<Vocabulary> of_text(std::string_view text);
     /// From a list whose i-th code point is the character of id i, U+FFFD where id i has none (`folio.vocab`). Fails on
     /// anything but UTF-8, on a character listed twice and where there is none at all.
@@ -35,7 +36,8 @@ public:
     Result<std::vector<int>> encode(std::string_view text) const;
     std::string decode(std::span<const int> ids) const;
 
-    /// The id in `other` of each of these ids, -1 for ids without a character. Fails where the two do not have the same characters.
+    /// The id in `other` of each of these ids, -1 for ids without a character. Fails where the two do not have the same
+    /// characters.
     Result<std::vector<int>> ids_in(const Vocabulary& other) const;
 
     /// What of_list takes.

@@ -12,9 +12,9 @@
 #include <optional>
 #include <set>
 
+#include "core/base/normals.h"
 #include "core/model/parameters.h"
 #include "core/model/trial.h"
-#include "core/base/normals.h"
 #include "core/process/masked.h"
 #include "core/process/noisy_rows.h"
 #include "core/sampling/sampler.h"
@@ -82,7 +82,9 @@ public:
 class TextSubject : public Subject {
 public:
     TextSubject(const ModelFile& model, std::span<const int> clean)
-        : mask_id_(model.process.mask_id), clean_(clean), ids_(clean.begin(), clean.end()),
+        : mask_id_(model.process.mask_id),
+          clean_(clean),
+          ids_(clean.begin(), clean.end()),
           logits_(clean.size() * static_cast<std::size_t>(model.config.vocab_size)) {
         if (model.config.time_rows > 0) time_rows_.push_back(time_row(0.5, model.config.time_rows));
     }
@@ -107,8 +109,10 @@ private:
 class NoisySubject : public Subject {
 public:
     NoisySubject(const ModelFile& model, std::span<const int> clean)
-        : clean_(clean), diffusion_(unwrap(GaussianDiffusion::create(model.process.gaussian, model.config.vocab_size))),
-          half_(diffusion_.level(0.5)), eps_(static_cast<std::size_t>(model.config.vocab_size)),
+        : clean_(clean),
+          diffusion_(unwrap(GaussianDiffusion::create(model.process.gaussian, model.config.vocab_size))),
+          half_(diffusion_.level(0.5)),
+          eps_(static_cast<std::size_t>(model.config.vocab_size)),
           rows_(diffusion_, model.process.gaussian, model.config, static_cast<int>(clean.size())) {}
     void noise() override {
         for (std::size_t place = 0; place < clean_.size(); ++place) {
@@ -134,8 +138,8 @@ std::unique_ptr<Subject> make_subject(const ModelFile& model, std::span<const in
     return std::make_unique<TextSubject>(model, clean);
 }
 
-/// Milliseconds of each repetition, shortest first: as many as fit into `seconds`, and three even where that takes up to
-/// three times as long.
+/// Milliseconds of each repetition, shortest first: as many as fit into `seconds`, and three even where that takes up
+/// to three times as long.
 template <class F>
 std::vector<double> time(double seconds, F&& body) {
     std::vector<double> times;
@@ -169,8 +173,9 @@ double quantile(const std::vector<double>& sorted, double share) {
 void print(const ordered_json& report) {
     const auto& machine = report["machine"];
     fmt::print("{}, {} cores; {} parameters, {} characters; sampling in {} passes, training on {} windows\n",
-               machine["processor"].get<std::string>(), machine["cores"].get<int>(), report["parameters"].get<std::size_t>(),
-               report["length"].get<int>(), report["sampling_steps"].get<int>(), training_batch);
+               machine["processor"].get<std::string>(), machine["cores"].get<int>(),
+               report["parameters"].get<std::size_t>(), report["length"].get<int>(),
+               report["sampling_steps"].get<int>(), training_batch);
     fmt::print("{:<9} {:<9} {:<8} {:>7} {:>12} {:>21} {:>14}\n", "task", "kernels", "products", "threads", "median ms",
                "quartiles ms", "characters/s");
     for (const auto& row : report["results"]) {
@@ -196,7 +201,8 @@ void BenchCommand::execute() const {
     const int passed_length = std::min(length, config.max_length());
     std::vector<int> text(static_cast<std::size_t>(4 * std::max(length, config.seq_len)));
     for (std::size_t i = 0; i < text.size(); ++i) {
-        text[i] = static_cast<int>(philox_word(3, i, 0, Purpose::window) % static_cast<std::uint32_t>(config.vocab_size));
+        text[i] =
+            static_cast<int>(philox_word(3, i, 0, Purpose::window) % static_cast<std::uint32_t>(config.vocab_size));
         if (text[i] == model.process.mask_id) text[i] = (text[i] + 1) % config.vocab_size;
     }
     const std::span<const int> clean(text.data(), static_cast<std::size_t>(passed_length));
@@ -236,7 +242,11 @@ void BenchCommand::execute() const {
     const std::size_t rows = subject->noisy() + tasks * widths.size() + 3 * gpus.size();
     const auto record = [&](const Work& work, int characters, const std::vector<double>& times) {
         const double median = quantile(times, 0.5);
-        const Timing timing{work, static_cast<std::int64_t>(times.size()), median, quantile(times, 0.25), quantile(times, 0.75),
+        const Timing timing{work,
+                            static_cast<std::int64_t>(times.size()),
+                            median,
+                            quantile(times, 0.25),
+                            quantile(times, 0.75),
                             characters / median * 1000};
         results.push_back(to_json(timing));
         progress.show(static_cast<double>(results.size()) / static_cast<double>(rows),
@@ -254,24 +264,28 @@ void BenchCommand::execute() const {
     Serial serial;
     const KernelSet* plainest = available_kernels().back();
     const std::vector<float> exact_reference = logits_of({plainest, Precision::int8}, serial);
-    const std::vector<float> reference = model.exact() ? exact_reference : logits_of({plainest, Precision::f32}, serial);
+    const std::vector<float> reference =
+        model.exact() ? exact_reference : logits_of({plainest, Precision::f32}, serial);
     /// Both interfaces of what trains.
     struct Training {
         Ops& ops;
         TrainingOps& training;
     };
-    const auto measure = [&](std::string_view kernels, Precision precision, int width, bool checked, Ops& ops, std::optional<Training> trains) {
+    const auto measure = [&](std::string_view kernels, Precision precision, int width, bool checked, Ops& ops,
+                             std::optional<Training> trains) {
         const bool exact = precision == Precision::int8;
         {
             Denoiser denoiser = make_denoiser(ops, exact ? exact_model : model);
             if (checked) {
-                const Agreement agreement = compare_logits(subject->pass(denoiser), exact ? exact_reference : reference, precision);
+                const Agreement agreement =
+                    compare_logits(subject->pass(denoiser), exact ? exact_reference : reference, precision);
                 checks.push_back({{"kernels", kernels},
                                   {"products", name_of(precision)},
                                   {"largest_difference", agreement.largest_difference},
                                   {"passed", agreement.good}});
             }
-            record({"forward", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, [&] { subject->pass(denoiser); }));
+            record({"forward", std::string(kernels), name_of(precision), width}, passed_length,
+                   time(seconds, [&] { subject->pass(denoiser); }));
             SamplingRequest request;
             request.options = default_options(model.process.kind);
             request.options.steps = passes;
@@ -312,25 +326,27 @@ void BenchCommand::execute() const {
     getrusage(RUSAGE_SELF, &usage);
     const bool passed = std::all_of(checks.begin(), checks.end(),
                                     [](const ordered_json& check) { return check["passed"].get<bool>(); });
-    ordered_json report{
-        {"program", "folio"},
-        {"version", program_version()},
-        {"machine", {{"processor", processor_name()},
-                     {"cores", physical_cores()},
-                     {"memory_mib", (sysconf(_SC_PHYS_PAGES) >> 10) * (sysconf(_SC_PAGE_SIZE) >> 10)}}},
-        {"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))},
-        {"kernels", names},
-        {"threads", most_threads},
-        {"parameters", parameter_count(config)},
-        {"length", passed_length},
-        {"sampling_steps", passes},
-        {"training_batch", training_batch},
-        {"results", results},
-        {"memory_mib", usage.ru_maxrss >> 10},
-        {"self_check", {{"passed", passed}, {"against", plainest->name}, {"kernels", checks}}}};
+    ordered_json report{{"program", "folio"},
+                        {"version", program_version()},
+                        {"machine",
+                         {{"processor", processor_name()},
+                          {"cores", physical_cores()},
+                          {"memory_mib", (sysconf(_SC_PHYS_PAGES) >> 10) * (sysconf(_SC_PAGE_SIZE) >> 10)}}},
+                        {"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))},
+                        {"kernels", names},
+                        {"threads", most_threads},
+                        {"parameters", parameter_count(config)},
+                        {"length", passed_length},
+                        {"sampling_steps", passes},
+                        {"training_batch", training_batch},
+                        {"results", results},
+                        {"memory_mib", usage.ru_maxrss >> 10},
+                        {"self_check", {{"passed", passed}, {"against", plainest->name}, {"kernels", checks}}}};
     if (!gpus.empty()) report["machine"]["gpu"] = gpus.front()->name();
-    if (as_json) fmt::print("{}\n", to_text(report));
-    else print(report);
+    if (as_json)
+        fmt::print("{}\n", to_text(report));
+    else
+        print(report);
     if (!passed) stop("a set of kernels computes wrongly on this machine; the report says which");
 }
 
@@ -344,8 +360,10 @@ void BenchCommand::compare() const {
     }
     const BenchComparison comparison(std::move(reports));
     if (!svg.empty()) write_file(svg, comparison.svg());
-    if (as_json) fmt::print("{}\n", to_text(comparison.json()));
-    else fmt::print("{}", comparison.table());
+    if (as_json)
+        fmt::print("{}\n", to_text(comparison.json()));
+    else
+        fmt::print("{}", comparison.table());
 }
 
 }  // namespace
@@ -354,13 +372,15 @@ void add_bench(CLI::App& program) {
     CLI::App& command = add_command(program, "bench", "Time the model on this machine");
     const auto options = std::make_shared<BenchCommand>();
     add_name(command, "--weights", options->weights, "weights file [random weights of size base]");
-    add_number(command, "--seconds", 0, 3600, [o = options.get()](double seconds) { o->seconds = seconds; },
-               "time per figure; at least three repetitions [1]");
+    add_number(
+        command, "--seconds", 0, 3600, [o = options.get()](double seconds) { o->seconds = seconds; },
+        "time per figure; at least three repetitions [1]");
     add_integer(command, "--threads", 1, 1024, options->threads, "most threads [one per physical core]");
     add_choice(command, "--device", {"auto", "cpu", "cuda"}, options->device, "what to time [auto: all that there is]");
     add_texts(command, "--compare", "FILE", options->compared, true,
               "measure nothing; lay these reports of --json, or of the page's Bench, side by side as a table");
-    add_name(command, "--svg", options->svg, "with --compare: also draw them into this file, which is replaced if it is there [no picture]");
+    add_name(command, "--svg", options->svg,
+             "with --compare: also draw them into this file, which is replaced if it is there [no picture]");
     add_flag(command, "--json", options->as_json, "the report, or with --compare the merged table, as JSON");
     on_call(command, [options, &command] {
         if (!given(command, "--compare")) {
@@ -368,7 +388,8 @@ void add_bench(CLI::App& program) {
             return options->execute();
         }
         for (const char* name : {"--weights", "--seconds", "--threads", "--device"}) {
-            if (given(command, name)) wrong_usage(fmt::format("--compare measures nothing, so it does not take {}", name));
+            if (given(command, name))
+                wrong_usage(fmt::format("--compare measures nothing, so it does not take {}", name));
         }
         options->compare();
     });

@@ -46,16 +46,23 @@ std::string figure(double nats_per_char, double standard_error) {
     return fmt::format("{:.4f}{} nats/character", nats_per_char, error);
 }
 
-/// The text in a model's characters. Says so where the model was trained on another one: its figures then tell how it generalises.
+/// The text in a model's characters. Says so where the model was trained on another one: its figures then tell how it
+/// generalises.
 TextData encode_scored_text(const ModelFile& model, const Text& text, const std::string& name) {
     const json training = json::parse(model.training, nullptr, false);
-    const bool other = training.is_object() && training.contains("data_sha256") && training["data_sha256"] != text.checksum;
+    const bool other =
+        training.is_object() && training.contains("data_sha256") && training["data_sha256"] != text.checksum;
     auto ids = model.vocabulary.encode(text.content);
     if (!ids && other) {
-        stop(fmt::format("{} was trained on another text than the one to be scored, which has other characters; name its own with --data", quote_path(name)));
+        stop(
+            fmt::format("{} was trained on another text than the one to be scored, which has other characters; name "
+                        "its own with --data",
+                        quote_path(name)));
     }
     TextData data{unwrap(std::move(ids), quote_path(name))};
-    if (other) notice(fmt::format("{} was trained on another text than the one that is scored here; name its own with --data.", quote_path(name)));
+    if (other)
+        notice(fmt::format("{} was trained on another text than the one that is scored here; name its own with --data.",
+                           quote_path(name)));
     return data;
 }
 
@@ -76,9 +83,13 @@ void EvalCommand::execute() const {
     std::optional<SampleMeasure::Judge> second_judge;
     if (!judge.empty()) {
         judging.emplace(judge, device);
-        if (judging->file.process.kind != ProcessKind::autoregressive) wrong_usage("--judge takes an autoregressive model, as weights/gpt-small.safetensors is one");
-        if (model.config.seq_len < 2) wrong_usage("samples of this model have one character, which leaves a judge nothing to rate; leave --judge out");
-        if (judging->file.config.max_length() < model.config.seq_len) wrong_usage("the judge does not see as many characters as a sample has");
+        if (judging->file.process.kind != ProcessKind::autoregressive)
+            wrong_usage("--judge takes an autoregressive model, as weights/gpt-small.safetensors is one");
+        if (model.config.seq_len < 2)
+            wrong_usage(
+                "samples of this model have one character, which leaves a judge nothing to rate; leave --judge out");
+        if (judging->file.config.max_length() < model.config.seq_len)
+            wrong_usage("the judge does not see as many characters as a sample has");
         for (int id = 0; id < model.vocabulary.size(); ++id) {
             const char32_t character = model.vocabulary.character(id);
             if (character != no_character && !judging->file.vocabulary.encode(character))
@@ -105,14 +116,17 @@ void EvalCommand::execute() const {
     if (!against.empty()) {
         other.emplace(against, device);
         if (other->file.config.seq_len != model.config.seq_len) {
-            wrong_usage(fmt::format("{} sees windows of {} characters and {} of {}, so their windows cannot be paired", quote_path(weights),
-                                    model.config.seq_len, quote_path(against), other->file.config.seq_len));
+            wrong_usage(fmt::format("{} sees windows of {} characters and {} of {}, so their windows cannot be paired",
+                                    quote_path(weights), model.config.seq_len, quote_path(against),
+                                    other->file.config.seq_len));
         }
         same_text = encode_scored_text(other->file, content, against);
     }
     if (samples > 0) SampleMeasure::check(judged.denoiser, model, drawing, proofreader ? &*proofreader : nullptr);
     std::optional<SampleMeasure> sampled;
-    if (samples > 0) sampled.emplace(judged.denoiser, model, text, samples, std::move(second_judge), proofreader ? &*proofreader : nullptr);
+    if (samples > 0)
+        sampled.emplace(judged.denoiser, model, text, samples, std::move(second_judge),
+                        proofreader ? &*proofreader : nullptr);
     if (!plot.empty()) sampled->begin_plot(plot);
 
     Progress progress;
@@ -136,7 +150,8 @@ void EvalCommand::execute() const {
                         {"perplexity", std::exp(nats.nats_per_char)}};
     if (gaussian) {
         const BoundParts& parts = evaluation.parts;
-        report["parts"] = {{"prior", parts.prior}, {"reconstruction", parts.reconstruction}, {"diffusion", parts.diffusion}};
+        report["parts"] = {
+            {"prior", parts.prior}, {"reconstruction", parts.reconstruction}, {"diffusion", parts.diffusion}};
     }
     if (noisy) {
         report["draws"] = draws;
@@ -174,56 +189,71 @@ void EvalCommand::execute() const {
         report["samples"] = to_json(drawn);
         report["real"] = sampled->real();
     }
-    if (!plot.empty()) report["frontier"] = sampled->plot(plot, sampling.resolve_for_comparison(model.process.kind), progress);
+    if (!plot.empty())
+        report["frontier"] = sampled->plot(plot, sampling.resolve_for_comparison(model.process.kind), progress);
 
     if (as_json) {
         fmt::print("{}\n", to_text(report));
         return;
     }
-    fmt::print("{} model, {} windows, {} characters{}\n", masked ? "masked" : gaussian ? "Gaussian" : "autoregressive", chosen.size(),
-               report["characters"].get<std::int64_t>(), noisy ? fmt::format(", {} draws a window", draws) : "");
+    fmt::print("{} model, {} windows, {} characters{}\n",
+               masked     ? "masked"
+               : gaussian ? "Gaussian"
+                          : "autoregressive",
+               chosen.size(), report["characters"].get<std::int64_t>(),
+               noisy ? fmt::format(", {} draws a window", draws) : "");
     fmt::print("{}  {}  {:.4f} bits/character  perplexity {:.4g}\n", noisy ? "NELBO" : "exact NLL",
-               figure(nats.nats_per_char, nats.standard_error), report["bits_per_char"].get<double>(), report["perplexity"].get<double>());
+               figure(nats.nats_per_char, nats.standard_error), report["bits_per_char"].get<double>(),
+               report["perplexity"].get<double>());
     if (gaussian) {
-        fmt::print("of which prior {:.4f}, reconstruction {:.4f}, diffusion {:.4f}\n", evaluation.parts.prior, evaluation.parts.reconstruction,
-                   evaluation.parts.diffusion);
+        fmt::print("of which prior {:.4f}, reconstruction {:.4f}, diffusion {:.4f}\n", evaluation.parts.prior,
+                   evaluation.parts.reconstruction, evaluation.parts.diffusion);
     }
     for (const std::string& name : orders) {
         const auto& exact = report["orders"][name];
-        fmt::print("{}, exact  {}\n", name, figure(exact["nats_per_char"].get<double>(), exact["stderr"].get<double>()));
+        fmt::print("{}, exact  {}\n", name,
+                   figure(exact["nats_per_char"].get<double>(), exact["stderr"].get<double>()));
     }
     if (report.contains("against")) {
         const auto& difference = report["against"];
-        fmt::print("against {}  {}\n", quote_path(against), figure(difference["difference"].get<double>(), difference["stderr"].get<double>()));
+        fmt::print("against {}  {}\n", quote_path(against),
+                   figure(difference["difference"].get<double>(), difference["stderr"].get<double>()));
     }
     if (sampled) sampled->print(drawn);
     if (!noisy) return;
-    fmt::print("{}", masked ? "hidden   loss per hidden character   right\n" : "time     squared error of a character    right\n");
+    fmt::print("{}", masked ? "hidden   loss per hidden character   right\n"
+                            : "time     squared error of a character    right\n");
     for (std::size_t i = 0; i < evaluation.levels.size(); ++i) {
         const NoiseLevel& level = evaluation.levels[i];
         if (level.draws == 0) continue;
-        fmt::print("{:5.0f} %   {:25.4f}   {:4.1f} %\n", 5.0 * static_cast<double>(i + 1), level.loss, 100 * level.accuracy);
+        fmt::print("{:5.0f} %   {:25.4f}   {:4.1f} %\n", 5.0 * static_cast<double>(i + 1), level.loss,
+                   100 * level.accuracy);
     }
 }
 
 }  // namespace
 
 void add_eval(CLI::App& program) {
-    CLI::App& command = add_command(program, "eval", "Measure the likelihood of the validation text, and samples beside it");
+    CLI::App& command =
+        add_command(program, "eval", "Measure the likelihood of the validation text, and samples beside it");
     const auto options = std::make_shared<EvalCommand>();
     add_name(command, "--weights", options->weights, "weights file");
     add_name(command, "--data", options->data, "text, whose last 10 % is scored [FOLIO_DATA, else Tiny Shakespeare]");
     add_integer(command, "--draws", 1, 1'000'000, options->draws, fmt::format("draws per window [{}]", options->draws));
-    add_integer(command, "--windows", 1, 1'000'000'000, options->windows, "an evenly spaced subset of the windows [all]");
+    add_integer(command, "--windows", 1, 1'000'000'000, options->windows,
+                "an evenly spaced subset of the windows [all]");
     add_texts(command, "--order", fmt::format("{{{}}}", fmt::join(reveal_order_names, ",")), options->orders, false,
               "add the exact likelihood of revealing in this order; may be given again");
     add_name(command, "--against", options->against, "another model: adds the difference to it, window by window");
-    add_integer(command, "--samples", 1, 1'000'000, options->samples,
-                "also draw so many samples, of seeds 0, 1, 2, ..., and lay their statistics beside those of the text [none]");
+    add_integer(
+        command, "--samples", 1, 1'000'000, options->samples,
+        "also draw so many samples, of seeds 0, 1, 2, ..., and lay their statistics beside those of the text [none]");
     add_name(command, "--plot", options->plot,
-             "with --samples: try every sampler at several numbers of passes and temperatures, and draw what the judge says of "
+             "with --samples: try every sampler at several numbers of passes and temperatures, and draw what the judge "
+             "says of "
              "them against their entropy into this SVG file, which is replaced if it is there [no picture]");
-    add_name(command, "--judge", options->judge, "with --samples: an autoregressive model that judges them too, as weights/gpt-small.safetensors [none]");
+    add_name(command, "--judge", options->judge,
+             "with --samples: an autoregressive model that judges them too, as weights/gpt-small.safetensors [none]");
     add_sampling_options(command, options->sampling, "length");
     add_proofread_option(command, options->proofread);
     add_flag(command, "--json", options->as_json, "the figures as JSON");

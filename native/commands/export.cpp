@@ -28,7 +28,8 @@ struct ExportCommand {
         });
         if (as_json) {
             const std::string bytes = read_file(out, "the weights file");
-            fmt::print("{}\n", to_text(nlohmann::ordered_json{{"file", out}, {"bytes", bytes.size()}, {"sha256", sha256(bytes)}}));
+            fmt::print("{}\n", to_text(nlohmann::ordered_json{
+                                   {"file", out}, {"bytes", bytes.size()}, {"sha256", sha256(bytes)}}));
         }
     }
 };

@@ -28,8 +28,8 @@ using nlohmann::ordered_json;
 struct SampleCommand {
     bool infill = false;
     std::string weights, proofread, trace;
-    std::string prompt, prompt_file;   // sample
-    std::string text, mark = "_";      // infill
+    std::string prompt, prompt_file;  // sample
+    std::string text, mark = "_";     // infill
     std::string from_text;
     std::vector<std::string> edits;
     GivenSamplingOptions sampling;
@@ -42,8 +42,8 @@ struct SampleCommand {
     void execute() const;
 };
 
-/// A step as a line of JSON, byte for byte the one that the page saves: numbers of at most six digits, of which the library would write
-/// some with seventeen. NaN becomes null.
+/// A step as a line of JSON, byte for byte the one that the page saves: numbers of at most six digits, of which the
+/// library would write some with seventeen. NaN becomes null.
 std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::uint64_t sample) {
     const auto number = [](float value) { return std::isnan(value) ? "null" : fmt::format("{:.6g}", value); };
     const auto numbers = [&](const std::vector<float>& values) {
@@ -65,11 +65,14 @@ std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::ui
     for (std::size_t i = 0; i < frame.top_id.size(); i += 4) {
         top.push_back({frame.top_id[i], frame.top_id[i + 1], frame.top_id[i + 2], frame.top_id[i + 3]});
     }
-    std::string line = ordered_json{{"sample", sample}, {"step", frame.step}, {"steps", frame.steps}, {"length", frame.id.size()},
-                                    {"text", text}, {"ids", frame.id}, {"flags", frame.flags}}.dump();
+    std::string line =
+        ordered_json{{"sample", sample}, {"step", frame.step}, {"steps", frame.steps}, {"length", frame.id.size()},
+                     {"text", text},     {"ids", frame.id},    {"flags", frame.flags}}
+            .dump();
     line.back() = ',';
-    line += fmt::format(R"("probability":{},"entropy":{},"top":{},"top_probability":{})", list(numbers(frame.probability)),
-                        list(numbers(frame.entropy)), top.dump(), in_fours(numbers(frame.top_probability)));
+    line +=
+        fmt::format(R"("probability":{},"entropy":{},"top":{},"top_probability":{})", list(numbers(frame.probability)),
+                    list(numbers(frame.entropy)), top.dump(), in_fours(numbers(frame.top_probability)));
     if (!frame.proofread_nll.empty()) line += fmt::format(R"(,"proofread_nll":{})", list(numbers(frame.proofread_nll)));
     return line + "}\n";
 }
@@ -131,10 +134,14 @@ SampleRun::SampleRun(const SampleCommand& command) : command_(command), sampled_
     choices_ = std::move(*choices);
     if (choices_.front().lengths.empty()) return;
     if (model.process.kind == ProcessKind::autoregressive) {
-        wrong_usage("an autoregressive model cannot choose the length of a gap, as it does not see what follows; use a masked or Gaussian one");
+        wrong_usage(
+            "an autoregressive model cannot choose the length of a gap, as it does not see what follows; use a masked "
+            "or Gaussian one");
     }
     if (!command.edits.empty() || command.noised || !command.trace.empty() || command.animate) {
-        wrong_usage("--edit, --from-text, --trace and --animate are about one text; a gap {A-B} makes several, so leave them out");
+        wrong_usage(
+            "--edit, --from-text, --trace and --animate are about one text; a gap {A-B} makes several, so leave them "
+            "out");
     }
 }
 
@@ -142,7 +149,8 @@ SamplingRequest SampleRun::request(const std::string& text_with_gaps, std::uint6
     RequestWords words{prompt_, {}, command_.mark, {}, command_.edits};
     if (command_.infill) words.text = text_with_gaps;
     if (command_.noised) words.from_text = command_.from_text;
-    auto request = read_request(words, options_, [&](char32_t character) { return sampled_.file.vocabulary.encode(character); });
+    auto request =
+        read_request(words, options_, [&](char32_t character) { return sampled_.file.vocabulary.encode(character); });
     if (!request) wrong_usage(request.error().sentence);
     request->sample = sample;
     return std::move(*request);
@@ -150,7 +158,8 @@ SamplingRequest SampleRun::request(const std::string& text_with_gaps, std::uint6
 
 Frame SampleRun::run(SamplingRequest request) {
     const std::uint64_t number = request.sample;
-    const auto made = make_sampler(sampled_.denoiser, sampled_.file.process, std::move(request), proofreader_ ? &*proofreader_ : nullptr);
+    const auto made = make_sampler(sampled_.denoiser, sampled_.file.process, std::move(request),
+                                   proofreader_ ? &*proofreader_ : nullptr);
     if (!made) wrong_usage(made.error().sentence);
     const auto& sampler = *made;
     // Once nothing can be refused any more: a file that is there is emptied.
@@ -174,8 +183,9 @@ double SampleRun::score(const Frame& frame, const SamplingRequest& request) cons
 std::string SampleRun::text_of(const Frame& frame) const { return sampled_.file.vocabulary.decode(frame.id); }
 
 ordered_json SampleRun::report(const Frame& frame, std::uint64_t sample) const {
-    ordered_json result{{"text", text_of(frame)},       {"sample", sample},     {"seed", options_.seed},
-                        {"sampler", name_of(*options_.sampler)}, {"steps", frame.step}, {"length", frame.id.size()}};
+    ordered_json result{{"text", text_of(frame)}, {"sample", sample},
+                        {"seed", options_.seed},  {"sampler", name_of(*options_.sampler)},
+                        {"steps", frame.step},    {"length", frame.id.size()}};
     if (options_.stop_stable > 0) result["passes_saved"] = frame.passes_saved;
     return result;
 }
@@ -192,11 +202,14 @@ ordered_json SampleRun::take_best_choice(std::uint64_t sample) {
     Progress progress;
     const bool watched = can_redraw();
     for (const GapChoice& choice : choices_) {
-        if (watched) progress.show(static_cast<double>(nats.size()) / static_cast<double>(choices_.size()), fmt::format("choice {} of {}", nats.size() + 1, choices_.size()));
+        if (watched)
+            progress.show(static_cast<double>(nats.size()) / static_cast<double>(choices_.size()),
+                          fmt::format("choice {} of {}", nats.size() + 1, choices_.size()));
         const SamplingRequest wanted = request(choice.text, sample);
         frames.push_back(run(wanted));
         nats.push_back(score(frames.back(), wanted));
-        candidates.push_back({{"lengths", choice.lengths}, {"text", text_of(frames.back())}, {"nats_per_char", nats.back()}});
+        candidates.push_back(
+            {{"lengths", choice.lengths}, {"text", text_of(frames.back())}, {"nats_per_char", nats.back()}});
     }
     ordered_json result = report(frames[static_cast<std::size_t>(best_choice(choices_, nats))], sample);
     result["candidates"] = std::move(candidates);
@@ -206,8 +219,10 @@ ordered_json SampleRun::take_best_choice(std::uint64_t sample) {
 void SampleCommand::check() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     if (infill && text.empty()) wrong_usage("a text with gaps is missing; give it with --text");
-    if (prompted && !prompt_file.empty()) wrong_usage("the prompt is given by --prompt or by --prompt-file; leave one of them out");
-    if (noised && !infill && (sized || !prompt.empty() || !prompt_file.empty())) wrong_usage("--from-text brings its own text; leave --prompt, --prompt-file and --length out");
+    if (prompted && !prompt_file.empty())
+        wrong_usage("the prompt is given by --prompt or by --prompt-file; leave one of them out");
+    if (noised && !infill && (sized || !prompt.empty() || !prompt_file.empty()))
+        wrong_usage("--from-text brings its own text; leave --prompt, --prompt-file and --length out");
     refuse_overwrite(trace, {weights, proofread, prompt_file});
 }
 
@@ -218,7 +233,8 @@ void SampleCommand::execute() const {
     std::string waiting;
     for (int i = 0; i < count; ++i) {
         ordered_json result = run.take(static_cast<std::uint64_t>(i));
-        if (const int saved = result.value("passes_saved", 0); saved > 0 && !as_json) notice(fmt::format("Stopped early: {} passes saved.", saved));
+        if (const int saved = result.value("passes_saved", 0); saved > 0 && !as_json)
+            notice(fmt::format("Stopped early: {} passes saved.", saved));
         const std::string printed = (i > 0 ? "---\n" : "") + result["text"].get<std::string>() + "\n";
         if (as_json) {
             results.push_back(std::move(result));
@@ -238,22 +254,25 @@ std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view w
     const auto options = std::make_shared<SampleCommand>();
     add_name(command, "--weights", options->weights, "weights file");
     GivenSamplingOptions& sampling = options->sampling;
-    add_seed(command, "--seed", [&sampling](std::uint64_t seed) { sampling.seed = seed; },
-             fmt::format("the same seed gives the same text [{}]", SamplingOptions().seed));
+    add_seed(
+        command, "--seed", [&sampling](std::uint64_t seed) { sampling.seed = seed; },
+        fmt::format("the same seed gives the same text [{}]", SamplingOptions().seed));
     add_sampling_options(command, sampling, without);
     add_proofread_option(command, options->proofread);
-    add_integer(command, "--count", 1, 1'000'000,
-                [o = options.get()](std::int64_t value) {
-                    o->count = static_cast<int>(value);
-                    o->counted = true;
-                },
-                "samples, parted by a line --- [1]");
+    add_integer(
+        command, "--count", 1, 1'000'000,
+        [o = options.get()](std::int64_t value) {
+            o->count = static_cast<int>(value);
+            o->counted = true;
+        },
+        "samples, parted by a line --- [1]");
     add_texts(command, "--edit", "EDIT", options->edits, false,
               "STEP:noise:FROM-TO[:PERCENT], STEP:keep:FROM-TO, STEP:open:FROM-TO or STEP:put:POSITION:CHARACTER, "
               "done after that step; may be given again and again");
     add_text(command, "--from-text", options->from_text, "a text that goes into noise first and comes back");
     add_flag(command, "--animate", options->animate, "show every step in the terminal");
-    add_name(command, "--trace", options->trace, "file for every step as a line of JSON; an open place reads U+FFFD there");
+    add_name(command, "--trace", options->trace,
+             "file for every step as a line of JSON; an open place reads U+FFFD there");
     add_flag(command, "--json", options->as_json, "the result as JSON");
     add_device_options(command, options->device);
     on_call(command, [options, &command] {
@@ -271,14 +290,18 @@ void add_sample(CLI::App& program) {
     CLI::App& command = add_command(program, "sample", "Sample a text");
     const auto options = add_options(command, "");
     add_text(command, "--prompt", options->prompt, "how the text begins");
-    add_name(command, "--prompt-file", options->prompt_file, "a file or a pipe with the prompt, less one newline at its end");
+    add_name(command, "--prompt-file", options->prompt_file,
+             "a file or a pipe with the prompt, less one newline at its end");
 }
 
 void add_infill(CLI::App& program) {
     CLI::App& command = add_command(program, "infill", "Fill the gaps of a text");
     const auto options = add_options(command, "length");
     options->infill = true;
-    add_text(command, "--text", options->text, "a text with gaps: _ is one character to fill, {A-B} a gap of A to B characters, {{ a brace; kept is the length with the highest mean log-probability of what fills the gaps, or with --proofread of the whole text by that model");
+    add_text(command, "--text", options->text,
+             "a text with gaps: _ is one character to fill, {A-B} a gap of A to B characters, {{ a brace; kept is the "
+             "length with the highest mean log-probability of what fills the gaps, or with --proofread of the whole "
+             "text by that model");
     add_text(command, "--mark", options->mark, "the character that marks a place to fill [_]");
 }
 

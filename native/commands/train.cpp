@@ -50,7 +50,8 @@ private:
 };
 
 /// Files that a run writes into its folder.
-constexpr std::array<const char*, 4> run_files = {"checkpoint.safetensors", "metrics.jsonl", "best.safetensors", "last.safetensors"};
+constexpr std::array<const char*, 4> run_files = {"checkpoint.safetensors", "metrics.jsonl", "best.safetensors",
+                                                  "last.safetensors"};
 
 fs::path checkpoint_in(const fs::path& folder) { return folder / "checkpoint.safetensors"; }
 
@@ -69,7 +70,8 @@ void set_sizes(json& settings, const Size& size) {
     settings["n-head"] = size.n_head;
 }
 
-/// What the command line says of the sizes, spelt out: --size stands for three of them, a width alone for its heads too.
+/// What the command line says of the sizes, spelt out: --size stands for three of them, a width alone for its heads
+/// too.
 json spell_out_sizes(json given) {
     const json explicit_sizes = given;
     if (given.contains("size")) {
@@ -83,7 +85,8 @@ json spell_out_sizes(json given) {
     if (explicit_sizes.contains("d-model") && !explicit_sizes.contains("n-head")) {
         const int d_model = given["d-model"];
         if (d_model % head_dim != 0) {
-            wrong_usage(fmt::format("--d-model {} is no multiple of {}; name the heads with --n-head", d_model, head_dim));
+            wrong_usage(
+                fmt::format("--d-model {} is no multiple of {}; name the heads with --n-head", d_model, head_dim));
         }
         given["n-head"] = d_model / head_dim;
     }
@@ -95,14 +98,16 @@ Checkpoint TrainCommand::fresh(const Text& text, const fs::path& folder) {
     for (const char* name : run_files) {
         if (!fs::exists(fs::symlink_status(folder / name, unknown))) continue;
         const bool resumable = fs::exists(checkpoint_in(folder), unknown);
-        wrong_usage(fmt::format("{} holds {} already, which this run would replace; {}choose another folder with --out", quote_path(folder), name,
-                                resumable ? "go on with that run by --resume or " : ""));
+        wrong_usage(fmt::format("{} holds {} already, which this run would replace; {}choose another folder with --out",
+                                quote_path(folder), name, resumable ? "go on with that run by --resume or " : ""));
     }
     Checkpoint start;
     start.settings = default_settings(preset());
     start.text_checksum = text.checksum;
-    if (init.empty()) begin_anew(start, text);
-    else begin_from_file(start);
+    if (init.empty())
+        begin_anew(start, text);
+    else
+        begin_from_file(start);
     return start;
 }
 
@@ -138,7 +143,8 @@ void TrainCommand::begin_anew(Checkpoint& start, const Text& text) const {
     refuse_contradiction(start.settings);
     start.model.vocabulary = unwrap(Vocabulary::of_text(text.content));
     const int characters = start.model.vocabulary.size();
-    if (characters < 2) stop("the text holds one character over and over, from which there is nothing to learn; give another text");
+    if (characters < 2)
+        stop("the text holds one character over and over, from which there is nothing to learn; give another text");
     start.model.process = to_process(start.settings, characters);
     start.model.config = configure(start.settings, characters);
     if (const auto valid = validate(start.model.config); !valid) wrong_usage(valid.error().sentence);
@@ -159,22 +165,30 @@ void TrainCommand::begin_from_file(Checkpoint& start) {
     ModelFile file = load_model(init);
     if (file.exact()) file = dequantise(file);
     const ModelConfig& source = file.config;
-    const bool same_process = file.process.kind == preset().process && (source.trunk == Trunk::article) == preset().article;
-    const bool across = file.process.kind == ProcessKind::autoregressive && preset().process != ProcessKind::autoregressive && !preset().article;
+    const bool same_process =
+        file.process.kind == preset().process && (source.trunk == Trunk::article) == preset().article;
+    const bool across = file.process.kind == ProcessKind::autoregressive &&
+                        preset().process != ProcessKind::autoregressive && !preset().article;
     if (!same_process && !across) {
-        wrong_usage(fmt::format("{} holds {}, from which a run of the preset {} cannot begin; choose another --preset", quote_path(init),
-                                source.trunk == Trunk::article ? "the article's model" : fmt::format("a model of the kind {}", name_of(file.process.kind)),
-                                start.settings["preset"].get<std::string>()));
+        wrong_usage(fmt::format(
+            "{} holds {}, from which a run of the preset {} cannot begin; choose another --preset", quote_path(init),
+            source.trunk == Trunk::article ? "the article's model"
+                                           : fmt::format("a model of the kind {}", name_of(file.process.kind)),
+            start.settings["preset"].get<std::string>()));
     }
     json wanted = spell_out_sizes(given);
     if (!given.contains("n-head") && !given.contains("size")) wanted.erase("n-head");
     const auto refuse_other = [&](const std::string& name, const json& value) {
         if (!wanted.contains(name) || wanted[name] == value) return;
-        wrong_usage(fmt::format("{} has --{} {}, not {}; leave the option out", quote_path(init), name, value.dump(), wanted[name].dump()));
+        wrong_usage(fmt::format("{} has --{} {}, not {}; leave the option out", quote_path(init), name, value.dump(),
+                                wanted[name].dump()));
     };
     const json held = same_process ? held_settings(file, start.settings) : json::object();
     for (const auto& [name, value] : held.items()) refuse_other(name, value);
-    start.settings.update({{"n-layer", source.n_layer}, {"d-model", source.d_model}, {"n-head", source.n_head}, {"seq-len", source.seq_len}});
+    start.settings.update({{"n-layer", source.n_layer},
+                           {"d-model", source.d_model},
+                           {"n-head", source.n_head},
+                           {"seq-len", source.seq_len}});
     start.settings.update(held);
     if (same_process && start.settings.contains("conv-radius")) start.settings["conv-radius"] = source.conv_radius;
     start.settings = with_given(start.settings, wanted);
@@ -193,39 +207,47 @@ void TrainCommand::begin_from_file(Checkpoint& start) {
     config.norm_eps = source.norm_eps;
     if (const auto valid = validate(config); !valid) wrong_usage(valid.error().sentence);
     auto transferred = transfer_parameters(source, file.parameters, config, start.settings["seed"]);
-    if (!transferred) wrong_usage(fmt::format("{} does not fit the sizes that were asked for: {}; leave the sizes out", quote_path(init), transferred.error().sentence));
+    if (!transferred)
+        wrong_usage(fmt::format("{} does not fit the sizes that were asked for: {}; leave the sizes out",
+                                quote_path(init), transferred.error().sentence));
     refuse_other("n-head", source.n_head);
     if (across) {
         std::vector<std::string> initialised = std::move(transferred->initialised);
         if (preset().process == ProcessKind::masked) initialised.emplace_back("the rows of [MASK]");
-        origin = fmt::format("Starting from {}: embeddings and head of its {} characters and all matrices{} are taken; new are {} and the optimizer's state.",
-                             quote_path(init), file.vocabulary.size(), source.conv_radius > 0 ? " and filters" : "", fmt::join(initialised, ", "));
+        origin = fmt::format(
+            "Starting from {}: embeddings and head of its {} characters and all matrices{} are taken; new are {} and "
+            "the optimizer's state.",
+            quote_path(init), file.vocabulary.size(), source.conv_radius > 0 ? " and filters" : "",
+            fmt::join(initialised, ", "));
         file.process = to_process(start.settings, file.vocabulary.size());
     }
     start.model = {config, file.process, std::move(file.vocabulary), {}, {}, {}, {}};
     const std::size_t count = transferred->parameters.size();
-    start.state = {transferred->parameters, transferred->parameters, std::vector<float>(count), std::vector<float>(count), {}};
+    start.state = {
+        transferred->parameters, transferred->parameters, std::vector<float>(count), std::vector<float>(count), {}};
 }
 
 Checkpoint TrainCommand::resumed(const fs::path& folder) const {
     if (!init.empty()) wrong_usage("--init begins a new run and --resume goes on with one; leave one of them out");
     if (std::error_code unknown; !fs::exists(checkpoint_in(folder), unknown)) {
-        stop(fmt::format("{} holds no checkpoint to resume from; name the run's folder with --out", quote_path(folder)));
+        stop(
+            fmt::format("{} holds no checkpoint to resume from; name the run's folder with --out", quote_path(folder)));
     }
     Checkpoint start = read_checkpoint(checkpoint_in(folder));
     const json wanted = spell_out_sizes(given);
     for (const auto& [name, value] : wanted.items()) {
-        // A new total of steps is how a run is prolonged, and how often to look is free; all else would make another run.
+        // A new total of steps is how a run is prolonged, and how often to look is free; all else would make another
+        // run.
         if (!start.settings.contains(name)) {
-            wrong_usage(fmt::format("the preset {} has no --{}; leave it out", start.settings["preset"].get<std::string>(), name));
+            wrong_usage(fmt::format("the preset {} has no --{}; leave it out",
+                                    start.settings["preset"].get<std::string>(), name));
         }
         const bool free = name == "steps" || name == "patience" || name.ends_with("-every");
         // Whoever prolongs a run that stopped early means it.
         if (name == "steps" || name == "patience") start.position.validations_since_best = 0;
         if (!free && start.settings.value(name, json()) != value) {
             wrong_usage(fmt::format("the run in {} was begun with --{} {}; leave the option out or start another run",
-                                    quote_path(folder), name,
-                                    start.settings.value(name, json()).dump()));
+                                    quote_path(folder), name, start.settings.value(name, json()).dump()));
         }
         start.settings[name] = value;
     }
@@ -265,8 +287,7 @@ void TrainCommand::report(RunEnd end, const RunPosition& at, const fs::path& fol
                                .dump(-1, ' ', false, json::error_handler_t::replace));
     } else {
         fmt::print("{} steps in {}; best validation {:.4f} nats/character after step {}: {}\n", at.step,
-                   duration(at.elapsed_s), at.best_nll, at.best_step,
-                   quote_path(folder / "best.safetensors"));
+                   duration(at.elapsed_s), at.best_nll, at.best_step, quote_path(folder / "best.safetensors"));
     }
 }
 
@@ -275,7 +296,8 @@ void TrainCommand::execute() {
     for (const auto& [name, value] : wanted.items()) {
         const bool size = name == "n-layer" || name == "d-model" || name == "n-head";
         if (resume || size || defaults.contains(name)) continue;
-        wrong_usage(fmt::format("the preset {} has no --{}; leave it out", defaults["preset"].get<std::string>(), name));
+        wrong_usage(
+            fmt::format("the preset {} has no --{}; leave it out", defaults["preset"].get<std::string>(), name));
     }
     const fs::path folder = this->folder();
     const std::string shown = quote_path(folder);
@@ -299,20 +321,23 @@ void TrainCommand::execute() {
     const bool precise = device.precision != "auto";
     if (resume && !precise) device.precision = start.settings["precision"];
     if (resume && !precise && device.precision == "bf16" && !Device::has_bf16(device)) {
-        wrong_usage(fmt::format("the run in {} was begun with bf16 products, which this machine does not have; go on with "
-                                "--precision f32",
-                                shown));
+        wrong_usage(
+            fmt::format("the run in {} was begun with bf16 products, which this machine does not have; go on with "
+                        "--precision f32",
+                        shown));
     }
     Device computer(device);
     const std::string precision = computer.precision() == Precision::bf16 ? "bf16" : "f32";
     if (resume && (start.kernels != computer.kernels() || start.settings["precision"] != precision)) {
         notice(fmt::format("The run was begun with {} products on {} kernels; with {} on {} its numbers differ.",
-                           start.settings["precision"].get<std::string>(), start.kernels, precision, computer.kernels()));
+                           start.settings["precision"].get<std::string>(), start.kernels, precision,
+                           computer.kernels()));
     }
     start.settings["precision"] = precision;
     // A GPU is filled by a whole batch; a run that moves between the two takes the other's default.
     constexpr int gpu_rows_per_pass = 1 << 16;
-    if (const json usual = defaults["rows-per-pass"], &held = start.settings["rows-per-pass"]; !given.contains("rows-per-pass")) {
+    if (const json usual = defaults["rows-per-pass"], &held = start.settings["rows-per-pass"];
+        !given.contains("rows-per-pass")) {
         if (computer.on_gpu() && held == usual) start.settings["rows-per-pass"] = gpu_rows_per_pass;
         if (!computer.on_gpu() && held == gpu_rows_per_pass) start.settings["rows-per-pass"] = usual;
     }
@@ -331,8 +356,8 @@ void TrainCommand::execute() {
         lock.emplace(folder);
     }
     if (!origin.empty()) notice(origin);
-    notice(fmt::format("Training {} parameters in {}: {}.", parameter_count(start.model.config),
-               shown, computer.describe()));
+    notice(fmt::format("Training {} parameters in {}: {}.", parameter_count(start.model.config), shown,
+                       computer.describe()));
     TrainingRun training(computer, characters, std::move(start), folder);
     const RunEnd end = training.run();
     const RunPosition& at = training.position();
@@ -354,14 +379,17 @@ void add_train(CLI::App& program) {
     const auto options = std::make_shared<TrainCommand>();
     json& given = options->given;
     const auto integer = [&](const std::string& name, std::int64_t least, std::int64_t most, const std::string& help) {
-        add_integer(command, "--" + name, least, most, [&given, name](std::int64_t value) { given[name] = value; }, help);
+        add_integer(
+            command, "--" + name, least, most, [&given, name](std::int64_t value) { given[name] = value; }, help);
     };
     const auto number = [&](const std::string& name, double least, double most, const std::string& help) {
-        add_number(command, "--" + name, least, most, [&given, name](double value) { given[name] = value; }, help);
+        add_number(
+            command, "--" + name, least, most, [&given, name](double value) { given[name] = value; }, help);
     };
     const auto choice = [&](const std::string& name, std::vector<std::string> choices, const std::string& help) {
-        add_choice(command, "--" + name, std::move(choices),
-                   [&given, name](const std::string& value) { given[name] = value; }, help);
+        add_choice(
+            command, "--" + name, std::move(choices), [&given, name](const std::string& value) { given[name] = value; },
+            help);
     };
     // What a process leaves out or sets otherwise is told of each.
     const auto help = [](const char* text, const char* name) {
@@ -385,7 +413,8 @@ void add_train(CLI::App& program) {
     integer("n-layer", 1, 1024, "layers, instead of the size's");
     integer("d-model", 1, 1 << 16, "width, instead of the size's");
     integer("n-head", 1, 1 << 12, "attention heads [d_model / 64]");
-    integer("conv-radius", 0, 16, help("reach of the convolution before each MLP, in characters; 0: none", "conv-radius"));
+    integer("conv-radius", 0, 16,
+            help("reach of the convolution before each MLP, in characters; 0: none", "conv-radius"));
     add_name(command, "--data", options->data, "text to train on [FOLIO_DATA, else Tiny Shakespeare]");
     add_name(command, "--out", options->out, "folder of the run [runs/PRESET-SIZE]");
     integer("steps", 1, most_steps, help("steps in all", "steps"));
@@ -400,20 +429,26 @@ void add_train(CLI::App& program) {
     integer("warmup", 0, most_steps, help("steps of rising learning rate", "warmup"));
     number("decay", 0, 1, help("last share of the steps, in which the learning rate falls to 0", "decay"));
     choice("loss", {"mean", "nelbo"}, help("what a hidden place counts: all alike, or as the NELBO weighs it", "loss"));
-    choice("mask-rate", {"uniform", "beta"}, help("shares of masked characters: uniform, or Beta(2, 2), mostly about a half", "mask-rate"));
+    choice("mask-rate", {"uniform", "beta"},
+           help("shares of masked characters: uniform, or Beta(2, 2), mostly about a half", "mask-rate"));
     number("nelbo-share", 0, 1, help("last share of the steps that lowers the NELBO itself", "nelbo-share"));
     number("short-windows", 0, 1, help("share of the steps on shorter windows", "short-windows"));
     number("input-noise", 0, 1, help("share of the input characters that are replaced by any others", "input-noise"));
-    number("self-conditioning", 0, 1, help("share of the steps that show the network its own first answer", "self-conditioning"));
+    number("self-conditioning", 0, 1,
+           help("share of the steps that show the network its own first answer", "self-conditioning"));
     number("known", 0, 1, help("share of the windows in which some characters are given", "known"));
-    choice("prediction", {"eps", "x0"}, help("what the network answers: the noise, or the characters' logits", "prediction"));
+    choice("prediction", {"eps", "x0"},
+           help("what the network answers: the noise, or the characters' logits", "prediction"));
     choice("schedule", {"linear", "even", "warped"},
-           help("the article's 128 steps, or log SNR from 4 to -6: even in time, or by how fast characters are lost", "schedule"));
+           help("the article's 128 steps, or log SNR from 4 to -6: even in time, or by how fast characters are lost",
+                "schedule"));
     choice("matched-filter", {"yes", "no"},
-           help("whether log p(z | character) is added to the logits, so that the network learns context alone", "matched-filter"));
+           help("whether log p(z | character) is added to the logits, so that the network learns context alone",
+                "matched-filter"));
     integer("refit-every", 0, most_steps, help("steps between fits of the time to the loss; 0: never", "refit-every"));
     integer("rows-per-pass", 1, 1 << 24, help("places that go through at once: memory", "rows-per-pass"));
-    add_seed(command, "--seed", [&given](std::uint64_t value) { given["seed"] = value; }, help("seed", "seed"));
+    add_seed(
+        command, "--seed", [&given](std::uint64_t value) { given["seed"] = value; }, help("seed", "seed"));
     integer("checkpoint-every", 1, most_steps, help("steps between checkpoints", "checkpoint-every"));
     integer("eval-every", 1, most_steps, help("steps between validations", "eval-every"));
     integer("sample-every", 0, most_steps, help("steps between samples; 0: none", "sample-every"));

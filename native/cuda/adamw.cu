@@ -1,6 +1,7 @@
 #include "native/cuda/common.cuh"
 
-// The update but for Muon (linear.cu): sums over all gradients, AdamW over a whole range of the arena at once, the average.
+// The update but for Muon (linear.cu): sums over all gradients, AdamW over a whole range of the arena at once, the
+// average.
 
 namespace folio::cuda {
 namespace {
@@ -22,9 +23,11 @@ __device__ double block_sum(double sum) {
 }
 
 __global__ void sum_chunks(double* sums, const float* data, std::size_t count, bool squared) {
-    const std::size_t first = static_cast<std::size_t>(blockIdx.x) * chunk, end = count - first < chunk ? count : first + chunk;
+    const std::size_t first = static_cast<std::size_t>(blockIdx.x) * chunk,
+                      end = count - first < chunk ? count : first + chunk;
     double sum = 0;
-    for (std::size_t i = first + threadIdx.x; i < end; i += block_threads) sum += squared ? static_cast<double>(data[i]) * data[i] : data[i];
+    for (std::size_t i = first + threadIdx.x; i < end; i += block_threads)
+        sum += squared ? static_cast<double>(data[i]) * data[i] : data[i];
     sum = block_sum(sum);
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
@@ -39,22 +42,26 @@ __global__ void sum_sums(double* result, const double* sums, int count) {
 __global__ void clip_scale(float* scale, const double* squared_norm, const double* loss, float largest) {
     if (threadIdx.x > 0) return;
     const double norm = sqrt(*squared_norm);
-    if (!isfinite(norm) || !isfinite(*loss)) *scale = NAN;
-    else *scale = norm > largest ? static_cast<float>(largest / norm) : 1.f;
+    if (!isfinite(norm) || !isfinite(*loss))
+        *scale = NAN;
+    else
+        *scale = norm > largest ? static_cast<float>(largest / norm) : 1.f;
 }
 
-__global__ void adamw_elements(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale, std::size_t count,
-                               const AdamW* options) {
+__global__ void adamw_elements(float* parameters, float* moment1, float* moment2, const float* gradient,
+                               const float* scale, std::size_t count, const AdamW* options) {
     const std::size_t i = thread_index();
     if (i >= count || isnan(*scale)) return;
     const AdamW o = *options;
     const float g = gradient[i] * *scale;
     const float m = moment1[i] = o.beta1 * moment1[i] + (1.f - o.beta1) * g;
     const float v = moment2[i] = o.beta2 * moment2[i] + (1.f - o.beta2) * g * g;
-    parameters[i] = parameters[i] * (1.f - o.lr * o.weight_decay) - o.lr * (m / o.correction1) / (sqrtf(v / o.correction2) + o.eps);
+    parameters[i] =
+        parameters[i] * (1.f - o.lr * o.weight_decay) - o.lr * (m / o.correction1) / (sqrtf(v / o.correction2) + o.eps);
 }
 
-__global__ void ema_elements(float* average, const float* values, const float* scale, std::size_t count, const float* decay) {
+__global__ void ema_elements(float* average, const float* values, const float* scale, std::size_t count,
+                             const float* decay) {
     const std::size_t i = thread_index();
     if (i >= count || isnan(*scale)) return;
     average[i] = *decay * average[i] + (1.f - *decay) * values[i];
@@ -78,8 +85,8 @@ void Device::clip(float* scale, const double* squared_norm, const double* loss, 
     launch_with(warp_size, clip_scale, dim3(1), scale, squared_norm, loss, largest);
 }
 
-void Device::adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale, std::size_t count,
-                   const AdamW* options) {
+void Device::adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
+                   std::size_t count, const AdamW* options) {
     launch(adamw_elements, for_elements(count), parameters, moment1, moment2, gradient, scale, count, options);
 }
 

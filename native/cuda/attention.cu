@@ -2,22 +2,23 @@
 
 #include "native/cuda/common.cuh"
 
-// Attention without a matrix of probabilities (Dao et al. 2022), each direction one kernel: bf16 heads of 64 on the tensor
-// cores, all others by the plain kernels below. No maximum is taken, since q and k are normed (ops.h). Nothing is added up
-// between blocks: in the backward pass some blocks own queries and others keys, and each redoes the probabilities it needs.
+// Attention without a matrix of probabilities (Dao et al. 2022), each direction one kernel: bf16 heads of 64 on the
+// tensor cores, all others by the plain kernels below. No maximum is taken, since q and k are normed (ops.h). Nothing
+// is added up between blocks: in the backward pass some blocks own queries and others keys, and each redoes the
+// probabilities it needs.
 
 namespace folio::cuda {
 namespace {
 
 // ---- On the tensor cores ------------------------------------------------------------------------------------------
 
-constexpr int width = 64;                   // of a head
-constexpr int tile = 64;                    // queries or keys of a block, and of a turn
-constexpr int tile_stride = width + 8;      // in bf16: eight rows lie in different banks
-constexpr int tile_warps = 4;               // of 16 rows each
+constexpr int width = 64;               // of a head
+constexpr int tile = 64;                // queries or keys of a block, and of a turn
+constexpr int tile_stride = width + 8;  // in bf16: eight rows lie in different banks
+constexpr int tile_warps = 4;           // of 16 rows each
 constexpr int tile_threads = tile_warps * warp_size;
-constexpr int steps = width / 16;           // of depth in a product over a head
-constexpr int blocks = tile / 8;            // of 8 columns in a tile
+constexpr int steps = width / 16;  // of depth in a product over a head
+constexpr int blocks = tile / 8;   // of 8 columns in a tile
 
 using Shared = Bf16[tile * tile_stride];
 using Fragments = std::uint32_t[steps][4];  // a warp's 16 rows of a tile as a left operand
@@ -27,7 +28,8 @@ __device__ float4 load_four(const float* from, bool wide) {
     return wide ? __ldg(reinterpret_cast<const float4*>(from)) : float4{from[0], from[1], from[2], from[3]};
 }
 
-/// 64 rows of a head on their way to shared memory as bf16. All of a thread's loads are under way before it waits for one.
+/// 64 rows of a head on their way to shared memory as bf16. All of a thread's loads are under way before it waits for
+/// one.
 class HeadTile {
 public:
     /// Rows first .. first + 63, 0 from row `end` on. `from` is row 0.
@@ -65,7 +67,8 @@ private:
 __device__ void load_fragments(Fragments& fragments, const Shared& shared) {
     const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
 #pragma unroll
-    for (int s = 0; s < steps; ++s) load_tiles(fragments[s], shared + (16 * warp + self % 16) * tile_stride + 16 * s + self / 16 * 8);
+    for (int s = 0; s < steps; ++s)
+        load_tiles(fragments[s], shared + (16 * warp + self % 16) * tile_stride + 16 * s + self / 16 * 8);
 }
 
 /// sums [16, tile] = left [16, width] right [tile, width]^T
@@ -89,11 +92,13 @@ __device__ void add_product(Sums& sums, const Sums& left, const Shared& right) {
 #pragma unroll
     for (int s = 0; s < steps; ++s) {
         // What a lane holds of two neighbouring blocks of sums is what it holds of a left operand.
-        const std::uint32_t rounded[4] = {pack_bf16(left[2 * s][0], left[2 * s][1]), pack_bf16(left[2 * s][2], left[2 * s][3]),
-                                          pack_bf16(left[2 * s + 1][0], left[2 * s + 1][1]), pack_bf16(left[2 * s + 1][2], left[2 * s + 1][3])};
+        const std::uint32_t rounded[4] = {
+            pack_bf16(left[2 * s][0], left[2 * s][1]), pack_bf16(left[2 * s][2], left[2 * s][3]),
+            pack_bf16(left[2 * s + 1][0], left[2 * s + 1][1]), pack_bf16(left[2 * s + 1][2], left[2 * s + 1][3])};
         for (int n = 0; n < blocks; n += 2) {
             std::uint32_t tiles[4];
-            load_tiles_transposed(tiles, right + (16 * s + self % 8 + self / 8 % 2 * 8) * tile_stride + 8 * n + self / 16 * 8);
+            load_tiles_transposed(tiles,
+                                  right + (16 * s + self % 8 + self / 8 % 2 * 8) * tile_stride + 8 * n + self / 16 * 8);
             multiply_add(sums[n], rounded, tiles[0], tiles[1]);
             multiply_add(sums[n + 1], rounded, tiles[2], tiles[3]);
         }
@@ -141,7 +146,8 @@ __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, f
     load_fragments(q, keys);
     int position[2];  // of this lane's two rows
     for (int half = 0; half < 2; ++half)
-        position[half] = queries.position(min(first + static_cast<int>(threadIdx.x) / warp_size * 16 + lane() / 4 + 8 * half, queries.count - 1));
+        position[half] = queries.position(
+            min(first + static_cast<int>(threadIdx.x) / warp_size * 16 + lane() / 4 + 8 * half, queries.count - 1));
 
     const float scale = 1.f / sqrtf(static_cast<float>(width));
     Sums sums = {};
@@ -174,8 +180,8 @@ __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, f
 }
 
 /// log-sum-exp and dout . out of the queries first .. first + 63 of a head, two threads a row.
-__device__ void load_rows(float* shared_log, float* shared_dot, Matrix dout, Matrix out, const float* log_sum_exp, const Place& place,
-                          const Heads& heads, int first, bool wide) {
+__device__ void load_rows(float* shared_log, float* shared_dot, Matrix dout, Matrix out, const float* log_sum_exp,
+                          const Place& place, const Heads& heads, int first, bool wide) {
     static_assert(tile_threads == 2 * tile);
     const int i = static_cast<int>(threadIdx.x) / 2, half = static_cast<int>(threadIdx.x) % 2;
     const bool inside = first + i < heads.length;
@@ -205,8 +211,8 @@ struct BackwardTiles {
 /// Of one sequence and head a block computes dq of 64 queries, or dk and dv of 64 keys: what it owns stays in registers
 /// while the others pass by. A row of its products is one of its own, a column one of the others.
 template <bool owns_keys>
-__device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matrix dqkv, Matrix dout, Matrix qkv, Matrix out,
-                                     const float* log_sum_exp, const Heads& heads) {
+__device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matrix dqkv, Matrix dout, Matrix qkv,
+                                     Matrix out, const float* log_sum_exp, const Heads& heads) {
     auto& [others, other_values, logs, dots] = shared;
     const Place place(qkv, heads);
     const bool wide = aligned(qkv.data, qkv.stride, 0, 4);
@@ -217,8 +223,10 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
 
     HeadTile next, next_values;
     next.fetch(owns_keys ? place.k : place.q, qkv.stride, first, length, wide);
-    if (owns_keys) next_values.fetch(place.v, qkv.stride, first, length, wide);
-    else next_values.fetch(gradient, dout.stride, first, length, wide_out);
+    if (owns_keys)
+        next_values.fetch(place.v, qkv.stride, first, length, wide);
+    else
+        next_values.fetch(gradient, dout.stride, first, length, wide_out);
     next.put(others);
     next_values.put(other_values);
     if (!owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, place, heads, first, wide_out);
@@ -232,8 +240,10 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
     const int end = !owns_keys && heads.causal ? min(length, first + tile) : length;
     for (int other = begin; other < end; other += tile) {
         next.fetch(owns_keys ? place.q : place.k, qkv.stride, other, length, wide);
-        if (owns_keys) next_values.fetch(gradient, dout.stride, other, length, wide_out);
-        else next_values.fetch(place.v, qkv.stride, other, length, wide);
+        if (owns_keys)
+            next_values.fetch(gradient, dout.stride, other, length, wide_out);
+        else
+            next_values.fetch(place.v, qkv.stride, other, length, wide);
         __syncthreads();  // all have read the last ones
         next.put(others);
         next_values.put(other_values);
@@ -244,7 +254,8 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
         scores(d_scores, own_values, other_values);
         for_each_sum(weights, [&](int row, int col, float& weight) {
             const int query = owns_keys ? col : row;  // within its tile
-            const int key_place = owns_keys ? first + row : other + col, query_place = owns_keys ? other + col : first + row;
+            const int key_place = owns_keys ? first + row : other + col,
+                      query_place = owns_keys ? other + col : first + row;
             const bool seen = key_place < length && (!heads.causal || key_place <= query_place);
             weight = seen ? expf(weight * scale - logs[query]) : 0.f;
         });
@@ -263,7 +274,9 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
     const int d_model = heads.n_head * width;
     const auto store = [&](Sums& sums, int part) {
         for_each_sum(sums, [&](int row, int col, float sum) {
-            if (first + row < length) dqkv.data[(place.first_row + first + row) * dqkv.stride + part * d_model + place.head * width + col] = sum;
+            if (first + row < length)
+                dqkv.data[(place.first_row + first + row) * dqkv.stride + part * d_model + place.head * width + col] =
+                    sum;
         });
     };
     store(d_own, owns_keys ? 1 : 0);
@@ -271,12 +284,14 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
 }
 
 /// The first half of grid.x owns keys.
-__global__ void __launch_bounds__(tile_threads) attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
-                                                                Heads heads) {
+__global__ void __launch_bounds__(tile_threads)
+    attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, Heads heads) {
     __shared__ BackwardTiles shared;
     const int tiles = static_cast<int>(gridDim.x) / 2, index = static_cast<int>(blockIdx.x);
-    if (index < tiles) attend_backward_tile<true>(shared, index, dqkv, dout, qkv, out, log_sum_exp, heads);
-    else attend_backward_tile<false>(shared, index - tiles, dqkv, dout, qkv, out, log_sum_exp, heads);
+    if (index < tiles)
+        attend_backward_tile<true>(shared, index, dqkv, dout, qkv, out, log_sum_exp, heads);
+    else
+        attend_backward_tile<false>(shared, index - tiles, dqkv, dout, qkv, out, log_sum_exp, heads);
 }
 
 // ---- Any head, in f32: a warp a row -------------------------------------------------------------------------------
@@ -291,7 +306,8 @@ __device__ float dot(const float* a, const float* b, int n) {
 using Shown = float[block_warps][warp_size];
 
 /// out[0 .. d) += the sum of `count` rows, the i-th times lane i's weight.
-__device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdiff_t stride, float weight, int count, int d) {
+__device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdiff_t stride, float weight, int count,
+                         int d) {
     const int self = lane();
     float* weights = shown[threadIdx.x / warp_size];
     __syncwarp();  // all have read the last ones
@@ -306,16 +322,19 @@ __device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdi
 
 __global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads) {
     __shared__ Shown shown;
-    const int at = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size, h = static_cast<int>(blockIdx.y);
+    const int at = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size,
+              h = static_cast<int>(blockIdx.y);
     if (at >= out.rows) return;
     const int self = lane(), d = heads.head_dim, d_model = heads.n_head * d;
-    const int r = heads.queries ? heads.queries[at] : qkv.rows - out.rows + at, first = r - r % heads.length, end = heads.causal ? r + 1 : first + heads.length;
+    const int r = heads.queries ? heads.queries[at] : qkv.rows - out.rows + at, first = r - r % heads.length,
+              end = heads.causal ? r + 1 : first + heads.length;
     const float scale = 1.f / sqrtf(static_cast<float>(d));
     float* to = out.row(at) + h * d;
     for (int c = self; c < d; c += warp_size) to[c] = 0.f;
     float total = 0.f;
     for (int s = first; s < end; s += warp_size) {
-        const float weight = s + self < end ? expf(dot(qkv.row(r) + h * d, qkv.row(s + self) + d_model + h * d, d) * scale) : 0.f;
+        const float weight =
+            s + self < end ? expf(dot(qkv.row(r) + h * d, qkv.row(s + self) + d_model + h * d, d) * scale) : 0.f;
         total += weight;
         add_rows(shown, to, qkv.row(s) + 2 * d_model + h * d, qkv.stride, weight, min(warp_size, end - s), d);
     }
@@ -325,9 +344,11 @@ __global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads h
 }
 
 /// A warp computes row r's dq, dk and dv.
-__global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, Heads heads) {
+__global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
+                                      Heads heads) {
     __shared__ Shown shown;
-    const int r = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size, h = static_cast<int>(blockIdx.y);
+    const int r = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size,
+              h = static_cast<int>(blockIdx.y);
     if (r >= qkv.rows) return;
     const int self = lane(), d = heads.head_dim, d_model = heads.n_head * d;
     const int first = r - r % heads.length, last = first + heads.length;
@@ -363,19 +384,23 @@ __global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matr
 void Device::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) {
     const auto n_head = static_cast<unsigned>(heads.n_head);
     if (precision_ == Precision::bf16 && heads.head_dim == width) {
-        const dim3 grid(static_cast<unsigned>(divide_up(Queries::most(heads, out.rows), tile)), n_head, static_cast<unsigned>(qkv.rows / heads.length));
+        const dim3 grid(static_cast<unsigned>(divide_up(Queries::most(heads, out.rows), tile)), n_head,
+                        static_cast<unsigned>(qkv.rows / heads.length));
         return launch_with(tile_threads, attend, grid, out, qkv, log_sum_exp, heads);
     }
     launch(plain_attend, dim3(for_rows(static_cast<std::size_t>(out.rows)).x, n_head), out, qkv, log_sum_exp, heads);
 }
 
-void Device::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, const Heads& heads) {
+void Device::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
+                                const Heads& heads) {
     const auto n_head = static_cast<unsigned>(heads.n_head);
     if (precision_ == Precision::bf16 && heads.head_dim == width) {
-        const dim3 grid(static_cast<unsigned>(2 * divide_up(heads.length, tile)), n_head, static_cast<unsigned>(qkv.rows / heads.length));
+        const dim3 grid(static_cast<unsigned>(2 * divide_up(heads.length, tile)), n_head,
+                        static_cast<unsigned>(qkv.rows / heads.length));
         return launch_with(tile_threads, attend_backward, grid, dqkv, dout, qkv, out, log_sum_exp, heads);
     }
-    launch(plain_attend_backward, dim3(for_rows(static_cast<std::size_t>(qkv.rows)).x, n_head), dqkv, dout, qkv, out, log_sum_exp, heads);
+    launch(plain_attend_backward, dim3(for_rows(static_cast<std::size_t>(qkv.rows)).x, n_head), dqkv, dout, qkv, out,
+           log_sum_exp, heads);
 }
 
 }  // namespace folio::cuda

@@ -19,10 +19,12 @@ constexpr int block_warps = block_threads / warp_size;
 
 FOLIO_HOST_DEVICE constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
-/// Whether `count` numbers of any row may be moved at once, from every multiple of `count` on; the matrices of a batch lie `apart`.
+/// Whether `count` numbers of any row may be moved at once, from every multiple of `count` on; the matrices of a batch
+/// lie `apart`.
 template <class T>
 FOLIO_HOST_DEVICE bool aligned(const T* data, std::ptrdiff_t stride, std::size_t apart, int count) {
-    return reinterpret_cast<std::uintptr_t>(data) % (count * sizeof(T)) == 0 && stride % count == 0 && apart % count == 0;
+    return reinterpret_cast<std::uintptr_t>(data) % (count * sizeof(T)) == 0 && stride % count == 0 &&
+           apart % count == 0;
 }
 
 __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_size; }
@@ -46,10 +48,14 @@ __device__ inline float warp_max(float value) {
 /// The factor of element [row, col] of a matrix `cols` wide: 0 or 1 / (1 - rate), as ops.h has it.
 __device__ inline float dropout_factor(const Dropout& dropout, int row, int col, int cols) {
     const std::uint64_t at = dropout.first_row + static_cast<std::uint64_t>(row);
-    const Words words = philox(dropout.seed, at / 8 * static_cast<std::uint64_t>(cols) + static_cast<std::uint64_t>(col), *dropout.step,
-                               dropout.purpose);
+    const Words words =
+        philox(dropout.seed, at / 8 * static_cast<std::uint64_t>(cols) + static_cast<std::uint64_t>(col), *dropout.step,
+               dropout.purpose);
     const auto pair = static_cast<unsigned>(at % 8 / 2);
-    const std::uint32_t word = pair == 0 ? words.word[0] : pair == 1 ? words.word[1] : pair == 2 ? words.word[2] : words.word[3];
+    const std::uint32_t word = pair == 0   ? words.word[0]
+                               : pair == 1 ? words.word[1]
+                               : pair == 2 ? words.word[2]
+                                           : words.word[3];
     const std::uint32_t bits = word >> at % 2 * 16 & 0xffffu;
     return bits >= dropout_limit(dropout.rate) ? 1.f / (1.f - dropout.rate) : 0.f;
 }
@@ -71,7 +77,8 @@ public:
     Result<void> finish() override;
 
     Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
-    void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row, int length) override;
+    void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
+               int length) override;
     void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) override;
     void local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) override;
     void local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) override;
@@ -87,27 +94,33 @@ public:
     void linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) override;
     void linear_backward_weight(Matrix dw, Matrix dy, Matrix x) override;
     void norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) override;
-    void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms, const Heads& heads) override;
-    void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, const Heads& heads) override;
+    void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                            const Heads& heads) override;
+    void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
+                            const Heads& heads) override;
     void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) override;
-    void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) override;
-    void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights, int excluded) override;
+    void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row,
+                        int length) override;
+    void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
+                       int excluded) override;
     void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;
     void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) override;
     void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
-                        const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed, const std::uint32_t* step) override;
-    void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch, int length,
-                                int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) override;
-    void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
-                          const GaussianNoise& how) override;
+                        const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
+                        const std::uint32_t* step) override;
+    void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
+                                int length, int vocab_size, float noise, std::uint64_t seed,
+                                const std::uint32_t* step) override;
+    void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length,
+                          int vocab_size, const GaussianNoise& how) override;
     void softmax(Matrix out, Matrix logits) override;
     void squared_norm(double* result, const float* data, std::size_t count) override;
     void sum(double* result, const float* data, std::size_t count) override;
     void clip(float* scale, const double* squared_norm, const double* loss, float largest) override;
-    void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale, std::size_t count,
-               const AdamW* options) override;
-    void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols, int matrices,
-              std::size_t apart, const Muon* options) override;
+    void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
+               std::size_t count, const AdamW* options) override;
+    void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
+              int matrices, std::size_t apart, const Muon* options) override;
     void ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) override;
 
     struct Product;  // linear.cu
@@ -130,11 +143,15 @@ private:
         note(cudaLaunchKernelEx(&config, kernel, static_cast<A&&>(arguments)...));
     }
     /// One thread an element, or one warp a row.
-    static dim3 for_elements(std::size_t count) { return dim3(static_cast<unsigned>((count + block_threads - 1) / block_threads)); }
-    static dim3 for_rows(std::size_t rows) { return dim3(static_cast<unsigned>((rows + block_warps - 1) / block_warps)); }
+    static dim3 for_elements(std::size_t count) {
+        return dim3(static_cast<unsigned>((count + block_threads - 1) / block_threads));
+    }
+    static dim3 for_rows(std::size_t rows) {
+        return dim3(static_cast<unsigned>((rows + block_warps - 1) / block_warps));
+    }
 
-    /// Memory between the kernels of one verb; null, and a sentence kept, where there is none. It grows where a verb runs the
-    /// first time, never in a record: records that knew the old one are forgotten.
+    /// Memory between the kernels of one verb; null, and a sentence kept, where there is none. It grows where a verb
+    /// runs the first time, never in a record: records that knew the old one are forgotten.
     void* workspace(std::size_t bytes);
     void forget_records();
     template <class L, class How>

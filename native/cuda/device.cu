@@ -13,13 +13,15 @@ namespace {
 constexpr int most_records = 32;
 
 std::string sentence(cudaError_t status) {
-    if (status == cudaErrorMemoryAllocation) return "The GPU has not enough memory; use a smaller model, batch or --rows-per-pass.";
+    if (status == cudaErrorMemoryAllocation)
+        return "The GPU has not enough memory; use a smaller model, batch or --rows-per-pass.";
     return std::string("The GPU failed: ") + cudaGetErrorString(status) + ".";
 }
 
 }  // namespace
 
-Device::Device(Precision precision, std::string name, cudaStream_t stream) : precision_(precision), name_(std::move(name)), stream_(stream) {}
+Device::Device(Precision precision, std::string name, cudaStream_t stream)
+    : precision_(precision), name_(std::move(name)), stream_(stream) {}
 
 Device::~Device() {
     cudaStreamSynchronize(stream_);
@@ -73,7 +75,8 @@ Result<void> Device::finish() {
 void* Device::workspace(std::size_t bytes) {
     if (bytes <= workspace_bytes_) return workspace_;
     if (recording_) {
-        if (failure_.empty()) failure_ = "A recorded step needs more memory than the step before it; this is a mistake of the program.";
+        if (failure_.empty())
+            failure_ = "A recorded step needs more memory than the step before it; this is a mistake of the program.";
         return nullptr;
     }
     note(cudaStreamSynchronize(stream_));
@@ -105,7 +108,8 @@ void Device::replay(int key, void (*body)(void* context), void* context) {
     if (known != records_.end() && known->second) return note(cudaGraphLaunch(known->second, stream_));
     // The first run is no record: kernels are loaded and the workspace grows on the way.
     const bool seen = known != records_.end();
-    const auto kept = std::count_if(records_.begin(), records_.end(), [](const auto& record) { return record.second != nullptr; });
+    const auto kept =
+        std::count_if(records_.begin(), records_.end(), [](const auto& record) { return record.second != nullptr; });
     if (!seen || kept >= most_records || !failure_.empty()) {
         body(context);
         if (!seen) records_[key] = nullptr;
@@ -137,7 +141,9 @@ Result<std::unique_ptr<CudaOps>> make_cuda_ops(Precision precision) {
     int devices = 0;
     cudaError_t status = cudaGetDeviceCount(&devices);
     if (status == cudaErrorInsufficientDriver)
-        return fail("The NVIDIA driver is missing or older than this program needs; install a newer one, or compute with --device cpu.");
+        return fail(
+            "The NVIDIA driver is missing or older than this program needs; install a newer one, or compute with "
+            "--device cpu.");
     if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0))
         return fail("There is no NVIDIA GPU here; compute with --device cpu.");
     cudaDeviceProp properties{};
@@ -150,7 +156,8 @@ Result<std::unique_ptr<CudaOps>> make_cuda_ops(Precision precision) {
     if (status == cudaSuccess) status = cudaSetDevice(0);
     if (status == cudaSuccess) status = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
     if (status != cudaSuccess) {
-        return fail(std::string("The GPU cannot be used: ") + cudaGetErrorString(status) + "; compute with --device cpu.");
+        return fail(std::string("The GPU cannot be used: ") + cudaGetErrorString(status) +
+                    "; compute with --device cpu.");
     }
     return std::make_unique<cuda::Device>(precision, properties.name, stream);
 }

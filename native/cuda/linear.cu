@@ -4,8 +4,8 @@
 #include "native/cuda/common.cuh"
 
 // Products of all three kinds by one kernel: out = how(a b^T), a [rows, depth], b [cols, depth], each stored along its
-// depth or across it. Operands are rounded to bf16 on their way into shared memory, so no rounded copy of an activation is
-// ever written; or they stay f32.
+// depth or across it. Operands are rounded to bf16 on their way into shared memory, so no rounded copy of an activation
+// is ever written; or they stay f32.
 
 namespace folio::cuda {
 namespace {
@@ -77,9 +77,9 @@ struct Layout {
     static constexpr bool a_along = a_is_along, b_along = b_is_along;
     using B = Right;
 };
-using Forward = Layout<true, Bf16, true>;             // in [rows, in], weight [out, in]
-using BackwardInput = Layout<true, Bf16, false>;      // dy [rows, out], weight [out, in]
-using BackwardWeight = Layout<false, float, false>;   // dy [rows, out], x [rows, in]
+using Forward = Layout<true, Bf16, true>;            // in [rows, in], weight [out, in]
+using BackwardInput = Layout<true, Bf16, false>;     // dy [rows, out], weight [out, in]
+using BackwardWeight = Layout<false, float, false>;  // dy [rows, out], x [rows, in]
 using Gram = Layout<true, float, true>;
 using Plain = Layout<true, float, false>;
 
@@ -100,10 +100,10 @@ struct Device::Product {
 
 namespace {
 
-constexpr int tile = 128;          // rows and columns of a block
+constexpr int tile = 128;  // rows and columns of a block
 constexpr int tile_depth = 32;
-constexpr int pad = 8;             // bf16 numbers, so that eight rows of a tile lie in different banks
-constexpr int unit = 4;            // numbers that a thread moves at once
+constexpr int pad = 8;   // bf16 numbers, so that eight rows of a tile lie in different banks
+constexpr int unit = 4;  // numbers that a thread moves at once
 constexpr int units = tile * tile_depth / unit / block_threads;
 
 __device__ float4 vector_of(const float (&four)[unit]) { return {four[0], four[1], four[2], four[3]}; }
@@ -118,11 +118,16 @@ __device__ uint2 rounded(const uint2& four) { return four; }
 template <class T, bool along>
 class Tile {
 public:
-    static constexpr int minor = along ? tile_depth : tile, stride = minor + pad, size = (along ? tile : tile_depth) * stride;
+    static constexpr int minor = along ? tile_depth : tile, stride = minor + pad,
+                         size = (along ? tile : tile_depth) * stride;
 
     __device__ Tile(const Operand<T>& from, int lanes, int depth, int lane)
-        : step_(from.step), lanes_(lanes - lane), depth_(depth), wide_(from.wide && lanes - lane >= tile),
-          row_(static_cast<int>(threadIdx.x) / (minor / unit)), col_(static_cast<int>(threadIdx.x) % (minor / unit) * unit),
+        : step_(from.step),
+          lanes_(lanes - lane),
+          depth_(depth),
+          wide_(from.wide && lanes - lane >= tile),
+          row_(static_cast<int>(threadIdx.x) / (minor / unit)),
+          col_(static_cast<int>(threadIdx.x) % (minor / unit) * unit),
           from_(from.data + (along ? lane + row_ : row_) * from.step + (along ? col_ : lane + col_)) {}
 
     /// The tile from depth k on.
@@ -147,12 +152,14 @@ public:
     }
     __device__ void put(Bf16* shared) const {
 #pragma unroll
-        for (int u = 0; u < units; ++u) *reinterpret_cast<uint2*>(shared + (row_ + u * rows_apart) * stride + col_) = rounded(held_[u]);
+        for (int u = 0; u < units; ++u)
+            *reinterpret_cast<uint2*>(shared + (row_ + u * rows_apart) * stride + col_) = rounded(held_[u]);
     }
 
 private:
     using Vector = std::conditional_t<sizeof(T) == sizeof(float), float4, uint2>;
-    static constexpr int rows_apart = block_threads / (minor / unit);  // of memory, from one unit of a thread to its next
+    static constexpr int rows_apart =
+        block_threads / (minor / unit);  // of memory, from one unit of a thread to its next
 
     std::ptrdiff_t step_;
     int lanes_, depth_;
@@ -162,18 +169,22 @@ private:
     Vector held_[units];
 };
 
-/// The four 8 x 8 tiles of 16 lanes and 16 steps of depth: (lanes 0..7, depth 0..7), then by `lanes_first` lanes or depth.
+/// The four 8 x 8 tiles of 16 lanes and 16 steps of depth: (lanes 0..7, depth 0..7), then by `lanes_first` lanes or
+/// depth.
 template <bool along>
-__device__ void load_square(std::uint32_t (&tiles)[4], const Bf16* shared, int stride, int first, int k, bool lanes_first) {
+__device__ void load_square(std::uint32_t (&tiles)[4], const Bf16* shared, int stride, int first, int k,
+                            bool lanes_first) {
     const int self = lane(), row = self % 8;
     const int second = self / 8 % 2 * 8, third = self / 16 * 8;
     const int l = first + (lanes_first ? second : third), d = k + (lanes_first ? third : second);
-    if (along) load_tiles(tiles, shared + (l + row) * stride + d);
-    else load_tiles_transposed(tiles, shared + (d + row) * stride + l);
+    if (along)
+        load_tiles(tiles, shared + (l + row) * stride + d);
+    else
+        load_tiles_transposed(tiles, shared + (d + row) * stride + l);
 }
 
-/// Stores a warp's sums of 16 rows and 64 columns from (row, col) on. All that lies beside is read before anything is written:
-/// `other` may be `out`.
+/// Stores a warp's sums of 16 rows and 64 columns from (row, col) on. All that lies beside is read before anything is
+/// written: `other` may be `out`.
 template <class How>
 __device__ void finish(const Output& output, const How& how, int batch, int row, int col, const float (&sums)[8][4]) {
     const Matrix& out = output.out;
@@ -218,7 +229,8 @@ __device__ void finish(const Output& output, const How& how, int batch, int row,
     });
 }
 
-/// The rows and columns of a block and its part of the depth. Neighbouring blocks share their rows of a, the longer operand.
+/// The rows and columns of a block and its part of the depth. Neighbouring blocks share their rows of a, the longer
+/// operand.
 struct Share {
     int batch, row, col, begin, end;
 
@@ -233,8 +245,8 @@ struct Share {
 
 /// bf16 on the tensor cores: 8 warps of 32 x 64 each, the next tiles on their way while these are multiplied.
 template <class L, class How>
-__global__ void __launch_bounds__(block_threads, 2) tensor_product(Operand<float> a, Operand<typename L::B> b, int depth, int part,
-                                                                   Output output, How how) {
+__global__ void __launch_bounds__(block_threads, 2)
+    tensor_product(Operand<float> a, Operand<typename L::B> b, int depth, int part, Output output, How how) {
     using TileA = Tile<float, L::a_along>;
     using TileB = Tile<typename L::B, L::b_along>;
     alignas(16) __shared__ Bf16 shared_a[2][TileA::size];
@@ -262,7 +274,8 @@ __global__ void __launch_bounds__(block_threads, 2) tensor_product(Operand<float
 #pragma unroll
         for (int step = 0; step < tile_depth; step += 16) {
             std::uint32_t left[2][4];
-            for (int i = 0; i < 2; ++i) load_square<L::a_along>(left[i], shared_a[buffer], TileA::stride, warp_row + 16 * i, step, true);
+            for (int i = 0; i < 2; ++i)
+                load_square<L::a_along>(left[i], shared_a[buffer], TileA::stride, warp_row + 16 * i, step, true);
             for (int j = 0; j < 4; ++j) {
                 std::uint32_t right[4];
                 load_square<L::b_along>(right, shared_b[buffer], TileB::stride, warp_col + 16 * j, step, false);
@@ -274,24 +287,28 @@ __global__ void __launch_bounds__(block_threads, 2) tensor_product(Operand<float
         }
     }
 #pragma unroll
-    for (int i = 0; i < 2; ++i) finish(output, how, share.batch, share.row + warp_row + 16 * i, share.col + warp_col, sums[i]);
+    for (int i = 0; i < 2; ++i)
+        finish(output, how, share.batch, share.row + warp_row + 16 * i, share.col + warp_col, sums[i]);
 }
 
 constexpr int plain_tile = 64, plain_depth = 16;
 
 /// f32 throughout: 4 x 4 sums a thread, in order of depth.
 template <class L, class How>
-__global__ void __launch_bounds__(block_threads) plain_product(Operand<float> a, Operand<float> b, int depth, int part, Output output, How how) {
+__global__ void __launch_bounds__(block_threads)
+    plain_product(Operand<float> a, Operand<float> b, int depth, int part, Output output, How how) {
     __shared__ float shared_a[plain_depth][plain_tile + 1], shared_b[plain_depth][plain_tile + 1];
     const int self = static_cast<int>(threadIdx.x);
     const Share share(plain_tile, output.out, depth, part);
-    const auto fetch = [&](float(&shared)[plain_depth][plain_tile + 1], const Operand<float>& operand, auto along, int first, int lanes, int k) {
+    const auto fetch = [&](float(&shared)[plain_depth][plain_tile + 1], const Operand<float>& operand, auto along,
+                           int first, int lanes, int k) {
         const float* from = operand.data + share.batch * operand.apart;
         for (int at = self; at < plain_tile * plain_depth; at += block_threads) {
             // Neighbouring threads read what lies side by side.
             const int lane = along ? at / plain_depth : at % plain_tile, d = along ? at % plain_depth : at / plain_tile;
             const int l = first + lane, z = k + d;
-            shared[d][lane] = l < lanes && z < share.end ? from[along ? l * operand.step + z : z * operand.step + l] : 0.f;
+            shared[d][lane] =
+                l < lanes && z < share.end ? from[along ? l * operand.step + z : z * operand.step + l] : 0.f;
         }
     };
     const int my_row = self / 16 * 4, my_col = self % 16;  // columns 16 apart: neighbouring threads in different banks
@@ -302,7 +319,8 @@ __global__ void __launch_bounds__(block_threads) plain_product(Operand<float> a,
         __syncthreads();
         for (int d = 0; d < plain_depth; ++d)
             for (int i = 0; i < 4; ++i)
-                for (int j = 0; j < 4; ++j) sums[i][j] = fmaf(shared_a[d][my_row + i], shared_b[d][my_col + 16 * j], sums[i][j]);
+                for (int j = 0; j < 4; ++j)
+                    sums[i][j] = fmaf(shared_a[d][my_row + i], shared_b[d][my_col + 16 * j], sums[i][j]);
         __syncthreads();
     }
     for (int i = 0; i < 4; ++i) {
@@ -324,8 +342,10 @@ __global__ void copy_weight(T* to, const float* from, int rows, int cols, int st
     const auto row = static_cast<std::ptrdiff_t>(at / stride);
     const int col = static_cast<int>(at % stride);
     const float value = col < cols ? from[row * cols + col] : 0.f;
-    if constexpr (sizeof(T) == sizeof(float)) to[at] = value;
-    else to[at] = static_cast<Bf16>(pack_bf16(value, 0.f));
+    if constexpr (sizeof(T) == sizeof(float))
+        to[at] = value;
+    else
+        to[at] = static_cast<Bf16>(pack_bf16(value, 0.f));
 }
 
 /// out += the parts, first to last.
@@ -348,30 +368,34 @@ Operand<T> operand(const Device::Product::Side& side) {
 }
 
 dim3 tiles_of(const Matrix& out, int size, int batch) {
-    return dim3(static_cast<unsigned>(divide_up(out.rows, size) * divide_up(out.cols, size)), 1, static_cast<unsigned>(batch));
+    return dim3(static_cast<unsigned>(divide_up(out.rows, size) * divide_up(out.cols, size)), 1,
+                static_cast<unsigned>(batch));
 }
 
 }  // namespace
 
 template <class L, class How>
 void Device::multiply_f32(const Product& p, const How& how, int batch) {
-    launch(plain_product<L, How>, tiles_of(p.output.out, plain_tile, batch), operand<float>(p.a), operand<float>(p.b), p.depth, p.part,
-           p.output, how);
+    launch(plain_product<L, How>, tiles_of(p.output.out, plain_tile, batch), operand<float>(p.a), operand<float>(p.b),
+           p.depth, p.part, p.output, how);
 }
 
 template <class L, class How>
 void Device::multiply(Product p, const How& how, int batch) {
     if (precision_ == Precision::f32) return multiply_f32<L>(p, how, batch);
     const Matrix &out = p.output.out, &other = p.output.other;
-    p.output.wide = aligned(out.data, out.stride, p.output.out_apart, 2) && aligned(other.data, other.stride, p.output.other_apart, 2);
-    launch(tensor_product<L, How>, tiles_of(out, tile, batch), operand<float>(p.a), operand<typename L::B>(p.b), p.depth, p.part, p.output, how);
+    p.output.wide = aligned(out.data, out.stride, p.output.out_apart, 2) &&
+                    aligned(other.data, other.stride, p.output.other_apart, 2);
+    launch(tensor_product<L, How>, tiles_of(out, tile, batch), operand<float>(p.a), operand<typename L::B>(p.b),
+           p.depth, p.part, p.output, how);
 }
 
 Result<void> Device::pack(Weight& weight, const WeightValues& values, int out, int in, bool) {
     if (!values.f32) return fail("The GPU computes no integer weights; run this model with --device cpu.");
     const bool rounded = precision_ == Precision::bf16;
     const int stride = packed_stride(in);
-    const std::size_t count = static_cast<std::size_t>(out) * stride, bytes = count * (rounded ? sizeof(Bf16) : sizeof(float));
+    const std::size_t count = static_cast<std::size_t>(out) * stride,
+                      bytes = count * (rounded ? sizeof(Bf16) : sizeof(float));
     if (weight.forward.bytes() != bytes) {
         auto fresh = allocate(bytes);
         if (!fresh) return tl::unexpected(fresh.error());
@@ -380,8 +404,10 @@ Result<void> Device::pack(Weight& weight, const WeightValues& values, int out, i
     weight.out = out;
     weight.in = in;
     // One copy serves both directions, since a product takes either order.
-    if (rounded) launch(copy_weight<Bf16>, for_elements(count), weight.forward.as<Bf16>(), values.f32, out, in, stride);
-    else launch(copy_weight<float>, for_elements(count), weight.forward.as<float>(), values.f32, out, in, stride);
+    if (rounded)
+        launch(copy_weight<Bf16>, for_elements(count), weight.forward.as<Bf16>(), values.f32, out, in, stride);
+    else
+        launch(copy_weight<float>, for_elements(count), weight.forward.as<float>(), values.f32, out, in, stride);
     return {};
 }
 
@@ -393,8 +419,10 @@ void Device::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue&
         case Epilogue::Kind::residual: break;
     }
     p.output.other = epilogue.residual;
-    if (epilogue.dropout.rate > 0.f) multiply<Forward>(p, DropAndAdd{epilogue.dropout, out.cols}, 1);
-    else multiply<Forward>(p, Blend{}, 1);
+    if (epilogue.dropout.rate > 0.f)
+        multiply<Forward>(p, DropAndAdd{epilogue.dropout, out.cols}, 1);
+    else
+        multiply<Forward>(p, Blend{}, 1);
 }
 
 void Device::mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
@@ -436,8 +464,8 @@ namespace {
 constexpr int norm_chunk = 1 << 14;
 
 /// momentum and x = the update by Nesterov, transposed where the matrix is taller than wide; grid.y counts matrices.
-__global__ void begin_muon(float* momentum, const float* gradient, const float* scale, std::size_t apart, float* x, int rows, int cols,
-                           const Muon* options) {
+__global__ void begin_muon(float* momentum, const float* gradient, const float* scale, std::size_t apart, float* x,
+                           int rows, int cols, const Muon* options) {
     const int size = rows * cols, at = static_cast<int>(blockIdx.x) * block_threads + static_cast<int>(threadIdx.x);
     if (at >= size || isnan(*scale)) return;
     const std::size_t i = blockIdx.y * apart + at;
@@ -453,7 +481,8 @@ __global__ void chunk_squares(double* sums, const float* x, int size) {
     x += static_cast<std::size_t>(blockIdx.y) * size;
     const int first = static_cast<int>(blockIdx.x) * norm_chunk, self = static_cast<int>(threadIdx.x);
     double sum = 0;
-    for (int i = first + self; i < size && i < first + norm_chunk; i += block_threads) sum += static_cast<double>(x[i]) * x[i];
+    for (int i = first + self; i < size && i < first + norm_chunk; i += block_threads)
+        sum += static_cast<double>(x[i]) * x[i];
     sum = warp_sum(sum);
     if (self % warp_size == 0) warps[self / warp_size] = sum;
     __syncthreads();
@@ -470,29 +499,35 @@ __global__ void normalise(float* x, const double* sums, int chunks, int size) {
     x[static_cast<std::size_t>(blockIdx.y) * size + at] *= static_cast<float>(1.0 / (sqrt(sum) + 1e-7));
 }
 
-__global__ void end_muon(float* parameters, const float* scale, std::size_t apart, const float* x, int rows, int cols, const Muon* options) {
+__global__ void end_muon(float* parameters, const float* scale, std::size_t apart, const float* x, int rows, int cols,
+                         const Muon* options) {
     const int size = rows * cols, at = static_cast<int>(blockIdx.x) * block_threads + static_cast<int>(threadIdx.x);
     if (at >= size || isnan(*scale)) return;
     const float step = options->lr * sqrtf(fmaxf(1.f, static_cast<float>(rows) / static_cast<float>(cols)));
     float& value = parameters[blockIdx.y * apart + at];
     x += static_cast<std::size_t>(blockIdx.y) * size;
-    value = value * (1.f - options->lr * options->weight_decay) - step * x[rows > cols ? at % cols * rows + at / cols : at];
+    value =
+        value * (1.f - options->lr * options->weight_decay) - step * x[rows > cols ? at % cols * rows + at / cols : at];
 }
 
 }  // namespace
 
-void Device::muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols, int matrices,
-                  std::size_t apart, const Muon* options) {
+void Device::muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
+                  int matrices, std::size_t apart, const Muon* options) {
     // The orthogonal factor is sought on the side with fewer rows.
     const int r = std::min(rows, cols), c = std::max(rows, cols), chunks = divide_up(rows * cols, norm_chunk);
-    const std::size_t size = static_cast<std::size_t>(rows) * cols, square = static_cast<std::size_t>(r) * r, n = static_cast<std::size_t>(matrices);
+    const std::size_t size = static_cast<std::size_t>(rows) * cols, square = static_cast<std::size_t>(r) * r,
+                      n = static_cast<std::size_t>(matrices);
     const std::size_t partial = (n * chunks + 1) / 2 * 2;  // what follows is aligned
-    auto* sums = static_cast<double*>(workspace(partial * sizeof(double) + n * (2 * size + 2 * square) * sizeof(float)));
+    auto* sums =
+        static_cast<double*>(workspace(partial * sizeof(double) + n * (2 * size + 2 * square) * sizeof(float)));
     if (!sums) return;
-    auto *x = reinterpret_cast<float*>(sums + partial), *turned = x + n * size, *gram = turned + n * size, *polynomial = gram + n * square;
+    auto *x = reinterpret_cast<float*>(sums + partial), *turned = x + n * size, *gram = turned + n * size,
+         *polynomial = gram + n * square;
     const dim3 grid(for_elements(size).x, static_cast<unsigned>(matrices));
     launch(begin_muon, grid, momentum, gradient, scale, apart, x, rows, cols, options);
-    launch(chunk_squares, dim3(static_cast<unsigned>(chunks), static_cast<unsigned>(matrices)), sums, static_cast<const float*>(x), rows * cols);
+    launch(chunk_squares, dim3(static_cast<unsigned>(chunks), static_cast<unsigned>(matrices)), sums,
+           static_cast<const float*>(x), rows * cols);
     launch(normalise, grid, x, static_cast<const double*>(sums), chunks, rows * cols);
 
     const auto output = [&](float* out, float* other, int width, std::size_t between) {
@@ -501,9 +536,11 @@ void Device::muon(float* parameters, float* momentum, const float* gradient, con
     constexpr float a1 = 3.4445f, a3 = -4.7750f, a5 = 2.0315f;
     for (int iteration = 0; iteration < 5; ++iteration) {
         multiply<Gram>({{x, c, size}, {x, c, size}, c, 0, output(gram, gram, r, square)}, Store{}, matrices);
-        multiply<Plain>({{gram, r, square}, {gram, r, square}, r, 0, output(polynomial, gram, r, square)}, Blend{a3, a5}, matrices);
+        multiply<Plain>({{gram, r, square}, {gram, r, square}, r, 0, output(polynomial, gram, r, square)},
+                        Blend{a3, a5}, matrices);
         // Other blocks still read x, so the new one lies elsewhere.
-        multiply<Plain>({{polynomial, r, square}, {x, c, size}, r, 0, output(turned, x, c, size)}, Blend{a1, 1.f}, matrices);
+        multiply<Plain>({{polynomial, r, square}, {x, c, size}, r, 0, output(turned, x, c, size)}, Blend{a1, 1.f},
+                        matrices);
         std::swap(x, turned);
     }
     launch(end_muon, grid, parameters, scale, apart, static_cast<const float*>(x), rows, cols, options);

@@ -1,16 +1,16 @@
 #include "core/base/normals.h"
 #include "native/cuda/common.cuh"
 
-// Losses, a warp a row and one pass over the logits, and what goes into a step: windows of the text, masked or noised by the
-// same Philox numbers as on the CPU.
+// Losses, a warp a row and one pass over the logits, and what goes into a step: windows of the text, masked or noised
+// by the same Philox numbers as on the CPU.
 
 namespace folio::cuda {
 namespace {
 
 __device__ int thread_index() { return static_cast<int>(blockIdx.x) * block_threads + static_cast<int>(threadIdx.x); }
 
-/// out = exp(in - the largest) with column `excluded` left out, and their sum. Every lane keeps to its own columns, so out
-/// may be in. What is no number stays none.
+/// out = exp(in - the largest) with column `excluded` left out, and their sum. Every lane keeps to its own columns, so
+/// out may be in. What is no number stays none.
 __device__ float exponentials(float* out, const float* in, int n, int excluded, float& largest) {
     float top = -INFINITY;
     for (int i = lane(); i < n; i += warp_size)
@@ -25,7 +25,8 @@ __device__ float exponentials(float* out, const float* in, int n, int excluded, 
     return warp_sum(sum);
 }
 
-__global__ void cross_entropy_rows(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights, int excluded) {
+__global__ void cross_entropy_rows(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
+                                   int excluded) {
     const int r = warp_index(), n = logits.cols;
     if (r >= logits.rows) return;
     float* d = dlogits.row(r);
@@ -91,8 +92,9 @@ __global__ void brier_rows(Matrix dlogits, float* loss, Matrix logits, const int
 }
 
 /// A block a window. A place is masked where fewer than counts[b] others come before it, so nothing is sorted.
-__global__ void mask_windows(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
-                             const float* row_weights, int length, int mask_id, std::uint64_t seed, const std::uint32_t* step) {
+__global__ void mask_windows(int* input, int* targets, float* weights, const int* text, const int* starts,
+                             const int* counts, const float* row_weights, int length, int mask_id, std::uint64_t seed,
+                             const std::uint32_t* step) {
     __shared__ std::uint64_t keys[block_threads];
     const int b = static_cast<int>(blockIdx.x), self = static_cast<int>(threadIdx.x);
     const std::size_t row = static_cast<std::size_t>(b) * length;
@@ -119,8 +121,9 @@ __global__ void mask_windows(int* input, int* targets, float* weights, const int
     }
 }
 
-__global__ void autoregressive_windows(int* input, int* targets, float* weights, const int* text, const int* starts, int rows, int length,
-                                       int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) {
+__global__ void autoregressive_windows(int* input, int* targets, float* weights, const int* text, const int* starts,
+                                       int rows, int length, int vocab_size, float noise, std::uint64_t seed,
+                                       const std::uint32_t* step) {
     const int r = thread_index();
     if (r >= rows) return;
     const int* at = text + starts[r / length] + r % length;
@@ -132,7 +135,8 @@ __global__ void autoregressive_windows(int* input, int* targets, float* weights,
 }
 
 /// A warp a row, a lane four characters at a time, as normals.h numbers them.
-__global__ void noisy_windows(GaussianRows rows, const int* text, const int* starts, int batch, int length, int vocab_size, GaussianNoise how) {
+__global__ void noisy_windows(GaussianRows rows, const int* text, const int* starts, int batch, int length,
+                              int vocab_size, GaussianNoise how) {
     const int r = warp_index(), b = r / length;
     if (r >= batch * length) return;
     const int id = text[starts[b] + r % length], quads = divide_up(vocab_size, 4);
@@ -141,7 +145,8 @@ __global__ void noisy_windows(GaussianRows rows, const int* text, const int* sta
     const int time_rows = how.time_rows;
     float* row = rows.mixture.row(r);
     for (int q = lane(); q < quads; q += warp_size) {
-        const std::uint64_t counter = static_cast<std::uint64_t>(r) * static_cast<std::uint64_t>(quads) + static_cast<std::uint64_t>(q);
+        const std::uint64_t counter =
+            static_cast<std::uint64_t>(r) * static_cast<std::uint64_t>(quads) + static_cast<std::uint64_t>(q);
         const std::array<double, 4> eps = box_muller(philox(how.seed, counter, *how.step, Purpose::diffuse));
         for (int i = 0; i < 4 && 4 * q + i < vocab_size; ++i) {
             const int v = 4 * q + i;
@@ -152,7 +157,8 @@ __global__ void noisy_windows(GaussianRows rows, const int* text, const int* sta
             if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
         }
     }
-    for (int i = lane(); i < time_rows; i += warp_size) row[vocab_size + i] = how.features[static_cast<std::ptrdiff_t>(b) * time_rows + i];
+    for (int i = lane(); i < time_rows; i += warp_size)
+        row[vocab_size + i] = how.features[static_cast<std::ptrdiff_t>(b) * time_rows + i];
     // Room for self-conditioning, and whether the place is known.
     const int last = rows.mixture.cols - 1;
     for (int i = vocab_size + time_rows + lane(); i <= last; i += warp_size) row[i] = i == last && known ? 1.f : 0.f;
@@ -163,35 +169,42 @@ __global__ void noisy_windows(GaussianRows rows, const int* text, const int* sta
 
 }  // namespace
 
-void Device::cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights, int excluded) {
-    launch(cross_entropy_rows, for_rows(static_cast<std::size_t>(logits.rows)), dlogits, loss, logits, targets, weights, excluded);
+void Device::cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
+                           int excluded) {
+    launch(cross_entropy_rows, for_rows(static_cast<std::size_t>(logits.rows)), dlogits, loss, logits, targets, weights,
+           excluded);
 }
 
 void Device::mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) {
     launch(mean_squares_rows, for_rows(static_cast<std::size_t>(out.rows)), dout, loss, out, target, weights);
 }
 
-void Device::softmax(Matrix out, Matrix logits) { launch(softmax_rows, for_rows(static_cast<std::size_t>(logits.rows)), out, logits); }
+void Device::softmax(Matrix out, Matrix logits) {
+    launch(softmax_rows, for_rows(static_cast<std::size_t>(logits.rows)), out, logits);
+}
 
 void Device::brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) {
     launch(brier_rows, for_rows(static_cast<std::size_t>(logits.rows)), dlogits, loss, logits, targets, weights);
 }
 
-void Device::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
-                            const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed, const std::uint32_t* step) {
-    launch(mask_windows, dim3(static_cast<unsigned>(batch)), input, targets, weights, text, starts, counts, row_weights, length, mask_id, seed,
-           step);
+void Device::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
+                            const int* counts, const float* row_weights, int batch, int length, int mask_id,
+                            std::uint64_t seed, const std::uint32_t* step) {
+    launch(mask_windows, dim3(static_cast<unsigned>(batch)), input, targets, weights, text, starts, counts, row_weights,
+           length, mask_id, seed, step);
 }
 
-void Device::corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch, int length,
-                                    int vocab_size, float noise, std::uint64_t seed, const std::uint32_t* step) {
-    launch(autoregressive_windows, for_elements(static_cast<std::size_t>(batch) * length), input, targets, weights, text, starts,
-           batch * length, length, vocab_size, noise, seed, step);
+void Device::corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts,
+                                    int batch, int length, int vocab_size, float noise, std::uint64_t seed,
+                                    const std::uint32_t* step) {
+    launch(autoregressive_windows, for_elements(static_cast<std::size_t>(batch) * length), input, targets, weights,
+           text, starts, batch * length, length, vocab_size, noise, seed, step);
 }
 
-void Device::corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length, int vocab_size,
-                              const GaussianNoise& how) {
-    launch(noisy_windows, for_rows(static_cast<std::size_t>(batch) * length), rows, text, starts, batch, length, vocab_size, how);
+void Device::corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length,
+                              int vocab_size, const GaussianNoise& how) {
+    launch(noisy_windows, for_rows(static_cast<std::size_t>(batch) * length), rows, text, starts, batch, length,
+           vocab_size, how);
 }
 
 }  // namespace folio::cuda

@@ -52,7 +52,8 @@ __global__ void rope_norm_heads(Matrix qkv, const float* rope, float* inverse_rm
     if (inverse_rms && lane() == 0) inverse_rms[at] = scale;
 }
 
-__global__ void rope_norm_backward_heads(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms, Heads heads) {
+__global__ void rope_norm_backward_heads(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                                         Heads heads) {
     const int at = warp_index(), both = 2 * heads.n_head, d = heads.head_dim, half = d / 2;
     const int r = at / both, h = at % both;
     if (r >= qkv.rows) return;
@@ -69,7 +70,8 @@ __global__ void rope_norm_backward_heads(Matrix dqkv, Matrix qkv, const float* r
     }
 }
 
-__global__ void embed_rows(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row, int length) {
+__global__ void embed_rows(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
+                           int length) {
     const int r = warp_index(), n = out.cols;
     if (r >= out.rows) return;
     const float* from = table + static_cast<std::ptrdiff_t>(ids[r]) * n;
@@ -127,7 +129,8 @@ constexpr int gather_threads = 1024, gather_warps = gather_threads / warp_size;
 __global__ void __launch_bounds__(gather_threads) gather_rows(Matrix table, Matrix dout, const int* ids, int per) {
     __shared__ float sums[gather_warps][warp_size];
     const int id = static_cast<int>(blockIdx.x), col = static_cast<int>(blockIdx.y) * warp_size + lane();
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, run = divide_up(divide_up(dout.rows, gather_warps), warp_size) * warp_size;
+    const int warp = static_cast<int>(threadIdx.x) / warp_size,
+              run = divide_up(divide_up(dout.rows, gather_warps), warp_size) * warp_size;
     const int end = min(dout.rows, (warp + 1) * run);
     float sum = 0.f;
     for (int first = warp * run; first < end; first += warp_size) {
@@ -184,28 +187,37 @@ void Device::local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& co
 
 void Device::local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) {
     const auto columns = static_cast<unsigned>(divide_up(dy.cols, warp_size));
-    launch_with(gather_threads, filter_gradient, dim3(static_cast<unsigned>(dfilter.rows), columns), dfilter, dy, x, conv);
+    launch_with(gather_threads, filter_gradient, dim3(static_cast<unsigned>(dfilter.rows), columns), dfilter, dy, x,
+                conv);
 }
 
-void Device::norm(Matrix out, Matrix in, float eps) { launch(norm_rows, for_rows(static_cast<std::size_t>(in.rows)), out, in, eps); }
+void Device::norm(Matrix out, Matrix in, float eps) {
+    launch(norm_rows, for_rows(static_cast<std::size_t>(in.rows)), out, in, eps);
+}
 
 void Device::norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) {
     launch(norm_backward_rows, for_rows(static_cast<std::size_t>(x.rows)), dx, dy, x, eps);
 }
 
 void Device::rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) {
-    launch(rope_norm_heads, for_rows(static_cast<std::size_t>(qkv.rows) * 2 * heads.n_head), qkv, rope, inverse_rms, heads, eps);
+    launch(rope_norm_heads, for_rows(static_cast<std::size_t>(qkv.rows) * 2 * heads.n_head), qkv, rope, inverse_rms,
+           heads, eps);
 }
 
-void Device::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms, const Heads& heads) {
-    launch(rope_norm_backward_heads, for_rows(static_cast<std::size_t>(qkv.rows) * 2 * heads.n_head), dqkv, qkv, rope, inverse_rms, heads);
+void Device::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                                const Heads& heads) {
+    launch(rope_norm_backward_heads, for_rows(static_cast<std::size_t>(qkv.rows) * 2 * heads.n_head), dqkv, qkv, rope,
+           inverse_rms, heads);
 }
 
-void Device::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row, int length) {
+void Device::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
+                   int length) {
     launch(embed_rows, for_rows(static_cast<std::size_t>(out.rows)), out, ids, table, time_table, time_row, length);
 }
 
-void Device::add(Matrix out, Matrix a, Matrix b) { launch(add_matrix, for_rows(static_cast<std::size_t>(out.rows)), out, a, b); }
+void Device::add(Matrix out, Matrix a, Matrix b) {
+    launch(add_matrix, for_rows(static_cast<std::size_t>(out.rows)), out, a, b);
+}
 
 void Device::dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) {
     launch(dropout_rows, for_rows(static_cast<std::size_t>(out.rows)), out, dx, dropout);
@@ -214,7 +226,8 @@ void Device::dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) {
 void Device::embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row, int length) {
     const auto columns = static_cast<unsigned>(divide_up(dout.cols, warp_size));
     launch_with(gather_threads, gather_rows, dim3(static_cast<unsigned>(dtable.rows), columns), dtable, dout, ids, 1);
-    launch_with(gather_threads, gather_rows, dim3(static_cast<unsigned>(dtime.rows), columns), dtime, dout, time_row, length);
+    launch_with(gather_threads, gather_rows, dim3(static_cast<unsigned>(dtime.rows), columns), dtime, dout, time_row,
+                length);
 }
 
 }  // namespace folio::cuda

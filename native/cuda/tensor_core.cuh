@@ -35,12 +35,14 @@ __device__ inline void load_tiles_transposed(std::uint32_t (&tiles)[4], const Bf
                  : "memory");
 }
 
-/// c += a b, a [16, 16], b [16, 8], c [16, 8]. With g = lane / 4, t = lane % 4 a lane holds of a the tiles at (0, 0), (8, 0),
-/// (0, 8), (8, 8), of b those at (0, 0), (8, 0) transposed, and c[g][2 t, + 1], c[g + 8][2 t, + 1].
+/// c += a b, a [16, 16], b [16, 8], c [16, 8]. With g = lane / 4, t = lane % 4 a lane holds of a the tiles at (0, 0),
+/// (8, 0), (0, 8), (8, 8), of b those at (0, 0), (8, 0) transposed, and c[g][2 t, + 1], c[g + 8][2 t, + 1].
 __device__ inline void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, "
+        "%2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 }  // namespace folio::cuda

@@ -81,8 +81,10 @@ void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
 
 Checkpoint read_checkpoint(const fs::path& path) {
     const auto refuse = [&](const std::string& why) {
-        stop(fmt::format("the checkpoint {} cannot be used: {}; begin another run, from last.safetensors beside it by --init or anew",
-                         quote_path(path), why));
+        stop(
+            fmt::format("the checkpoint {} cannot be used: {}; begin another run, from last.safetensors beside it by "
+                        "--init or anew",
+                        quote_path(path), why));
     };
     const auto take = [&](auto result) {
         if (!result) refuse(result.error().sentence);
@@ -101,7 +103,8 @@ Checkpoint read_checkpoint(const fs::path& path) {
         if (fields.at("version").get<int>() != 2) refuse("it was written by another version of Folio");
         // Settings that are newer than the checkpoint stand as they were before there was a choice.
         checkpoint.settings = default_settings(preset_of(fields.at("settings")));
-        if (checkpoint.settings.contains("conv-radius")) checkpoint.settings["conv-radius"] = checkpoint.model.config.conv_radius;
+        if (checkpoint.settings.contains("conv-radius"))
+            checkpoint.settings["conv-radius"] = checkpoint.model.config.conv_radius;
         if (checkpoint.settings.contains("mask-rate")) checkpoint.settings["mask-rate"] = "uniform";
         checkpoint.settings.update(fields.at("settings"));
         if (!complete(checkpoint.settings) || preset_of(checkpoint.settings).process != checkpoint.model.process.kind)

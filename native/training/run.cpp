@@ -36,7 +36,8 @@ std::string rate(double per_second) {
                                : fmt::format("{:.0f}", per_second);
 }
 
-/// Drops the lines that tell of steps after `step`, one that was cut short and, with a word about them, those that are damaged.
+/// Drops the lines that tell of steps after `step`, one that was cut short and, with a word about them, those that are
+/// damaged.
 void truncate_metrics(const fs::path& path, int step) {
     if (std::error_code unknown; !fs::exists(path, unknown)) return;
     const std::string content = read_file(path, "the metrics file");
@@ -48,19 +49,29 @@ void truncate_metrics(const fs::path& path, int step) {
         const std::string line = content.substr(begin, end + 1 - begin);
         const json entry = json::parse(line, nullptr, false);
         const bool readable = entry.is_object() && entry.contains("step") && entry["step"].is_number_integer();
-        if (!readable) ++damaged;
-        else if (entry["step"] <= step) kept += line;
+        if (!readable)
+            ++damaged;
+        else if (entry["step"] <= step)
+            kept += line;
         begin = end + 1;
     }
-    if (damaged > 0) notice(fmt::format("{} cannot be read in {} of its lines, which are left out from now on.", quote_path(path), damaged));
+    if (damaged > 0)
+        notice(fmt::format("{} cannot be read in {} of its lines, which are left out from now on.", quote_path(path),
+                           damaged));
     if (kept != content) write_file(path, kept);
 }
 
 }  // namespace
 
 TrainingRun::TrainingRun(Device& device, const TextData& data, Checkpoint start, fs::path folder)
-    : device_(device), data_(data), folder_(std::move(folder)), checkpoint_(std::move(start)),
-      recipe_(to_recipe(checkpoint_.settings)), at_(checkpoint_.position), begun_s_(at_.elapsed_s), begin_(Clock::now()) {
+    : device_(device),
+      data_(data),
+      folder_(std::move(folder)),
+      checkpoint_(std::move(start)),
+      recipe_(to_recipe(checkpoint_.settings)),
+      at_(checkpoint_.position),
+      begun_s_(at_.elapsed_s),
+      begin_(Clock::now()) {
     start_trainer(checkpoint_.state);
     checkpoint_.state = {};
     truncate_metrics(folder_ / "metrics.jsonl", at_.step);
@@ -74,8 +85,8 @@ void TrainingRun::start_trainer(const Trainer::State& state) {
     recipe.muon_lr *= static_cast<float>(at_.lr_factor);
     trainer_.reset();
     state_.reset();
-    trainer_.emplace(unwrap(Trainer::create(device_.ops(), device_.training_ops(), checkpoint_.model.config, checkpoint_.model.process,
-                                            recipe, data_.train())));
+    trainer_.emplace(unwrap(Trainer::create(device_.ops(), device_.training_ops(), checkpoint_.model.config,
+                                            checkpoint_.model.process, recipe, data_.train())));
     if (!state.parameters.empty()) unwrap(trainer_->restore(state));
 }
 
@@ -112,8 +123,10 @@ RunEnd TrainingRun::run() {
         rate_ = static_cast<double>(interval_characters_) / interval_s_;
         step_s_ = step_s_ == 0 ? step_s : 0.95 * step_s_ + 0.05 * step_s;
         show_progress();
-        if (!report_or_save()) roll_back();
-        else if (due("checkpoint-every")) save_checkpoint();
+        if (!report_or_save())
+            roll_back();
+        else if (due("checkpoint-every"))
+            save_checkpoint();
     }
     return end;
 }
@@ -160,9 +173,10 @@ void TrainingRun::roll_back() {
     const int rollbacks = at_.rollbacks + 1;
     const double factor = at_.lr_factor * rollback_factor;
     if (rollbacks > most_rollbacks) {
-        stop(fmt::format("training diverges: step {} gave numbers that are not finite after {} returns to the last "
-                         "checkpoint; start another run with a lower --lr and --muon-lr",
-                         failed_at, most_rollbacks));
+        stop(
+            fmt::format("training diverges: step {} gave numbers that are not finite after {} returns to the last "
+                        "checkpoint; start another run with a lower --lr and --muon-lr",
+                        failed_at, most_rollbacks));
     }
     const Checkpoint last = read_checkpoint(folder_ / "checkpoint.safetensors");
     interval_s_ = 0;
@@ -173,8 +187,9 @@ void TrainingRun::roll_back() {
     checkpoint_.model.process = last.model.process;
     start_trainer(last.state);
     truncate_metrics(folder_ / "metrics.jsonl", at_.step);
-    progress_.say(fmt::format("Step {} gave numbers that are not finite; going on from step {} with the learning rate times {}.",
-                              failed_at, at_.step, factor));
+    progress_.say(
+        fmt::format("Step {} gave numbers that are not finite; going on from step {} with the learning rate times {}.",
+                    failed_at, at_.step, factor));
 }
 
 const Trainer::State& TrainingRun::state() {
@@ -182,13 +197,12 @@ const Trainer::State& TrainingRun::state() {
     return *state_;
 }
 
-Denoiser TrainingRun::averaged() {
-    return make_denoiser(device_.ops(), checkpoint_.model.config, state().average);
-}
+Denoiser TrainingRun::averaged() { return make_denoiser(device_.ops(), checkpoint_.model.config, state().average); }
 
 bool TrainingRun::validate() {
     Denoiser denoiser = averaged();
-    const Windows windows = unwrap(Windows::of(data_.validation(), checkpoint_.model.config.seq_len, validation_windows));
+    const Windows windows =
+        unwrap(Windows::of(data_.validation(), checkpoint_.model.config.seq_len, validation_windows));
     EvaluationOptions options;
     options.draws = validation_draws;
     auto evaluation = evaluate(denoiser, checkpoint_.model.process, windows, options);
@@ -243,7 +257,9 @@ void TrainingRun::log(bool validated, const std::optional<std::string>& sample) 
     if (std::error_code unknown; !file && !fs::is_directory(folder_, unknown)) {
         stop(fmt::format("the run's folder {} is gone; start the run again", quote_path(folder_)));
     }
-    if (!file) stop(fmt::format("{} cannot be written: {}; go on with --resume afterwards", quote_path(path), system_reason(errno)));
+    if (!file)
+        stop(fmt::format("{} cannot be written: {}; go on with --resume afterwards", quote_path(path),
+                         system_reason(errno)));
     at_.loss_sum = 0;
     at_.loss_count = 0;
     if (validated) progress_.say(fmt::format("step {}  validation {:.4f} nats/character", at_.step, *val_nll_));

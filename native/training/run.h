@@ -23,7 +23,8 @@ public:
     /// Goes on in `folder` from `start`, which is a fresh run's beginning or what read_checkpoint gave.
     TrainingRun(Device& device, const TextData& data, Checkpoint start, fs::path folder);
 
-    /// Trains until the settings' last step, early stopping or Ctrl-C; whatever the end, the run can be resumed from it.
+    /// Trains until the settings' last step, early stopping or Ctrl-C; whatever the end, the run can be resumed from
+    /// it.
     RunEnd run();
 
     const RunPosition& position() const { return at_; }
@@ -70,13 +71,13 @@ private:
     std::optional<double> val_nll_;  // of the last validation in this process
     int val_step_ = 0;
     Progress progress_;
-    int saved_step_ = -1;            // of the checkpoint on disk, where this process wrote it
-    double begun_s_ = 0;             // elapsed before this process
+    int saved_step_ = -1;  // of the checkpoint on disk, where this process wrote it
+    double begun_s_ = 0;   // elapsed before this process
     std::chrono::steady_clock::time_point begin_;
-    double interval_s_ = 0;          // since the last logged step
+    double interval_s_ = 0;  // since the last logged step
     std::int64_t interval_characters_ = 0;
-    double rate_ = 0;                // characters per second in it
-    double step_s_ = 0;              // smoothed
+    double rate_ = 0;    // characters per second in it
+    double step_s_ = 0;  // smoothed
 };
 
 }  // namespace folio

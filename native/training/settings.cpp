@@ -64,9 +64,12 @@ json default_settings(const Preset& preset) {
     settings["preset"] = preset.name;
     if (!article) settings["conv-radius"] = 3;
     if (masked) settings.update({{"loss", "mean"}, {"mask-rate", "beta"}});
-    if (masked || (preset.process == ProcessKind::gaussian && !article)) settings["nelbo-share"] = number(recipe.nelbo_share);
-    if (preset.process == ProcessKind::autoregressive) settings["input-noise"] = number(recipe.input_noise);
-    else settings["short-windows"] = number(recipe.short_windows);
+    if (masked || (preset.process == ProcessKind::gaussian && !article))
+        settings["nelbo-share"] = number(recipe.nelbo_share);
+    if (preset.process == ProcessKind::autoregressive)
+        settings["input-noise"] = number(recipe.input_noise);
+    else
+        settings["short-windows"] = number(recipe.short_windows);
     if (preset.process == ProcessKind::gaussian && !article) {
         settings["self-conditioning"] = number(recipe.self_conditioning);
         settings["known"] = number(recipe.known);
@@ -85,11 +88,14 @@ json with_given(json settings, const json& given) {
 
 std::string contradiction(const json& settings) {
     if (settings.value("mask-rate", "") == "beta" && settings["loss"] == "nelbo")
-        return "--loss nelbo is the bound of uniform mask rates; leave --mask-rate beta out, or train the plain mean and give --nelbo-share";
+        return "--loss nelbo is the bound of uniform mask rates; leave --mask-rate beta out, or train the plain mean "
+               "and give --nelbo-share";
     if (!settings.contains("prediction")) return "";
     const bool trains_bound = settings["nelbo-share"] > 0;
-    if (settings["prediction"] == "eps" && (settings["matched-filter"] == "yes" || settings["self-conditioning"] > 0 || trains_bound))
-        return "--prediction eps has no probabilities; give --matched-filter no, --self-conditioning 0 and --nelbo-share 0 with it";
+    if (settings["prediction"] == "eps" &&
+        (settings["matched-filter"] == "yes" || settings["self-conditioning"] > 0 || trains_bound))
+        return "--prediction eps has no probabilities; give --matched-filter no, --self-conditioning 0 and "
+               "--nelbo-share 0 with it";
     if (settings["schedule"] == "linear" && (settings["refit-every"] > 0 || trains_bound))
         return "--schedule linear has its steps once for all; give --refit-every 0 and --nelbo-share 0 with it";
     return "";
@@ -100,7 +106,8 @@ ProcessConfig to_process(const json& settings, int characters) {
     ProcessConfig process{preset.process, preset.process == ProcessKind::masked ? characters : -1, {}};
     if (!settings.contains("prediction")) return process;
     GaussianConfig& gaussian = process.gaussian;
-    if (settings["schedule"] != "linear") gaussian = settings["schedule"] == "even" ? even_gaussian() : warped_gaussian(characters);
+    if (settings["schedule"] != "linear")
+        gaussian = settings["schedule"] == "even" ? even_gaussian() : warped_gaussian(characters);
     gaussian.prediction = settings["prediction"] == "eps" ? GaussianPrediction::eps : GaussianPrediction::x0;
     gaussian.matched_filter = settings["matched-filter"] == "yes";
     return process;
@@ -123,7 +130,8 @@ Recipe to_recipe(const json& settings) {
     recipe.rows_per_pass = settings.at("rows-per-pass");
     recipe.seed = settings.at("seed");
     if (settings.contains("loss")) recipe.loss = settings["loss"] == "mean" ? MaskedLoss::mean : MaskedLoss::nelbo;
-    if (settings.contains("mask-rate")) recipe.mask_rate = settings["mask-rate"] == "beta" ? MaskRate::beta : MaskRate::uniform;
+    if (settings.contains("mask-rate"))
+        recipe.mask_rate = settings["mask-rate"] == "beta" ? MaskRate::beta : MaskRate::uniform;
     if (settings.contains("nelbo-share")) recipe.nelbo_share = number("nelbo-share");
     // A causal window is all shorter ones at once.
     recipe.short_windows = settings.contains("short-windows") ? number("short-windows") : 0;
@@ -143,9 +151,10 @@ bool complete(const json& settings) {
     wanted.update({{"n-layer", 1}, {"d-model", 1}, {"n-head", 1}, {"precision", "f32"}});
     for (const auto& [name, value] : wanted.items()) {
         const auto found = settings.find(name);
-        const bool same_kind = found != settings.end() && (value.is_number_float() ? found->is_number()
-                                                           : value.is_number()     ? found->is_number_integer() && *found >= 0
-                                                                                   : found->is_string());
+        const bool same_kind =
+            found != settings.end() && (value.is_number_float() ? found->is_number()
+                                        : value.is_number()     ? found->is_number_integer() && *found >= 0
+                                                                : found->is_string());
         if (!same_kind) return false;
     }
     return settings.size() == wanted.size();

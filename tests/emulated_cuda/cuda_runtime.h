@@ -13,10 +13,11 @@
 #include <type_traits>
 #include <vector>
 
-// CUDA on the CPU, as far as native/cuda goes: with this folder before the toolkit's on the include path its sources compile
-// as C++, and the tests of the GPU run where there is none. Blocks run one after another; the threads of a block are fibers
-// that take turns, from one barrier, shuffle or tensor product to the next. FOLIO_EMULATED_ORDER=reverse lets the last thread
-// go first, which shows a missing barrier. Memory begins as NaN. Nothing here says how fast anything is.
+// CUDA on the CPU, as far as native/cuda goes: with this folder before the toolkit's on the include path its sources
+// compile as C++, and the tests of the GPU run where there is none. Blocks run one after another; the threads of a
+// block are fibers that take turns, from one barrier, shuffle or tensor product to the next.
+// FOLIO_EMULATED_ORDER=reverse lets the last thread go first, which shows a missing barrier. Memory begins as NaN.
+// Nothing here says how fast anything is.
 
 #define __host__
 #define __device__
@@ -174,8 +175,10 @@ inline bool recording = false;
 inline std::vector<std::function<void()>> record;
 
 inline void submit(std::function<void()> work) {
-    if (recording) record.push_back(std::move(work));
-    else work();
+    if (recording)
+        record.push_back(std::move(work));
+    else
+        work();
 }
 
 }  // namespace emulated

@@ -1,5 +1,5 @@
-// What the page can ask of the engine. One model at a time, one sample at a time; strings are UTF-8 and end with a zero;
-// pointers given out stay valid until the next call of the same function.
+// What the page can ask of the engine. One model at a time, one sample at a time; strings are UTF-8 and end with a
+// zero; pointers given out stay valid until the next call of the same function.
 
 #include <algorithm>
 #include <charconv>
@@ -30,7 +30,7 @@ using nlohmann::json;
 
 /// A loaded model, ready to run.
 struct Model {
-    ModelFile file;  // its parameters are packed away
+    ModelFile file;                        // its parameters are packed away
     std::vector<const KernelSet*> choice;  // the sets that its passes may run on
     std::unique_ptr<CpuOps> ops;
     std::optional<Denoiser> denoiser;
@@ -42,7 +42,7 @@ WasmParallel parallel;
 std::unique_ptr<Model> model, reader;  // the sampled one, and the one that proofreads
 std::optional<Proofreader> proofreader;
 std::unique_ptr<Sampler> sampler;
-bool proofreads = false;  // the sample
+bool proofreads = false;                    // the sample
 const KernelSet* wanted_kernels = nullptr;  // null: the best that is right here
 std::string failure, answer;
 std::vector<std::uint8_t> frame_bytes;
@@ -100,7 +100,8 @@ Result<SamplingOptions> read_options(const json& request) {
     GivenOptions given;
     for (const SamplingOption& option : sampling_options) {
         const auto found = request.find(option.name);
-        if (found != request.end()) given.emplace_back(&option, found->is_number() ? found->get<double>() : std::nan(""));
+        if (found != request.end())
+            given.emplace_back(&option, found->is_number() ? found->get<double>() : std::nan(""));
     }
     auto made = options_with(model->file.process.kind, given);
     if (!made) return made;
@@ -182,7 +183,8 @@ Result<const Proofreader*> proofreader_of(const json& request) {
     return &*proofreader;
 }
 
-/// Puts the model of a weights file, in a block of folio_allocate that is released, in the place of another. 0, or 1 after a failure.
+/// Puts the model of a weights file, in a block of folio_allocate that is released, in the place of another. 0, or 1
+/// after a failure.
 int load(std::unique_ptr<Model>& target, std::uint8_t* file, std::size_t size) {
     target.reset();
     auto read = read_model(std::as_bytes(std::span(file, size)));
@@ -211,13 +213,15 @@ EXPORT(folio_threads) void folio_threads(int width) { parallel.set_width(width);
 /// The life of helper number `worker`, from 1 on.
 EXPORT(folio_help) void folio_help(int worker) { parallel.help(worker); }
 
-/// Tries the kernel sets that an int8 model would run on, so that folio_load need not: a model's bytes may yet be on their way.
+/// Tries the kernel sets that an int8 model would run on, so that folio_load need not: a model's bytes may yet be on
+/// their way.
 EXPORT(folio_try_kernels) void folio_try_kernels() { best_kernels(Precision::int8); }
 
 /// The sentence of the last failure.
 EXPORT(folio_error) const char* folio_error() { return failure.c_str(); }
 
-/// The kernel set that folio_load takes from now on; an empty name: the best that is right here. 0, or 1 after a failure.
+/// The kernel set that folio_load takes from now on; an empty name: the best that is right here. 0, or 1 after a
+/// failure.
 EXPORT(folio_use) int folio_use(const char* name) {
     wanted_kernels = nullptr;
     if (!*name) return 0;
@@ -240,8 +244,8 @@ EXPORT(folio_load_proofreader) int folio_load_proofreader(std::uint8_t* file, st
     return load(reader, file, size);
 }
 
-/// The loaded model as JSON: config, process, vocab and training as in its file, and how it runs here. Until `settled`, `kernels`
-/// is only the set of `choice` that the next pass tries.
+/// The loaded model as JSON: config, process, vocab and training as in its file, and how it runs here. Until `settled`,
+/// `kernels` is only the set of `choice` that the next pass tries.
 EXPORT(folio_describe) const char* folio_describe() {
     if (!model) return "{}";
     json samplers = json::array(), sets = json::array(), choice = json::array();
@@ -253,9 +257,11 @@ EXPORT(folio_describe) const char* folio_describe() {
     for (const auto& [key, value] : write_metadata(model->file)) {
         answer += '"' + key.substr(key.find('.') + 1) + "\":" + value + ',';
     }
-    answer += "\"parameters\":" + std::to_string(parameter_count(model->file.config)) + ",\"products\":\"" + (model->file.exact() ? "int8" : "f32") + "\",\"kernels\":\"" + std::string(model->ops->kernels().name) +
-              "\",\"settled\":" + (model->ops->settled() ? "true" : "false") + ",\"choice\":" + choice.dump() + ",\"sets\":" + sets.dump() + ",\"threads\":" + std::to_string(parallel.width()) + ",\"samplers\":" + samplers.dump() +
-              ",\"defaults\":" + describe_defaults().dump() + "}";
+    answer += "\"parameters\":" + std::to_string(parameter_count(model->file.config)) + ",\"products\":\"" +
+              (model->file.exact() ? "int8" : "f32") + "\",\"kernels\":\"" + std::string(model->ops->kernels().name) +
+              "\",\"settled\":" + (model->ops->settled() ? "true" : "false") + ",\"choice\":" + choice.dump() +
+              ",\"sets\":" + sets.dump() + ",\"threads\":" + std::to_string(parallel.width()) +
+              ",\"samplers\":" + samplers.dump() + ",\"defaults\":" + describe_defaults().dump() + "}";
     return answer.c_str();
 }
 
@@ -275,7 +281,8 @@ EXPORT(folio_start) int folio_start(const char* request) {
     return 0;
 }
 
-/// All choices of lengths of the open gaps in {"text", "mark"}: JSON {"choices": [{"lengths", "text"}]}. 0 after a failure.
+/// All choices of lengths of the open gaps in {"text", "mark"}: JSON {"choices": [{"lengths", "text"}]}. 0 after a
+/// failure.
 EXPORT(folio_expand_gaps) const char* folio_expand_gaps(const char* text) {
     if (!model) return failed({"There is no model yet."}), nullptr;
     const auto parsed = read_object(text);
@@ -290,8 +297,8 @@ EXPORT(folio_expand_gaps) const char* folio_expand_gaps(const char* text) {
     return answer.c_str();
 }
 
-/// Nats per character by which choices are compared, of the finished sample: of what it has filled, or where it was proofread of the
-/// whole text. Not a number where there is none.
+/// Nats per character by which choices are compared, of the finished sample: of what it has filled, or where it was
+/// proofread of the whole text. Not a number where there is none.
 EXPORT(folio_score) double folio_score() {
     if (!sampler || !sampler->done()) return std::nan("");
     const Frame frame = sampler->frame();
@@ -309,10 +316,12 @@ EXPORT(folio_best_choice) int folio_best_choice(const char* text) {
     std::vector<GapChoice> choices;
     std::vector<double> nats;
     for (const json& choice : *list) {
-        if (!choice.is_object() || !choice.contains("nats_per_char") || !choice["nats_per_char"].is_number()) return -failed({"A choice has no nats_per_char."});
+        if (!choice.is_object() || !choice.contains("nats_per_char") || !choice["nats_per_char"].is_number())
+            return -failed({"A choice has no nats_per_char."});
         nats.push_back(choice["nats_per_char"].get<double>());
         GapChoice& made = choices.emplace_back();
-        for (const json& length : choice.value("lengths", json::array())) made.lengths.push_back(length.is_number() ? length.get<int>() : 0);
+        for (const json& length : choice.value("lengths", json::array()))
+            made.lengths.push_back(length.is_number() ? length.get<int>() : 0);
     }
     return best_choice(choices, nats);
 }
@@ -324,16 +333,16 @@ EXPORT(folio_step) int folio_step() {
     return sampler->done() ? 0 : 1;
 }
 
-/// The frame of the present step, little-endian: int32 step, steps, length, done, window_first, window_length, edits_applied,
-/// passes_saved, scored; then place by place int32 id, uint8 flags (padded to 4 bytes), float32 probability and entropy, int32
-/// top_id [4], float32 top_probability [4], and where `scored` is 1 float32 proofread_nll, as core/sampling/sampler.h has them. 0
-/// where there is no sample.
+/// The frame of the present step, little-endian: int32 step, steps, length, done, window_first, window_length,
+/// edits_applied, passes_saved, scored; then place by place int32 id, uint8 flags (padded to 4 bytes), float32
+/// probability and entropy, int32 top_id [4], float32 top_probability [4], and where `scored` is 1 float32
+/// proofread_nll, as core/sampling/sampler.h has them. 0 where there is no sample.
 EXPORT(folio_frame) const std::uint8_t* folio_frame() {
     if (!sampler) return nullptr;
     const Frame frame = sampler->frame();
-    const std::int32_t head[] = {frame.step, frame.steps, static_cast<std::int32_t>(frame.id.size()), frame.done,
-                                 frame.window_first, frame.window_length, frame.edits_applied, frame.passes_saved,
-                                 !frame.proofread_nll.empty()};
+    const std::int32_t head[] = {frame.step,          frame.steps,        static_cast<std::int32_t>(frame.id.size()),
+                                 frame.done,          frame.window_first, frame.window_length,
+                                 frame.edits_applied, frame.passes_saved, !frame.proofread_nll.empty()};
     frame_bytes.clear();
     append(head, std::size(head));
     append(frame.id.data(), frame.id.size());
@@ -371,16 +380,23 @@ EXPORT(folio_save) const std::uint8_t* folio_save(std::size_t* size) {
     return state.data();
 }
 
-/// The state of a recorded frame of this sample, for folio_restore: int32 step, steps, length, then place by place int32 id, int32
-/// fixed_at, float32 probability, uint8 flags. 0 after a failure.
-EXPORT(folio_recorded_state) const std::uint8_t* folio_recorded_state(const std::uint8_t* bytes, std::size_t size, std::size_t* state_size) {
+/// The state of a recorded frame of this sample, for folio_restore: int32 step, steps, length, then place by place
+/// int32 id, int32 fixed_at, float32 probability, uint8 flags. 0 after a failure.
+EXPORT(folio_recorded_state)
+const std::uint8_t* folio_recorded_state(const std::uint8_t* bytes, std::size_t size, std::size_t* state_size) {
     if (!sampler) return failed({"There is no sample yet."}), nullptr;
     std::int32_t head[3];
     const std::size_t length = sampler->given().size();
     const bool fits = size == sizeof head + 13 * length;
     if (fits) std::memcpy(head, bytes, sizeof head);
-    if (!fits || head[2] != static_cast<std::int32_t>(length)) return failed({"The recorded frame is not of this sample."}), nullptr;
-    RecordedStep step{head[0], head[1], std::vector<int>(length), std::vector<int>(length), std::vector<float>(length), std::vector<std::uint8_t>(length)};
+    if (!fits || head[2] != static_cast<std::int32_t>(length))
+        return failed({"The recorded frame is not of this sample."}), nullptr;
+    RecordedStep step{head[0],
+                      head[1],
+                      std::vector<int>(length),
+                      std::vector<int>(length),
+                      std::vector<float>(length),
+                      std::vector<std::uint8_t>(length)};
     bytes += sizeof head;
     const auto take = [&](auto& values) {
         std::memcpy(values.data(), bytes, values.size() * sizeof values[0]);
@@ -402,8 +418,8 @@ EXPORT(folio_restore) int folio_restore(const std::uint8_t* bytes, std::size_t s
     return 0;
 }
 
-/// JSON: for every kernel set of this module whether a pass of a layer in the loaded model's arithmetic gives what the plain
-/// set's gives, and the best time of that pass (`base` width, 64 places) on all threads.
+/// JSON: for every kernel set of this module whether a pass of a layer in the loaded model's arithmetic gives what the
+/// plain set's gives, and the best time of that pass (`base` width, 64 places) on all threads.
 EXPORT(folio_time_kernels) const char* folio_time_kernels() {
     const Precision precision = model ? model->precision() : Precision::f32;
     json kernels = json::array();

@@ -22,7 +22,8 @@ std::uint32_t WasmParallel::Signal::await_change(std::uint32_t old) {
 void WasmParallel::take_part(int worker) {
     for (;;) {
         const std::uint64_t ticket = ticket_.fetch_add(1);
-        const std::uint32_t index = static_cast<std::uint32_t>(ticket), count = static_cast<std::uint32_t>(ticket >> 32);
+        const std::uint32_t index = static_cast<std::uint32_t>(ticket),
+                            count = static_cast<std::uint32_t>(ticket >> 32);
         if (index >= count) return;
         task_(context_, static_cast<int>(index), worker);
         if (unfinished_.fetch_sub(1) == 1) finished_.set(run_);

@@ -7,8 +7,8 @@
 
 namespace folio {
 
-/// The caller and the helper workers that the loader (web/src/wasm.ts) has started on the same shared memory. Helpers own
-/// a stack and nothing else: no task may allocate, use thread_local, or be the first to reach a function's static.
+/// The caller and the helper workers that the loader (web/src/wasm.ts) has started on the same shared memory. Helpers
+/// own a stack and nothing else: no task may allocate, use thread_local, or be the first to reach a function's static.
 class WasmParallel final : public Parallel {
 public:
     int width() const override { return width_; }

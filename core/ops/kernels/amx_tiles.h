@@ -24,7 +24,8 @@ constexpr TileConfig eight_full_tiles() {
 
 /// The tile shapes are a thread's state; a set that is already loaded costs nothing to keep.
 inline void configure() {
-    static constexpr TileConfig config = eight_full_tiles();  // in memory for good: GCC 12 believes that only 8 bytes are read
+    static constexpr TileConfig config =
+        eight_full_tiles();  // in memory for good: GCC 12 believes that only 8 bytes are read
     thread_local bool configured = false;
     if (!configured) _tile_loadconfig(&config);
     configured = true;

@@ -10,7 +10,7 @@ namespace folio {
 namespace amx {
 namespace {
 
-constexpr int side = 32;   // rows and columns of a product tile: 2 x 2 hardware tiles of 16 x 16
+constexpr int side = 32;  // rows and columns of a product tile: 2 x 2 hardware tiles of 16 x 16
 
 void tile_bf16(float* c, const void* a, const void* b, int depth, bool accumulate) {
     configure();
@@ -47,6 +47,8 @@ void tile_bf16(float* c, const void* a, const void* b, int depth, bool accumulat
 }  // namespace amx
 
 extern const Product bf16_amx;
-const Product bf16_amx{amx::side, amx::side, bf16_step, 512, 128, 2, pack_bf16<amx::side, true>, pack_bf16<amx::side, false>, amx::tile_bf16, nullptr};
+const Product bf16_amx{
+    amx::side,      amx::side, bf16_step, 512, 128, 2, pack_bf16<amx::side, true>, pack_bf16<amx::side, false>,
+    amx::tile_bf16, nullptr};
 
 }  // namespace folio

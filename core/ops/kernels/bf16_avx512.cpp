@@ -19,8 +19,8 @@ inline __m512bh splat_pair(const void* from) {
 void tile_bf16(float* c, const void* a, const void* b, int depth, bool accumulate) {
     __m512 sums[tile_rows][tile_vectors];
     FOLIO_UNROLL for (int i = 0; i < tile_rows; ++i) {
-        FOLIO_UNROLL for (int v = 0; v < tile_vectors; ++v)
-            sums[i][v] = accumulate ? _mm512_loadu_ps(c + i * tile_cols + 16 * v) : _mm512_setzero_ps();
+        FOLIO_UNROLL for (int v = 0; v < tile_vectors; ++v) sums[i][v] =
+            accumulate ? _mm512_loadu_ps(c + i * tile_cols + 16 * v) : _mm512_setzero_ps();
     }
     const char *left = static_cast<const char*>(a), *right = static_cast<const char*>(b);
     for (int k = 0; k < depth; k += bf16_step, left += 64 * tile_rows, right += bf16_block * tile_vectors) {
@@ -29,7 +29,8 @@ void tile_bf16(float* c, const void* a, const void* b, int depth, bool accumulat
             FOLIO_UNROLL for (int v = 0; v < tile_vectors; ++v) columns[v] = pairs(right + bf16_block * v + 64 * pair);
             FOLIO_UNROLL for (int i = 0; i < tile_rows; ++i) {
                 const __m512bh row = splat_pair(left + 64 * i + 4 * pair);
-                FOLIO_UNROLL for (int v = 0; v < tile_vectors; ++v) sums[i][v] = _mm512_dpbf16_ps(sums[i][v], columns[v], row);
+                FOLIO_UNROLL for (int v = 0; v < tile_vectors; ++v) sums[i][v] =
+                    _mm512_dpbf16_ps(sums[i][v], columns[v], row);
             }
         }
     }
@@ -41,6 +42,8 @@ void tile_bf16(float* c, const void* a, const void* b, int depth, bool accumulat
 }  // namespace
 
 extern const Product bf16_avx512;
-const Product bf16_avx512{tile_rows, tile_cols, bf16_step, 256, 192, 2, pack_bf16<tile_rows, true>, pack_bf16<tile_cols, false>, tile_bf16, nullptr};
+const Product bf16_avx512{
+    tile_rows, tile_cols, bf16_step, 256, 192, 2, pack_bf16<tile_rows, true>, pack_bf16<tile_cols, false>,
+    tile_bf16, nullptr};
 
 }  // namespace folio

@@ -4,13 +4,14 @@
 
 #include <cstddef>
 
-/// Panels of bf16 for the kernels that multiply pairs of them (VDPBF16PS, TDPBF16PS): for every 32 of depth, blocks of 16 lanes.
-/// A block of A holds a row of 64 bytes for each lane, a block of B a row for each pair of depth, its word i the pair of lane i.
-/// Every file that includes this is compiled with flags of its own, so that nothing here is shared between them.
+/// Panels of bf16 for the kernels that multiply pairs of them (VDPBF16PS, TDPBF16PS): for every 32 of depth, blocks of
+/// 16 lanes. A block of A holds a row of 64 bytes for each lane, a block of B a row for each pair of depth, its word i
+/// the pair of lane i. Every file that includes this is compiled with flags of its own, so that nothing here is shared
+/// between them.
 namespace folio {
 namespace {
 
-constexpr int bf16_step = 32;  // depth of a block, in elements
+constexpr int bf16_step = 32;        // depth of a block, in elements
 constexpr int bf16_block = 16 * 64;  // bytes
 
 inline __m512i to_bf16(__m512 low, __m512 high) { return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)); }
@@ -57,9 +58,10 @@ inline void pairs_of_rows(__m512i (&out)[16], const float* source, std::ptrdiff_
 }
 
 /// Thirty-two steps of depth with contiguous lanes: out[pair] = 16 words, word i the pair of lane i.
-inline void pairs_of_columns(__m512i (&out)[16], const float* source, std::ptrdiff_t depth_stride, int count, int depth) {
-    const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                                                21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+inline void pairs_of_columns(__m512i (&out)[16], const float* source, std::ptrdiff_t depth_stride, int count,
+                             int depth) {
+    const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
+                                                6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const __mmask16 mask = first_lanes(count);
     for (int p = 0; p < 16; ++p) {
         const __mmask16 even = 2 * p < depth ? mask : __mmask16{0}, odd = 2 * p + 1 < depth ? mask : __mmask16{0};
@@ -71,7 +73,8 @@ inline void pairs_of_columns(__m512i (&out)[16], const float* source, std::ptrdi
 
 /// Panel of `lanes` lanes, those from `count` on being zero.
 template <int lanes, bool lanes_are_rows>
-void pack_bf16(void* panel, const float* source, std::ptrdiff_t lane_stride, std::ptrdiff_t depth_stride, int count, int depth) {
+void pack_bf16(void* panel, const float* source, std::ptrdiff_t lane_stride, std::ptrdiff_t depth_stride, int count,
+               int depth) {
     char* out = static_cast<char*>(panel);
     for (int k = 0; k < depth; k += bf16_step) {
         for (int lane = 0; lane < lanes; lane += 16) {

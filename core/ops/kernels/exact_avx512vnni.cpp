@@ -14,12 +14,16 @@ namespace {
 
 struct DotU7S8 {
     static constexpr int group = 4, depth_step = 64, a_size = 1, b_size = 1, rows = 8, vectors = 3;
-    static Ints add(Ints sum, Ints a, Ints b) { return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
+    static Ints add(Ints sum, Ints a, Ints b) {
+        return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+    }
 };
 
 struct DotI16 {
     static constexpr int group = 2, depth_step = 2, a_size = 2, b_size = 2, rows = 12, vectors = 2;
-    static Ints add(Ints sum, Ints a, Ints b) { return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
+    static Ints add(Ints sum, Ints a, Ints b) {
+        return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+    }
 };
 
 }  // namespace
@@ -37,7 +41,8 @@ namespace {
 constexpr int rows = 32, cols = 48;  // a product tile: 2 x 3 hardware tiles of 16 x 16, on panels like those of VNNI
 constexpr int step = 64;             // bytes of depth in one hardware tile
 
-void tile_amx(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::ptrdiff_t a_stride, const void* b, int depth) {
+void tile_amx(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::ptrdiff_t a_stride, const void* b,
+              int depth) {
     amx::configure();
     constexpr int bytes = cols * 4;
     const std::ptrdiff_t c_bytes = c_stride * 4;

@@ -1,5 +1,5 @@
-// The relaxed product of bytes in two forms, on weights packed alike. Where the CPU has VNNI the first is one instruction;
-// elsewhere the second is the faster.
+// The relaxed product of bytes in two forms, on weights packed alike. Where the CPU has VNNI the first is one
+// instruction; elsewhere the second is the faster.
 
 #include <wasm_simd128.h>
 

@@ -15,7 +15,8 @@ constexpr int tile_cols = lanes * tile_vectors;
 
 /// One register tile: `row_stride` and `depth_stride` say where A's elements lie. A loop over depth of outer products.
 __attribute__((always_inline)) inline void multiply_tile(float* c, const float* a, std::ptrdiff_t row_stride,
-                                                         std::ptrdiff_t depth_stride, const float* b, int depth, bool accumulate) {
+                                                         std::ptrdiff_t depth_stride, const float* b, int depth,
+                                                         bool accumulate) {
     Floats sums[tile_rows][tile_vectors];
     if (accumulate) {
         FOLIO_UNROLL for (int i = 0; i < tile_rows; ++i) {
@@ -51,7 +52,8 @@ void tile_in_place(float* c, const float* a, std::ptrdiff_t row_stride, const vo
 
 /// panel[k][lane] for `width` lanes, those from `count` on being zero.
 template <int width>
-void pack(void* panel, const float* source, std::ptrdiff_t lane_stride, std::ptrdiff_t depth_stride, int count, int depth) {
+void pack(void* panel, const float* source, std::ptrdiff_t lane_stride, std::ptrdiff_t depth_stride, int count,
+          int depth) {
     float* out = static_cast<float*>(panel);
     if (lane_stride == 1) {
         for (int k = 0; k < depth; ++k, out += width) {
@@ -82,7 +84,8 @@ void pack(void* panel, const float* source, std::ptrdiff_t lane_stride, std::ptr
 // ---- rows ----
 
 float dot(const float* a, const float* b, int n) {
-    return reduce(n, [=](Floats sum, int i, int count) { return FOLIO_MADD(load(a + i, count), load(b + i, count), sum); });
+    return reduce(
+        n, [=](Floats sum, int i, int count) { return FOLIO_MADD(load(a + i, count), load(b + i, count), sum); });
 }
 
 void scale(float* y, const float* x, int n, float factor) {
@@ -101,8 +104,7 @@ void norm_backward(float* dx, const float* dy, const float* x, int n, float eps)
     const float inverse = inverse_rms(x, n, eps);
     const float along = dot(dy, x, n) / static_cast<float>(n) * inverse * inverse * inverse;
     int i = 0;
-    for (; i + lanes <= n; i += lanes)
-        store(dx + i, load(dx + i) + load(dy + i) * inverse - load(x + i) * along);
+    for (; i + lanes <= n; i += lanes) store(dx + i, load(dx + i) + load(dy + i) * inverse - load(x + i) * along);
     for (; i < n; ++i) dx[i] += dy[i] * inverse - x[i] * along;
 }
 
@@ -188,7 +190,8 @@ void add_scaled(float* y, const float* x, int n, float factor) {
 
 /// Columns first .. of add_products, `vectors` vectors at a time; returns where it stopped.
 template <int vectors>
-__attribute__((always_inline)) inline int add_product_columns(float* y, const float* x, const float* a, std::ptrdiff_t a_stride, const float* b,
+__attribute__((always_inline)) inline int add_product_columns(float* y, const float* x, const float* a,
+                                                              std::ptrdiff_t a_stride, const float* b,
                                                               std::ptrdiff_t b_stride, int count, int first, int n) {
     int i = first;
     for (; i + vectors * lanes <= n; i += vectors * lanes) {
@@ -196,16 +199,16 @@ __attribute__((always_inline)) inline int add_product_columns(float* y, const fl
         FOLIO_UNROLL for (int v = 0; v < vectors; ++v) sums[v] = load(x + i + v * lanes);
         for (int t = 0; t < count; ++t) {
             const float *left = a + t * a_stride + i, *right = b + t * b_stride + i;
-            FOLIO_UNROLL for (int v = 0; v < vectors; ++v)
-                sums[v] = FOLIO_MADD(load(left + v * lanes), load(right + v * lanes), sums[v]);
+            FOLIO_UNROLL for (int v = 0; v < vectors; ++v) sums[v] =
+                FOLIO_MADD(load(left + v * lanes), load(right + v * lanes), sums[v]);
         }
         FOLIO_UNROLL for (int v = 0; v < vectors; ++v) store(y + i + v * lanes, sums[v]);
     }
     return i;
 }
 
-void add_products(float* y, const float* x, const float* a, std::ptrdiff_t a_stride, const float* b, std::ptrdiff_t b_stride, int count,
-                  int n) {
+void add_products(float* y, const float* x, const float* a, std::ptrdiff_t a_stride, const float* b,
+                  std::ptrdiff_t b_stride, int count, int n) {
     int i = add_product_columns<4>(y, x, a, a_stride, b, b_stride, count, 0, n);
     i = add_product_columns<1>(y, x, a, a_stride, b, b_stride, count, i, n);
     for (; i < n; ++i) {
@@ -215,8 +218,8 @@ void add_products(float* y, const float* x, const float* a, std::ptrdiff_t a_str
     }
 }
 
-void dropout(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols, int row, int col,
-             int width, const Dropout& options) {
+void dropout(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, int rows, int cols, int row,
+             int col, int width, const Dropout& options) {
     const float keep = 1.f / (1.f - options.rate);
     const std::uint32_t limit = dropout_limit(options.rate);
     constexpr int block = 16;
@@ -226,14 +229,16 @@ void dropout(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x
         const std::uint64_t at = options.first_row + static_cast<std::uint64_t>(row + i);
         const int skip = static_cast<int>(at % 8), here = rows - i < 8 - skip ? rows - i : 8 - skip;
         for (int j = 0; j < cols; j += block) {
-            const std::uint64_t counter = at / 8 * static_cast<std::uint64_t>(width) + static_cast<std::uint64_t>(col + j);
+            const std::uint64_t counter =
+                at / 8 * static_cast<std::uint64_t>(width) + static_cast<std::uint64_t>(col + j);
             for (int lane = 0; lane < block; ++lane) {
                 c[0][lane] = static_cast<std::uint32_t>(counter + static_cast<std::uint64_t>(lane));
                 c[1][lane] = static_cast<std::uint32_t>((counter + static_cast<std::uint64_t>(lane)) >> 32);
                 c[2][lane] = *options.step;
                 c[3][lane] = options.purpose;
             }
-            std::uint32_t k0 = static_cast<std::uint32_t>(options.seed), k1 = static_cast<std::uint32_t>(options.seed >> 32);
+            std::uint32_t k0 = static_cast<std::uint32_t>(options.seed),
+                          k1 = static_cast<std::uint32_t>(options.seed >> 32);
             for (int round = 0; round < 10; ++round) {
                 for (int lane = 0; lane < block; ++lane) {
                     const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c[0][lane];
@@ -271,10 +276,23 @@ void adamw(float* parameters, float* moment1, float* moment2, const float* gradi
     }
 }
 
-constexpr Microkernels table{
-    {tile_rows, tile_cols, 1, FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, 4, pack<tile_rows>, pack<tile_cols>, tile, tile_in_place},
-    norm, norm_backward, rope_norm, rope_norm_backward, exp_sum, softmax_backward, dot, scale, relu2, relu2_backward, add, add_products,
-    add_scaled, dropout, adamw};
+constexpr Microkernels table{{tile_rows, tile_cols, 1, FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, 4, pack<tile_rows>,
+                              pack<tile_cols>, tile, tile_in_place},
+                             norm,
+                             norm_backward,
+                             rope_norm,
+                             rope_norm_backward,
+                             exp_sum,
+                             softmax_backward,
+                             dot,
+                             scale,
+                             relu2,
+                             relu2_backward,
+                             add,
+                             add_products,
+                             add_scaled,
+                             dropout,
+                             adamw};
 
 }  // namespace
 }  // namespace FOLIO_SET

@@ -41,7 +41,8 @@ constexpr std::int32_t not_finite = 0x7F800000;
 /// 2^x for |x| <= 100, relative error 3e-6: what becomes of it has eleven bits.
 inline Floats power_of_two(Floats x) {
     const Floats biased = x + magic, f = x - (biased - magic);
-    const Floats p = (((9.570101276e-3f * f + 5.591785908e-2f) * f + 0.2402474433f) * f + 0.6931217909f) * f + 0.9999992847f;
+    const Floats p =
+        (((9.570101276e-3f * f + 5.591785908e-2f) * f + 0.2402474433f) * f + 0.6931217909f) * f + 0.9999992847f;
     const Ints bits = bits_of(p) + ((bits_of(biased) - magic_bits) << 23);
     Floats power;
     std::memcpy(&power, &bits, sizeof power);
@@ -84,7 +85,8 @@ struct Extent {
 };
 
 template <class Dot>
-void integer_tile(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::ptrdiff_t a_stride, const void* b, int depth) {
+void integer_tile(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::ptrdiff_t a_stride, const void* b,
+                  int depth) {
     constexpr int row_count = Dot::rows, vectors = Dot::vectors, a_step = Dot::group * Dot::a_size;
     constexpr int b_vector = lanes * Dot::group * Dot::b_size;
     Ints sums[row_count][vectors];
@@ -94,7 +96,8 @@ void integer_tile(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::
     const char *left = static_cast<const char*>(a), *right = static_cast<const char*>(b);
     for (int k = 0; k < depth; k += Dot::group, left += a_step, right += vectors * b_vector) {
         Ints columns[vectors];
-        FOLIO_UNROLL for (int v = 0; v < vectors; ++v) columns[v] = load(reinterpret_cast<const std::int32_t*>(right + v * b_vector));
+        FOLIO_UNROLL for (int v = 0; v < vectors; ++v) columns[v] =
+            load(reinterpret_cast<const std::int32_t*>(right + v * b_vector));
         FOLIO_UNROLL for (int i = 0; i < row_count; ++i) {
             std::int32_t group;
             std::memcpy(&group, left + i * a_stride, sizeof group);
@@ -108,8 +111,8 @@ void integer_tile(std::int32_t* c, std::ptrdiff_t c_stride, const void* a, std::
 }
 
 template <class Dot>
-constexpr IntegerProduct integer_product{Dot::rows,   Dot::vectors * lanes, Dot::group,        Dot::depth_step,
-                                         Dot::a_size, Dot::b_size,          integer_tile<Dot>};
+constexpr IntegerProduct integer_product{Dot::rows,   Dot::vectors* lanes, Dot::group,       Dot::depth_step,
+                                         Dot::a_size, Dot::b_size,         integer_tile<Dot>};
 
 template <class Element>
 bool quantise_row(void* to, float* scale, std::int32_t* zero, const float* in, int n) {
@@ -147,14 +150,16 @@ bool quantise_value(std::int16_t* out, float* scale, const float* in, int n) {
     float most;
     std::memcpy(&most, &extent.bits, sizeof most);
     *scale = 0;
-    if (!(most < 1e24f)) return false;  // times e^sqrt(head_dim), which a probability can be before it is scaled, it stays in f32
+    if (!(most < 1e24f))
+        return false;  // times e^sqrt(head_dim), which a probability can be before it is scaled, it stays in f32
     const bool nothing = most < 1e-35f;
     *scale = nothing ? 0.f : most / 1023.f;
     to_i16(out, in, n, nothing ? 0.f : 1023.f / most);
     return true;
 }
 
-float softmax(std::int16_t* p, float* scratch, const std::int32_t* scores, const float* value_scale, int n, float scale) {
+float softmax(std::int16_t* p, float* scratch, const std::int32_t* scores, const float* value_scale, int n,
+              float scale) {
     Floats high{};
     const float sum = reduce(n, [&](Floats total, int i, int count) {
         Floats score;
@@ -184,8 +189,8 @@ float softmax(std::int16_t* p, float* scratch, const std::int32_t* scores, const
 }
 
 template <Epilogue::Kind kind>
-inline void dequantise_rows(float* out, std::ptrdiff_t stride, const std::int32_t* sums, int sum_stride, int rows, int cols,
-                            const Dequantise& how) {
+inline void dequantise_rows(float* out, std::ptrdiff_t stride, const std::int32_t* sums, int sum_stride, int rows,
+                            int cols, const Dequantise& how) {
     for (int j = 0; j < cols; j += lanes) {
         const int count = cols - j < lanes ? cols - j : lanes;
         const Ints weight_sum = load(how.weight_sum + j);
@@ -207,9 +212,12 @@ inline void dequantise_rows(float* out, std::ptrdiff_t stride, const std::int32_
 void dequantise(float* out, std::ptrdiff_t stride, const std::int32_t* sums, int sum_stride, int rows, int cols,
                 const Dequantise& how) {
     switch (how.kind) {
-        case Epilogue::Kind::store: return dequantise_rows<Epilogue::Kind::store>(out, stride, sums, sum_stride, rows, cols, how);
-        case Epilogue::Kind::relu2: return dequantise_rows<Epilogue::Kind::relu2>(out, stride, sums, sum_stride, rows, cols, how);
-        case Epilogue::Kind::residual: return dequantise_rows<Epilogue::Kind::residual>(out, stride, sums, sum_stride, rows, cols, how);
+        case Epilogue::Kind::store:
+            return dequantise_rows<Epilogue::Kind::store>(out, stride, sums, sum_stride, rows, cols, how);
+        case Epilogue::Kind::relu2:
+            return dequantise_rows<Epilogue::Kind::relu2>(out, stride, sums, sum_stride, rows, cols, how);
+        case Epilogue::Kind::residual:
+            return dequantise_rows<Epilogue::Kind::residual>(out, stride, sums, sum_stride, rows, cols, how);
     }
 }
 
@@ -222,8 +230,14 @@ void scale_rows(float* out, std::ptrdiff_t stride, const std::int32_t* sums, int
 template <class U7S8>
 using Quantised = std::conditional_t<U7S8::a_size == 1, std::uint8_t, std::int16_t>;
 
-constexpr IntegerKernels integers{integer_product<FOLIO_DOT_U7S8>, integer_product<FOLIO_DOT_I16>,
-                                  quantise_row<Quantised<FOLIO_DOT_U7S8>>, to_i16, quantise_value, softmax, dequantise, scale_rows};
+constexpr IntegerKernels integers{integer_product<FOLIO_DOT_U7S8>,
+                                  integer_product<FOLIO_DOT_I16>,
+                                  quantise_row<Quantised<FOLIO_DOT_U7S8>>,
+                                  to_i16,
+                                  quantise_value,
+                                  softmax,
+                                  dequantise,
+                                  scale_rows};
 
 }  // namespace
 }  // namespace FOLIO_SET

@@ -1,7 +1,7 @@
-// What the kernels of a set are written with: vectors of FOLIO_LANES floats, partial loads, the one order of sums, exp. An
-// instruction set's file defines
-//   FOLIO_SET (a namespace), FOLIO_LANES (floats per vector), and FOLIO_MADD(a, b, c) where a fused multiply-add has to be
-//   asked for,
+// What the kernels of a set are written with: vectors of FOLIO_LANES floats, partial loads, the one order of sums, exp.
+// An instruction set's file defines
+//   FOLIO_SET (a namespace), FOLIO_LANES (floats per vector), and FOLIO_MADD(a, b, c) where a fused multiply-add has to
+//   be asked for,
 // and includes f32.inl, integer.inl or both. No std:: code is instantiated here: the linker might keep the copy made
 // for the widest set.
 #pragma once
@@ -104,8 +104,10 @@ inline float reduce(int n, F f) {
 
 inline Floats load(const float* p, int count) { return count == lanes ? load(p) : load_part(p, count); }
 inline void store(float* p, Floats v, int count) {
-    if (count == lanes) store(p, v);
-    else store_part(p, v, count);
+    if (count == lanes)
+        store(p, v);
+    else
+        store_part(p, v, count);
 }
 
 /// exp by 2^n times a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2]; relative error about 1e-7, 0 below -87.

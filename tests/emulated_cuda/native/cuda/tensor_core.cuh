@@ -24,7 +24,8 @@ inline std::uint32_t pack_bf16(float low, float high) {
 inline void load_tiles(std::uint32_t (&tiles)[4], const Bf16* row) {
     if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) std::abort();
     const auto rows = emulated::show(row);
-    for (int tile = 0; tile < 4; ++tile) std::memcpy(&tiles[tile], rows[8 * tile + emulated::lane() / 4] + emulated::lane() % 4 * 2, 4);
+    for (int tile = 0; tile < 4; ++tile)
+        std::memcpy(&tiles[tile], rows[8 * tile + emulated::lane() / 4] + emulated::lane() % 4 * 2, 4);
 }
 
 inline void load_tiles_transposed(std::uint32_t (&tiles)[4], const Bf16* row) {
