@@ -1,5 +1,5 @@
-// The GPU's verbs at the sizes of a training step of `base` on 64 windows of 256, one by one, each beside its floor:
-// the bytes that it must move and the products that it must compute, at the rates of one H200.
+// The GPU's operations at the sizes of a training step of `base` on 64 windows of 256, one by one, each beside its
+// floor: the bytes that it must move and the products that it must compute, at the rates of one H200.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -35,14 +35,14 @@ public:
     }
 
     /// `floats` are moved and `products` (times two operations) computed at least.
-    void time(const char* name, double floats, double products, const std::function<void()>& verb) {
+    void time(const char* name, double floats, double products, const std::function<void()>& operation) {
         constexpr int repetitions = 50;
         using Clock = std::chrono::steady_clock;
-        for (int i = 0; i < 3; ++i) verb();
-        if (auto done = ops_.finish(); !done) return fmt::print("{:<28} {}\n", name, done.error().sentence);
+        for (int i = 0; i < 3; ++i) operation();
+        if (auto done = ops_.synchronize(); !done) return fmt::print("{:<28} {}\n", name, done.error().sentence);
         const auto begin = Clock::now();
-        for (int i = 0; i < repetitions; ++i) verb();
-        const auto done = ops_.finish();
+        for (int i = 0; i < repetitions; ++i) operation();
+        const auto done = ops_.synchronize();
         const double us = std::chrono::duration<double, std::micro>(Clock::now() - begin).count() / repetitions;
         const double floor = 1e6 * std::max(4 * floats / bytes_per_s, 2 * products / flops_per_s);
         fmt::print("{:<28} {:>9.1f} us, floor {:>6.1f} us, {:>5.1f} x\n", name, us, floor, us / floor);
@@ -70,8 +70,8 @@ int main() {
     const Matrix qkv = bench.matrix(rows, 3 * d), d_qkv = bench.matrix(rows, 3 * d),
                  logits = bench.matrix(rows, characters);
     const Matrix dw = bench.matrix(3 * d, d), dw_up = bench.matrix(d_ff, d);
-    Weight w_qkv, w_proj, w_up, w_down, head;
-    const auto pack = [&](Weight& weight, int out, int in) {
+    PackedWeight w_qkv, w_proj, w_up, w_down, head;
+    const auto pack = [&](PackedWeight& weight, int out, int in) {
         const Matrix values = bench.matrix(out, in);
         return ops.pack(weight, {values.data}, out, in, true).has_value();
     };
@@ -82,11 +82,11 @@ int main() {
           *loss = bench.matrix(rows, 1).data;
     const float *rope = bench.matrix(length, d / n_head).data, *weights = bench.matrix(rows, 1).data;
     const int* ids = bench.put(std::vector<int>(rows, 5));
-    const Heads heads{length, n_head, d / n_head, false, 4 * length};
+    const AttentionShape heads{length, n_head, d / n_head, false, 4 * length};
 
-    bench.time("norm", 2 * R * d, 0, [&] { ops.norm(y, x, 1e-7f); });
+    bench.time("rms_norm", 2 * R * d, 0, [&] { ops.rms_norm(y, x, 1e-7f); });
     bench.time("linear q|k|v", R * 4 * d, R * d * 3 * d, [&] { ops.linear(qkv, x, w_qkv, {}); });
-    bench.time("rope_norm", R * 4 * d, 0, [&] { ops.rope_norm(qkv, rope, rms, heads, 1e-7f); });
+    bench.time("rope_qk_norm", R * 4 * d, 0, [&] { ops.rope_qk_norm(qkv, rope, rms, heads, 1e-7f); });
     bench.time("attention", R * 4 * d, 2. * R * length * d, [&] { ops.attention(y, qkv, sums, heads); });
     bench.time("linear c_proj, residual", R * 3 * d, R * d * d, [&] {
         ops.linear(x, y, w_proj, {Epilogue::Kind::residual, x, {}});
@@ -111,8 +111,8 @@ int main() {
     bench.time("backward weight, q|k|v", R * 4 * d, R * d * 3 * d, [&] { ops.linear_backward_weight(dw, d_qkv, x); });
     bench.time("attention_backward", R * 8 * d, 5. * R * length * d,
                [&] { ops.attention_backward(d_qkv, x, qkv, y, sums, heads); });
-    bench.time("rope_norm_backward", R * 6 * d, 0, [&] { ops.rope_norm_backward(d_qkv, qkv, rope, rms, heads); });
-    bench.time("norm_backward", 4 * R * d, 0, [&] { ops.norm_backward(y, x, x, 1e-7f); });
+    bench.time("rope_qk_norm_backward", R * 6 * d, 0, [&] { ops.rope_qk_norm_backward(d_qkv, qkv, rope, rms, heads); });
+    bench.time("rms_norm_backward", 4 * R * d, 0, [&] { ops.rms_norm_backward(y, x, x, 1e-7f); });
     bench.time("embed_backward", R * d, 0, [&] {
         ops.embed_backward({dw.data, characters, d}, {}, x, ids, nullptr, length);
     });
@@ -125,7 +125,7 @@ int main() {
     const auto* muon = bench.put(std::vector{Muon{1e-6f}});
     auto* norm = bench.put(std::vector<double>(1));
     const std::size_t used = static_cast<std::size_t>(million) * 1024;
-    bench.time("squared_norm", static_cast<double>(used), 0, [&] { ops.squared_norm(norm, g, used); });
+    bench.time("sum_of_squares", static_cast<double>(used), 0, [&] { ops.sum_of_squares(norm, g, used); });
     bench.time("adamw", 7. * static_cast<double>(used), 0, [&] { ops.adamw(p, m, v, g, one, used, adamw); });
     bench.time("ema", 3. * static_cast<double>(used), 0, [&] { ops.ema(v, p, one, used, one); });
     const double square = double(d) * d;

@@ -1,5 +1,6 @@
-// The verbs of a layer at the sizes of `base` and `small`, under every set of kernels. Each product stands beside the
-// register peak of its own set and thread count, measured right before it, and beside the same product by the peers.
+// The operations of a layer at the sizes of `base` and `small`, under every set of kernels. Each product stands beside
+// the register peak of its own set and thread count, measured right before it, and beside the same product by the
+// peers.
 #include "bench/bench.h"
 #include "bench/peak.h"
 
@@ -48,7 +49,7 @@ struct Values {
     }
 };
 
-/// Threads and verbs of one benchmark.
+/// Threads and operations of one benchmark.
 struct Bench {
     ThreadPool parallel;
     CpuTrainingOps ops;
@@ -75,7 +76,7 @@ void add_products(const Way& way, int width, const std::string& suffix) {
                 Bench bench(way, width);
                 const Values in(bench.ops, rows, layer.in), out(bench.ops, rows, layer.out),
                     w(bench.ops, layer.out, layer.in);
-                Weight weight;
+                PackedWeight weight;
                 unwrap(bench.ops.pack(weight, {w.matrix.data}, layer.out, layer.in, false));
                 bench.product(state, flops(rows), [&] { bench.ops.linear(out.matrix, in.matrix, weight, {}); });
             });
@@ -84,7 +85,7 @@ void add_products(const Way& way, int width, const std::string& suffix) {
             Bench bench(way, width);
             const Values dx(bench.ops, update_rows, layer.in), dy(bench.ops, update_rows, layer.out);
             const Values w(bench.ops, layer.out, layer.in);
-            Weight weight;
+            PackedWeight weight;
             unwrap(bench.ops.pack(weight, {w.matrix.data}, layer.out, layer.in, true));
             bench.product(state, flops(update_rows),
                           [&] { bench.ops.linear_backward_input(dx.matrix, dy.matrix, weight, nullptr); });
@@ -120,7 +121,7 @@ void add_peer(const char* name, int width, F&& f) {
 void add_others(const Way& way, int width, const std::string& suffix) {
     const ModelConfig config = sizes().front().config;
     const int d = config.d_model, rows = update_rows;
-    const Heads heads{pass_rows, config.n_head, config.head_dim(), false};
+    const AttentionShape heads{pass_rows, config.n_head, config.head_dim(), false};
     // Two products of [length, length] by head_dim forward, five backward.
     const double product = 2.0 * rows * heads.length * d;
 
@@ -140,16 +141,17 @@ void add_others(const Way& way, int width, const std::string& suffix) {
             bench.ops.attention_backward(dqkv.matrix, dout.matrix, qkv.matrix, out.matrix, sums.matrix.data, heads);
         });
     });
-    add("norm" + suffix, [=](benchmark::State& state) {
+    add("rms_norm" + suffix, [=](benchmark::State& state) {
         Bench bench(way, width);
         const Values in(bench.ops, rows, d), out(bench.ops, rows, d);
-        measure(state, 0, [&] { bench.ops.norm(out.matrix, in.matrix, config.norm_eps); });
+        measure(state, 0, [&] { bench.ops.rms_norm(out.matrix, in.matrix, config.norm_eps); });
         state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(2 * in.storage.bytes()));
     });
-    add("rope_norm" + suffix, [=](benchmark::State& state) {
+    add("rope_qk_norm" + suffix, [=](benchmark::State& state) {
         Bench bench(way, width);
         const Values qkv(bench.ops, rows, 3 * d), rope(bench.ops, heads.length, heads.head_dim, 0.7);
-        measure(state, 0, [&] { bench.ops.rope_norm(qkv.matrix, rope.matrix.data, nullptr, heads, config.norm_eps); });
+        measure(state, 0,
+                [&] { bench.ops.rope_qk_norm(qkv.matrix, rope.matrix.data, nullptr, heads, config.norm_eps); });
         state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(2 * qkv.storage.bytes() * 2 / 3));
     });
     add("cross_entropy" + suffix, [=](benchmark::State& state) {

@@ -196,8 +196,8 @@ BenchReport read_bench_report(const fs::path& path) {
     for (const json& row : *results) {
         Timing timing =
             read_timing({row, report.file, fmt::format("row {} of its results", report.timings.size() + 1)});
-        const auto twin = [&](const Timing& other) { return other.work == timing.work; };
-        if (std::any_of(report.timings.begin(), report.timings.end(), twin)) {
+        const auto is_same_work = [&](const Timing& other) { return other.work == timing.work; };
+        if (std::any_of(report.timings.begin(), report.timings.end(), is_same_work)) {
             fields.refuse(fmt::format("it has the row {} twice", quote(describe(timing.work), 120)));
         }
         report.timings.push_back(std::move(timing));

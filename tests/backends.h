@@ -8,7 +8,7 @@
 
 namespace folio::test {
 
-/// Something that computes all verbs, and what its products multiply.
+/// Something that computes all operations, and what its products multiply.
 struct Backend {
     std::string name;
     Precision precision;

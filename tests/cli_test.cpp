@@ -826,8 +826,8 @@ TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, r
     };
     const auto diffusion = folio::GaussianDiffusion::create(gaussian.process.gaussian, static_cast<int>(V)).value();
     folio::Serial serial;
-    const folio::KernelSet* plainest = folio::available_kernels().back();
-    const auto ops = folio::make_ops(serial, {&plainest, 1}, folio::Precision::int8);
+    const folio::KernelSet* baseline = folio::available_kernels().back();
+    const auto ops = folio::make_ops(serial, {&baseline, 1}, folio::Precision::int8);
     folio::Denoiser denoiser = folio::make_denoiser(*ops, gaussian);
     for (const char* t : {"0.25", "1"}) {
         const std::vector<float> logits = answer(t);

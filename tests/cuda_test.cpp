@@ -1,5 +1,5 @@
-// What only a GPU does beside all verbs (ops_test) and the whole trunk (denoiser_test): steps of training beside the
-// CPU's, records of steps, and how it fails.
+// What only a GPU does beside all operations (ops_test) and the whole trunk (denoiser_test): steps of training beside
+// the CPU's, records of steps, and how it fails.
 
 #include "native/cuda/cuda_ops.h"
 
@@ -180,13 +180,13 @@ TEST_CASE("cuda: memory that is not there is refused in one sentence, and the de
     const auto refused = ops->allocate(std::size_t{1} << 46);
     REQUIRE(!refused);
     CHECK(refused.error().sentence.find("not enough memory") != std::string::npos);
-    REQUIRE(ops->finish());
+    REQUIRE(ops->synchronize());
     const auto given = ops->allocate(64);
     REQUIRE(given);
-    ops->zero(given->as<float>(), 16);
+    ops->fill_zero(given->as<float>(), 16);
     std::vector<float> back(16, 1.f);
     ops->download(back.data(), given->as<float>(), 64);
-    REQUIRE(ops->finish());
+    REQUIRE(ops->synchronize());
     CHECK(back == std::vector<float>(16));
 }
 
@@ -195,7 +195,7 @@ TEST_CASE("cuda: integer weights are refused in one sentence") {
     if (!ops) return;
     const std::vector<std::int8_t> values(4);
     const std::vector<float> scale(2);
-    Weight weight;
+    PackedWeight weight;
     CHECK(!ops->pack(weight, {nullptr, values.data(), scale.data()}, 2, 2, false));
 }
 
@@ -221,7 +221,7 @@ TEST_CASE("cuda: a record is run again with the numbers of its step") {
             &work);
         float average = 0;
         ops->download(&average, work.data, sizeof average);
-        REQUIRE(ops->finish());
+        REQUIRE(ops->synchronize());
         CHECK(average == 0.5f * static_cast<float>(turn));
     }
     CHECK(work.runs == 2);  // as it is, then into the record

@@ -6,7 +6,7 @@
 #include "core/model/denoiser.h"
 #include "core/model/parameters.h"
 #include "core/ops/cpu_training_ops.h"
-#include "core/ops/plain.h"
+#include "core/ops/reference.h"
 #include "core/weights/safetensors.h"
 #include "tests/backends.h"
 #include "tests/test_support.h"
@@ -80,7 +80,7 @@ T* put(Ops& ops, std::vector<Storage>& storages, const std::vector<T>& values) {
 
 std::vector<float> get(Ops& ops, const float* data, std::size_t count) {
     std::vector<float> values(count);
-    REQUIRE(ops.finish());
+    REQUIRE(ops.synchronize());
     ops.download(values.data(), data, count * sizeof(float));
     return values;
 }
@@ -133,7 +133,7 @@ Pass train_pass(Ops& ops, TrainingOps& training, const ModelConfig& config, cons
     if (batch.target_rows.empty()) {
         training.cross_entropy(*logits, loss, *logits, put(ops, storages, batch.targets), weights, batch.excluded);
     } else {
-        training.mean_squares(*logits, loss, *logits, matrix(batch.target_rows), weights);
+        training.squared_error(*logits, loss, *logits, matrix(batch.target_rows), weights);
     }
     for (float each : get(ops, loss, rows)) pass.loss += each;
     float* gradients = put(ops, storages, std::vector<float>(parameters.size(), 0.f));
@@ -403,7 +403,7 @@ TEST_CASE("optimisers: golden Muon") {
     const auto numbers = test::golden_json("muon.json");
     for (const auto& one : numbers.at("newton_schulz")) {
         const int rows = one.at("rows"), cols = one.at("cols");
-        const auto x = plain::newton_schulz(one.at("input").get<std::vector<double>>(), rows, cols);
+        const auto x = reference::newton_schulz(one.at("input").get<std::vector<double>>(), rows, cols);
         CHECK(distance(x.data(), one.at("output").get<std::vector<double>>()) < 1e-12);
     }
     const auto& run = numbers.at("nesterov");

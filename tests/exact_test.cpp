@@ -8,15 +8,15 @@
 #include "core/model/denoiser.h"
 #include "core/model/trial.h"
 #include "core/ops/exact_ops.h"
-#include "core/ops/plain_exact.h"
+#include "core/ops/reference_exact.h"
 #include "core/process/gaussian.h"
 #include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
 #include "tests/test_support.h"
 
-// The promise of I8 models: the same bits from every set of kernels, on any number of threads, as from the plain twins;
-// and the same as ever, tests/golden/exact.json, which WebAssembly is held against too (same_text.test.mjs in Node,
-// browsers.test.mjs).
+// The promise of I8 models: the same bits from every set of kernels, on any number of threads, as from the reference
+// implementations; and the same as ever, tests/golden/exact.json, which WebAssembly is held against too
+// (same_text.test.mjs in Node, browsers.test.mjs).
 
 namespace folio {
 namespace {
@@ -52,8 +52,8 @@ struct Layer {
             values.push_back(static_cast<std::int8_t>(random.below(256) - 128));
         for (int i = 0; i < out; ++i) scales.push_back(static_cast<float>((1 + random.below(1000)) * 1e-5));
     }
-    Weight packed(Ops& ops) const {
-        Weight weight;
+    PackedWeight packed(Ops& ops) const {
+        PackedWeight weight;
         REQUIRE(ops.pack(weight, {nullptr, values.data(), scales.data()}, out, in, false));
         return weight;
     }
@@ -92,13 +92,13 @@ TEST_CASE("exact: linear") {
         CAPTURE(R, K, N, round % 3);
         const Epilogue epilogue{kind, {residual.data(), R, N}, {}};
         std::vector<float> expected(area(R, N));
-        plain::exact::linear({expected.data(), R, N}, {x.data(), R, K}, layer.values.data(), layer.scales.data(),
-                             epilogue);
+        reference::exact::linear({expected.data(), R, N}, {x.data(), R, K}, layer.values.data(), layer.scales.data(),
+                                 epilogue);
         with_every_set([&](ExactOps& ops) {
             Framed out(R, N, round % 5);
-            const Weight weight = layer.packed(ops);
+            const PackedWeight weight = layer.packed(ops);
             ops.linear(out.view(), {x.data(), R, K}, weight, epilogue);
-            REQUIRE(ops.finish());
+            REQUIRE(ops.synchronize());
             REQUIRE(same_bits(out.values(), expected));
         });
     }
@@ -120,22 +120,22 @@ TEST_CASE("exact: attention") {
             if (sequences > 1 && c.length > 256) continue;  // long, and nothing new
             CAPTURE(c.length, c.n_head, c.head_dim, c.max_length, c.causal, sequences);
             const int R = sequences * c.length, D = c.n_head * c.head_dim;
-            const Heads heads{c.length, c.n_head, c.head_dim, c.causal, c.max_length};
+            const AttentionShape heads{c.length, c.n_head, c.head_dim, c.causal, c.max_length};
             auto qkv = random.normals<float>(area(R, 3 * D));
             const auto rope = random.normals<float>(area(c.length, c.head_dim));
             auto turned = qkv;
-            plain::exact::rope_norm({turned.data(), R, 3 * D}, rope.data(), heads, 1e-7f);
+            reference::exact::rope_qk_norm({turned.data(), R, 3 * D}, rope.data(), heads, 1e-7f);
             std::vector<float> expected(area(R, D));
-            plain::exact::attention({expected.data(), R, D}, {turned.data(), R, 3 * D}, heads);
+            reference::exact::attention({expected.data(), R, D}, {turned.data(), R, 3 * D}, heads);
             with_every_set([&](ExactOps& ops) {
                 Framed x(R, 3 * D, sequences), out(R, D, sequences);
                 for (int r = 0; r < R; ++r)
                     std::copy_n(qkv.begin() + static_cast<std::ptrdiff_t>(area(r, 3 * D)), 3 * D, x.view().row(r));
-                ops.rope_norm(x.view(), rope.data(), nullptr, heads, 1e-7f);
-                REQUIRE(ops.finish());
+                ops.rope_qk_norm(x.view(), rope.data(), nullptr, heads, 1e-7f);
+                REQUIRE(ops.synchronize());
                 REQUIRE(same_bits(x.values(), turned));
                 ops.attention(out.view(), x.view(), nullptr, heads);
-                REQUIRE(ops.finish());
+                REQUIRE(ops.synchronize());
                 REQUIRE(same_bits(out.values(), expected));
             });
             // Every third row, none of the first sequence where there are two.
@@ -147,12 +147,12 @@ TEST_CASE("exact: attention") {
                               expected.begin() + static_cast<std::ptrdiff_t>(area(r + 1, D)));
             }
             const int count = static_cast<int>(queries.size());
-            Heads attending = heads;
+            AttentionShape attending = heads;
             attending.queries = queries.data();
             with_every_set([&](ExactOps& ops) {
                 Framed out(count, D, sequences);
                 ops.attention(out.view(), {turned.data(), R, 3 * D}, nullptr, attending);
-                REQUIRE(ops.finish());
+                REQUIRE(ops.synchronize());
                 REQUIRE(same_bits(out.values(), chosen));
             });
         }
@@ -165,12 +165,12 @@ TEST_CASE("exact: the last places of a text attend as in the whole") {
     for (const int length : {1, 2, 17, 64, 130}) {
         for (const int max_length : {1024, 4096}) {
             const auto qkv = random.normals<float>(area(length, 3 * D));
-            const Heads heads{length, n_head, d, true, max_length};
+            const AttentionShape heads{length, n_head, d, true, max_length};
             auto turned = qkv;
             const std::vector<float> rope(area(length, d), 0.5f);
-            plain::exact::rope_norm({turned.data(), length, 3 * D}, rope.data(), heads, 1e-7f);
+            reference::exact::rope_qk_norm({turned.data(), length, 3 * D}, rope.data(), heads, 1e-7f);
             std::vector<float> whole(area(length, D));
-            plain::exact::attention({whole.data(), length, D}, {turned.data(), length, 3 * D}, heads);
+            reference::exact::attention({whole.data(), length, D}, {turned.data(), length, 3 * D}, heads);
             for (const int known : {0, 1, length / 2, length - 1}) {
                 if (known >= length) continue;
                 const int rows = length - known;
@@ -178,12 +178,12 @@ TEST_CASE("exact: the last places of a text attend as in the whole") {
                 const std::vector<float> expected(whole.begin() + static_cast<std::ptrdiff_t>(area(known, D)),
                                                   whole.end());
                 std::vector<float> part(area(rows, D));
-                plain::exact::attention({part.data(), rows, D}, {turned.data(), length, 3 * D}, heads);
+                reference::exact::attention({part.data(), rows, D}, {turned.data(), length, 3 * D}, heads);
                 REQUIRE(same_bits(part, expected));
                 with_every_set([&](ExactOps& ops) {
                     Framed out(rows, D, 3);
                     ops.attention(out.view(), {turned.data(), length, 3 * D}, nullptr, heads);
-                    REQUIRE(ops.finish());
+                    REQUIRE(ops.synchronize());
                     REQUIRE(same_bits(out.values(), expected));
                 });
             }
@@ -191,16 +191,16 @@ TEST_CASE("exact: the last places of a text attend as in the whole") {
     }
 }
 
-TEST_CASE("exact: norm") {
+TEST_CASE("exact: rms_norm") {
     Random random(42);
     for (const int n : {1, 3, 15, 16, 17, 64, 100, 384}) {
         const auto x = random.normals<float>(area(5, n));
         std::vector<float> expected(x.size());
-        for (int r = 0; r < 5; ++r) plain::exact::norm(&expected[area(r, n)], &x[area(r, n)], n, 1e-7f);
+        for (int r = 0; r < 5; ++r) reference::exact::rms_norm(&expected[area(r, n)], &x[area(r, n)], n, 1e-7f);
         with_every_set([&](ExactOps& ops) {
             std::vector<float> in = x, out(x.size());
-            ops.norm({out.data(), 5, n}, {in.data(), 5, n}, 1e-7f);
-            REQUIRE(ops.finish());
+            ops.rms_norm({out.data(), 5, n}, {in.data(), 5, n}, 1e-7f);
+            REQUIRE(ops.synchronize());
             REQUIRE(same_bits(out, expected));
         });
     }
@@ -216,20 +216,20 @@ TEST_CASE("exact: numbers at their bounds") {
     std::fill_n(layer.values.begin() + K, K, std::int8_t{127});
     layer.scales = {1, 1, 1};
     std::vector<float> expected(N);
-    plain::exact::linear({expected.data(), 1, N}, {x.data(), 1, K}, layer.values.data(), layer.scales.data(), {});
+    reference::exact::linear({expected.data(), 1, N}, {x.data(), 1, K}, layer.values.data(), layer.scales.data(), {});
     REQUIRE(expected[0] == Approx(-128.0 * K));
     // Attention of places that are all alike, as sure as they can be, over as many as integers have room for.
     const int length = ExactOps::longest_integer_attention, d = 64;
     std::vector<float> qkv(area(length, 3 * d), 1.f);
     with_every_set([&](ExactOps& ops) {
         std::vector<float> out(N), attended(area(length, d));
-        const Weight weight = layer.packed(ops);
+        const PackedWeight weight = layer.packed(ops);
         ops.linear({out.data(), 1, N}, {x.data(), 1, K}, weight, {});
-        REQUIRE(ops.finish());
+        REQUIRE(ops.synchronize());
         REQUIRE(same_bits(out, expected));
         ops.attention({attended.data(), length, d}, {qkv.data(), length, 3 * d}, nullptr,
                       {length, 1, d, false, length});
-        REQUIRE(ops.finish());
+        REQUIRE(ops.synchronize());
         CHECK(attended.front() == Approx(1).epsilon(1e-3));
         CHECK(attended.back() == attended.front());
     });
@@ -249,12 +249,12 @@ TEST_CASE("exact: what is not finite is found in every place that reads it") {
                 qkv[area(2, 3 * 32) + static_cast<std::size_t>(part * 32 + place % 32)] = bad;
                 with_every_set([&](ExactOps& ops) {
                     std::vector<float> out(area(R, N)), attended(area(R, 32));
-                    const Weight weight = layer.packed(ops);
+                    const PackedWeight weight = layer.packed(ops);
                     ops.linear({out.data(), R, N}, {x.data(), R, K}, weight, {});
-                    REQUIRE_FALSE(ops.finish());
-                    REQUIRE(ops.finish());  // said once
+                    REQUIRE_FALSE(ops.synchronize());
+                    REQUIRE(ops.synchronize());  // said once
                     ops.attention({attended.data(), R, 32}, {qkv.data(), R, 96}, nullptr, {R, 1, 32, false, 64});
-                    REQUIRE_FALSE(ops.finish());
+                    REQUIRE_FALSE(ops.synchronize());
                 });
             }
         }
@@ -269,23 +269,23 @@ TEST_CASE("exact: numbers whose squares leave f32 are found and do not become ze
     Random random(45);
     const Layer layer(random, 8, 3 * d);
     std::vector<float> expected(3 * d);
-    plain::exact::norm(expected.data(), x.data() + area(1, 3 * d), 3 * d, 1e-7f);
+    reference::exact::rms_norm(expected.data(), x.data() + area(1, 3 * d), 3 * d, 1e-7f);
     CHECK(std::isnan(expected[0]));
     with_every_set([&](ExactOps& ops) {
         std::vector<float> in = x, normed(x.size()), out(area(R, 8)), attended(area(R, d));
-        const Weight weight = layer.packed(ops);
-        ops.norm({normed.data(), R, 3 * d}, {in.data(), R, 3 * d}, 1e-7f);
-        REQUIRE(ops.finish());
+        const PackedWeight weight = layer.packed(ops);
+        ops.rms_norm({normed.data(), R, 3 * d}, {in.data(), R, 3 * d}, 1e-7f);
+        REQUIRE(ops.synchronize());
         CHECK(std::isnan(normed[area(1, 3 * d)]));
         CHECK(normed[area(2, 3 * d)] == 1.f);
         ops.linear({out.data(), R, 8}, {normed.data(), R, 3 * d}, weight, {});
-        CHECK_FALSE(ops.finish());
-        const Heads heads{R, 1, d, false, 64};
-        ops.rope_norm({in.data(), R, 3 * d}, rope.data(), nullptr, heads, 1e-7f);
-        REQUIRE(ops.finish());
+        CHECK_FALSE(ops.synchronize());
+        const AttentionShape heads{R, 1, d, false, 64};
+        ops.rope_qk_norm({in.data(), R, 3 * d}, rope.data(), nullptr, heads, 1e-7f);
+        REQUIRE(ops.synchronize());
         CHECK(std::isnan(in[area(1, 3 * d)]));
         ops.attention({attended.data(), R, d}, {in.data(), R, 3 * d}, nullptr, heads);
-        CHECK_FALSE(ops.finish());
+        CHECK_FALSE(ops.synchronize());
     });
 }
 
@@ -376,7 +376,7 @@ TEST_CASE("exact: the texts and logits of tests/golden/exact.json") {
     }
 }
 
-/// Writes tests/golden/exact.json anew, by the plainest set: for when the arithmetic was changed on purpose.
+/// Writes tests/golden/exact.json anew, by the baseline set: for when the arithmetic was changed on purpose.
 TEST_CASE("exact: write the golden texts", "[.write]") {
     auto golden = nlohmann::ordered_json::parse(test::golden_bytes("exact.json"));
     for (auto& variant : golden["variants"]) {
@@ -418,7 +418,7 @@ TEST_CASE("exact: Gaussian steps, f64 and all") {
     CHECK(hash.hex() == "93fcbfbde25eea32");
 }
 
-TEST_CASE("exact: a set is trusted where it gives the plain set's bits, and not otherwise") {
+TEST_CASE("exact: a set is trusted where it gives the baseline's bits, and not otherwise") {
     for (const KernelSet* set : available_kernels()) CHECK(trustworthy(*set, Precision::int8));
     if (available_kernels().size() == 1) return;
     const KernelSet& front = *available_kernels().front();
@@ -456,8 +456,8 @@ TEST_CASE("exact: a set is trusted where it gives the plain set's bits, and not 
     CHECK(refused_with([] { floats.scale = [](float* y, const float* x, int n, float) { std::copy_n(x, n, y); }; }));
     CHECK(
         refused_with([] { floats.add = [](float* y, const float* a, const float*, int n) { std::copy_n(a, n, y); }; }));
-    CHECK(
-        refused_with([] { floats.norm = [](float* out, const float* in, int n, float) { std::copy_n(in, n, out); }; }));
+    CHECK(refused_with(
+        [] { floats.rms_norm = [](float* out, const float* in, int n, float) { std::copy_n(in, n, out); }; }));
     CHECK(refused_with([] { floats.product.tile = [](float* c, const void*, const void*, int, bool) { c[0] = 0; }; }));
     CHECK_FALSE(refused_with([] {}));
 }
@@ -481,15 +481,15 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
     CHECK(std::vector<int>(passes, passes + 4) == std::vector<int>{2, 5, 5, 2});
     CHECK(FastestSet({all.data(), 1}).settled());
 
-    // What a sample meets: several sets within one run, against the plainest one alone.
+    // What a sample meets: several sets within one run, against the baseline alone.
     const nlohmann::json golden = test::golden_json("exact.json");
     const nlohmann::json& variant = golden.at("variants")[0];
     const ModelFile model = golden_model(variant);
     test::Threads threads(2);
     ExactOps ops(threads, best_kernels(Precision::int8));
     Denoiser denoiser = Denoiser::create(ops, model.config, model.values(), false).value();
-    const KernelSet* plainest = available_kernels().back();
-    ExactOps plain_ops(threads, {&plainest, 1});
+    const KernelSet* baseline = available_kernels().back();
+    ExactOps plain_ops(threads, {&baseline, 1});
     Denoiser plain = Denoiser::create(plain_ops, model.config, model.values(), false).value();
     std::vector<int> ids(40);
     std::vector<float> logits(area(40, model.config.vocab_size)), expected(logits.size());

@@ -6,7 +6,7 @@
 #include <map>
 #include <numeric>
 
-#include "core/ops/plain.h"
+#include "core/ops/reference.h"
 
 using namespace folio;
 
@@ -64,8 +64,8 @@ TEST_CASE("mask_places hides what the training operation hides") {
     std::iota(text.begin(), text.end(), 0);
     std::vector<int> input(text.size()), targets(text.size());
     std::vector<double> weights(text.size()), row_weights(batch, 1.0);
-    plain::corrupt_masked<double>(input.data(), targets.data(), weights.data(), text.data(), starts.data(),
-                                  counts.data(), row_weights.data(), batch, length, mask_id, 5, 21);
+    reference::corrupt_masked<double>(input.data(), targets.data(), weights.data(), text.data(), starts.data(),
+                                      counts.data(), row_weights.data(), batch, length, mask_id, 5, 21);
     for (int b = 0; b < batch; ++b) {
         mask_places(std::span(text).subspan(b * length, length), counts[b], mask_id, 5, b, 21, Purpose::mask_place);
     }

@@ -9,18 +9,18 @@
 
 #include "core/ops/cpu_training_ops.h"
 #include "core/ops/microkernels.h"
-#include "core/ops/plain.h"
+#include "core/ops/reference.h"
 #include "tests/backends.h"
 #include "tests/test_support.h"
 
-// The second link of the chain of trust: all verbs on the CPU, under every micro-kernel set that this machine has,
-// against the plain twins in double. Every case runs with one, two and three threads, which must not change a bit, on
-// matrices that lie somewhere within larger ones, of which nothing else may change.
+// The second link of the chain of trust: all operations on the CPU, under every micro-kernel set that this machine has,
+// against the reference implementation in double. Every case runs with one, two and three threads, which must not
+// change a bit, on matrices that lie somewhere within larger ones, of which nothing else may change.
 
 namespace folio {
 namespace {
 
-using plain::View;
+using reference::View;
 using test::Backend;
 using test::Random;
 
@@ -59,7 +59,7 @@ public:
     template <class T>
     std::vector<T> get(const T* data, std::size_t count) {
         std::vector<T> values(count);
-        REQUIRE(ops_.finish());
+        REQUIRE(ops_.synchronize());
         ops_.download(values.data(), data, count * sizeof(T));
         return values;
     }
@@ -101,8 +101,8 @@ private:
 
 using Values = std::vector<float>;
 
-Weight packed(Ops& ops, Device& device, const Values& values, int out, int in, bool training) {
-    Weight weight;
+PackedWeight packed(Ops& ops, Device& device, const Values& values, int out, int in, bool training) {
+    PackedWeight weight;
     REQUIRE(ops.pack(weight, {device.put(values)}, out, in, training));
     return weight;
 }
@@ -193,12 +193,12 @@ TEST_CASE("ops: linear") {
                 [&](Precision precision) {
                     auto in = rounded(x, precision), weight = rounded(w, precision), added = doubles(residual);
                     std::vector<double> out(area(R, N));
-                    plain::linear<double>({out.data(), R, N}, {in.data(), R, K}, {weight.data(), N, K}, kind,
-                                          {added.data(), R, N}, dropout);
+                    reference::linear<double>({out.data(), R, N}, {in.data(), R, K}, {weight.data(), N, K}, kind,
+                                              {added.data(), R, N}, dropout);
                     return out;
                 },
                 [&](const Backend& backend, Device& device) {
-                    const Weight weight = packed(backend.ops, device, w, N, K, false);
+                    const PackedWeight weight = packed(backend.ops, device, w, N, K, false);
                     Dropout there = dropout;
                     there.step = device.put(std::vector{step});
                     // In place where there is a residual, as the trunk has it.
@@ -220,12 +220,12 @@ TEST_CASE("ops: linear with a residual elsewhere") {
         [&](Precision precision) {
             auto in = rounded(x, precision), weight = rounded(w, precision), added = doubles(residual);
             std::vector<double> out(area(R, N));
-            plain::linear<double>({out.data(), R, N}, {in.data(), R, K}, {weight.data(), N, K},
-                                  Epilogue::Kind::residual, {added.data(), R, N});
+            reference::linear<double>({out.data(), R, N}, {in.data(), R, K}, {weight.data(), N, K},
+                                      Epilogue::Kind::residual, {added.data(), R, N});
             return out;
         },
         [&](const Backend& backend, Device& device) {
-            const Weight weight = packed(backend.ops, device, w, N, K, false);
+            const PackedWeight weight = packed(backend.ops, device, w, N, K, false);
             const Matrix out = device.put(Values(area(R, N), 7), R, N, 2), added = device.put(residual, R, N, 1);
             backend.ops.linear(out, device.put(x, R, K), weight, {Epilogue::Kind::residual, added, {}});
             CHECK(device.get(added, 1) == residual);
@@ -243,11 +243,11 @@ TEST_CASE("ops: a weight packed again lies where it lay") {
         [&](Precision precision) {
             auto gradient = rounded(dy, precision), weight = rounded(w, precision);
             std::vector<double> dx(area(R, K));
-            plain::linear_backward_input<double>({dx.data(), R, K}, {gradient.data(), R, N}, {weight.data(), N, K});
+            reference::linear_backward_input<double>({dx.data(), R, K}, {gradient.data(), R, N}, {weight.data(), N, K});
             return dx;
         },
         [&](const Backend& backend, Device& device) {
-            Weight weight = packed(backend.ops, device, old, N, K, true);
+            PackedWeight weight = packed(backend.ops, device, old, N, K, true);
             const auto* forward = weight.forward.as<float>();
             const auto* backward = weight.backward.as<float>();
             REQUIRE(backend.ops.pack(weight, {device.put(w)}, N, K, true));
@@ -276,12 +276,12 @@ TEST_CASE("ops: linear_backward_input") {
                 auto gradient = rounded(dy, precision), weight = rounded(w, precision), kept = doubles(hidden);
                 std::vector<double> dx(area(R, K));
                 const View<double> relu2_out{kept.data(), R, K};
-                plain::linear_backward_input<double>({dx.data(), R, K}, {gradient.data(), R, N}, {weight.data(), N, K},
-                                                     relu2 ? &relu2_out : nullptr);
+                reference::linear_backward_input<double>({dx.data(), R, K}, {gradient.data(), R, N},
+                                                         {weight.data(), N, K}, relu2 ? &relu2_out : nullptr);
                 return dx;
             },
             [&](const Backend& backend, Device& device) {
-                const Weight weight = packed(backend.ops, device, w, N, K, true);
+                const PackedWeight weight = packed(backend.ops, device, w, N, K, true);
                 const Matrix dx = device.put(Values(area(R, K), 5), R, K, margin),
                              relu2_out = device.put(hidden, R, K, margin);
                 backend.training.linear_backward_input(dx, device.put(dy, R, N, margin), weight,
@@ -302,7 +302,8 @@ TEST_CASE("ops: linear_backward_weight") {
             K, 1e-5,
             [&](Precision precision) {
                 auto gradient = rounded(dy, precision), in = rounded(x, precision), dw = doubles(before);
-                plain::linear_backward_weight<double>({dw.data(), N, K}, {gradient.data(), R, N}, {in.data(), R, K});
+                reference::linear_backward_weight<double>({dw.data(), N, K}, {gradient.data(), R, N},
+                                                          {in.data(), R, K});
                 return dw;
             },
             [&](const Backend& backend, Device& device) {
@@ -315,7 +316,7 @@ TEST_CASE("ops: linear_backward_weight") {
 
 // ---- Rows ------------------------------------------------------------------------------------------------------
 
-TEST_CASE("ops: norm") {
+TEST_CASE("ops: rms_norm") {
     Random random(16);
     for (const int D : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 130, 384}) {
         const int R = 1 + random.below(70), margin = random.below(4);
@@ -323,30 +324,30 @@ TEST_CASE("ops: norm") {
         CAPTURE(R, D, margin, eps);
         const auto x = random.normals<float>(area(R, D), 0.3);
         auto expected = doubles(x);
-        plain::norm<double>({expected.data(), R, D}, {expected.data(), R, D}, eps);
+        reference::rms_norm<double>({expected.data(), R, D}, {expected.data(), R, D}, eps);
         for (const bool in_place : {false, true}) {
             compare(D, 1e-6, expected, [&](const Backend& backend, Device& device) {
                 const Matrix in = device.put(x, R, D, margin),
                              out = in_place ? in : device.put(Values(area(R, D), 5), R, D, margin);
-                backend.ops.norm(out, in, eps);
+                backend.ops.rms_norm(out, in, eps);
                 return device.get(out, margin);
             });
         }
     }
 }
 
-TEST_CASE("ops: norm of zeros and of huge numbers") {
+TEST_CASE("ops: rms_norm of zeros and of huge numbers") {
     const Values x{0, 0, 0, 1e15f, -1e15f, 1e15f, 1e-15f, 1e-15f, 1e-15f};
     auto expected = doubles(x);
-    plain::norm<double>({expected.data(), 3, 3}, {expected.data(), 3, 3}, 1e-6);
+    reference::rms_norm<double>({expected.data(), 3, 3}, {expected.data(), 3, 3}, 1e-6);
     compare(3, 1e-6, expected, [&](const Backend& backend, Device& device) {
         const Matrix in = device.put(x, 3, 3);
-        backend.ops.norm(in, in, 1e-6f);
+        backend.ops.rms_norm(in, in, 1e-6f);
         return device.get(in);
     });
 }
 
-TEST_CASE("ops: norm_backward") {
+TEST_CASE("ops: rms_norm_backward") {
     Random random(17);
     for (const int D : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 130, 384}) {
         const int R = 1 + random.below(70), margin = random.below(4);
@@ -355,10 +356,10 @@ TEST_CASE("ops: norm_backward") {
         const auto x = random.normals<float>(area(R, D), 0.5), dy = random.normals<float>(area(R, D)),
                    before = random.normals<float>(area(R, D));
         auto in = doubles(x), gradient = doubles(dy), expected = doubles(before);
-        plain::norm_backward<double>({expected.data(), R, D}, {gradient.data(), R, D}, {in.data(), R, D}, eps);
+        reference::rms_norm_backward<double>({expected.data(), R, D}, {gradient.data(), R, D}, {in.data(), R, D}, eps);
         compare(D, 1e-5, expected, [&](const Backend& backend, Device& device) {
             const Matrix dx = device.put(before, R, D, margin);
-            backend.training.norm_backward(dx, device.put(dy, R, D, margin), device.put(x, R, D, margin), eps);
+            backend.training.rms_norm_backward(dx, device.put(dy, R, D, margin), device.put(x, R, D, margin), eps);
             return device.get(dx, margin);
         });
     }
@@ -379,9 +380,9 @@ TEST_CASE("ops: local_conv and its backward") {
                 auto in = doubles(x), gradient = doubles(dy), weights = doubles(filter), dfilter = doubles(before);
                 std::vector<double> expected(area(R, D)), dx(area(R, D));
                 LocalConv conv{nullptr, radius, causal, length, nullptr};
-                plain::local_conv<double>({expected.data(), R, D}, {in.data(), R, D}, weights.data(), conv);
-                plain::local_conv_backward<double>({dx.data(), R, D}, dfilter.data(), {gradient.data(), R, D},
-                                                   {in.data(), R, D}, weights.data(), conv);
+                reference::local_conv<double>({expected.data(), R, D}, {in.data(), R, D}, weights.data(), conv);
+                reference::local_conv_backward<double>({dx.data(), R, D}, dfilter.data(), {gradient.data(), R, D},
+                                                       {in.data(), R, D}, weights.data(), conv);
                 compare(D, 1e-5, expected, [&](const Backend& backend, Device& device) {
                     const Matrix out = device.put(Values(area(R, D), 5), R, D, margin);
                     conv.filter = device.put(filter);
@@ -447,13 +448,13 @@ TEST_CASE("ops: local_conv and its backward") {
 
 // ---- Attention -------------------------------------------------------------------------------------------------
 
-struct AttentionShape {
+struct AttentionBatch {
     int batch;
-    Heads heads;
+    AttentionShape heads;
 };
 
-std::vector<AttentionShape> attention_shapes() {
-    std::vector<AttentionShape> shapes;
+std::vector<AttentionBatch> attention_shapes() {
+    std::vector<AttentionBatch> shapes;
     for (const bool causal : {false, true}) {
         for (const auto& [batch, length, n_head, head_dim] :
              {std::array{1, 1, 1, 2}, std::array{3, 1, 2, 8}, std::array{2, 2, 3, 6}, std::array{2, 5, 1, 10},
@@ -466,47 +467,48 @@ std::vector<AttentionShape> attention_shapes() {
     return shapes;
 }
 
-TEST_CASE("ops: rope_norm and its backward") {
+TEST_CASE("ops: rope_qk_norm and its backward") {
     Random random(18);
     for (const auto& [batch, heads] : attention_shapes()) {
         if (heads.causal) continue;  // no matter here
         const int R = batch * heads.length, D = 3 * heads.n_head * heads.head_dim, margin = random.below(4);
         CAPTURE(batch, heads.length, heads.n_head, heads.head_dim, margin);
         const float eps = 0.01f;
-        // The kernels get the same rounded angles as the plain twin.
+        // The kernels get the same rounded angles as the reference implementation.
         const auto rope = test::rope_table<float>(heads.length, heads.head_dim);
         const auto x = random.normals<float>(area(R, D)), dy = random.normals<float>(area(R, D));
         auto table = doubles(rope), qkv = doubles(x), dqkv = doubles(dy);
         std::vector<double> kept(area(R, 2 * heads.n_head));
-        plain::rope_norm<double>({qkv.data(), R, D}, table.data(), kept.data(), heads, eps);
-        plain::rope_norm_backward<double>({dqkv.data(), R, D}, {qkv.data(), R, D}, table.data(), kept.data(), heads);
+        reference::rope_qk_norm<double>({qkv.data(), R, D}, table.data(), kept.data(), heads, eps);
+        reference::rope_qk_norm_backward<double>({dqkv.data(), R, D}, {qkv.data(), R, D}, table.data(), kept.data(),
+                                                 heads);
 
         compare(D, 2e-6, qkv, [&](const Backend& backend, Device& device) {
             const Matrix out = device.put(x, R, D, margin);
-            backend.ops.rope_norm(out, device.put(rope), nullptr, heads, eps);
+            backend.ops.rope_qk_norm(out, device.put(rope), nullptr, heads, eps);
             return device.get(out, margin);
         });
         compare(2 * heads.n_head, 1e-6, kept, [&](const Backend& backend, Device& device) {
             float* inverse_rms = device.put(Values(kept.size()));
-            backend.ops.rope_norm(device.put(x, R, D, margin), device.put(rope), inverse_rms, heads, eps);
+            backend.ops.rope_qk_norm(device.put(x, R, D, margin), device.put(rope), inverse_rms, heads, eps);
             return device.get(inverse_rms, kept.size());
         });
         const auto normed = test::converted<float>(qkv), inverse = test::converted<float>(kept);
         compare(D, 1e-5, dqkv, [&](const Backend& backend, Device& device) {
             const Matrix gradient = device.put(dy, R, D, margin);
-            backend.training.rope_norm_backward(gradient, device.put(normed, R, D, margin), device.put(rope),
-                                                device.put(inverse), heads);
+            backend.training.rope_qk_norm_backward(gradient, device.put(normed, R, D, margin), device.put(rope),
+                                                   device.put(inverse), heads);
             return device.get(gradient, margin);
         });
     }
 }
 
 /// q|k|v of one pass, q and k normed.
-Values random_qkv(Random& random, int R, const Heads& heads) {
+Values random_qkv(Random& random, int R, const AttentionShape& heads) {
     const int stride = 3 * heads.n_head * heads.head_dim;
     auto qkv = random.normals(area(R, stride));
     const auto rope = test::rope_table<double>(heads.length, heads.head_dim);
-    plain::rope_norm<double>({qkv.data(), R, stride}, rope.data(), nullptr, heads, 1e-7);
+    reference::rope_qk_norm<double>({qkv.data(), R, stride}, rope.data(), nullptr, heads, 1e-7);
     return test::converted<float>(qkv);
 }
 
@@ -519,7 +521,7 @@ TEST_CASE("ops: attention") {
         std::vector<double> out(area(R, D)), log_sum_exp(area(R, heads.n_head));
         const auto forward = [&](Precision precision) {
             auto qkv = rounded(x, precision);
-            plain::attention<double>({out.data(), R, D}, {qkv.data(), R, 3 * D}, log_sum_exp.data(), heads);
+            reference::attention<double>({out.data(), R, D}, {qkv.data(), R, 3 * D}, log_sum_exp.data(), heads);
         };
         // Probabilities are rounded before their product with v.
         const auto outputs = [&](Precision precision) { return forward(precision), out; };
@@ -560,7 +562,7 @@ TEST_CASE("ops: attention of some rows") {
         const auto expected = [&](Precision precision) {
             auto qkv = rounded(x, precision);
             std::vector<double> whole(area(R, D)), chosen;
-            plain::attention<double>({whole.data(), R, D}, {qkv.data(), R, 3 * D}, nullptr, heads);
+            reference::attention<double>({whole.data(), R, D}, {qkv.data(), R, 3 * D}, nullptr, heads);
             for (const int r : queries) chosen.insert(chosen.end(), whole.begin() + r * D, whole.begin() + (r + 1) * D);
             return chosen;
         };
@@ -568,7 +570,7 @@ TEST_CASE("ops: attention of some rows") {
             D, {1e-5, 8e-3}, expected,
             [&](const Backend& backend, Device& device) {
                 const Matrix result = device.put(Values(area(count, D), 5), count, D, margin);
-                Heads attending = heads;
+                AttentionShape attending = heads;
                 attending.queries = device.put(queries);
                 backend.ops.attention(result, device.put(x, R, 3 * D, margin), nullptr, attending);
                 return device.get(result, margin);
@@ -580,14 +582,14 @@ TEST_CASE("ops: attention of some rows") {
 TEST_CASE("ops: attention of the last places of a text") {
     Random random(31);
     for (const auto& [length, known] : {std::pair{1, 0}, {2, 1}, {65, 64}, {65, 30}, {130, 1}}) {
-        const Heads heads{length, 2, 24, true};
+        const AttentionShape heads{length, 2, 24, true};
         const int rows = length - known, D = 48;
         const Values x = random_qkv(random, length, heads);
         const auto expected = [&](Precision precision) {
             auto qkv = rounded(x, precision);
             std::vector<double> whole(area(length, D)), part(area(rows, D));
-            plain::attention<double>({whole.data(), length, D}, {qkv.data(), length, 3 * D}, nullptr, heads);
-            plain::attention<double>({part.data(), rows, D}, {qkv.data(), length, 3 * D}, nullptr, heads);
+            reference::attention<double>({whole.data(), length, D}, {qkv.data(), length, 3 * D}, nullptr, heads);
+            reference::attention<double>({part.data(), rows, D}, {qkv.data(), length, 3 * D}, nullptr, heads);
             CHECK(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(area(known, D))));
             return part;
         };
@@ -610,9 +612,9 @@ TEST_CASE("ops: attention_backward") {
         const Values x = random_qkv(random, R, heads), dy = random.normals<float>(area(R, D));
         auto qkv = doubles(x), dout = doubles(dy);
         std::vector<double> out(area(R, D)), log_sum_exp(area(R, heads.n_head)), expected(qkv.size());
-        plain::attention<double>({out.data(), R, D}, {qkv.data(), R, 3 * D}, log_sum_exp.data(), heads);
-        plain::attention_backward<double>({expected.data(), R, 3 * D}, {dout.data(), R, D}, {qkv.data(), R, 3 * D},
-                                          {out.data(), R, D}, log_sum_exp.data(), heads);
+        reference::attention<double>({out.data(), R, D}, {qkv.data(), R, 3 * D}, log_sum_exp.data(), heads);
+        reference::attention_backward<double>({expected.data(), R, 3 * D}, {dout.data(), R, D}, {qkv.data(), R, 3 * D},
+                                              {out.data(), R, D}, log_sum_exp.data(), heads);
         compare(3 * D, {1e-5, 2e-2}, expected, [&](const Backend& backend, Device& device) {
             const Matrix dqkv = device.put(Values(area(R, 3 * D), 5), R, 3 * D, margin);
             backend.training.attention_backward(dqkv, device.put(dy, R, D, margin), device.put(x, R, 3 * D, margin),
@@ -666,10 +668,10 @@ TEST_CASE("ops: embed and its backward") {
         const auto exact_table = doubles(table), exact_time = doubles(time_table);
         std::vector<double> out(area(R, D)), dtable(table.size(), 0.5), dtime(time_table.size(), 0.5);
         auto dout = doubles(dy);
-        plain::embed<double>({out.data(), R, D}, ids.data(), exact_table.data(), rows ? exact_time.data() : nullptr,
-                             time_row.data(), length);
-        plain::embed_backward<double>(dtable.data(), rows ? dtime.data() : nullptr, {dout.data(), R, D}, ids.data(),
-                                      time_row.data(), length);
+        reference::embed<double>({out.data(), R, D}, ids.data(), exact_table.data(), rows ? exact_time.data() : nullptr,
+                                 time_row.data(), length);
+        reference::embed_backward<double>(dtable.data(), rows ? dtime.data() : nullptr, {dout.data(), R, D}, ids.data(),
+                                          time_row.data(), length);
         compare(D, 1e-6, out, [&](const Backend& backend, Device& device) {
             const Matrix result = device.put(Values(area(R, D)), R, D, margin);
             backend.ops.embed(result, device.put(ids), device.put(table), rows ? device.put(time_table) : nullptr,
@@ -694,7 +696,7 @@ TEST_CASE("ops: embed and its backward") {
     }
 }
 
-TEST_CASE("ops: mix and add") {
+TEST_CASE("ops: embed_soft and add") {
     Random random(33);
     for (const auto& [length, n, d] : {std::tuple{1, 1, 1}, {7, 5, 3}, {9, 29, 16}, {40, 195, 100}, {64, 65, 384}}) {
         const int R = 2 * length, margin = random.below(4);
@@ -704,11 +706,12 @@ TEST_CASE("ops: mix and add") {
             CAPTURE(length, n, d, placed);
             std::vector<double> out(area(R, d));
             auto w = doubles(weights), t = doubles(table), p = doubles(positions);
-            plain::mix<double>({out.data(), R, d}, {w.data(), R, n}, t.data(), placed ? p.data() : nullptr, length);
+            reference::embed_soft<double>({out.data(), R, d}, {w.data(), R, n}, t.data(), placed ? p.data() : nullptr,
+                                          length);
             compare(d, 1e-5, out, [&](const Backend& backend, Device& device) {
                 const Matrix result = device.put(Values(area(R, d), 5), R, d, margin);
-                backend.ops.mix(result, device.put(weights, R, n, margin), device.put(table),
-                                placed ? device.put(positions) : nullptr, length);
+                backend.ops.embed_soft(result, device.put(weights, R, n, margin), device.put(table),
+                                       placed ? device.put(positions) : nullptr, length);
                 return device.get(result, margin);
             });
             std::vector<double> sum = out;
@@ -725,24 +728,25 @@ TEST_CASE("ops: mix and add") {
     }
 }
 
-TEST_CASE("ops: mean_squares") {
+TEST_CASE("ops: squared_error") {
     Random random(34);
     for (const auto& [R, V] : {std::pair{1, 1}, {9, 11}, {33, 65}}) {
         const auto out = random.normals<float>(area(R, V)), target = random.normals<float>(area(R, V)),
                    weights = random.normals<float>(R);
         std::vector<double> gradient(area(R, V)), loss(static_cast<std::size_t>(R));
         auto o = doubles(out), t = doubles(target), w = doubles(weights);
-        plain::mean_squares<double>({gradient.data(), R, V}, loss.data(), {o.data(), R, V}, {t.data(), R, V}, w.data());
+        reference::squared_error<double>({gradient.data(), R, V}, loss.data(), {o.data(), R, V}, {t.data(), R, V},
+                                         w.data());
         compare(V, 1e-6, gradient, [&](const Backend& backend, Device& device) {
             const Matrix x = device.put(out, R, V, 2);
-            backend.training.mean_squares(x, device.put(Values(static_cast<std::size_t>(R))), x,
-                                          device.put(target, R, V, 1), device.put(weights));
+            backend.training.squared_error(x, device.put(Values(static_cast<std::size_t>(R))), x,
+                                           device.put(target, R, V, 1), device.put(weights));
             return device.get(x, 2);
         });
         compare(1, 1e-5, loss, [&](const Backend& backend, Device& device) {
             float* kept = device.put(Values(static_cast<std::size_t>(R)));
-            backend.training.mean_squares(device.put(Values(area(R, V)), R, V), kept, device.put(out, R, V),
-                                          device.put(target, R, V), device.put(weights));
+            backend.training.squared_error(device.put(Values(area(R, V)), R, V), kept, device.put(out, R, V),
+                                           device.put(target, R, V), device.put(weights));
             return device.get(kept, static_cast<std::size_t>(R));
         });
     }
@@ -757,7 +761,7 @@ TEST_CASE("ops: brier") {
         const auto targets = random.integers(R, V);
         std::vector<double> gradient(area(R, V)), loss(static_cast<std::size_t>(R));
         auto x = doubles(logits), w = doubles(weights);
-        plain::brier<double>({gradient.data(), R, V}, loss.data(), {x.data(), R, V}, targets.data(), w.data());
+        reference::brier<double>({gradient.data(), R, V}, loss.data(), {x.data(), R, V}, targets.data(), w.data());
         // The gradient is the loss's, by complex steps.
         for (int r = 0; r < R; ++r) {
             for (int c = 0; c < V; c += 4) {
@@ -765,8 +769,8 @@ TEST_CASE("ops: brier") {
                 std::vector<Complex> row(x.begin() + r * V, x.begin() + (r + 1) * V), unused(row.size());
                 row[static_cast<std::size_t>(c)] += Complex(0, 1e-30);
                 Complex moved, weight = w[static_cast<std::size_t>(r)];
-                plain::brier<Complex>({unused.data(), 1, V}, &moved, {row.data(), 1, V},
-                                      &targets[static_cast<std::size_t>(r)], &weight);
+                reference::brier<Complex>({unused.data(), 1, V}, &moved, {row.data(), 1, V},
+                                          &targets[static_cast<std::size_t>(r)], &weight);
                 CHECK(gradient[static_cast<std::size_t>(r * V + c)] == Approx(moved.imag() / 1e-30).margin(1e-12));
             }
         }
@@ -795,7 +799,7 @@ TEST_CASE("ops: dropout_backward draws the forward pass's mask") {
         const auto dx = random.normals<float>(area(R, C));
         auto in = doubles(dx);
         std::vector<double> expected(area(R, C));
-        plain::dropout_backward<double>({expected.data(), R, C}, {in.data(), R, C}, dropout);
+        reference::dropout_backward<double>({expected.data(), R, C}, {in.data(), R, C}, dropout);
         compare(C, 1e-6, expected, [&](const Backend& backend, Device& device) {
             const Matrix out = device.put(Values(area(R, C)), R, C, margin);
             Dropout there = dropout;
@@ -819,8 +823,8 @@ TEST_CASE("ops: cross_entropy") {
         for (int& target : targets) target += target == excluded ? (target == 0 ? 1 : -1) : 0;
         auto in = doubles(logits), weight = doubles(weights);
         std::vector<double> dlogits(in.size()), loss(static_cast<std::size_t>(R));
-        plain::cross_entropy<double>({dlogits.data(), R, V}, loss.data(), {in.data(), R, V}, targets.data(),
-                                     weight.data(), excluded);
+        reference::cross_entropy<double>({dlogits.data(), R, V}, loss.data(), {in.data(), R, V}, targets.data(),
+                                         weight.data(), excluded);
         for (const bool in_place : {false, true}) {
             compare(V, 1e-5, dlogits, [&](const Backend& backend, Device& device) {
                 const Matrix from = device.put(logits, R, V, margin),
@@ -852,8 +856,8 @@ TEST_CASE("ops: corrupt_masked") {
         const auto row_weights = random.normals<float>(batch);
         std::vector<int> input(area(batch, length)), targets(input.size());
         Values weights(input.size());
-        plain::corrupt_masked(input.data(), targets.data(), weights.data(), text.data(), starts.data(), counts.data(),
-                              row_weights.data(), batch, length, mask_id, 0xABCDEF0123456789u, step);
+        reference::corrupt_masked(input.data(), targets.data(), weights.data(), text.data(), starts.data(),
+                                  counts.data(), row_weights.data(), batch, length, mask_id, 0xABCDEF0123456789u, step);
         compare(length, 0, doubles(weights), [&](const Backend& backend, Device& device) {
             int *in = device.put(std::vector<int>(input.size())), *out = device.put(std::vector<int>(input.size()));
             float* each = device.put(Values(input.size(), 5));
@@ -877,8 +881,8 @@ TEST_CASE("ops: corrupt_autoregressive") {
         const auto starts = random.integers(batch, 500 - length);
         std::vector<int> input(area(batch, length)), targets(input.size());
         Values weights(input.size());
-        plain::corrupt_autoregressive(input.data(), targets.data(), weights.data(), text.data(), starts.data(), batch,
-                                      length, 65, noise, 77, 3);
+        reference::corrupt_autoregressive(input.data(), targets.data(), weights.data(), text.data(), starts.data(),
+                                          batch, length, 65, noise, 77, 3);
         int replaced = 0;
         double all = 0;
         for (int r = 0; r < batch * length; ++r) {
@@ -925,8 +929,8 @@ TEST_CASE("ops: corrupt_gaussian") {
         std::vector<int> targets(static_cast<std::size_t>(R));
         const std::uint32_t step = 7;
         GaussianNoise how{levels.data(), features.data(), T, known.data(), 1.f / 65, 99, &step};
-        plain::corrupt_gaussian<double>(mixture.data(), width, prior.data(), noise.data(), targets.data(),
-                                        weights.data(), text.data(), starts.data(), batch, length, V, how);
+        reference::corrupt_gaussian<double>(mixture.data(), width, prior.data(), noise.data(), targets.data(),
+                                            weights.data(), text.data(), starts.data(), batch, length, V, how);
         double squares = 0;
         for (const double x : noise) squares += x * x;
         CHECK(squares / static_cast<double>(noise.size()) ==
@@ -965,7 +969,7 @@ TEST_CASE("ops: softmax") {
         for (float& logit : logits) logit *= 30;
         std::vector<double> out(area(R, V));
         auto x = doubles(logits);
-        plain::softmax<double>({out.data(), R, V}, {x.data(), R, V});
+        reference::softmax<double>({out.data(), R, V}, {x.data(), R, V});
         compare(V, 2e-6, out, [&](const Backend& backend, Device& device) {
             const Matrix result = device.put(Values(area(R, V), 5), R, V, 3);
             backend.training.softmax(result, device.put(logits, R, V));
@@ -996,16 +1000,16 @@ TEST_CASE("ops: what is no number stays none") {
                     }
                     return found;
                 };
-                Weight weight = packed(ops, device, w, C, C, true);
+                PackedWeight weight = packed(ops, device, w, C, C, true);
                 const Matrix in = device.put(x, R, C), out = device.put(Values(area(R, C)), R, C);
                 ops.linear(out, in, weight, {});
                 CHECK(spoilt(device.get(out), 5, C));
                 ops.linear(out, in, weight, {Epilogue::Kind::relu2, {}, {}});
                 CHECK(spoilt(device.get(out), 5, C));
-                ops.norm(out, in, 1e-6f);
+                ops.rms_norm(out, in, 1e-6f);
                 CHECK(spoilt(device.get(out), 5, C));
 
-                const Heads heads{R, 1, 11, false};  // q, k or v: one of them holds it
+                const AttentionShape heads{R, 1, 11, false};  // q, k or v: one of them holds it
                 const Matrix attended = device.put(Values(area(R, 11)), R, 11);
                 ops.attention(attended, in, nullptr, heads);
                 CHECK(spoilt(device.get(attended), 5, 11));
@@ -1015,7 +1019,7 @@ TEST_CASE("ops: what is no number stays none") {
                 ops.cross_entropy(out, loss, in, device.put(targets), device.put(Values(R, 1.f)), -1);
                 CHECK(!std::isfinite(device.get(loss, R)[5]));
                 double* norm = device.put(std::vector<double>(1));
-                ops.squared_norm(norm, device.put(x), x.size());
+                ops.sum_of_squares(norm, device.put(x), x.size());
                 CHECK(!std::isfinite(device.get(norm, 1)[0]));
             }
         }
@@ -1024,16 +1028,17 @@ TEST_CASE("ops: what is no number stays none") {
 
 // ---- Optimisers ------------------------------------------------------------------------------------------------
 
-TEST_CASE("ops: squared_norm") {
+TEST_CASE("ops: sum_of_squares") {
     Random random(25);
     for (const std::size_t count : {1, 7, 130, 4097, 100003}) {
         CAPTURE(count);
         const auto data = random.normals<float>(count + 1);
-        compare(1, 1e-7, {plain::squared_norm(data.data() + 1, count)}, [&](const Backend& backend, Device& device) {
-            double* result = device.put(std::vector<double>(1));
-            backend.training.squared_norm(result, device.put(data) + 1, count);
-            return Values{static_cast<float>(device.get(result, 1)[0])};
-        });
+        compare(1, 1e-7, {reference::sum_of_squares(data.data() + 1, count)},
+                [&](const Backend& backend, Device& device) {
+                    double* result = device.put(std::vector<double>(1));
+                    backend.training.sum_of_squares(result, device.put(data) + 1, count);
+                    return Values{static_cast<float>(device.get(result, 1)[0])};
+                });
     }
 }
 
@@ -1050,7 +1055,7 @@ TEST_CASE("ops: adamw") {
         auto v = random.normals<float>(count);
         for (float& value : v) value *= value;
         auto parameters = doubles(p), first = doubles(m), second = doubles(v), gradient = doubles(g);
-        plain::adamw<double>(parameters.data(), first.data(), second.data(), gradient.data(), 0.25, count, options);
+        reference::adamw<double>(parameters.data(), first.data(), second.data(), gradient.data(), 0.25, count, options);
         auto expected = parameters;
         expected.insert(expected.end(), first.begin(), first.end());
         expected.insert(expected.end(), second.begin(), second.end());
@@ -1079,7 +1084,7 @@ TEST_CASE("ops: muon") {
         const auto p = random.normals<float>(all), m = random.normals<float>(all), g = random.normals<float>(all);
         auto parameters = doubles(p), momentum = doubles(m), gradient = doubles(g);
         for (const std::size_t at : {std::size_t{0}, apart})
-            plain::muon<double>(&parameters[at], &momentum[at], &gradient[at], 0.5, rows, cols, options);
+            reference::muon<double>(&parameters[at], &momentum[at], &gradient[at], 0.5, rows, cols, options);
         // The update alone, so that the parameters do not hide it.
         std::vector<double> update;
         for (std::size_t i = 0; i < p.size(); ++i) update.push_back(parameters[i] - p[i]);
@@ -1103,7 +1108,7 @@ TEST_CASE("ops: ema, zero and replay") {
     const auto average = random.normals<float>(count), values = random.normals<float>(count);
     auto expected = doubles(average);
     const auto exact = doubles(values);
-    plain::ema<double>(expected.data(), exact.data(), count, static_cast<double>(0.9f));
+    reference::ema<double>(expected.data(), exact.data(), count, static_cast<double>(0.9f));
     expected[5] = expected[6] = 0;
     compare(static_cast<int>(count), 1e-6, expected, [&](const Backend& backend, Device& device) {
         struct Work {
@@ -1118,7 +1123,7 @@ TEST_CASE("ops: ema, zero and replay") {
                 w.training.ema(w.average, w.values, w.scale, count, w.decay);
             },
             &work);
-        backend.training.zero(work.average + 5, 2);
+        backend.training.fill_zero(work.average + 5, 2);
         return device.get(work.average, count);
     });
 }

@@ -78,7 +78,7 @@ private:
 
     /// A weight and where it begins in the arenas of parameters and gradients.
     struct Layer {
-        Weight weight;
+        PackedWeight weight;
         std::size_t offset = 0;
 
         Matrix in(float* arena) const { return {arena + offset, weight.out, weight.in}; }
@@ -124,7 +124,7 @@ private:
     Result<int*> input_room(std::size_t bytes);
     Result<void> pack(const Parameters& parameters);
     Result<void> tabulate_first_block();
-    Heads heads(int length) const;
+    AttentionShape heads(int length) const;
     LocalConv convolution(int layer, int length) const;
     Dropout dropout(int layer, int branch) const;
 };

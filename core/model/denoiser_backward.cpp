@@ -18,8 +18,8 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
     // `normed` still holds the head's input; from here on it is the scratch for each product's input, redone.
     training.linear_backward_weight(head_.in(gradients), dlogits, a.normed);
     training.linear_backward_input(a.d_branch, dlogits, head_.weight, nullptr);
-    training.zero(dx.data, static_cast<std::size_t>(dx.rows) * dx.cols);
-    training.norm_backward(dx, a.d_branch, a.output, eps);
+    training.fill_zero(dx.data, static_cast<std::size_t>(dx.rows) * dx.cols);
+    training.rms_norm_backward(dx, a.d_branch, a.output, eps);
 
     for (int layer = config_.n_layer - 1; layer >= 0; --layer) {
         const Block& weights = blocks_[layer];
@@ -28,7 +28,7 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
         const Matrix d_mlp = into_branch(layer, 1);
         training.linear_backward_weight(weights.down.in(gradients), d_mlp, block.hidden);
         training.linear_backward_input(a.d_hidden, d_mlp, weights.down.weight, &block.hidden);
-        ops_->norm(a.normed, block.middle, eps);
+        ops_->rms_norm(a.normed, block.middle, eps);
         const bool convolved = config_.conv_radius > 0;
         const LocalConv conv = convolution(layer, length_);
         if (convolved) ops_->local_conv(a.mixed, a.normed, conv, nullptr);
@@ -39,17 +39,17 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
             training.local_conv_backward_filter(d_filter, a.mixed, a.normed, conv);
             training.local_conv_backward_input(a.d_branch, a.mixed, conv);
         }
-        training.norm_backward(dx, a.d_branch, block.middle, eps);
+        training.rms_norm_backward(dx, a.d_branch, block.middle, eps);
 
         const Matrix d_attention = into_branch(layer, 0);
         training.linear_backward_weight(weights.attention_out.in(gradients), d_attention, block.attended);
         training.linear_backward_input(a.normed, d_attention, weights.attention_out.weight, nullptr);
         training.attention_backward(a.d_qkv, a.normed, block.qkv, block.attended, block.log_sum_exp, heads(length_));
-        training.rope_norm_backward(a.d_qkv, block.qkv, rope_.as<float>(), block.inverse_rms, heads(length_));
-        ops_->norm(a.normed, block.input, eps);
+        training.rope_qk_norm_backward(a.d_qkv, block.qkv, rope_.as<float>(), block.inverse_rms, heads(length_));
+        ops_->rms_norm(a.normed, block.input, eps);
         training.linear_backward_weight(weights.qkv.in(gradients), a.d_qkv, a.normed);
         training.linear_backward_input(a.d_branch, a.d_qkv, weights.qkv.weight, nullptr);
-        training.norm_backward(dx, a.d_branch, block.input, eps);
+        training.rms_norm_backward(dx, a.d_branch, block.input, eps);
 
         if (!article) continue;
         const int across = config_.n_layer - 1 - layer;
@@ -60,8 +60,8 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
         ops_->add(dx, {a.d_joined.data, dx.rows, d, a.d_joined.stride}, {});
     }
 
-    training.zero(a.d_branch.data, static_cast<std::size_t>(dx.rows) * d);
-    training.norm_backward(a.d_branch, dx, a.embedded, eps);
+    training.fill_zero(a.d_branch.data, static_cast<std::size_t>(dx.rows) * d);
+    training.rms_norm_backward(a.d_branch, dx, a.embedded, eps);
     if (config_.mixture) {
         const Matrix weights = embedded_part(looked_at_.mixture);
         return training.linear_backward_weight({gradients, weights.cols, d}, weights, a.d_branch);

@@ -98,7 +98,7 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
         if (!layer) return;
         const bool first_of_three = n < layers.size() && !layers[n];
         layer->offset = tensor.offset;
-        WeightValues values;
+        WeightSource values;
         if (parameters.s8)
             values = {nullptr, parameters.s8 + (tensor.offset - embeddings), parameters.scale + first};
         else
@@ -119,10 +119,10 @@ Result<void> Denoiser::tabulate_first_block() {
     first_qkv_ = {first_.as<float>() + count, ids, 3 * d};
     if (auto room = activations_.reserve(*ops_, config_, ids, false); !room) return room;
     const Matrix normed(activations_.normed.data, ids, d);
-    ops_->norm(first_input_, {embeddings_.as<float>(), ids, d}, config_.norm_eps);
-    ops_->norm(normed, first_input_, config_.norm_eps);
+    ops_->rms_norm(first_input_, {embeddings_.as<float>(), ids, d}, config_.norm_eps);
+    ops_->rms_norm(normed, first_input_, config_.norm_eps);
     ops_->linear(first_qkv_, normed, blocks_[0].qkv.weight, {});
-    return ops_->finish();
+    return ops_->synchronize();
 }
 
 Result<void> Denoiser::repack() { return pack(parameters_); }
@@ -131,7 +131,7 @@ Result<void> Denoiser::reserve(int batch, int length) {
     return activations_.reserve(*ops_, config_, batch * length, training_);
 }
 
-Heads Denoiser::heads(int length) const {
+AttentionShape Denoiser::heads(int length) const {
     return {length, config_.n_head, config_.head_dim(), config_.causal, config_.max_length()};
 }
 
@@ -194,13 +194,13 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         ops_->embed(new_qkv(0), input.ids, first_qkv_.data, nullptr, nullptr, length);
     } else {
         if (config_.mixture) {
-            ops_->mix(a.embedded, embedded_part(input.mixture), embedding(), positions_.as<float>(), length);
+            ops_->embed_soft(a.embedded, embedded_part(input.mixture), embedding(), positions_.as<float>(), length);
         } else {
             const float* time_table =
                 config_.time_rows > 0 ? embedding() + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
             ops_->embed(a.embedded, input.ids, embedding(), time_table, input.time_row, length);
         }
-        ops_->norm(article ? joined_stream(0) : a.blocks[0].input, a.embedded, eps);
+        ops_->rms_norm(article ? joined_stream(0) : a.blocks[0].input, a.embedded, eps);
     }
     for (int layer = 0; layer < config_.n_layer; ++layer) {
         const Block& weights = blocks_[layer];
@@ -215,14 +215,14 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
             ops_->linear(block.input, block.joined, weights.input.weight, skip);
         }
         if (layer > 0 || !tabulated) {
-            ops_->norm(a.normed, block.input, eps);
+            ops_->rms_norm(a.normed, block.input, eps);
             ops_->linear(new_qkv(layer), a.normed, weights.qkv.weight, {});
         }
         const float* rope = rope_.as<float>() + static_cast<std::ptrdiff_t>(known) * config_.head_dim();
-        ops_->rope_norm(new_qkv(layer), rope, block.inverse_rms, heads(length), eps);
+        ops_->rope_qk_norm(new_qkv(layer), rope, block.inverse_rms, heads(length), eps);
         const bool last = layer + 1 == config_.n_layer, projects_some = last && chosen.projected.count > 0;
         const Matrix qkv = all_qkv(layer);
-        Heads attending = heads(known + length);
+        AttentionShape attending = heads(known + length);
         if (projects_some) {
             // The last block computes the chosen rows alone; where a sequence is read on, these are its end.
             a.resize(chosen.projected.count);
@@ -240,7 +240,7 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
                      {Epilogue::Kind::residual, block.input, dropout(layer, 0)});
 
         const Matrix normed = convolved ? all_normed(layer) : a.normed;
-        ops_->norm({normed.row(normed.rows - block.middle.rows), block.middle.rows, d}, block.middle, eps);
+        ops_->rms_norm({normed.row(normed.rows - block.middle.rows), block.middle.rows, d}, block.middle, eps);
         if (last && chosen.output.count > 0) {
             const Matrix middle(block.qkv.data + static_cast<std::ptrdiff_t>(block.middle.rows) * d,
                                 chosen.output.count, d);
@@ -262,7 +262,7 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
         ops_->linear(next, block.hidden, weights.down.weight,
                      {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
     }
-    ops_->norm(a.normed, a.output, eps);
+    ops_->rms_norm(a.normed, a.output, eps);
     const bool added = input.prior.rows > 0;
     ops_->linear(a.logits, a.normed, head_.weight,
                  added ? Epilogue{Epilogue::Kind::residual, input.prior, {}} : Epilogue{});
@@ -291,7 +291,7 @@ Result<void> Denoiser::predict_mixture(std::span<const float> mixture, std::span
     auto out = forward(input, batch, length);
     if (!out) return tl::unexpected(out.error());
     ops_->download(logits.data(), out->data, logits.size_bytes());
-    return ops_->finish();
+    return ops_->synchronize();
 }
 
 namespace {
@@ -336,7 +336,7 @@ Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> ti
     if (!wanted.empty()) wanted_logits_.resize(wanted.size() * vocab_size);
     const std::span<float> answers = wanted.empty() ? logits : wanted_logits_;
     ops_->download(answers.data(), out->data, answers.size_bytes());
-    if (auto done = ops_->finish(); !done) return done;
+    if (auto done = ops_->synchronize(); !done) return done;
     for (std::size_t i = 0; i < wanted.size(); ++i)
         std::copy_n(&answers[i * vocab_size], vocab_size, &logits[static_cast<std::size_t>(wanted[i]) * vocab_size]);
     return {};
@@ -367,7 +367,7 @@ Result<void> Denoiser::read(std::span<const int> ids, int known, std::span<float
     auto out = forward({*room, nullptr, {}, {}}, 1, count, {}, chosen, &past_);
     if (!out) return tl::unexpected(out.error());
     ops_->download(logits.data(), out->data, logits.size_bytes());
-    return ops_->finish();
+    return ops_->synchronize();
 }
 
 }  // namespace folio

@@ -72,8 +72,8 @@ Agreement compare_logits(std::span<const float> actual, std::span<const float> e
 }
 
 bool trustworthy(const KernelSet& kernels, Precision precision) {
-    const KernelSet& plainest = *available_kernels().back();
-    if (&kernels == &plainest) return true;
+    const KernelSet& baseline = *available_kernels().back();
+    if (&kernels == &baseline) return true;
     static std::vector<std::pair<const KernelSet*, Precision>> refused;
     if (std::find(refused.begin(), refused.end(), std::pair(&kernels, precision)) != refused.end()) return false;
     Serial serial;
@@ -84,7 +84,7 @@ bool trustworthy(const KernelSet& kernels, Precision precision) {
     };
     for (const Trial::Kind kind : {Trial::Kind{false, false}, {true, false}, {false, true}, {true, true}}) {
         const std::vector<float> expected =
-            logits(plainest, precision == Precision::bf16 ? Precision::f32 : precision, kind);
+            logits(baseline, precision == Precision::bf16 ? Precision::f32 : precision, kind);
         if (compare_logits(logits(kernels, precision, kind), expected, precision).good) continue;
         const auto sets = available_kernels();
         if (std::find(sets.begin(), sets.end(), &kernels) != sets.end()) refused.emplace_back(&kernels, precision);

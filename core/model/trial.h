@@ -45,7 +45,7 @@ struct Agreement {
 };
 Agreement compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision);
 
-/// Whether a set computes what the plainest one does, in every kind of trial. Some engines and machines get an
+/// Whether a set computes what the baseline does, in every kind of trial. Some engines and machines get an
 /// instruction wrong, some only until they have compiled the code better: a set of this machine that was wrong once is
 /// never trusted again.
 bool trustworthy(const KernelSet& kernels, Precision precision);

@@ -8,7 +8,7 @@
 
 namespace folio {
 
-void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) {
+void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) {
     const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim;
     const int block = std::min(product_.row_block, gemm::round_up(Queries::most(heads, out.rows), product_.rows));
     const float scale = 1.f / std::sqrt(static_cast<float>(dim));

@@ -8,7 +8,7 @@
 namespace folio {
 
 void CpuTrainingOps::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
-                                        const Heads& heads) {
+                                        const AttentionShape& heads) {
     const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim;
     const int sequences = out.rows / length,
               block = std::min(product_.row_block, gemm::round_up(length, product_.rows));

@@ -35,7 +35,7 @@ void CpuOps::download(void* host, const void* device, std::size_t bytes) {
     if (bytes > 0) std::memcpy(host, device, bytes);
 }
 
-Result<void> CpuOps::finish() {
+Result<void> CpuOps::synchronize() {
     if (failure_.empty()) return {};
     std::string sentence;
     sentence.swap(failure_);
@@ -61,7 +61,7 @@ bool CpuOps::grow_workers(std::size_t bytes) {
     return true;
 }
 
-Result<void> CpuOps::pack(Weight& weight, const WeightValues& values, int out, int in, bool training) {
+Result<void> CpuOps::pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool training) {
     assert(values.f32);
     const auto pack_into = [&](Storage& storage, gemm::Operand b, int cols, int depth) -> Result<void> {
         const std::size_t bytes = gemm::packed_bytes(product_, cols, depth);
@@ -96,7 +96,7 @@ void CpuOps::embed(Matrix out, const int* ids, const float* table, const float* 
     });
 }
 
-void CpuOps::mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
+void CpuOps::embed_soft(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
     const std::ptrdiff_t d = out.cols;
     over_rows(out.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
@@ -121,7 +121,7 @@ void CpuOps::add(Matrix out, Matrix a, Matrix b) {
     });
 }
 
-void CpuOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {
+void CpuOps::linear(Matrix out, Matrix in, const PackedWeight& weight, const Epilogue& epilogue) {
     assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows);
     product({in.data, in.stride, 1}, in.rows, weight.forward.as<void>(), weight.out, weight.in,
             [&](float* sums, int stride, int first, int rows, int col, int cols) {
@@ -142,10 +142,10 @@ void CpuOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue&
 }
 
 void CpuOps::norm_rows(Matrix out, Matrix in, float eps, int first, int last) {
-    for (int r = first; r < last; ++r) kernels_.norm(out.row(r), in.row(r), in.cols, eps);
+    for (int r = first; r < last; ++r) kernels_.rms_norm(out.row(r), in.row(r), in.cols, eps);
 }
 
-void CpuOps::norm(Matrix out, Matrix in, float eps) {
+void CpuOps::rms_norm(Matrix out, Matrix in, float eps) {
     over_rows(out.rows, [&](int first, int last, int) { norm_rows(out, in, eps, first, last); });
 }
 
@@ -161,19 +161,19 @@ void CpuOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int*
     });
 }
 
-void CpuOps::rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps, int first,
-                            int last) {
+void CpuOps::rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads, float eps,
+                            int first, int last) {
     const int both = 2 * heads.n_head;
     for (int r = first; r < last; ++r) {
         const float* turn = rope + static_cast<std::ptrdiff_t>(r % heads.length) * heads.head_dim;
         for (int h = 0; h < both; ++h) {
-            const float inverse = kernels_.rope_norm(qkv.row(r) + h * heads.head_dim, turn, heads.head_dim, eps);
+            const float inverse = kernels_.rope_qk_norm(qkv.row(r) + h * heads.head_dim, turn, heads.head_dim, eps);
             if (inverse_rms) inverse_rms[static_cast<std::ptrdiff_t>(r) * both + h] = inverse;
         }
     }
 }
 
-void CpuOps::rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) {
+void CpuOps::rope_qk_norm(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads, float eps) {
     over_rows(qkv.rows,
               [&](int first, int last, int) { rope_norm_rows(qkv, rope, inverse_rms, heads, eps, first, last); });
 }

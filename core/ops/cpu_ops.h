@@ -11,7 +11,7 @@
 
 namespace folio {
 
-/// The forward verbs on the CPU: blocked products and row loops over one set of micro-kernels. Work is split over
+/// The forward operations on the CPU: blocked products and row loops over one set of micro-kernels. Work is split over
 /// outputs only, so results do not depend on the number of threads; they do depend on the set and the precision.
 class CpuOps : public Ops {
 public:
@@ -30,18 +30,19 @@ public:
     void release(void* data) override;
     void upload(void* device, const void* host, std::size_t bytes) override;
     void download(void* host, const void* device, std::size_t bytes) override;
-    Result<void> finish() override;
+    Result<void> synchronize() override;
 
-    Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
+    Result<void> pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool training) override;
     void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
                int length) override;
-    void mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) override;
+    void embed_soft(Matrix out, Matrix weights, const float* table, const float* positions, int length) override;
     void add(Matrix out, Matrix a, Matrix b) override;
-    void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;
-    void norm(Matrix out, Matrix in, float eps) override;
+    void linear(Matrix out, Matrix in, const PackedWeight& weight, const Epilogue& epilogue) override;
+    void rms_norm(Matrix out, Matrix in, float eps) override;
     void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) override;
-    void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) override;
-    void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) override;
+    void rope_qk_norm(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads,
+                      float eps) override;
+    void attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) override;
 
 protected:
     /// Memory that only grows, so that a steady state allocates nothing.
@@ -50,7 +51,7 @@ protected:
         std::size_t bytes = 0;
     };
 
-    /// Makes `scratch` large enough; false (and a sentence kept for finish) where memory is out.
+    /// Makes `scratch` large enough; false (and a sentence kept for synchronize) where memory is out.
     bool grow(Scratch& scratch, std::size_t bytes);
     /// The same for every worker's own scratch.
     bool grow_workers(std::size_t bytes);
@@ -61,10 +62,10 @@ protected:
     /// Calls f(first, last, worker) over ranges of rows.
     template <class F>
     void over_rows(int rows, F&& f);
-    /// Rows [first, last) of the verbs that work on each row by itself.
+    /// Rows [first, last) of the operations that work on each row by itself.
     void norm_rows(Matrix out, Matrix in, float eps, int first, int last);
-    void rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps, int first,
-                        int last);
+    void rope_norm_rows(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads, float eps,
+                        int first, int last);
 
     Parallel& parallel_;
     const KernelSet* set_;

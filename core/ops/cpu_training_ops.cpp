@@ -21,13 +21,13 @@ const void* CpuTrainingOps::pack_shared(gemm::Operand b, int cols, int depth) {
     return panels_.data;
 }
 
-void CpuTrainingOps::zero(float* data, std::size_t count) {
+void CpuTrainingOps::fill_zero(float* data, std::size_t count) {
     over_elements(count, [&](std::size_t first, std::size_t n) { std::memset(data + first, 0, sizeof(float) * n); });
 }
 
 void CpuTrainingOps::replay(int, void (*body)(void* context), void* context) { body(context); }
 
-void CpuTrainingOps::linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) {
+void CpuTrainingOps::linear_backward_input(Matrix dx, Matrix dy, const PackedWeight& weight, const Matrix* relu2_out) {
     assert(dx.cols == weight.in && dy.cols == weight.out && dx.rows == dy.rows);
     product({dy.data, dy.stride, 1}, dy.rows, weight.backward.as<void>(), weight.in, weight.out,
             [&](float* sums, int stride, int first, int rows, int col, int cols) {
@@ -52,9 +52,9 @@ void CpuTrainingOps::linear_backward_weight(Matrix dw, Matrix dy, Matrix x) {
             });
 }
 
-void CpuTrainingOps::norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) {
+void CpuTrainingOps::rms_norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) {
     over_rows(dx.rows, [&](int first, int last, int) {
-        for (int r = first; r < last; ++r) kernels_.norm_backward(dx.row(r), dy.row(r), x.row(r), x.cols, eps);
+        for (int r = first; r < last; ++r) kernels_.rms_norm_backward(dx.row(r), dy.row(r), x.row(r), x.cols, eps);
     });
 }
 
@@ -86,15 +86,15 @@ void CpuTrainingOps::local_conv_backward_filter(Matrix dfilter, Matrix dy, Matri
     });
 }
 
-void CpuTrainingOps::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
-                                        const Heads& heads) {
+void CpuTrainingOps::rope_qk_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                                           const AttentionShape& heads) {
     const int both = 2 * heads.n_head;
     over_rows(qkv.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
             const float* turn = rope + static_cast<std::ptrdiff_t>(r % heads.length) * heads.head_dim;
             for (int h = 0; h < both; ++h)
-                kernels_.rope_norm_backward(dqkv.row(r) + h * heads.head_dim, qkv.row(r) + h * heads.head_dim, turn,
-                                            heads.head_dim, inverse_rms[static_cast<std::ptrdiff_t>(r) * both + h]);
+                kernels_.rope_qk_norm_backward(dqkv.row(r) + h * heads.head_dim, qkv.row(r) + h * heads.head_dim, turn,
+                                               heads.head_dim, inverse_rms[static_cast<std::ptrdiff_t>(r) * both + h]);
         }
     });
 }
@@ -149,7 +149,7 @@ void CpuTrainingOps::cross_entropy(Matrix dlogits, float* loss, Matrix logits, c
     });
 }
 
-void CpuTrainingOps::mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) {
+void CpuTrainingOps::squared_error(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) {
     over_rows(out.rows, [&](int first, int last, int) {
         for (int r = first; r < last; ++r) {
             const float *o = out.row(r), *t = target.row(r);
@@ -266,7 +266,7 @@ void CpuTrainingOps::corrupt_autoregressive(int* input, int* targets, float* wei
     });
 }
 
-void CpuTrainingOps::squared_norm(double* result, const float* data, std::size_t count) {
+void CpuTrainingOps::sum_of_squares(double* result, const float* data, std::size_t count) {
     constexpr std::size_t chunk = 1 << 16;
     const int chunks = static_cast<int>((count + chunk - 1) / chunk);
     if (!grow(update_, sizeof(double) * chunks)) return;
@@ -290,8 +290,8 @@ void CpuTrainingOps::sum(double* result, const float* data, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) *result += data[i];
 }
 
-void CpuTrainingOps::clip(float* scale, const double* squared_norm, const double* loss, float largest) {
-    const double norm = std::sqrt(*squared_norm);
+void CpuTrainingOps::clip(float* scale, const double* sum_of_squares, const double* loss, float largest) {
+    const double norm = std::sqrt(*sum_of_squares);
     if (!std::isfinite(norm) || !std::isfinite(*loss))
         *scale = std::numeric_limits<float>::quiet_NaN();
     else

@@ -4,29 +4,29 @@
 
 namespace folio {
 
-/// The backward verbs, losses and optimisers on the CPU, beside the forward ones.
+/// The backward operations, losses and optimisers on the CPU, beside the forward ones.
 class CpuTrainingOps final : public CpuOps, public TrainingOps {
 public:
     using CpuOps::CpuOps;
     ~CpuTrainingOps() override;
 
-    void zero(float* data, std::size_t count) override;
+    void fill_zero(float* data, std::size_t count) override;
     void replay(int key, void (*body)(void* context), void* context) override;
-    void linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) override;
+    void linear_backward_input(Matrix dx, Matrix dy, const PackedWeight& weight, const Matrix* relu2_out) override;
     void linear_backward_weight(Matrix dw, Matrix dy, Matrix x) override;
-    void norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) override;
+    void rms_norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) override;
     void local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) override;
     void local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) override;
-    void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
-                            const Heads& heads) override;
+    void rope_qk_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                               const AttentionShape& heads) override;
     void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
-                            const Heads& heads) override;
+                            const AttentionShape& heads) override;
     void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) override;
     void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row,
                         int length) override;
     void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                        int excluded) override;
-    void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;
+    void squared_error(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;
     void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) override;
     void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
                         const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
@@ -37,9 +37,9 @@ public:
     void corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts, int batch,
                                 int length, int vocab_size, float noise, std::uint64_t seed,
                                 const std::uint32_t* step) override;
-    void squared_norm(double* result, const float* data, std::size_t count) override;
+    void sum_of_squares(double* result, const float* data, std::size_t count) override;
     void sum(double* result, const float* data, std::size_t count) override;
-    void clip(float* scale, const double* squared_norm, const double* loss, float largest) override;
+    void clip(float* scale, const double* sum_of_squares, const double* loss, float largest) override;
     void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
                std::size_t count, const AdamW* options) override;
     void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,

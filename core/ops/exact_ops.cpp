@@ -71,13 +71,13 @@ private:
 };
 
 /// A weight as pack() leaves it in memory: its panels, then each column's scale and sum, padded like the panels.
-struct PackedWeight {
+struct IntegerPanels {
     Packing packing;
     char* panels;
     float* scales;
     std::int32_t* sums;
 
-    PackedWeight(const Packing& packing, void* data) : packing(packing) {
+    IntegerPanels(const Packing& packing, void* data) : packing(packing) {
         gemm::Pieces pieces{static_cast<char*>(data)};
         panels = pieces.take<char>(packing.bytes());
         scales = pieces.take<float>(sizeof(float) * packing.padded_cols());
@@ -169,7 +169,7 @@ void ExactOps::begin_pass(int rows) {
     pass_begin_ = std::chrono::steady_clock::now();
 }
 
-Result<void> ExactOps::finish() {
+Result<void> ExactOps::synchronize() {
     catch_up();
     if (timing_) {
         fastest_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - pass_begin_).count());
@@ -178,14 +178,14 @@ Result<void> ExactOps::finish() {
     }
     if (overflow_.exchange(false))
         return fail("The model's numbers grow beyond all bounds, so its weights are no good; fetch or train it again.");
-    return CpuOps::finish();
+    return CpuOps::synchronize();
 }
 
-Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out, int in, bool training) {
+Result<void> ExactOps::pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool training) {
     assert(values.s8 && values.scale && !training && in <= most_inputs);
     (void)training;
     const Packing packing{integers_->u7s8, out, in};
-    const std::size_t bytes = PackedWeight::bytes(packing);
+    const std::size_t bytes = IntegerPanels::bytes(packing);
     if (weight.forward.bytes() != bytes) {
         auto fresh = allocate(bytes);
         if (!fresh) return tl::unexpected(fresh.error());
@@ -193,7 +193,7 @@ Result<void> ExactOps::pack(Weight& weight, const WeightValues& values, int out,
     }
     weight.out = out;
     weight.in = in;
-    const PackedWeight packed(packing, weight.forward.as<void>());
+    const IntegerPanels packed(packing, weight.forward.as<void>());
     std::fill_n(packed.scales, packing.padded_cols(), 0.f);
     std::fill_n(packed.sums, packing.padded_cols(), 0);
     const auto lay_out = [&](auto element) {
@@ -232,10 +232,10 @@ void ExactOps::embed(Matrix out, const int* ids, const float* table, const float
     CpuOps::embed(out, ids, table, time_table, time_row, length);
 }
 
-void ExactOps::mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
+void ExactOps::embed_soft(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
     catch_up();
     begin_pass(out.rows);
-    CpuOps::mix(out, weights, table, positions, length);
+    CpuOps::embed_soft(out, weights, table, positions, length);
 }
 
 void ExactOps::add(Matrix out, Matrix a, Matrix b) {
@@ -243,13 +243,13 @@ void ExactOps::add(Matrix out, Matrix a, Matrix b) {
     CpuOps::add(out, a, b);
 }
 
-void ExactOps::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {
+void ExactOps::linear(Matrix out, Matrix in, const PackedWeight& weight, const Epilogue& epilogue) {
     assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows && epilogue.dropout.rate == 0);
     later({RowWork::Kind::linear, out, in, &weight, epilogue, 0, nullptr, {}});
 }
 
-void ExactOps::norm(Matrix out, Matrix in, float eps) {
-    later({RowWork::Kind::norm, out, in, nullptr, {}, eps, nullptr, {}});
+void ExactOps::rms_norm(Matrix out, Matrix in, float eps) {
+    later({RowWork::Kind::rms_norm, out, in, nullptr, {}, eps, nullptr, {}});
 }
 
 /// Runs the queue first, since a row needs its neighbours.
@@ -258,10 +258,10 @@ void ExactOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const in
     CpuOps::local_conv(out, in, conv, rows);
 }
 
-void ExactOps::rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) {
+void ExactOps::rope_qk_norm(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads, float eps) {
     assert(!inverse_rms);
     (void)inverse_rms;
-    later({RowWork::Kind::rope_norm, qkv, qkv, nullptr, {}, eps, rope, heads});
+    later({RowWork::Kind::rope_qk_norm, qkv, qkv, nullptr, {}, eps, rope, heads});
 }
 
 void ExactOps::later(const RowWork& work) {
@@ -307,12 +307,12 @@ void ExactOps::catch_up() {
 void ExactOps::work_on(const RowWork& work, int first, int last, int group, int groups, int worker) {
     const Matrix &in = work.in, &out = work.out;
     switch (work.kind) {
-        case RowWork::Kind::norm: return norm_rows(out, in, work.eps, first, last);
-        case RowWork::Kind::rope_norm:
+        case RowWork::Kind::rms_norm: return norm_rows(out, in, work.eps, first, last);
+        case RowWork::Kind::rope_qk_norm:
             return rope_norm_rows(out, work.rope, nullptr, work.heads, work.eps, first, last);
         case RowWork::Kind::linear: break;
     }
-    const PackedWeight weight({integers_->u7s8, work.weight->out, work.weight->in}, work.weight->forward.as<void>());
+    const IntegerPanels weight({integers_->u7s8, work.weight->out, work.weight->in}, work.weight->forward.as<void>());
     const Packing& packing = weight.packing;
     const IntegerProduct& product = packing.product;
     const int padded_rows = gemm::round_up(last - first, product.rows);
@@ -336,7 +336,7 @@ void ExactOps::work_on(const RowWork& work, int first, int last, int group, int 
              });
 }
 
-void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) {
+void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) {
     catch_up();
     if (log_sum_exp || heads.max_length > longest_integer_attention || heads.head_dim > widest_integer_head)
         return CpuOps::attention(out, qkv, log_sum_exp, heads);
@@ -372,7 +372,7 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads
         char* p = pieces.take<char>(p_bytes);
         std::int32_t* scores = pieces.take<std::int32_t>(score_bytes);
         std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
-        // finish() will say so; until then it is as if nothing stood there, and no sum leaves its bounds.
+        // synchronize() will say so; until then it is as if nothing stood there, and no sum leaves its bounds.
         const auto spoilt = [&](std::int16_t* numbers) {
             overflow_ = true;
             clear_tail(numbers, 0, sizeof(std::int16_t) * dim);

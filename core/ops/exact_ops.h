@@ -9,7 +9,7 @@
 
 namespace folio {
 
-/// The forward verbs in arithmetic that gives the same bits on every set of kernels and any number of threads, for
+/// The forward operations in arithmetic that gives the same bits on every set of kernels and any number of threads, for
 /// models with I8 weights. Products are integers: s8 weights by output channel, activations u7 by row (both rounded to
 /// nearest); in attention q, k and the probabilities are i16. What stays f32 is written in one order, multiplied and
 /// added apart.
@@ -18,8 +18,8 @@ namespace folio {
 /// sqrt(head_dim) at most; 2047 * 1023 * positions. A model that could see more than `longest_integer_attention`
 /// positions attends in f32.
 ///
-/// What works on each row by itself (linear, norm, rope_norm) waits until something needs all rows; then every thread
-/// takes its rows through all of it, so that threads meet twice a layer and a row's numbers stay near.
+/// What works on each row by itself (linear, norm, rope_qk_norm) waits until something needs all rows; then every
+/// thread takes its rows through all of it, so that threads meet twice a layer and a row's numbers stay near.
 class ExactOps final : public CpuOps {
 public:
     static constexpr int most_inputs = 1 << 17;
@@ -31,29 +31,30 @@ public:
 
     bool settled() const override { return fastest_.settled(); }
     /// Also fails where the model's numbers grew beyond f32 since the last call.
-    Result<void> finish() override;
+    Result<void> synchronize() override;
     void upload(void* device, const void* host, std::size_t bytes) override;
     void download(void* host, const void* device, std::size_t bytes) override;
-    Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
+    Result<void> pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool training) override;
     void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
                int length) override;
-    void mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) override;
+    void embed_soft(Matrix out, Matrix weights, const float* table, const float* positions, int length) override;
     void add(Matrix out, Matrix a, Matrix b) override;
-    void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;
-    void norm(Matrix out, Matrix in, float eps) override;
+    void linear(Matrix out, Matrix in, const PackedWeight& weight, const Epilogue& epilogue) override;
+    void rms_norm(Matrix out, Matrix in, float eps) override;
     void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) override;
-    void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) override;
-    void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) override;
+    void rope_qk_norm(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads,
+                      float eps) override;
+    void attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) override;
 
 private:
     struct RowWork {
-        enum class Kind { linear, norm, rope_norm } kind;
+        enum class Kind { linear, rms_norm, rope_qk_norm } kind;
         Matrix out, in;
-        const Weight* weight = nullptr;
+        const PackedWeight* weight = nullptr;
         Epilogue epilogue;
         float eps = 0;
         const float* rope = nullptr;
-        Heads heads;
+        AttentionShape heads;
     };
 
     void later(const RowWork& work);

@@ -43,13 +43,13 @@ struct Microkernels {
     Product product;
 
     /// out = in / sqrt(mean(in^2) + eps).
-    void (*norm)(float* out, const float* in, int n, float eps);
+    void (*rms_norm)(float* out, const float* in, int n, float eps);
     /// dx += the gradient of norm at x.
-    void (*norm_backward)(float* dx, const float* dy, const float* x, int n, float eps);
+    void (*rms_norm_backward)(float* dx, const float* dy, const float* x, int n, float eps);
     /// Rotates one head and norms it; returns 1 / rms. rope: cos [n / 2] | sin [n / 2].
-    float (*rope_norm)(float* x, const float* rope, int n, float eps);
+    float (*rope_qk_norm)(float* x, const float* rope, int n, float eps);
     /// dx back through the norm (x is its output) and the rotation.
-    void (*rope_norm_backward)(float* dx, const float* x, const float* rope, int n, float inverse_rms);
+    void (*rope_qk_norm_backward)(float* dx, const float* x, const float* rope, int n, float inverse_rms);
     /// x = exp(scale * x + shift); returns the sum.
     float (*exp_sum)(float* x, int n, float scale, float shift);
     /// p = exp(scale * p - log_sum_exp), ds = p * (ds - dot) * scale: a row of attention's backward pass.
@@ -135,7 +135,7 @@ struct KernelSet {
     const IntegerKernels* integer;
 };
 
-/// The sets that this machine can run, best first; the last one is the plainest.
+/// The sets that this machine can run, best first; the last one is the baseline.
 std::span<const KernelSet* const> available_kernels();
 /// Available sets with kernels of that precision, best first; of sets that share these kernels, the last one alone.
 std::vector<const KernelSet*> distinct_kernels(Precision precision);

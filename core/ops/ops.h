@@ -8,11 +8,11 @@
 #include "core/base/philox.h"
 #include "core/base/result.h"
 
-/// Every verb that a model is made of, as coarse as a good backend can fuse. A forward pass takes `Ops&`, a backward
-/// pass both interfaces. All arrays are on the device and f32 unless said otherwise; rows are positions, sequence after
-/// sequence, `length` rows each. Gradient contract: parameter gradients are added to (+=), activation gradients are
-/// overwritten (=), except that the backward of a norm adds to the gradient of its residual stream (+=). What changes
-/// from step to step of a training is on the device too, so that a recorded step can run again.
+/// Every operation that a model is made of, as coarse as a good backend can fuse. A forward pass takes `Ops&`, a
+/// backward pass both interfaces. All arrays are on the device and f32 unless said otherwise; rows are positions,
+/// sequence after sequence, `length` rows each. Gradient contract: parameter gradients are added to (+=), activation
+/// gradients are overwritten (=), except that the backward of a norm adds to the gradient of its residual stream (+=).
+/// What changes from step to step of a training is on the device too, so that a recorded step can run again.
 namespace folio {
 
 class Ops;
@@ -63,14 +63,14 @@ struct Matrix {
 
 /// The values of a matrix [out, in]: f32 on the device, or s8 in host memory, of which output channel i is worth
 /// scale[i].
-struct WeightValues {
+struct WeightSource {
     const float* f32 = nullptr;
     const std::int8_t* s8 = nullptr;
     const float* scale = nullptr;
 };
 
 /// The matrix [out, in] of a linear layer, packed as the backend's products like it. Made by `Ops::pack`.
-struct Weight {
+struct PackedWeight {
     int out = 0;
     int in = 0;
     Storage forward;   // for y = x W^T
@@ -105,7 +105,7 @@ struct Epilogue {
 };
 
 /// Which heads lie in a row of q|k|v [R, 3 d_model], and how they attend.
-struct Heads {
+struct AttentionShape {
     int length = 0;  // rows per sequence
     int n_head = 0;
     int head_dim = 0;
@@ -122,7 +122,7 @@ struct Queries {
     int begin;         // the sequence's first row in qkv
     int known;         // positions before the first one, where rows is null
 
-    FOLIO_HOST_DEVICE Queries(const Heads& heads, int out_rows, int qkv_rows, int sequence)
+    FOLIO_HOST_DEVICE Queries(const AttentionShape& heads, int out_rows, int qkv_rows, int sequence)
         : rows(heads.queries), begin(sequence * heads.length) {
         known = rows ? 0 : qkv_rows - out_rows;
         first = rows ? before(begin, out_rows) : known > 0 ? 0 : begin;
@@ -131,7 +131,9 @@ struct Queries {
     /// Of output row first + i.
     FOLIO_HOST_DEVICE int position(int i) const { return rows ? rows[first + i] - begin : known + i; }
     /// The most that a sequence can have.
-    static int most(const Heads& heads, int out_rows) { return out_rows < heads.length ? out_rows : heads.length; }
+    static int most(const AttentionShape& heads, int out_rows) {
+        return out_rows < heads.length ? out_rows : heads.length;
+    }
 
 private:
     /// How many of `rows` are less than `limit`.
@@ -179,8 +181,8 @@ struct LocalConv {
     }
 };
 
-/// Forward verbs. Work may be put off until finish, download or a verb that needs it: what a verb was given must live
-/// till then.
+/// Forward operations. Work may be put off until synchronize, download or an operation that needs it: what an operation
+/// was given must live till then.
 class Ops {
 public:
     virtual ~Ops() = default;
@@ -192,23 +194,23 @@ public:
     virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
     virtual void download(void* host, const void* device, std::size_t bytes) = 0;
     /// Returns when all work given so far is done, or the first thing that went wrong since the last call.
-    virtual Result<void> finish() = 0;
+    virtual Result<void> synchronize() = 0;
 
     /// Packs `values` [out, in], of the kind that this arithmetic takes, for products; the second time into the same
     /// memory. `training` also packs for backward.
-    virtual Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) = 0;
+    virtual Result<void> pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool training) = 0;
 
     /// out[r] = table[ids[r]] (+ time_table[time_row[r / length]] where time_table is not null). ids, time_row: int32.
     virtual void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
                        int length) = 0;
     /// out [R, d] = weights [R, n] table [n, d] (+ positions[r % length] where positions is not null), in order of n.
-    virtual void mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) = 0;
+    virtual void embed_soft(Matrix out, Matrix weights, const float* table, const float* positions, int length) = 0;
     /// out = a + b; without b (no rows) a copy.
     virtual void add(Matrix out, Matrix a, Matrix b) = 0;
     /// out [R, out] = epilogue(in [R, in] W^T).
-    virtual void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) = 0;
+    virtual void linear(Matrix out, Matrix in, const PackedWeight& weight, const Epilogue& epilogue) = 0;
     /// out = in / sqrt(mean(in^2) + eps), row by row (RMSNorm without gain, Zhang & Sennrich 2019). out may be in.
-    virtual void norm(Matrix out, Matrix in, float eps) = 0;
+    virtual void rms_norm(Matrix out, Matrix in, float eps) = 0;
     /// out[i] = in[i] + sum over offsets k, ascending, of filter[k] * in[i + k], zero outside the sequence; multiplied
     /// and added apart on the exact path. out may not be in. Where `rows` is not null, out[j] is of in's row rows[j],
     /// whose neighbours must be there; else where in has more rows than out, both hold one sequence, and out is of its
@@ -217,12 +219,13 @@ public:
     /// Rotates q and k in place by their positions (Su et al. 2021; first half paired with second half), then RMS-norms
     /// each head. rope: [positions, head_dim] = cos | sin. inverse_rms [R, 2 n_head] is kept for the backward pass
     /// where it is not null: q's heads, then k's.
-    virtual void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) = 0;
+    virtual void rope_qk_norm(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads,
+                              float eps) = 0;
     /// out [R, d_model] = softmax(q k^T / sqrt(head_dim)) v per head, within each sequence. q and k must be normed, as
     /// their logits are then within sqrt(head_dim) and no maximum is taken. log_sum_exp [R, n_head] is kept where not
     /// null. Where heads.queries names rows of qkv, out is of those; else where qkv has more rows than out, both hold
     /// one sequence, and out is of its last places.
-    virtual void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) = 0;
+    virtual void attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) = 0;
 };
 
 inline Storage::~Storage() {
@@ -266,29 +269,29 @@ class TrainingOps {
 public:
     virtual ~TrainingOps() = default;
 
-    virtual void zero(float* data, std::size_t count) = 0;
+    virtual void fill_zero(float* data, std::size_t count) = 0;
     /// Runs body; a device that can record may do so once per key and launch the record afterwards, so a key stands for
-    /// the same verbs on the same memory. Inside: no allocation, no upload and no host read.
+    /// the same operations on the same memory. Inside: no allocation, no upload and no host read.
     virtual void replay(int key, void (*body)(void* context), void* context) = 0;
 
     /// dx [R, in] = dy [R, out] W; where relu2_out (the forward's max(0, z)^2 [R, in]) is given, the gradient of z:
     /// dx *= 2 sqrt(relu2_out).
-    virtual void linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) = 0;
+    virtual void linear_backward_input(Matrix dx, Matrix dy, const PackedWeight& weight, const Matrix* relu2_out) = 0;
     /// dw [out, in] += dy^T x.
     virtual void linear_backward_weight(Matrix dw, Matrix dy, Matrix x) = 0;
     /// dx += the gradient of norm at x.
-    virtual void norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) = 0;
+    virtual void rms_norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) = 0;
     /// dx = the gradient of local_conv's input.
     virtual void local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) = 0;
     /// dfilter [taps, d_model] += the gradient of its filter.
     virtual void local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) = 0;
-    /// In place on dq and dk of dqkv: back through head norm and rotation. qkv as rope_norm left it.
-    virtual void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
-                                    const Heads& heads) = 0;
+    /// In place on dq and dk of dqkv: back through head norm and rotation. qkv as rope_qk_norm left it.
+    virtual void rope_qk_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                                       const AttentionShape& heads) = 0;
     /// dqkv from dout; out, qkv and log_sum_exp as the forward pass left them (Dao et al. 2022: probabilities are
     /// redone).
     virtual void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
-                                    const Heads& heads) = 0;
+                                    const AttentionShape& heads) = 0;
     /// out = dx times the dropout mask of the forward pass.
     virtual void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) = 0;
     /// dtable[ids[r]] += dout[r]; dtime[time_row[r / length]] += dout[r] where dtime has rows.
@@ -299,7 +302,7 @@ public:
     virtual void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                                int excluded) = 0;
     /// Per row: loss[r] = weights[r] * |out[r] - target[r]|^2, and dout[r] its gradient. dout may be out.
-    virtual void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) = 0;
+    virtual void squared_error(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) = 0;
     /// Per row: loss[r] = weights[r] * |softmax(logits[r]) - one-hot of targets[r]|^2, and dlogits[r] its gradient.
     /// dlogits may be logits.
     virtual void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) = 0;
@@ -324,12 +327,12 @@ public:
     /// out = softmax(logits), row by row.
     virtual void softmax(Matrix out, Matrix logits) = 0;
     /// *result = sum of squares, in a fixed order: f64 over short runs of f32.
-    virtual void squared_norm(double* result, const float* data, std::size_t count) = 0;
+    virtual void sum_of_squares(double* result, const float* data, std::size_t count) = 0;
     /// *result = the sum in f64, in a fixed order.
     virtual void sum(double* result, const float* data, std::size_t count) = 0;
     /// *scale = what brings a gradient's norm down to `largest`, 1 where it is no larger; NaN where the norm or the
     /// loss is not finite, by which the updates below leave everything as it was.
-    virtual void clip(float* scale, const double* squared_norm, const double* loss, float largest) = 0;
+    virtual void clip(float* scale, const double* sum_of_squares, const double* loss, float largest) = 0;
     /// parameters, moment1, moment2 updated by gradient * (*scale).
     virtual void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
                        std::size_t count, const AdamW* options) = 0;

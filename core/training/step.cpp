@@ -76,8 +76,8 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     const std::vector<float> initial = initial_parameters(config, recipe.seed);
     ops.upload(trainer.parameters_.as<void>(), initial.data(), arena);
     ops.upload(trainer.average_.as<void>(), initial.data(), arena);
-    training.zero(trainer.moment1_.as<float>(), trainer.count_);
-    training.zero(trainer.moment2_.as<float>(), trainer.count_);
+    training.fill_zero(trainer.moment1_.as<float>(), trainer.count_);
+    training.fill_zero(trainer.moment2_.as<float>(), trainer.count_);
 
     auto denoiser = Denoiser::create(ops, config, trainer.parameters_.as<float>(), true);
     if (!denoiser) return tl::unexpected(denoiser.error());
@@ -260,16 +260,16 @@ Result<StepReport> Trainer::run(int step) {
     if (!record.status) return tl::unexpected(record.status.error());
     Numbers seen;
     ops_->download(&seen, now(), sizeof seen);
-    if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());
+    if (auto done = ops_->synchronize(); !done) return tl::unexpected(done.error());
     StepReport report;
     report.characters = places;
     report.loss = seen.loss;
-    report.gradient_norm = std::sqrt(seen.squared_norm);
+    report.gradient_norm = std::sqrt(seen.sum_of_squares);
     report.finite = std::isfinite(report.loss) && std::isfinite(report.gradient_norm);
     if (report.finite && diffusion_ && recipe_.refit_every > 0 && !trains_nelbo(step)) {
         std::vector<float> losses(static_cast<std::size_t>(places));
         ops_->download(losses.data(), losses_.as<float>(), losses.size() * sizeof(float));
-        if (auto done = ops_->finish(); !done) return tl::unexpected(done.error());
+        if (auto done = ops_->synchronize(); !done) return tl::unexpected(done.error());
         watch_noise(step, record.batch, length, losses);
     }
     return report;
@@ -279,7 +279,7 @@ Result<void> Trainer::train(const Batch& made, int length, bool conditioned) {
     const int batch = recipe_.batch;
     float *losses = losses_.as<float>(), *gradients = gradients_.as<float>();
     corrupt(made, length);
-    training_->zero(gradients, count_);
+    training_->fill_zero(gradients, count_);
     const int sequences = std::min(batch, std::max(1, recipe_.rows_per_pass / length));
     for (int first = 0; first < batch; first += sequences) {
         const int n = std::min(sequences, batch - first), at = first * length;
@@ -302,7 +302,7 @@ Result<void> Trainer::train(const Batch& made, int length, bool conditioned) {
         auto logits = denoiser_->forward(input, n, length, noise);
         if (!logits) return tl::unexpected(logits.error());
         if (made.target_rows.rows > 0) {
-            training_->mean_squares(*logits, losses + at, *logits, rows(made.target_rows), made.weights + at);
+            training_->squared_error(*logits, losses + at, *logits, rows(made.target_rows), made.weights + at);
         } else if (made.squared) {
             training_->brier(*logits, losses + at, *logits, made.targets + at, made.weights + at);
         } else {
@@ -312,8 +312,8 @@ Result<void> Trainer::train(const Batch& made, int length, bool conditioned) {
         denoiser_->backward(*training_, gradients, *logits);
     }
     training_->sum(&now()->loss, losses, static_cast<std::size_t>(batch) * length);
-    training_->squared_norm(&now()->squared_norm, gradients, count_);
-    training_->clip(&now()->scale, &now()->squared_norm, &now()->loss, recipe_.clip);
+    training_->sum_of_squares(&now()->sum_of_squares, gradients, count_);
+    training_->clip(&now()->scale, &now()->sum_of_squares, &now()->loss, recipe_.clip);
     update();
     return denoiser_->repack();
 }

@@ -99,12 +99,12 @@ private:
         std::uint32_t step = 0;
         AdamW adamw, decaying;  // of embeddings and head; of the matrices
         Muon muon;
-        float ema = 0;            // decay of the average
-        float scale = 1;          // of the gradient
-        double squared_norm = 0;  // of the gradient
+        float ema = 0;              // decay of the average
+        float scale = 1;            // of the gradient
+        double sum_of_squares = 0;  // of the gradient
         double loss = 0;
     };
-    /// A step's verbs, given what was uploaded for it.
+    /// A step's operations, given what was uploaded for it.
     struct Record {
         Trainer* trainer;
         Batch batch;

@@ -195,7 +195,7 @@ void print(const ordered_json& report) {
 
 void BenchCommand::execute() const {
     const ModelFile model = weights.empty() ? random_model() : load_model(weights);
-    // An I8 file has one arithmetic; any other is timed as it is and as its I8 twin.
+    // An I8 file has one arithmetic; any other is timed as it is and as its I8 form.
     const ModelFile exact_model = model.exact() ? model : unwrap(quantise(model));
     const ModelConfig& config = model.config;
     const int passed_length = std::min(length, config.max_length());
@@ -262,10 +262,10 @@ void BenchCommand::execute() const {
         return std::vector<float>(logits.begin(), logits.end());
     };
     Serial serial;
-    const KernelSet* plainest = available_kernels().back();
-    const std::vector<float> exact_reference = logits_of({plainest, Precision::int8}, serial);
+    const KernelSet* baseline = available_kernels().back();
+    const std::vector<float> exact_reference = logits_of({baseline, Precision::int8}, serial);
     const std::vector<float> reference =
-        model.exact() ? exact_reference : logits_of({plainest, Precision::f32}, serial);
+        model.exact() ? exact_reference : logits_of({baseline, Precision::f32}, serial);
     /// Both interfaces of what trains.
     struct Training {
         Ops& ops;
@@ -341,7 +341,7 @@ void BenchCommand::execute() const {
                         {"training_batch", training_batch},
                         {"results", results},
                         {"memory_mib", usage.ru_maxrss >> 10},
-                        {"self_check", {{"passed", passed}, {"against", plainest->name}, {"kernels", checks}}}};
+                        {"self_check", {{"passed", passed}, {"against", baseline->name}, {"kernels", checks}}}};
     if (!gpus.empty()) report["machine"]["gpu"] = gpus.front()->name();
     if (as_json)
         fmt::print("{}\n", to_text(report));

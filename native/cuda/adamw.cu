@@ -39,9 +39,9 @@ __global__ void sum_sums(double* result, const double* sums, int count) {
     if (threadIdx.x == 0) *result = sum;
 }
 
-__global__ void clip_scale(float* scale, const double* squared_norm, const double* loss, float largest) {
+__global__ void clip_scale(float* scale, const double* sum_of_squares, const double* loss, float largest) {
     if (threadIdx.x > 0) return;
-    const double norm = sqrt(*squared_norm);
+    const double norm = sqrt(*sum_of_squares);
     if (!isfinite(norm) || !isfinite(*loss))
         *scale = NAN;
     else
@@ -77,12 +77,12 @@ void Device::total(double* result, const float* data, std::size_t count, bool sq
     launch(sum_sums, dim3(1), result, static_cast<const double*>(sums), chunks);
 }
 
-void Device::squared_norm(double* result, const float* data, std::size_t count) { total(result, data, count, true); }
+void Device::sum_of_squares(double* result, const float* data, std::size_t count) { total(result, data, count, true); }
 
 void Device::sum(double* result, const float* data, std::size_t count) { total(result, data, count, false); }
 
-void Device::clip(float* scale, const double* squared_norm, const double* loss, float largest) {
-    launch_with(warp_size, clip_scale, dim3(1), scale, squared_norm, loss, largest);
+void Device::clip(float* scale, const double* sum_of_squares, const double* loss, float largest) {
+    launch_with(warp_size, clip_scale, dim3(1), scale, sum_of_squares, loss, largest);
 }
 
 void Device::adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,

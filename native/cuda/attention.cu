@@ -3,8 +3,8 @@
 #include "native/cuda/common.cuh"
 
 // Attention without a matrix of probabilities (Dao et al. 2022), each direction one kernel: bf16 heads of 64 on the
-// tensor cores, all others by the plain kernels below. No maximum is taken, since q and k are normed (ops.h). Nothing
-// is added up between blocks: in the backward pass some blocks own queries and others keys, and each redoes the
+// tensor cores, all others by the portable kernels below. No maximum is taken, since q and k are normed (ops.h).
+// Nothing is added up between blocks: in the backward pass some blocks own queries and others keys, and each redoes the
 // probabilities it needs.
 
 namespace folio::cuda {
@@ -121,7 +121,7 @@ struct Place {
     std::ptrdiff_t first_row;  // of the sequence
     int head;
 
-    __device__ Place(Matrix qkv, const Heads& heads) : head(static_cast<int>(blockIdx.y)) {
+    __device__ Place(Matrix qkv, const AttentionShape& heads) : head(static_cast<int>(blockIdx.y)) {
         const int d_model = heads.n_head * heads.head_dim;
         first_row = static_cast<std::ptrdiff_t>(blockIdx.z) * heads.length;
         q = qkv.data + first_row * qkv.stride + head * heads.head_dim;
@@ -131,7 +131,8 @@ struct Place {
 };
 
 /// A block computes 64 rows of out of one sequence and head.
-__global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads) {
+__global__ void __launch_bounds__(tile_threads)
+    attend(Matrix out, Matrix qkv, float* log_sum_exp, AttentionShape heads) {
     alignas(16) __shared__ Shared keys, values;
     const Place place(qkv, heads);
     const Queries queries(heads, out.rows, qkv.rows, static_cast<int>(blockIdx.z));
@@ -181,7 +182,7 @@ __global__ void __launch_bounds__(tile_threads) attend(Matrix out, Matrix qkv, f
 
 /// log-sum-exp and dout . out of the queries first .. first + 63 of a head, two threads a row.
 __device__ void load_rows(float* shared_log, float* shared_dot, Matrix dout, Matrix out, const float* log_sum_exp,
-                          const Place& place, const Heads& heads, int first, bool wide) {
+                          const Place& place, const AttentionShape& heads, int first, bool wide) {
     static_assert(tile_threads == 2 * tile);
     const int i = static_cast<int>(threadIdx.x) / 2, half = static_cast<int>(threadIdx.x) % 2;
     const bool inside = first + i < heads.length;
@@ -212,7 +213,7 @@ struct BackwardTiles {
 /// while the others pass by. A row of its products is one of its own, a column one of the others.
 template <bool owns_keys>
 __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matrix dqkv, Matrix dout, Matrix qkv,
-                                     Matrix out, const float* log_sum_exp, const Heads& heads) {
+                                     Matrix out, const float* log_sum_exp, const AttentionShape& heads) {
     auto& [others, other_values, logs, dots] = shared;
     const Place place(qkv, heads);
     const bool wide = aligned(qkv.data, qkv.stride, 0, 4);
@@ -285,7 +286,7 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
 
 /// The first half of grid.x owns keys.
 __global__ void __launch_bounds__(tile_threads)
-    attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, Heads heads) {
+    attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp, AttentionShape heads) {
     __shared__ BackwardTiles shared;
     const int tiles = static_cast<int>(gridDim.x) / 2, index = static_cast<int>(blockIdx.x);
     if (index < tiles)
@@ -320,7 +321,7 @@ __device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdi
     }
 }
 
-__global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads heads) {
+__global__ void portable_attend(Matrix out, Matrix qkv, float* log_sum_exp, AttentionShape heads) {
     __shared__ Shown shown;
     const int at = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size,
               h = static_cast<int>(blockIdx.y);
@@ -344,8 +345,8 @@ __global__ void plain_attend(Matrix out, Matrix qkv, float* log_sum_exp, Heads h
 }
 
 /// A warp computes row r's dq, dk and dv.
-__global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
-                                      Heads heads) {
+__global__ void portable_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
+                                         AttentionShape heads) {
     __shared__ Shown shown;
     const int r = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size,
               h = static_cast<int>(blockIdx.y);
@@ -381,25 +382,25 @@ __global__ void plain_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matr
 
 }  // namespace
 
-void Device::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) {
+void Device::attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) {
     const auto n_head = static_cast<unsigned>(heads.n_head);
     if (precision_ == Precision::bf16 && heads.head_dim == width) {
         const dim3 grid(static_cast<unsigned>(divide_up(Queries::most(heads, out.rows), tile)), n_head,
                         static_cast<unsigned>(qkv.rows / heads.length));
         return launch_with(tile_threads, attend, grid, out, qkv, log_sum_exp, heads);
     }
-    launch(plain_attend, dim3(for_rows(static_cast<std::size_t>(out.rows)).x, n_head), out, qkv, log_sum_exp, heads);
+    launch(portable_attend, dim3(for_rows(static_cast<std::size_t>(out.rows)).x, n_head), out, qkv, log_sum_exp, heads);
 }
 
 void Device::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
-                                const Heads& heads) {
+                                const AttentionShape& heads) {
     const auto n_head = static_cast<unsigned>(heads.n_head);
     if (precision_ == Precision::bf16 && heads.head_dim == width) {
         const dim3 grid(static_cast<unsigned>(2 * divide_up(heads.length, tile)), n_head,
                         static_cast<unsigned>(qkv.rows / heads.length));
         return launch_with(tile_threads, attend_backward, grid, dqkv, dout, qkv, out, log_sum_exp, heads);
     }
-    launch(plain_attend_backward, dim3(for_rows(static_cast<std::size_t>(qkv.rows)).x, n_head), dqkv, dout, qkv, out,
+    launch(portable_attend_backward, dim3(for_rows(static_cast<std::size_t>(qkv.rows)).x, n_head), dqkv, dout, qkv, out,
            log_sum_exp, heads);
 }
 

@@ -60,7 +60,7 @@ __device__ inline float dropout_factor(const Dropout& dropout, int row, int col,
     return bits >= dropout_limit(dropout.rate) ? 1.f / (1.f - dropout.rate) : 0.f;
 }
 
-/// The implementation: device.cu has memory, stream and records, the other files the verbs by topic.
+/// The implementation: device.cu has memory, stream and records, the other files the operations by topic.
 class Device final : public CudaOps {
 public:
     Device(Precision precision, std::string name, cudaStream_t stream);
@@ -74,36 +74,37 @@ public:
     void release(void* data) override;
     void upload(void* device, const void* host, std::size_t bytes) override;
     void download(void* host, const void* device, std::size_t bytes) override;
-    Result<void> finish() override;
+    Result<void> synchronize() override;
 
-    Result<void> pack(Weight& weight, const WeightValues& values, int out, int in, bool training) override;
+    Result<void> pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool training) override;
     void embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
                int length) override;
     void local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) override;
     void local_conv_backward_input(Matrix dx, Matrix dy, const LocalConv& conv) override;
     void local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, const LocalConv& conv) override;
-    void mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) override;
+    void embed_soft(Matrix out, Matrix weights, const float* table, const float* positions, int length) override;
     void add(Matrix out, Matrix a, Matrix b) override;
-    void linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) override;
-    void norm(Matrix out, Matrix in, float eps) override;
-    void rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) override;
-    void attention(Matrix out, Matrix qkv, float* log_sum_exp, const Heads& heads) override;
+    void linear(Matrix out, Matrix in, const PackedWeight& weight, const Epilogue& epilogue) override;
+    void rms_norm(Matrix out, Matrix in, float eps) override;
+    void rope_qk_norm(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads,
+                      float eps) override;
+    void attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) override;
 
-    void zero(float* data, std::size_t count) override;
+    void fill_zero(float* data, std::size_t count) override;
     void replay(int key, void (*body)(void* context), void* context) override;
-    void linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) override;
+    void linear_backward_input(Matrix dx, Matrix dy, const PackedWeight& weight, const Matrix* relu2_out) override;
     void linear_backward_weight(Matrix dw, Matrix dy, Matrix x) override;
-    void norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) override;
-    void rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
-                            const Heads& heads) override;
+    void rms_norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) override;
+    void rope_qk_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                               const AttentionShape& heads) override;
     void attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
-                            const Heads& heads) override;
+                            const AttentionShape& heads) override;
     void dropout_backward(Matrix out, Matrix dx, const Dropout& dropout) override;
     void embed_backward(Matrix dtable, Matrix dtime, Matrix dout, const int* ids, const int* time_row,
                         int length) override;
     void cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights,
                        int excluded) override;
-    void mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;
+    void squared_error(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;
     void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) override;
     void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
                         const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
@@ -114,9 +115,9 @@ public:
     void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length,
                           int vocab_size, const GaussianNoise& how) override;
     void softmax(Matrix out, Matrix logits) override;
-    void squared_norm(double* result, const float* data, std::size_t count) override;
+    void sum_of_squares(double* result, const float* data, std::size_t count) override;
     void sum(double* result, const float* data, std::size_t count) override;
-    void clip(float* scale, const double* squared_norm, const double* loss, float largest) override;
+    void clip(float* scale, const double* sum_of_squares, const double* loss, float largest) override;
     void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
                std::size_t count, const AdamW* options) override;
     void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
@@ -126,7 +127,7 @@ public:
     struct Product;  // linear.cu
 
 private:
-    /// Keeps the first thing that goes wrong for finish.
+    /// Keeps the first thing that goes wrong for synchronize.
     void note(cudaError_t status);
     /// Starts `kernel` on blocks of block_threads threads, or none where the grid is empty.
     template <class... P, class... A>
@@ -150,8 +151,8 @@ private:
         return dim3(static_cast<unsigned>((rows + block_warps - 1) / block_warps));
     }
 
-    /// Memory between the kernels of one verb; null, and a sentence kept, where there is none. It grows where a verb
-    /// runs the first time, never in a record: records that knew the old one are forgotten.
+    /// Memory between the kernels of one operation; null, and a sentence kept, where there is none. It grows where an
+    /// operation runs the first time, never in a record: records that knew the old one are forgotten.
     void* workspace(std::size_t bytes);
     void forget_records();
     template <class L, class How>

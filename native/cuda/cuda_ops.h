@@ -8,9 +8,9 @@
 
 namespace folio {
 
-/// All verbs on one NVIDIA GPU, in order on one stream. Products multiply bf16 on the tensor cores and add in f32, or
-/// are f32 throughout; all else is f32. No sum depends on timing, so a run gives the same bits whenever it is repeated
-/// on one device.
+/// All operations on one NVIDIA GPU, in order on one stream. Products multiply bf16 on the tensor cores and add in f32,
+/// or are f32 throughout; all else is f32. No sum depends on timing, so a run gives the same bits whenever it is
+/// repeated on one device.
 class CudaOps : public Ops, public TrainingOps {
 public:
     /// "NVIDIA H200".

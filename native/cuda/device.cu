@@ -65,7 +65,7 @@ void Device::download(void* host, const void* device, std::size_t bytes) {
     note(cudaStreamSynchronize(stream_));
 }
 
-Result<void> Device::finish() {
+Result<void> Device::synchronize() {
     note(cudaStreamSynchronize(stream_));
     note(cudaGetLastError());
     if (failure_.empty()) return {};
@@ -131,7 +131,7 @@ void Device::replay(int key, void (*body)(void* context), void* context) {
     note(cudaGraphLaunch(executable, stream_));
 }
 
-void Device::zero(float* data, std::size_t count) {
+void Device::fill_zero(float* data, std::size_t count) {
     if (count > 0) note(cudaMemsetAsync(data, 0, count * sizeof(float), stream_));
 }
 

@@ -291,21 +291,22 @@ __global__ void __launch_bounds__(block_threads, 2)
         finish(output, how, share.batch, share.row + warp_row + 16 * i, share.col + warp_col, sums[i]);
 }
 
-constexpr int plain_tile = 64, plain_depth = 16;
+constexpr int portable_tile = 64, portable_depth = 16;
 
 /// f32 throughout: 4 x 4 sums a thread, in order of depth.
 template <class L, class How>
 __global__ void __launch_bounds__(block_threads)
-    plain_product(Operand<float> a, Operand<float> b, int depth, int part, Output output, How how) {
-    __shared__ float shared_a[plain_depth][plain_tile + 1], shared_b[plain_depth][plain_tile + 1];
+    portable_gemm(Operand<float> a, Operand<float> b, int depth, int part, Output output, How how) {
+    __shared__ float shared_a[portable_depth][portable_tile + 1], shared_b[portable_depth][portable_tile + 1];
     const int self = static_cast<int>(threadIdx.x);
-    const Share share(plain_tile, output.out, depth, part);
-    const auto fetch = [&](float(&shared)[plain_depth][plain_tile + 1], const Operand<float>& operand, auto along,
+    const Share share(portable_tile, output.out, depth, part);
+    const auto fetch = [&](float(&shared)[portable_depth][portable_tile + 1], const Operand<float>& operand, auto along,
                            int first, int lanes, int k) {
         const float* from = operand.data + share.batch * operand.apart;
-        for (int at = self; at < plain_tile * plain_depth; at += block_threads) {
+        for (int at = self; at < portable_tile * portable_depth; at += block_threads) {
             // Neighbouring threads read what lies side by side.
-            const int lane = along ? at / plain_depth : at % plain_tile, d = along ? at % plain_depth : at / plain_tile;
+            const int lane = along ? at / portable_depth : at % portable_tile,
+                      d = along ? at % portable_depth : at / portable_tile;
             const int l = first + lane, z = k + d;
             shared[d][lane] =
                 l < lanes && z < share.end ? from[along ? l * operand.step + z : z * operand.step + l] : 0.f;
@@ -313,11 +314,11 @@ __global__ void __launch_bounds__(block_threads)
     };
     const int my_row = self / 16 * 4, my_col = self % 16;  // columns 16 apart: neighbouring threads in different banks
     float sums[4][4] = {};
-    for (int k = share.begin; k < share.end; k += plain_depth) {
+    for (int k = share.begin; k < share.end; k += portable_depth) {
         fetch(shared_a, a, std::bool_constant<L::a_along>(), share.row, output.out.rows, k);
         fetch(shared_b, b, std::bool_constant<L::b_along>(), share.col, output.out.cols, k);
         __syncthreads();
-        for (int d = 0; d < plain_depth; ++d)
+        for (int d = 0; d < portable_depth; ++d)
             for (int i = 0; i < 4; ++i)
                 for (int j = 0; j < 4; ++j)
                     sums[i][j] = fmaf(shared_a[d][my_row + i], shared_b[d][my_col + 16 * j], sums[i][j]);
@@ -376,8 +377,8 @@ dim3 tiles_of(const Matrix& out, int size, int batch) {
 
 template <class L, class How>
 void Device::multiply_f32(const Product& p, const How& how, int batch) {
-    launch(plain_product<L, How>, tiles_of(p.output.out, plain_tile, batch), operand<float>(p.a), operand<float>(p.b),
-           p.depth, p.part, p.output, how);
+    launch(portable_gemm<L, How>, tiles_of(p.output.out, portable_tile, batch), operand<float>(p.a),
+           operand<float>(p.b), p.depth, p.part, p.output, how);
 }
 
 template <class L, class How>
@@ -390,7 +391,7 @@ void Device::multiply(Product p, const How& how, int batch) {
            p.depth, p.part, p.output, how);
 }
 
-Result<void> Device::pack(Weight& weight, const WeightValues& values, int out, int in, bool) {
+Result<void> Device::pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool) {
     if (!values.f32) return fail("The GPU computes no integer weights; run this model with --device cpu.");
     const bool rounded = precision_ == Precision::bf16;
     const int stride = packed_stride(in);
@@ -411,7 +412,7 @@ Result<void> Device::pack(Weight& weight, const WeightValues& values, int out, i
     return {};
 }
 
-void Device::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue& epilogue) {
+void Device::linear(Matrix out, Matrix in, const PackedWeight& weight, const Epilogue& epilogue) {
     Product p{{in.data, in.stride}, {weight.forward.as<void>(), packed_stride(weight.in)}, weight.in, 0, {out}};
     switch (epilogue.kind) {
         case Epilogue::Kind::store: return multiply<Forward>(p, Store{}, 1);
@@ -425,7 +426,7 @@ void Device::linear(Matrix out, Matrix in, const Weight& weight, const Epilogue&
         multiply<Forward>(p, Blend{}, 1);
 }
 
-void Device::mix(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
+void Device::embed_soft(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
     // What goes in are noise and probabilities: f32 in either precision.
     Product p{{weights.data, weights.stride}, {table, out.cols}, weights.cols, 0, {out}};
     if (!positions) return multiply_f32<Plain>(p, Store{}, 1);
@@ -434,7 +435,7 @@ void Device::mix(Matrix out, Matrix weights, const float* table, const float* po
     multiply_f32<Plain>(p, Blend{}, 1);
 }
 
-void Device::linear_backward_input(Matrix dx, Matrix dy, const Weight& weight, const Matrix* relu2_out) {
+void Device::linear_backward_input(Matrix dx, Matrix dy, const PackedWeight& weight, const Matrix* relu2_out) {
     Product p{{dy.data, dy.stride}, {weight.forward.as<void>(), packed_stride(weight.in)}, weight.out, 0, {dx}};
     if (!relu2_out) return multiply<BackwardInput>(p, Store{}, 1);
     p.output.other = *relu2_out;

@@ -175,7 +175,7 @@ void Device::cross_entropy(Matrix dlogits, float* loss, Matrix logits, const int
            excluded);
 }
 
-void Device::mean_squares(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) {
+void Device::squared_error(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) {
     launch(mean_squares_rows, for_rows(static_cast<std::size_t>(out.rows)), dout, loss, out, target, weights);
 }
 

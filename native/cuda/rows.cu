@@ -31,7 +31,7 @@ __global__ void norm_backward_rows(Matrix dx, Matrix dy, Matrix x, float eps) {
 }
 
 /// A warp a head: q's, then k's.
-__global__ void rope_norm_heads(Matrix qkv, const float* rope, float* inverse_rms, Heads heads, float eps) {
+__global__ void rope_qk_norm_heads(Matrix qkv, const float* rope, float* inverse_rms, AttentionShape heads, float eps) {
     const int at = warp_index(), both = 2 * heads.n_head, d = heads.head_dim, half = d / 2;
     const int r = at / both, h = at % both;
     if (r >= qkv.rows) return;
@@ -53,7 +53,7 @@ __global__ void rope_norm_heads(Matrix qkv, const float* rope, float* inverse_rm
 }
 
 __global__ void rope_norm_backward_heads(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
-                                         Heads heads) {
+                                         AttentionShape heads) {
     const int at = warp_index(), both = 2 * heads.n_head, d = heads.head_dim, half = d / 2;
     const int r = at / both, h = at % both;
     if (r >= qkv.rows) return;
@@ -191,21 +191,21 @@ void Device::local_conv_backward_filter(Matrix dfilter, Matrix dy, Matrix x, con
                 conv);
 }
 
-void Device::norm(Matrix out, Matrix in, float eps) {
+void Device::rms_norm(Matrix out, Matrix in, float eps) {
     launch(norm_rows, for_rows(static_cast<std::size_t>(in.rows)), out, in, eps);
 }
 
-void Device::norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) {
+void Device::rms_norm_backward(Matrix dx, Matrix dy, Matrix x, float eps) {
     launch(norm_backward_rows, for_rows(static_cast<std::size_t>(x.rows)), dx, dy, x, eps);
 }
 
-void Device::rope_norm(Matrix qkv, const float* rope, float* inverse_rms, const Heads& heads, float eps) {
-    launch(rope_norm_heads, for_rows(static_cast<std::size_t>(qkv.rows) * 2 * heads.n_head), qkv, rope, inverse_rms,
+void Device::rope_qk_norm(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads, float eps) {
+    launch(rope_qk_norm_heads, for_rows(static_cast<std::size_t>(qkv.rows) * 2 * heads.n_head), qkv, rope, inverse_rms,
            heads, eps);
 }
 
-void Device::rope_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
-                                const Heads& heads) {
+void Device::rope_qk_norm_backward(Matrix dqkv, Matrix qkv, const float* rope, const float* inverse_rms,
+                                   const AttentionShape& heads) {
     launch(rope_norm_backward_heads, for_rows(static_cast<std::size_t>(qkv.rows) * 2 * heads.n_head), dqkv, qkv, rope,
            inverse_rms, heads);
 }

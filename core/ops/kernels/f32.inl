@@ -98,9 +98,9 @@ float inverse_rms(const float* x, int n, float eps) {
     return 1.f / __builtin_sqrtf(squares / static_cast<float>(n) + eps) + (squares - squares);
 }
 
-void norm(float* out, const float* in, int n, float eps) { scale(out, in, n, inverse_rms(in, n, eps)); }
+void rms_norm(float* out, const float* in, int n, float eps) { scale(out, in, n, inverse_rms(in, n, eps)); }
 
-void norm_backward(float* dx, const float* dy, const float* x, int n, float eps) {
+void rms_norm_backward(float* dx, const float* dy, const float* x, int n, float eps) {
     const float inverse = inverse_rms(x, n, eps);
     const float along = dot(dy, x, n) / static_cast<float>(n) * inverse * inverse * inverse;
     int i = 0;
@@ -108,7 +108,7 @@ void norm_backward(float* dx, const float* dy, const float* x, int n, float eps)
     for (; i < n; ++i) dx[i] += dy[i] * inverse - x[i] * along;
 }
 
-float rope_norm(float* x, const float* rope, int n, float eps) {
+float rope_qk_norm(float* x, const float* rope, int n, float eps) {
     const int half = n / 2;
     const float *cosine = rope, *sine = rope + half;
     int i = 0;
@@ -127,7 +127,7 @@ float rope_norm(float* x, const float* rope, int n, float eps) {
     return inverse;
 }
 
-void rope_norm_backward(float* dx, const float* x, const float* rope, int n, float inverse_rms) {
+void rope_qk_norm_backward(float* dx, const float* x, const float* rope, int n, float inverse_rms) {
     const int half = n / 2;
     const float *cosine = rope, *sine = rope + half;
     const float along = dot(dx, x, n) / static_cast<float>(n);
@@ -278,10 +278,10 @@ void adamw(float* parameters, float* moment1, float* moment2, const float* gradi
 
 constexpr Microkernels table{{tile_rows, tile_cols, 1, FOLIO_DEPTH_BLOCK, FOLIO_ROW_BLOCK, 4, pack<tile_rows>,
                               pack<tile_cols>, tile, tile_in_place},
-                             norm,
-                             norm_backward,
-                             rope_norm,
-                             rope_norm_backward,
+                             rms_norm,
+                             rms_norm_backward,
+                             rope_qk_norm,
+                             rope_qk_norm_backward,
                              exp_sum,
                              softmax_backward,
                              dot,

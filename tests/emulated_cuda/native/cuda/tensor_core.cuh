@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-// The twins of native/cuda/tensor_core.cuh, by the PTX manual's description of who holds what.
+// Emulation of native/cuda/tensor_core.cuh, by the PTX manual's description of who holds what.
 namespace folio::cuda {
 
 using Bf16 = std::uint16_t;

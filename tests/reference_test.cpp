@@ -1,6 +1,6 @@
 #include <catch2/catch.hpp>
 
-#include "core/ops/plain.h"
+#include "core/ops/reference.h"
 #include "tests/test_support.h"
 
 // The first link of the chain of trust: every plain backward against the derivative of its plain forward by complex
@@ -9,7 +9,7 @@
 namespace folio {
 namespace {
 
-using plain::View;
+using reference::View;
 using test::Random;
 using Complex = std::complex<double>;
 
@@ -43,12 +43,12 @@ Complex dot(const std::vector<Complex>& outputs, const std::vector<double>& cota
 std::size_t area(int rows, int cols) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols); }
 
 /// Heads x lengths that no kernel finds convenient, among them a single row and an odd half.
-Heads odd_heads() {
-    return GENERATE(Heads{1, 1, 2, false}, Heads{5, 3, 2, false}, Heads{4, 2, 6, true}, Heads{7, 1, 10, true},
-                    Heads{3, 2, 14, false});
+AttentionShape odd_heads() {
+    return GENERATE(AttentionShape{1, 1, 2, false}, AttentionShape{5, 3, 2, false}, AttentionShape{4, 2, 6, true},
+                    AttentionShape{7, 1, 10, true}, AttentionShape{3, 2, 14, false});
 }
 
-TEST_CASE("plain: linear and its backward") {
+TEST_CASE("reference: linear and its backward") {
     Random random(1);
     const int R = GENERATE(1, 5), K = GENERATE(1, 7), N = GENERATE(1, 3, 6);
     auto x = random.normals(area(R, K)), w = random.normals(area(N, K)), dy = random.normals(area(R, N));
@@ -58,21 +58,21 @@ TEST_CASE("plain: linear and its backward") {
 
     const auto loss = [&](std::vector<Complex> x, std::vector<Complex> w) {
         std::vector<Complex> out(area(R, N)), added = complex(residual);
-        plain::linear<Complex>({out.data(), R, N}, {x.data(), R, K}, {w.data(), N, K}, Epilogue::Kind::residual,
-                               {added.data(), R, N}, dropout);
+        reference::linear<Complex>({out.data(), R, N}, {x.data(), R, K}, {w.data(), N, K}, Epilogue::Kind::residual,
+                                   {added.data(), R, N}, dropout);
         return dot(out, dy);
     };
     std::vector<double> dbranch(dy.size()), dx(x.size()), dw(w.size(), 0.5);
-    plain::dropout_backward<double>({dbranch.data(), R, N}, {dy.data(), R, N}, dropout);
-    plain::linear_backward_input<double>({dx.data(), R, K}, {dbranch.data(), R, N}, {w.data(), N, K});
-    plain::linear_backward_weight<double>({dw.data(), N, K}, {dbranch.data(), R, N}, {x.data(), R, K});
+    reference::dropout_backward<double>({dbranch.data(), R, N}, {dy.data(), R, N}, dropout);
+    reference::linear_backward_input<double>({dx.data(), R, K}, {dbranch.data(), R, N}, {w.data(), N, K});
+    reference::linear_backward_weight<double>({dw.data(), N, K}, {dbranch.data(), R, N}, {x.data(), R, K});
     for (double& value : dw) value -= 0.5;                                   // it adds
     if (loss(complex(x), complex(w)) == dot(complex(residual), dy)) return;  // every place dropped out: nothing to see
     require_gradient(x, dx, [&](const auto& varied) { return loss(varied, complex(w)); });
     require_gradient(w, dw, [&](const auto& varied) { return loss(complex(x), varied); });
 }
 
-TEST_CASE("plain: two layers with relu2 between") {
+TEST_CASE("reference: two layers with relu2 between") {
     Random random(2);
     const int R = 4, K = 5, F = 9, N = 3;
     auto x = random.normals(area(R, K)), up = random.normals(area(F, K)), down = random.normals(area(N, F)),
@@ -80,89 +80,91 @@ TEST_CASE("plain: two layers with relu2 between") {
 
     const auto loss = [&](std::vector<Complex> x, std::vector<Complex> up) {
         std::vector<Complex> hidden(area(R, F)), out(area(R, N)), last = complex(down);
-        plain::linear<Complex>({hidden.data(), R, F}, {x.data(), R, K}, {up.data(), F, K}, Epilogue::Kind::relu2);
-        plain::linear<Complex>({out.data(), R, N}, {hidden.data(), R, F}, {last.data(), N, F});
+        reference::linear<Complex>({hidden.data(), R, F}, {x.data(), R, K}, {up.data(), F, K}, Epilogue::Kind::relu2);
+        reference::linear<Complex>({out.data(), R, N}, {hidden.data(), R, F}, {last.data(), N, F});
         return dot(out, dy);
     };
     std::vector<double> dhidden(hidden.size()), dx(x.size()), dup(up.size());
-    plain::linear<double>({hidden.data(), R, F}, {x.data(), R, K}, {up.data(), F, K}, Epilogue::Kind::relu2);
+    reference::linear<double>({hidden.data(), R, F}, {x.data(), R, K}, {up.data(), F, K}, Epilogue::Kind::relu2);
     const View<double> relu2_out{hidden.data(), R, F};
-    plain::linear_backward_input<double>({dhidden.data(), R, F}, {dy.data(), R, N}, {down.data(), N, F}, &relu2_out);
-    plain::linear_backward_input<double>({dx.data(), R, K}, {dhidden.data(), R, F}, {up.data(), F, K});
-    plain::linear_backward_weight<double>({dup.data(), F, K}, {dhidden.data(), R, F}, {x.data(), R, K});
+    reference::linear_backward_input<double>({dhidden.data(), R, F}, {dy.data(), R, N}, {down.data(), N, F},
+                                             &relu2_out);
+    reference::linear_backward_input<double>({dx.data(), R, K}, {dhidden.data(), R, F}, {up.data(), F, K});
+    reference::linear_backward_weight<double>({dup.data(), F, K}, {dhidden.data(), R, F}, {x.data(), R, K});
     require_gradient(x, dx, [&](const auto& varied) { return loss(varied, complex(up)); });
     require_gradient(up, dup, [&](const auto& varied) { return loss(complex(x), varied); });
 }
 
-TEST_CASE("plain: norm and its backward") {
+TEST_CASE("reference: norm and its backward") {
     Random random(3);
     const int R = GENERATE(1, 3), D = GENERATE(2, 5, 16);
     const double eps = GENERATE(1.1920929e-07, 0.05);
     auto x = random.normals(area(R, D)), dy = random.normals(area(R, D));
     std::vector<double> dx(x.size(), 0.25);
-    plain::norm_backward<double>({dx.data(), R, D}, {dy.data(), R, D}, {x.data(), R, D}, eps);
+    reference::rms_norm_backward<double>({dx.data(), R, D}, {dy.data(), R, D}, {x.data(), R, D}, eps);
     for (double& value : dx) value -= 0.25;  // it adds
     require_gradient(x, dx, [&](std::vector<Complex> varied) {
-        plain::norm<Complex>({varied.data(), R, D}, {varied.data(), R, D}, eps);
+        reference::rms_norm<Complex>({varied.data(), R, D}, {varied.data(), R, D}, eps);
         return dot(varied, dy);
     });
 }
 
-TEST_CASE("plain: rope_norm and its backward") {
+TEST_CASE("reference: rope_qk_norm and its backward") {
     Random random(4);
-    const Heads heads = odd_heads();
+    const AttentionShape heads = odd_heads();
     const int R = 2 * heads.length, D = heads.n_head * heads.head_dim, stride = 3 * D;
     const double eps = GENERATE(1.1920929e-07, 0.05);
     const auto rope = test::rope_table<double>(heads.length, heads.head_dim);
     auto qkv = random.normals(area(R, stride)), dqkv = random.normals(area(R, stride));
     const auto x = qkv, dy = dqkv;
     std::vector<double> inverse_rms(area(R, 2 * heads.n_head));
-    plain::rope_norm<double>({qkv.data(), R, stride}, rope.data(), inverse_rms.data(), heads, eps);
-    plain::rope_norm_backward<double>({dqkv.data(), R, stride}, {qkv.data(), R, stride}, rope.data(),
-                                      inverse_rms.data(), heads);
+    reference::rope_qk_norm<double>({qkv.data(), R, stride}, rope.data(), inverse_rms.data(), heads, eps);
+    reference::rope_qk_norm_backward<double>({dqkv.data(), R, stride}, {qkv.data(), R, stride}, rope.data(),
+                                             inverse_rms.data(), heads);
     require_gradient(x, dqkv, [&](std::vector<Complex> varied) {
         const auto table = complex(rope);
-        plain::rope_norm<Complex>({varied.data(), R, stride}, table.data(), nullptr, heads, eps);
+        reference::rope_qk_norm<Complex>({varied.data(), R, stride}, table.data(), nullptr, heads, eps);
         return dot(varied, dy);
     });
 }
 
-TEST_CASE("plain: attention and its backward") {
+TEST_CASE("reference: attention and its backward") {
     Random random(5);
-    const Heads heads = odd_heads();
+    const AttentionShape heads = odd_heads();
     const int R = 2 * heads.length, D = heads.n_head * heads.head_dim, stride = 3 * D;
     auto qkv = random.normals(area(R, stride)), dout = random.normals(area(R, D)), out = dout;
     std::vector<double> log_sum_exp(area(R, heads.n_head)), dqkv(qkv.size(), 9);
-    plain::attention<double>({out.data(), R, D}, {qkv.data(), R, stride}, log_sum_exp.data(), heads);
-    plain::attention_backward<double>({dqkv.data(), R, stride}, {dout.data(), R, D}, {qkv.data(), R, stride},
-                                      {out.data(), R, D}, log_sum_exp.data(), heads);
+    reference::attention<double>({out.data(), R, D}, {qkv.data(), R, stride}, log_sum_exp.data(), heads);
+    reference::attention_backward<double>({dqkv.data(), R, stride}, {dout.data(), R, D}, {qkv.data(), R, stride},
+                                          {out.data(), R, D}, log_sum_exp.data(), heads);
     require_gradient(qkv, dqkv, [&](std::vector<Complex> varied) {
         std::vector<Complex> out(area(R, D));
-        plain::attention<Complex>({out.data(), R, D}, {varied.data(), R, stride}, nullptr, heads);
+        reference::attention<Complex>({out.data(), R, D}, {varied.data(), R, stride}, nullptr, heads);
         return dot(out, dout);
     });
 }
 
-TEST_CASE("plain: embed and its backward") {
+TEST_CASE("reference: embed and its backward") {
     Random random(6);
     const int V = 5, T = 3, D = 4, length = 3, R = 6;
     auto table = random.normals(area(V, D)), time_table = random.normals(area(T, D)), dout = random.normals(area(R, D));
     const auto ids = random.integers(R, V), time_row = random.integers(R / length, T);
     std::vector<double> dtable(table.size(), 0.5), dtime(time_table.size(), 0.5);
-    plain::embed_backward<double>(dtable.data(), dtime.data(), {dout.data(), R, D}, ids.data(), time_row.data(),
-                                  length);
+    reference::embed_backward<double>(dtable.data(), dtime.data(), {dout.data(), R, D}, ids.data(), time_row.data(),
+                                      length);
     for (double& value : dtable) value -= 0.5;  // they add
     for (double& value : dtime) value -= 0.5;
     const auto loss = [&](std::vector<Complex> table, std::vector<Complex> time_table) {
         std::vector<Complex> out(area(R, D));
-        plain::embed<Complex>({out.data(), R, D}, ids.data(), table.data(), time_table.data(), time_row.data(), length);
+        reference::embed<Complex>({out.data(), R, D}, ids.data(), table.data(), time_table.data(), time_row.data(),
+                                  length);
         return dot(out, dout);
     };
     require_gradient(table, dtable, [&](const auto& varied) { return loss(varied, complex(time_table)); });
     require_gradient(time_table, dtime, [&](const auto& varied) { return loss(complex(table), varied); });
 }
 
-TEST_CASE("plain: cross_entropy and its gradient") {
+TEST_CASE("reference: cross_entropy and its gradient") {
     Random random(7);
     const int R = 5, V = GENERATE(2, 7), excluded = GENERATE(-1, 0);
     auto logits = random.normals(area(R, V), 3), weights = random.normals(R);
@@ -170,8 +172,8 @@ TEST_CASE("plain: cross_entropy and its gradient") {
     std::vector<int> targets = random.integers(R, V);
     for (int& target : targets) target = std::max(target, excluded + 1);
     std::vector<double> loss(R), dlogits(logits.size());
-    plain::cross_entropy<double>({dlogits.data(), R, V}, loss.data(), {logits.data(), R, V}, targets.data(),
-                                 weights.data(), excluded);
+    reference::cross_entropy<double>({dlogits.data(), R, V}, loss.data(), {logits.data(), R, V}, targets.data(),
+                                     weights.data(), excluded);
     for (int r = 0; r < R; ++r) {  // by definition
         double sum = 0;
         for (int c = excluded + 1; c < V; ++c) sum += std::exp(logits[area(r, V) + static_cast<std::size_t>(c)]);
@@ -184,13 +186,13 @@ TEST_CASE("plain: cross_entropy and its gradient") {
     if (V - (excluded + 1) == 1) return;  // one choice only: no loss and no gradient
     require_gradient(logits, dlogits, [&](std::vector<Complex> varied) {
         std::vector<Complex> each(R), weight = complex(weights), scratch(varied.size());
-        plain::cross_entropy<Complex>({scratch.data(), R, V}, each.data(), {varied.data(), R, V}, targets.data(),
-                                      weight.data(), excluded);
+        reference::cross_entropy<Complex>({scratch.data(), R, V}, each.data(), {varied.data(), R, V}, targets.data(),
+                                          weight.data(), excluded);
         return dot(each, std::vector<double>(R, 1.0));
     });
 }
 
-TEST_CASE("plain: dropout keeps its share, and its mask does not depend on how a batch is cut") {
+TEST_CASE("reference: dropout keeps its share, and its mask does not depend on how a batch is cut") {
     const int R = 40, C = 50;
     const std::uint32_t step = 2;
     const Dropout whole{0.3f, 5, &step, 65, 0};
@@ -199,16 +201,16 @@ TEST_CASE("plain: dropout keeps its share, and its mask does not depend on how a
     int kept = 0;
     for (int r = 0; r < R; ++r) {
         for (int c = 0; c < C; ++c) {
-            const double factor = plain::dropout_factor<double>(whole, r, c, C);
+            const double factor = reference::dropout_factor<double>(whole, r, c, C);
             kept += factor != 0;
             if (factor != 0) CHECK(factor == Approx(1 / 0.7));
-            if (r >= 10) CHECK(factor == plain::dropout_factor<double>(second, r - 10, c, C));
+            if (r >= 10) CHECK(factor == reference::dropout_factor<double>(second, r - 10, c, C));
         }
     }
     CHECK(std::abs(kept - 0.7 * R * C) < 4 * std::sqrt(R * C * 0.3 * 0.7));
 }
 
-TEST_CASE("plain: corrupt_masked hides as many places as asked, each as often as any other") {
+TEST_CASE("reference: corrupt_masked hides as many places as asked, each as often as any other") {
     Random random(8);
     const int batch = 3, length = 8, mask_id = 9;
     const auto text = random.integers(50, 9);
@@ -218,8 +220,8 @@ TEST_CASE("plain: corrupt_masked hides as many places as asked, each as often as
     for (std::uint32_t step = 0; step < 2000; ++step) {
         std::vector<int> input(batch * length), targets(batch * length);
         std::vector<double> weights(batch * length);
-        plain::corrupt_masked(input.data(), targets.data(), weights.data(), text.data(), starts.data(), counts.data(),
-                              row_weights.data(), batch, length, mask_id, 77, step);
+        reference::corrupt_masked(input.data(), targets.data(), weights.data(), text.data(), starts.data(),
+                                  counts.data(), row_weights.data(), batch, length, mask_id, 77, step);
         for (int b = 0; b < batch; ++b) {
             int masked = 0;
             for (int i = 0; i < length; ++i) {
@@ -236,13 +238,13 @@ TEST_CASE("plain: corrupt_masked hides as many places as asked, each as often as
     for (int count : hidden) CHECK(std::abs(count - 750) < 4 * std::sqrt(2000 * 3 / 8.0 * 5 / 8.0));
 }
 
-TEST_CASE("plain: newton_schulz brings singular values near 1") {
+TEST_CASE("reference: newton_schulz brings singular values near 1") {
     Random random(9);
     const int rows = GENERATE(1, 4, 9), cols = GENERATE(3, 7);
-    const auto x = plain::newton_schulz(random.normals(area(rows, cols)), rows, cols);
+    const auto x = reference::newton_schulz(random.normals(area(rows, cols)), rows, cols);
     const int n = std::min(rows, cols), m = std::max(rows, cols);
-    const auto wide = rows > cols ? plain::transposed(x, rows, cols) : x;
-    const auto gram = plain::product(wide, plain::transposed(wide, n, m), n, m, n);
+    const auto wide = rows > cols ? reference::transposed(x, rows, cols) : x;
+    const auto gram = reference::product(wide, reference::transposed(wide, n, m), n, m, n);
     double trace = 0;
     for (int i = 0; i < n; ++i) trace += gram[area(i, n) + static_cast<std::size_t>(i)];
     CHECK(trace / n > 0.4);  // squares of values in about 0.7 .. 1.2, some small ones not yet there

@@ -12,10 +12,11 @@
 #include "core/base/philox.h"
 #include "core/ops/ops.h"
 
-/// The plain twin of every verb of `Ops` and `TrainingOps`: one loop nest an operation, with nothing in mind but to be
-/// read. Templates on the scalar T: float, double (what the fast kernels are measured against) and std::complex<double>
-/// (the tests differentiate every forward by complex step). Gradient contract and meaning of the arguments: ops.h.
-namespace folio::plain {
+/// The reference implementation of every operation of `Ops` and `TrainingOps`: one loop nest an operation, with nothing
+/// in mind but to be read. Templates on the scalar T: float, double (what the fast kernels are measured against) and
+/// std::complex<double> (the tests differentiate every forward by complex step). Gradient contract and meaning of the
+/// arguments: ops.h.
+namespace folio::reference {
 
 /// A row-major view, as `Matrix` is one of float.
 template <class T>
@@ -92,7 +93,7 @@ T inverse_root_mean_square(const T* x, int n, T eps) {
 
 /// out [R, D], in [R, D].
 template <class T>
-void norm(View<T> out, View<T> in, T eps) {
+void rms_norm(View<T> out, View<T> in, T eps) {
     for (int r = 0; r < in.rows; ++r) {
         const T scale = inverse_root_mean_square(&in(r, 0), in.cols, eps);
         for (int c = 0; c < in.cols; ++c) out(r, c) = in(r, c) * scale;
@@ -101,7 +102,7 @@ void norm(View<T> out, View<T> in, T eps) {
 
 /// out [R, d], weights [R, n], table [n, d], positions [length, d] or null.
 template <class T>
-void mix(View<T> out, View<T> weights, const T* table, const T* positions, int length) {
+void embed_soft(View<T> out, View<T> weights, const T* table, const T* positions, int length) {
     for (int r = 0; r < out.rows; ++r) {
         for (int c = 0; c < out.cols; ++c) {
             T sum = positions ? positions[r % length * out.cols + c] : T(0);
@@ -146,7 +147,7 @@ void local_conv_backward(View<T> dx, T* dfilter, View<T> dy, View<T> x, const T*
 /// qkv [R, 3 D]: head h of q is columns h d .. h d + d - 1 (d = head_dim), k lies D = n_head d further right.
 /// rope [positions, d] = cos [d / 2] | sin [d / 2]; inverse_rms [R, 2 n_head] or null.
 template <class T>
-void rope_norm(View<T> qkv, const T* rope, T* inverse_rms, const Heads& heads, T eps) {
+void rope_qk_norm(View<T> qkv, const T* rope, T* inverse_rms, const AttentionShape& heads, T eps) {
     const int d = heads.head_dim, half = d / 2;
     for (int r = 0; r < qkv.rows; ++r) {
         const T* cosine = rope + static_cast<std::ptrdiff_t>(r % heads.length) * d;
@@ -175,7 +176,7 @@ T exp_score(const T* q, const T* k, int head_dim) {
 
 /// out [R, D], qkv [R, 3 D], log_sum_exp [R, n_head] or null. Fewer rows of out: the last ones of one sequence.
 template <class T>
-void attention(View<T> out, View<T> qkv, T* log_sum_exp, const Heads& heads) {
+void attention(View<T> out, View<T> qkv, T* log_sum_exp, const AttentionShape& heads) {
     const int d = heads.head_dim, D = heads.n_head * d, known = qkv.rows - out.rows;
     for (int r = known; r < qkv.rows; ++r) {
         const int at = r - known;
@@ -222,7 +223,7 @@ void linear_backward_weight(View<T> dw, View<T> dy, View<T> x) {
 
 /// dx, dy, x [R, D]. With y = x s, s = 1 / sqrt(mean(x^2) + eps): dx += s (dy - y mean(dy y)).
 template <class T>
-void norm_backward(View<T> dx, View<T> dy, View<T> x, T eps) {
+void rms_norm_backward(View<T> dx, View<T> dy, View<T> x, T eps) {
     const int D = x.cols;
     for (int r = 0; r < x.rows; ++r) {
         const T scale = inverse_root_mean_square(&x(r, 0), D, eps);
@@ -234,7 +235,8 @@ void norm_backward(View<T> dx, View<T> dy, View<T> x, T eps) {
 
 /// dqkv, qkv [R, 3 D]; rope [positions, d]; inverse_rms [R, 2 n_head].
 template <class T>
-void rope_norm_backward(View<T> dqkv, View<T> qkv, const T* rope, const T* inverse_rms, const Heads& heads) {
+void rope_qk_norm_backward(View<T> dqkv, View<T> qkv, const T* rope, const T* inverse_rms,
+                           const AttentionShape& heads) {
     const int d = heads.head_dim, half = d / 2;
     for (int r = 0; r < qkv.rows; ++r) {
         const T* cosine = rope + static_cast<std::ptrdiff_t>(r % heads.length) * d;
@@ -259,7 +261,7 @@ void rope_norm_backward(View<T> dqkv, View<T> qkv, const T* rope, const T* inver
 /// dv_s = sum_r p_rs dout_r; dlogit_rs = p_rs (dout_r v_s - dout_r out_r); dq_r and dk_s follow from the product.
 template <class T>
 void attention_backward(View<T> dqkv, View<T> dout, View<T> qkv, View<T> out, const T* log_sum_exp,
-                        const Heads& heads) {
+                        const AttentionShape& heads) {
     const int d = heads.head_dim, D = heads.n_head * d;
     for (int r = 0; r < dqkv.rows; ++r) {
         for (int c = 0; c < 3 * D; ++c) dqkv(r, c) = T(0);
@@ -332,7 +334,7 @@ void cross_entropy(View<T> dlogits, T* loss, View<T> logits, const int* targets,
 
 /// dout, out, target [R, V]; loss, weights [R].
 template <class T>
-void mean_squares(View<T> dout, T* loss, View<T> out, View<T> target, const T* weights) {
+void squared_error(View<T> dout, T* loss, View<T> out, View<T> target, const T* weights) {
     for (int r = 0; r < out.rows; ++r) {
         loss[r] = T(0);
         for (int c = 0; c < out.cols; ++c) {
@@ -437,7 +439,7 @@ void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T
 // ---- Optimisers ------------------------------------------------------------------------------------------------
 
 template <class T>
-double squared_norm(const T* data, std::size_t count) {
+double sum_of_squares(const T* data, std::size_t count) {
     double sum = 0;
     for (std::size_t i = 0; i < count; ++i) sum += static_cast<double>(data[i]) * static_cast<double>(data[i]);
     return sum;
@@ -520,4 +522,4 @@ void ema(T* average, const T* values, std::size_t count, T decay) {
     for (std::size_t i = 0; i < count; ++i) average[i] = decay * average[i] + (T(1) - decay) * values[i];
 }
 
-}  // namespace folio::plain
+}  // namespace folio::reference

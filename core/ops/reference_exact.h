@@ -10,7 +10,7 @@
 
 /// The exact path (exact_ops.h) one number at a time: what every set of kernels must give, to the last bit. For tests
 /// only.
-namespace folio::plain::exact {
+namespace folio::reference::exact {
 
 /// To the nearest integer, ties to even.
 inline std::int32_t nearest(float x) { return static_cast<std::int32_t>(std::nearbyintf(x)); }
@@ -80,13 +80,13 @@ inline void linear(Matrix out, Matrix in, const std::int8_t* weights, const floa
     }
 }
 
-inline void norm(float* out, const float* in, int n, float eps) {
+inline void rms_norm(float* out, const float* in, int n, float eps) {
     const float squares = sum(n, [&](int i) { return in[i] * in[i]; });
     const float inverse = 1.f / std::sqrt(squares / static_cast<float>(n) + eps) + (squares - squares);
     for (int i = 0; i < n; ++i) out[i] = in[i] * inverse;
 }
 
-inline void rope_norm(Matrix qkv, const float* rope, const Heads& heads, float eps) {
+inline void rope_qk_norm(Matrix qkv, const float* rope, const AttentionShape& heads, float eps) {
     const int d = heads.head_dim, half = d / 2;
     for (int r = 0; r < qkv.rows; ++r) {
         const float* turn = rope + r % heads.length * d;
@@ -97,13 +97,13 @@ inline void rope_norm(Matrix qkv, const float* rope, const Heads& heads, float e
                 x[i] = a * cosine + b * sine;
                 x[half + i] = b * cosine - a * sine;
             }
-            norm(x, x, d, eps);
+            rms_norm(x, x, d, eps);
         }
     }
 }
 
 /// In integers where the model never sees more than 1,024 positions, else in f32 with every sum over k in order.
-inline void attention(Matrix out, Matrix qkv, const Heads& heads) {
+inline void attention(Matrix out, Matrix qkv, const AttentionShape& heads) {
     const int d = heads.head_dim, d_model = heads.n_head * d;
     const bool integers = heads.max_length <= 1024 && d <= 1024;
     const float factor = std::floor(32760.f / std::sqrt(static_cast<float>(d)));
@@ -149,4 +149,4 @@ inline void attention(Matrix out, Matrix qkv, const Heads& heads) {
     }
 }
 
-}  // namespace folio::plain::exact
+}  // namespace folio::reference::exact
