@@ -1092,7 +1092,7 @@ const copied = async (page, name) => {
 
 test("a link of v=1 gives the text for which it was written, and what is written is v=2 with sampler, steps and temperature", async () => {
   const old = {
-    "masked-small": ["confidence", "ROMEO:\nNo do is mhan , God far her  ficm.\n\nCORIOLANUS:\nTua, by the moone well be head of her sin"],
+    "masked-small": ["confidence", "ROMEO:\nHow fast, s pale  leave foung it to call them as I are in the past,\nAnd sunzen at these p"],
     "gaussian-small": ["ddpm", "ROMEO:\nThen, deprition, mituse to jeases, wordss:\nNor h mustarer comber bleasted Here as in seea"],
     "gpt-small": ["left-to-right", "ROMEO:\nDidst thou proceed the arm of his eyes?\n\nJULIET:\nSwillst thou not meet the sup within thi"],
   };
