@@ -20,7 +20,7 @@ export interface Packed {
 }
 
 /** By how much 63 times the root of a probability may be off where the record repeats it. */
-export const rootSlack = 2;
+export const rootSlack = 4;
 
 /** Signs stand for whole numbers from 0; "!" repeats the number that the same place had a step before. */
 class Signs {
