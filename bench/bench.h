@@ -15,7 +15,7 @@
 #include "native/failure.h"
 #include "native/threads.h"
 
-/// What the benches share. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best set first.
+/// Shared parts of the benches. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best set first.
 namespace folio::bench {
 
 inline std::string name_of(const Way& way) {

@@ -7,8 +7,8 @@
 
 namespace folio::bench {
 
-/// What loops on registers alone reach on all threads of `parallel`, now, in GFLOP/s, with the widest multiply-add of
-/// the set (`portable`: multiply, then add); best of five. 0 for a set that nobody has taught it.
+/// Throughput of loops on registers alone on all threads of `parallel`, now, in GFLOP/s, with the widest multiply-add
+/// of the set (`portable`: multiply, then add); best of five. 0 for a set that nobody has taught it.
 double register_peak(std::string_view set, Precision precision, Parallel& parallel);
 
 }  // namespace folio::bench

@@ -19,7 +19,7 @@ constexpr auto least_time_per_frame = std::chrono::milliseconds(50);
 constexpr int plain_columns = 80;  // where nothing is redrawn
 constexpr const char* reset_style = "\033[0m";
 
-/// How a place looks, as the page has it: a dot or a pale guess while open, struck when just fixed, bold when given.
+/// Style of a position, as on the page: a dot or a pale guess while open, struck when just fixed, bold when given.
 const char* style_of(const Frame& frame, int place) {
     const int flags = frame.flags[place];
     if (!(flags & place_fixed)) return "\033[2m";
@@ -27,7 +27,7 @@ const char* style_of(const Frame& frame, int place) {
     return flags & place_given ? "\033[1m" : "";
 }
 
-/// What stands at a place: its character, or the likeliest one where the last pass leaned to it, or a dot.
+/// Character at a position: its own, or the most likely one where the last pass favours it, or a dot.
 char32_t character_at(const Frame& frame, const Vocabulary& vocabulary, int place) {
     constexpr float leaning = 0.4f;
     const std::size_t best = 4 * static_cast<std::size_t>(place);

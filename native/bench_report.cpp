@@ -128,7 +128,7 @@ std::string milliseconds(double ms) {
     return fmt::format("{:.{}f}", ms, ms >= 1000 ? 0 : ms >= 100 ? 1 : ms >= 10 ? 2 : ms >= 0.01 ? 3 : 5);
 }
 
-/// Whether two reports tell the same figure, as far as both tell it.
+/// True if two reports agree in a figure, or one of them lacks it.
 bool same(std::int64_t a, std::int64_t b) { return a == 0 || b == 0 || a == b; }
 
 bool did_the_same(const BenchReport& a, const BenchReport& b, const std::string& task) {

@@ -13,7 +13,7 @@ namespace folio {
 
 namespace fs = std::filesystem;
 
-/// What was timed: names are open, so that a report may come from a target that this program does not know.
+/// A timed task: names are open, so that a report may come from a target that this program does not know.
 struct Work {
     std::string task;               // noising, forward, sampling, training
     std::string kernels, products;  // empty where the task has none
@@ -31,7 +31,7 @@ struct Timing {
 /// A row of a report's `results`.
 nlohmann::ordered_json to_json(const Timing& timing);
 
-/// What a file says; a number is 0 and a text empty where it says nothing.
+/// Contents of a file; a number is 0 and a text empty where it has none.
 struct BenchReport {
     std::string file;     // its name, fit to be shown
     std::string machine;  // its processor or browser
@@ -67,7 +67,7 @@ private:
     Row& row_of(std::vector<Row>& rows, const Work& work) const;
 
     std::optional<double> ratio(const Row& row, std::size_t report) const;
-    /// What is to be known of a report beside its name: "2 cores, 2026-11-23, 10657536 parameters, 256 characters".
+    /// Description of a report beside its name: "2 cores, 2026-11-23, 10657536 parameters, 256 characters".
     std::string about(std::size_t report) const;
     /// A sentence where reports timed different models or lengths, else empty.
     std::string warning() const;

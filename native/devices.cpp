@@ -31,7 +31,7 @@ std::vector<const KernelSet*> chosen_kernels(Precision precision) {
     return {best.begin(), best.end()};
 }
 
-/// Whether the kernels of this machine, or the forced ones, multiply bf16.
+/// True if the kernels of this machine, or the forced ones, multiply bf16.
 bool cpu_has_bf16() {
     const KernelSet* forced = forced_kernels();
     return forced ? forced->bf16 != nullptr : !distinct_kernels(Precision::bf16).empty();

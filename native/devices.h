@@ -12,7 +12,7 @@
 
 namespace folio {
 
-/// What a command may say about where it computes; the same options everywhere.
+/// Options of a command for the device that it computes on; the same everywhere.
 struct DeviceOptions {
     std::string device = "auto";     // auto, cpu, cuda
     int threads = 0;                 // 0: one per physical core
@@ -56,7 +56,7 @@ public:
     Precision precision() const { return precision_; }
     /// "2 threads, amx kernels, bf16 products", or "NVIDIA H200, bf16 products".
     std::string describe() const;
-    /// Whether these options lead to products of bf16 being there.
+    /// True if these options lead to bf16 matmuls.
     static bool has_bf16(const DeviceOptions& options);
 
 private:

@@ -106,7 +106,7 @@ namespace {
                                             : system_reason(error));
 }
 
-/// Where a path leads once its last part is no link any more; a link that dangles leads to what it would name.
+/// Target of a path once its last part is no link any more; a link that dangles leads to what it would name.
 fs::path behind_links(fs::path path) {
     constexpr int most_links = 40;
     std::error_code failed;

@@ -68,7 +68,7 @@ std::string quote_path(const fs::path& path);
 /// A report for stdout, on one line; what is not UTF-8 in it, such as a file's name, with U+FFFD.
 std::string to_text(const nlohmann::ordered_json& report);
 
-/// What a system call's error number means, in the words of a sentence's end.
+/// Meaning of a system call's error number, as the end of a sentence.
 std::string system_reason(int error);
 
 /// Lower-case hexadecimal SHA-256.

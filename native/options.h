@@ -20,9 +20,9 @@ class App;
 namespace folio {
 
 CLI::App& add_command(CLI::App& program, const std::string& name, const std::string& help);
-/// What the command does once its options are read.
+/// Sets the action of a command, called once its options are read.
 void on_call(CLI::App& command, std::function<void()> execute);
-/// Whether the command line has an option.
+/// True if the command line has an option.
 bool given(const CLI::App& command, const std::string& name);
 
 void add_flag(CLI::App& command, const std::string& name, bool& target, const std::string& help);

@@ -15,7 +15,7 @@
 
 namespace folio {
 
-/// What came of sampling at one setting; passes and time are means over samples.
+/// Results of sampling at one setting; passes and time are means over samples.
 struct Drawn {
     SamplingOptions options;
     TextStatistics statistics;

@@ -36,7 +36,7 @@ Text read_text(const fs::path& path) {
     return text;
 }
 
-/// Where the cached copy lies; empty where the user has no home.
+/// Path of the cached copy; empty where the user has no home.
 fs::path cached_copy() {
     fs::path cache = environment("XDG_CACHE_HOME");
     // The base directory specification: a relative path there is to be ignored.

@@ -16,7 +16,7 @@ struct Backend {
     TrainingOps& training;
     int rounded_head = 0;  // the only width of heads that attention rounds to bf16; 0: any
 
-    /// What the products within attention multiply.
+    /// Precision of the matmuls within attention.
     Precision attention_precision(int head_dim) const {
         return rounded_head == 0 || head_dim == rounded_head ? precision : Precision::f32;
     }

@@ -48,7 +48,7 @@ void expect_failure(const Outcome& outcome, int code) {
     CHECK(is_one_sentence(outcome.err));
 }
 
-/// What a file of NumPy's format, float32 and version 1.0, holds.
+/// Values of a file in NumPy's format, float32 and version 1.0.
 struct Array {
     std::string header;
     std::vector<float> values;

@@ -26,7 +26,7 @@ using test::Random;
 
 std::size_t area(int rows, int cols) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols); }
 
-/// How a product sees a number: as it is, or rounded to bf16 (to nearest, ties to even).
+/// A number as a matmul reads it: as it is, or rounded to bf16 (to nearest, ties to even).
 float rounded(float x, Precision precision) {
     if (precision == Precision::f32) return x;
     std::uint32_t bits;
@@ -107,7 +107,7 @@ PackedWeight packed(Ops& ops, Device& device, const Values& values, int out, int
     return weight;
 }
 
-/// How far a result may be from the truth: the products of f32, and those of bf16 where rounded inputs are not all that
+/// Tolerances of a result: those of f32 matmuls, and those of bf16 where rounded inputs are not all that
 /// is rounded.
 struct Tolerance {
     double f32, bf16;

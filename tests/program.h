@@ -133,7 +133,7 @@ inline Outcome folio(const std::vector<std::string>& arguments, const Environmen
     return {code, program.out(), program.err()};
 }
 
-/// Whether a text is one sentence on one line, without anything that steers a terminal.
+/// True if a text is one sentence on one line, without anything that steers a terminal.
 inline bool is_one_sentence(const std::string& text) {
     return text.size() > 10 && text.ends_with(".\n") && std::count(text.begin(), text.end(), '\n') == 1 &&
            std::none_of(text.begin(), text.end() - 1,

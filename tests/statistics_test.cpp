@@ -21,7 +21,7 @@ std::u32string random_text(Random& random, int length, int letters) {
     return text;
 }
 
-/// How often the text has `piece`, with at least one character behind it if `followed`.
+/// Number of occurrences of `piece` in the text, with at least one character behind it if `followed`.
 int count(const std::u32string& text, const std::u32string& piece, bool followed = false) {
     int found = 0;
     for (std::size_t i = 0; i + piece.size() + followed <= text.size(); ++i)
@@ -41,7 +41,7 @@ double probability(const std::u32string& text, const std::u32string& alphabet, c
     return (count(text, used + c) + kinds * shorter) / (followers + kinds);
 }
 
-/// Whether any piece of that length stands in the text.
+/// True if any piece of that length occurs in the text.
 bool copies(std::u32string_view text, std::u32string_view sample, int length) {
     for (std::size_t i = 0; i + length <= sample.size(); ++i) {
         if (text.find(sample.substr(i, length)) != text.npos) return true;

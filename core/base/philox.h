@@ -6,7 +6,7 @@
 
 namespace folio {
 
-/// What a random number is for. Part of the counter, so the numbers are promises: append, never reuse or renumber.
+/// Purpose of a random number. Part of the counter, so its values are fixed: append, never reuse or renumber.
 enum class Purpose : std::uint32_t {
     window = 1,         // where a training window starts
     mask_count = 2,     // the offset of the stratified mask count

@@ -6,7 +6,7 @@
 
 namespace folio {
 
-/// What went wrong, as one sentence for a person: what was wrong and what to do about it.
+/// A failure as one sentence for the user: what was wrong and what to do about it.
 struct Error {
     std::string sentence;
     bool not_finite = false;  // a model's numbers were not finite, which training takes back

@@ -17,7 +17,7 @@ bool decode_utf8(std::string_view text, std::size_t& position, char32_t& code);
 /// Appends the UTF-8 of a code point (no surrogate, at most U+10FFFF).
 void append_utf8(std::string& text, char32_t code);
 
-/// Whether a character is seen where it stands: no control, no separator, no invisible mark that reorders, joins or
+/// True if a character is visible where it stands: no control, no separator, no invisible mark that reorders, joins or
 /// hides what is around it.
 bool shows(char32_t code);
 

@@ -19,7 +19,7 @@ struct Answer {
     double nats = 0;  // -log p(target)
 };
 
-/// What a row of logits says of a place whose character is `target`; `probability` is scratch.
+/// Prediction of a row of logits and the loss of `target`, its position's character; `probability` is scratch.
 Result<Answer> answer_of(std::span<const float> logits, int excluded, int target, std::span<double> probability) {
     if (!softmax(logits, excluded, probability)) {
         return not_finite();
@@ -30,7 +30,7 @@ Result<Answer> answer_of(std::span<const float> logits, int excluded, int target
     return Answer{seen, distance - elementary::log(seen.confidence)};
 }
 
-/// Where in [0, 1) a draw lies: those of a window evenly spread, the windows shifted against one another by multiples
+/// Quantile in [0, 1) of a draw: those of a window evenly spread, the windows shifted against one another by multiples
 /// of the golden section.
 double stratum(double offset, int window_number, int draw, int draws) {
     const double turn = offset + (draw + std::fmod(window_number * 0.6180339887498949, 1.0)) / draws;
@@ -56,7 +56,7 @@ struct Batch {
           probability(model.config.vocab_size) {}
 
     std::span<int> sequence(int b) { return std::span(ids).subspan(static_cast<std::size_t>(b) * length, length); }
-    /// What the last pass says of a hidden place.
+    /// Prediction and loss of the last pass at a masked position.
     Result<Answer> answer(int b, int place, int target) {
         const std::size_t row = static_cast<std::size_t>(b) * length + place;
         return answer_of(std::span<const float>(logits).subspan(row * model.config.vocab_size, model.config.vocab_size),

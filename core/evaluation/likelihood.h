@@ -54,19 +54,19 @@ struct EvaluationOptions {
     EvaluationProgress progress;  // may be empty
 };
 
-/// What happens at the mask shares t in (i / 20, (i + 1) / 20].
+/// Loss and accuracy at the mask shares t in (i / 20, (i + 1) / 20].
 struct NoiseLevel {
     double loss = 0;      // nats per masked character
     double accuracy = 0;  // share of masked characters that are the likeliest
     int draws = 0;        // 0: nothing is known of this level
 };
 
-/// Where a Gaussian bound comes from, nats per character; their sum is the bound.
+/// Terms of a Gaussian bound, nats per character; their sum is the bound.
 struct BoundParts {
     double prior = 0, reconstruction = 0, diffusion = 0;
 };
 
-/// What a model makes of windows.
+/// Likelihood of windows under a model.
 struct Evaluation {
     std::vector<double> windows;        // [Windows::size()] nats per character
     BoundParts parts;                   // of Gaussian models

@@ -14,7 +14,7 @@ namespace {
 constexpr int judge_order = 5, long_run = 32;
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
-/// What [A-Za-z']+ matches, in small letters.
+/// Matches of [A-Za-z']+, in lower case.
 std::vector<std::u32string> words_of(std::u32string_view text) {
     std::vector<std::u32string> words;
     bool inside = false;
@@ -37,7 +37,7 @@ double entropy_of(const Counts& counts) {
     return nats;
 }
 
-/// Of some things the number that are in the training text.
+/// Items that are in the training text, and all.
 struct Hits {
     int found = 0, all = 0;
 };

@@ -7,7 +7,7 @@
 
 namespace folio {
 
-/// What a pass computes, shape beside name; R = batch * length rows. Inference needs one block's worth for all blocks,
+/// Activations of a pass, shape beside name; R = batch * length rows. Inference needs one block's worth for all blocks,
 /// training keeps every block's for the backward pass: the same names, at one address or at many.
 struct Activations {
     struct Block {

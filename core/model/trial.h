@@ -37,20 +37,20 @@ private:
     std::vector<float> logits_;
 };
 
-/// How far apart the logits of one input are, and whether two right sets could be: not at all in int8, else within what
-/// rounding allows. A NaN is a difference like any other.
+/// Largest difference of the logits of one input, and whether it is one that two correct sets can have: not at all in
+/// int8, else within what rounding allows. A NaN is a difference like any other.
 struct Agreement {
     double largest_difference = 0;
     bool good = false;
 };
 Agreement compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision);
 
-/// Whether a set computes what the baseline does, in every kind of trial. Some engines and machines get an
+/// True if a set computes what the baseline does, in every kind of trial. Some engines and machines get an
 /// instruction wrong, some only until they have compiled the code better: a set of this machine that was wrong once is
 /// never trusted again.
 bool trustworthy(const KernelSet& kernels, Precision precision);
 
-/// The best set that can do this arithmetic and is trustworthy; for int8 then all such sets of the same packing, for
+/// The best set that can do this arithmetic and passes its trials; for int8 then all such sets of the same packing, for
 /// ExactOps to choose from. Found once.
 std::span<const KernelSet* const> best_kernels(Precision precision);
 

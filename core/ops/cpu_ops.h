@@ -23,7 +23,7 @@ public:
 
     /// The set in use.
     const KernelSet& kernels() const { return *set_; }
-    /// Whether it stays the set in use: false while several are on trial.
+    /// True if the kernel set in use is final: false while several are timed.
     virtual bool settled() const { return true; }
 
     Result<Storage> allocate(std::size_t bytes) override;

@@ -90,7 +90,7 @@ struct IntegerPanels {
 
 std::size_t tile_bytes(const IntegerProduct& product) { return sizeof(std::int32_t) * product.rows * product.cols; }
 
-/// What a worker needs for a block of A, of whole tiles: its rows as u7, their scales and zeros, and the sums of a
+/// Scratch of a worker for a block of A, of whole tiles: its rows as u7, their scales and zeros, and the sums of a
 /// tile.
 struct QuantisedRows {
     char* rows;

@@ -18,7 +18,7 @@ namespace folio {
 /// sqrt(head_dim) at most; 2047 * 1023 * positions. A model that could see more than `longest_integer_attention`
 /// positions attends in f32.
 ///
-/// What works on each row by itself (linear, norm, rope_qk_norm) waits until something needs all rows; then every
+/// Operations on single rows (linear, rms_norm, rope_qk_norm) are queued until one needs all rows; then every
 /// thread takes its rows through all of it, so that threads meet twice a layer and a row's numbers stay near.
 class ExactOps final : public CpuOps {
 public:

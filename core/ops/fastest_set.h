@@ -8,7 +8,7 @@
 
 namespace folio {
 
-/// Which of several sets that give the same bits is the fastest here, found by timing passes that are wanted anyway:
+/// Finds the fastest of several sets that give the same bits by timing passes that run anyway:
 /// what an instruction costs depends on the processor and, in a browser, on the engine, which also compiles better
 /// after a while.
 class FastestSet {

@@ -13,7 +13,7 @@
 /// source (kernels/f32.inl, kernels/integer.inl). Everything above it is ordinary code.
 namespace folio {
 
-/// What products multiply: f32; operands rounded to bf16, with f32 sums; or integers (I8 weights, see exact_ops.h).
+/// Operands of matmuls: f32; operands rounded to bf16, with f32 sums; or integers (I8 weights, see exact_ops.h).
 enum class Precision { f32, bf16, int8 };
 
 /// C [rows, cols] = A B for one register tile, on packed panels. A panel of B holds `cols` columns, a packed panel of A
@@ -88,7 +88,7 @@ struct IntegerProduct {
                  int depth);
 };
 
-/// What an integer product takes to become numbers again: out = ((sum - zero[row] weight_sum[col]) weight_scale[col])
+/// Factors that turn an integer product into floats: out = ((sum - zero[row] weight_sum[col]) weight_scale[col])
 /// scale[row], in this order, then as the epilogue's kind has it. Rows and columns of a tile.
 struct Dequantise {
     const std::int32_t* weight_sum;

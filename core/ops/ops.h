@@ -12,7 +12,7 @@
 /// backward pass both interfaces. All arrays are on the device and f32 unless said otherwise; rows are positions,
 /// sequence after sequence, `length` rows each. Gradient contract: parameter gradients are added to (+=), activation
 /// gradients are overwritten (=), except that the backward of a norm adds to the gradient of its residual stream (+=).
-/// What changes from step to step of a training is on the device too, so that a recorded step can run again.
+/// Scalars that change from one training step to the next are on the device too, so that a captured step can run again.
 namespace folio {
 
 class Ops;
@@ -92,7 +92,7 @@ FOLIO_HOST_DEVICE constexpr std::uint32_t dropout_limit(float rate) {
     return static_cast<std::uint32_t>(rate * 65536.f);
 }
 
-/// What happens to a product before it is stored.
+/// Applied to a product before it is stored.
 struct Epilogue {
     enum class Kind {
         store,     // out = xW
@@ -128,7 +128,7 @@ struct Queries {
         first = rows ? before(begin, out_rows) : known > 0 ? 0 : begin;
         count = rows ? before(begin + heads.length, out_rows) - first : heads.length - known;
     }
-    /// Of output row first + i.
+    /// Position of output row first + i.
     FOLIO_HOST_DEVICE int position(int i) const { return rows ? rows[first + i] - begin : known + i; }
     /// The most that a sequence can have.
     static int most(const AttentionShape& heads, int out_rows) {
@@ -136,7 +136,7 @@ struct Queries {
     }
 
 private:
-    /// How many of `rows` are less than `limit`.
+    /// Number of `rows` below `limit`.
     FOLIO_HOST_DEVICE int before(int limit, int total) const {
         int least = 0, most = total;
         while (least < most) {
@@ -243,7 +243,7 @@ struct Muon {
     float lr = 0, momentum = 0.95f, weight_decay = 0;
 };
 
-/// How rows of a batch are noised (Gaussian diffusion), all on the device.
+/// Noise of the rows of a batch (Gaussian diffusion), all on the device.
 struct GaussianNoise {
     const float* levels =
         nullptr;  // [batch + 1, 5] alpha, sigma, input scale, prior weight, loss weight; the last row for known places
@@ -255,7 +255,7 @@ struct GaussianNoise {
     const std::uint32_t* step = nullptr;
 };
 
-/// What becomes of them. R = batch * length.
+/// Outputs of corrupt_gaussian. R = batch * length.
 struct GaussianRows {
     Matrix mixture;  // [R, V + time_rows], or with room for self-conditioning [R, V + time_rows + V + 1]
     Matrix prior;    // [R, V], or none

@@ -33,7 +33,7 @@ struct View {
     T& operator()(int row, int col) const { return data[static_cast<std::ptrdiff_t>(row) * stride + col]; }
 };
 
-/// What comparisons look at: the part of a number that is not the infinitesimal of a complex step.
+/// The part of a number that comparisons use: all but the infinitesimal of a complex step.
 inline float real_part(float x) { return x; }
 inline double real_part(double x) { return x; }
 inline double real_part(const std::complex<double>& x) { return x.real(); }

@@ -12,14 +12,14 @@
 /// 1 / V off each element concerns z alone.
 namespace folio {
 
-/// How noisy a row is: z = alpha x + sigma eps with alpha^2 = alpha_bar = 1 - sigma^2.
+/// Noise level of a row: z = alpha x + sigma eps with alpha^2 = alpha_bar = 1 - sigma^2.
 struct Level {
     double t = 0;  // 0 clean .. 1 noise
     double g = 0;  // -log SNR
     double alpha = 1, sigma = 0;
 
     double snr() const { return alpha * alpha / (sigma * sigma); }
-    /// What z is multiplied by to be log p(z | character), but for a constant.
+    /// Factor by which z becomes log p(z | character), up to a constant.
     double matched_filter() const { return alpha / (sigma * sigma); }
 };
 
@@ -42,15 +42,16 @@ public:
     Level level(double t) const;
     /// The level of a row in training, for a uniform number in [0, 1); linear: any of the steps 1 .. T.
     Level training_level(double share) const;
-    /// What the network is told of the time: the sines, then the cosines, of g at frequencies e^-5 .. e^5 (Gulrajani &
+    /// Time features of the network: the sines, then the cosines, of g at frequencies e^-5 .. e^5 (Gulrajani &
     /// Hashimoto 2023), or of a linear schedule's step as positions have them (Vaswani et al. 2017).
     void features(const Level& t, std::span<float> out) const;
     /// The levels of `steps` sampling steps from noise to clean: steps + 1, evenly spaced in t; linear: T + 1 at most.
     std::vector<Level> grid(int steps) const;
-    /// Where a step at t starts with churn (Karras et al. 2022), by diffuse(t, churned): for log SNR in [-2, 3] where
-    /// sigma / alpha is 1 + gamma times t's (linear: the first step at least as noisy), elsewhere at t itself.
+    /// Level from which a step at t starts with churn (Karras et al. 2022, arXiv 2206.00364), by diffuse(t, churned):
+    /// for log SNR in [-2, 3] where sigma / alpha is 1 + gamma times t's (linear: the first step at least as noisy),
+    /// elsewhere at t itself.
     Level churned(const Level& t, double gamma) const;
-    /// Of given characters while the others are at t: warped clean, for a flag to tell the network; linear t too.
+    /// Level of given characters while the others are at t: warped clean, for a flag to tell the network; linear t too.
     Level given(const Level& t) const;
 
     /// q(z_t | character id).
@@ -58,7 +59,7 @@ public:
     /// Moves a row; x and eps are not looked at where they count nothing.
     void apply(const Move& move, std::span<const double> x, std::span<const double> eps, std::span<float> z) const;
 
-    /// What z is multiplied by for the network: warped to unit variance, linear not at all.
+    /// Factor of z at the input of the network: warped to unit variance, linear not at all.
     double input_scale(const Level& t) const;
     /// log p(z | character) but for a constant: (alpha / sigma^2) z. To it the logits of an x0 network are added, which
     /// so answers log p(character | its neighbours).

@@ -12,7 +12,7 @@ namespace folio {
 
 /// A masked model as samplers and bounds see it: ids go in, logits come out.
 struct MaskedModel {
-    /// What Denoiser::predict does: ids [batch, length], time_row [batch] (empty where the model has no time embedding)
+    /// Denoiser::predict: ids [batch, length], time_row [batch] (empty where the model has no time embedding)
     /// -> logits [batch, length, config.vocab_size], of places that hold [MASK]; those of others may be left as they
     /// were.
     using Predict = std::function<Result<void>(std::span<const int> ids, std::span<const int> time_row, int batch,
@@ -26,7 +26,7 @@ struct MaskedModel {
 /// The denoiser must outlive the model.
 MaskedModel masked_model(Denoiser& denoiser, const ProcessConfig& process);
 
-/// How masked places are weighed in training (spec 2b): by the NELBO's own weight, or every place alike.
+/// Weight of masked positions in training: that of the NELBO, or the same for all.
 enum class MaskedLoss { nelbo, mean };
 
 /// The distribution of a window's share of masked positions in training: uniform, as the bound has it, or Beta(2, 2),

@@ -22,7 +22,7 @@ public:
     const std::vector<float>& all() const { return z_; }
     /// The last answer [length, V].
     std::span<const float> answers() const { return logits_; }
-    /// Of the last answer: completed logits of x0, or eps.
+    /// Row of the last answer: completed logits of x0, or eps.
     std::span<const float> logits(int place) const {
         return {logits_.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_};
     }

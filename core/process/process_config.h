@@ -21,8 +21,8 @@ struct GaussianConfig {
     bool matched_filter = false;  // x0: log p(z | character) is added to the network's logits
 };
 
-/// How a denoiser becomes a language model; `folio.process` of the weights file. The only schedule of the masked
-/// process is the linear one: a character is [MASK] with probability t.
+/// The process that makes a language model of a denoiser; `folio.process` of the weights file. The only schedule of the
+/// masked process is the linear one: a character is [MASK] with probability t.
 struct ProcessConfig {
     ProcessKind kind = ProcessKind::masked;
     int mask_id = 65;           // the id of [MASK], -1 where the process has none

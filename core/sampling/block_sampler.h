@@ -4,7 +4,7 @@
 
 namespace folio {
 
-/// What samplers that work on many places at once have in common.
+/// Base of the samplers that work on many positions at once.
 ///
 /// **Blocks.** The network sees a window of min(length, seq_len) places. A block is what happens to the open places of
 /// one window, in at most `steps` passes. The next block takes the first open place and the open ones within half a
@@ -37,12 +37,12 @@ protected:
     /// Pass pass() of passes() over the window of the block: fixes some of its open places, all that are left in the
     /// last.
     virtual Result<void> reveal() = 0;
-    /// Whether a block with open places takes all its passes.
+    /// True if a block with open positions takes all its passes.
     virtual bool takes_all_passes() const = 0;
     struct Window {
         int first = 0, length = 0;
     };
-    /// How many passes a block gets whose open places were all opened again: here their share of the window's.
+    /// Passes of a block whose open positions were all opened again: here their share of the window's.
     virtual int passes_again(const std::vector<std::uint8_t>& flags, Window window) const;
     /// Opens a position that the proofreader found unlikely.
     virtual void reopen(int place) { open(place); }
@@ -51,7 +51,7 @@ protected:
 
     int passes() const { return now_.block_end - now_.block_begin; }
     int pass() const { return now_.step - now_.block_begin; }
-    /// Whether the place was open when the block began, or since.
+    /// True if the position was open when the block began, or since.
     bool in_block(int place) const;
     /// True during a round: the unrevealed positions were opened by the proofreader.
     bool proofreading() const { return !now_.round_text.empty(); }

@@ -14,8 +14,8 @@
 
 namespace folio {
 
-/// How a masked text is unmasked, `unmasking.h` has the rules; the steps of Gaussian diffusion; how an autoregressive
-/// model writes.
+/// Unmasking rules of masked diffusion (unmasking.h); steps of Gaussian diffusion; the order of an autoregressive
+/// model.
 enum class SamplerKind {
     spread,
     ancestral,

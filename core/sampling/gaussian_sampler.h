@@ -18,11 +18,11 @@ namespace folio {
 ///
 /// A model that is conditioned on itself sees what it made of each place in the pass before (Chen et al. 2023).
 ///
-/// What is noised again goes back to the time t = percent / 100: characters that stand do so in a block of their own,
-/// which begins there and takes that share of the passes; what the proofreader opens goes back to t = 0.5. In a running
-/// block, whose rows have one level, a row gets the noise of that time where it has less, and passes for one of the
-/// block's level. What is opened begins as pure noise. A text on its way into noise is shown by what its rows say by
-/// themselves.
+/// Positions that are noised again go back to the time t = percent / 100: characters that stand do so in a block of
+/// their own, which begins there and takes that share of the passes; what the proofreader opens goes back to t = 0.5.
+/// In a running block, whose rows have one level, a row gets the noise of that time where it has less, and passes for
+/// one of the block's level. What is opened begins as pure noise. A text on its way into noise is shown by what its
+/// rows say by themselves.
 class GaussianSampler final : public BlockSampler {
 public:
     /// Fails as Sampler::check does, and on schedules that are none. The denoiser must outlive the sampler.

@@ -17,7 +17,7 @@
 
 namespace folio {
 
-/// What a sample is to be made of. The text has given.size() places.
+/// Request for a sample. The text has given.size() positions.
 struct SamplingRequest {
     SamplingOptions options;
     std::vector<int> given;    // ids that are fixed from the start, -1 where a place is open
@@ -113,7 +113,7 @@ public:
     std::span<const float> logits() const { return logits_; }
 
 protected:
-    /// What save() keeps.
+    /// State kept by save().
     struct Progress : SampleCounters {
         std::vector<int> id;
         std::vector<int> fixed_at;  // step; of no meaning where open
@@ -134,13 +134,13 @@ protected:
     virtual Result<void> advance() = 0;
     /// Called after every step and edit.
     virtual void text_changed() {}
-    /// What a process has to keep besides now_, and to take back.
+    /// State of a process besides now_, to save and to restore.
     virtual std::size_t more_bytes() const { return 0; }
     virtual void save_more(std::uint8_t*) const {}
     virtual void restore_more(const std::uint8_t*) {}
     /// Noises places `from` to `to` again that nobody has given: here `percent` of them, chosen by chance, are hidden.
     virtual void renoise(int from, int to, int percent);
-    /// How many places a pass sees.
+    /// Positions that a pass sees.
     int window_length() const { return std::min(length(), seq_len_); }
 
     /// Number of open places.

@@ -7,8 +7,8 @@
 
 namespace folio {
 
-/// How far a block is: `left` passes of `passes` are to come, this one among them. Time runs from t = 1 (all hidden) to
-/// 0 in equal parts, so this pass goes from t = left / passes to s = (left - 1) / passes.
+/// Progress of a block: `left` passes of `passes` are to come, this one among them. Time runs from t = 1 (all hidden)
+/// to 0 in equal parts, so this pass goes from t = left / passes to s = (left - 1) / passes.
 struct Pace {
     int passes = 1;
     int left = 1;

@@ -12,7 +12,7 @@
 
 namespace folio {
 
-/// How a model is trained; every number that a run depends on besides the text.
+/// Hyperparameters of a training run: every number that it depends on besides the text.
 struct Recipe {
     int steps = 5000;
     int batch = 32;
@@ -42,7 +42,7 @@ struct Recipe {
 /// end, so a run that is still on it can be resumed with another number of steps.
 double schedule(const Recipe& recipe, int step);
 
-/// What one step saw.
+/// Loss and gradient norm of one step.
 struct StepReport {
     double loss = 0;
     double gradient_norm = 0;
@@ -61,7 +61,7 @@ public:
     /// Step `step` (0-based). Where the loss or the gradient is not finite the parameters stay as they were.
     Result<StepReport> run(int step);
 
-    /// What the model is to be sampled and scored by; a Gaussian one's time changes as it is refitted.
+    /// Process that the model is sampled and scored by; a Gaussian one's time changes as it is refitted.
     const ProcessConfig& process() const { return process_; }
 
     /// The state besides the process: arenas in the order of for_each_tensor, parameters, their EMA, both moments, and
@@ -86,7 +86,7 @@ private:
         const int* counts = nullptr;         // [batch] masked
         const float* row_weights = nullptr;  // [batch] masked
         GaussianNoise noise{};
-        /// Of a Gaussian batch: how noisy a window is, what each place counts, and whether some are given.
+        /// Gaussian batch: noise level of each window, weight of each position, and whether some are given.
         struct Window {
             double g, weight;
             bool aided;
@@ -94,7 +94,7 @@ private:
         std::vector<Window> windows{};
     };
 
-    /// What differs from step to step, on the device: the rest of a step is a record that can run again.
+    /// Scalars that change from step to step, on the device: the rest of a step is captured and can run again.
     struct Numbers {
         std::uint32_t step = 0;
         AdamW adamw, decaying;  // of embeddings and head; of the matrices

@@ -20,7 +20,7 @@ struct ModelFile {
     ModelConfig config;
     ProcessConfig process;
     Vocabulary vocabulary;
-    /// How it was trained, as a JSON text in printable ASCII; empty where the file does not say.
+    /// Record of the training, a JSON text in printable ASCII; empty where the file has none.
     std::string training;
     /// All tensors as for_each_tensor lays them out [parameter_count(config)]; of an I8 model the embeddings alone.
     std::vector<float> parameters;
@@ -28,7 +28,7 @@ struct ModelFile {
     std::vector<std::int8_t> quantised;
     std::vector<float> scales;
 
-    /// Whether this is an I8 model, which runs on the exact path.
+    /// True if this is an I8 model, which runs on the exact path.
     bool exact() const { return !scales.empty(); }
     Parameters values() const {
         return {parameters.data(), exact() ? quantised.data() : nullptr, exact() ? scales.data() : nullptr};

@@ -34,7 +34,7 @@ void turn(std::vector<double>& x) {
     }
 }
 
-/// Whether a tensor's columns lie in the residual stream; else its rows do.
+/// True if a tensor's columns lie in the residual stream; else its rows do.
 bool reads_stream(const TensorSpec& tensor) { return !tensor.name.ends_with("c_proj.weight"); }
 
 /// `values` [rows, cols] as it is for a turned stream; false where that is too large for f32.

@@ -47,14 +47,14 @@ struct SafetensorsFile {
 /// keys twice, text that is not UTF-8, and more tensors, dimensions or nesting than any weights have.
 Result<SafetensorsFile> read_safetensors(std::span<const std::byte> file);
 
-/// Where a writer puts its bytes, piece by piece; the first failure ends the writing and is passed on.
+/// Receives the bytes of a writer piece by piece; the first failure ends the writing and is passed on.
 using ByteSink = std::function<Result<void>(std::span<const std::byte>)>;
 
 /// Writes a file that read_safetensors takes: the tensors one behind another in the order given, never copied. Names
 /// must differ, and every data.size() be the product of its shape and the size of its dtype.
 Result<void> write_safetensors(const Metadata& metadata, std::span<const TensorView> tensors, const ByteSink& sink);
 
-/// Whether a tensor holds neither infinities nor NaN.
+/// True if a tensor holds neither infinities nor NaN.
 bool all_finite(const TensorView& tensor);
 
 /// Every element of an F32, F16 or BF16 tensor as a float, into `out` [tensor.count()].

@@ -40,7 +40,7 @@ public:
     /// characters.
     Result<std::vector<int>> ids_in(const Vocabulary& other) const;
 
-    /// What of_list takes.
+    /// The text that of_list makes this vocabulary from.
     std::string list() const;
 
     friend bool operator==(const Vocabulary&, const Vocabulary&) = default;

@@ -73,7 +73,7 @@ ModelFile random_model() {
 class Subject {
 public:
     virtual ~Subject() = default;
-    /// Whether its process makes noise at all.
+    /// True if its process adds noise at all.
     virtual bool noisy() const { return true; }
     virtual void noise() = 0;
     virtual std::span<const float> pass(Denoiser& denoiser) = 0;

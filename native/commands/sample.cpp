@@ -249,7 +249,7 @@ void SampleCommand::execute() const {
     print_output(waiting);
 }
 
-/// What both commands take. `without`: the sampling option that this one leaves out.
+/// Options of both commands. `without`: the sampling option that this one leaves out.
 std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view without) {
     const auto options = std::make_shared<SampleCommand>();
     add_name(command, "--weights", options->weights, "weights file");

@@ -70,7 +70,7 @@ void set_sizes(json& settings, const Size& size) {
     settings["n-head"] = size.n_head;
 }
 
-/// What the command line says of the sizes, spelt out: --size stands for three of them, a width alone for its heads
+/// Sizes that the command line gives, spelt out: --size stands for three of them, a width alone for its heads
 /// too.
 json spell_out_sizes(json given) {
     const json explicit_sizes = given;
@@ -258,7 +258,7 @@ Checkpoint TrainCommand::resumed(const fs::path& folder) const {
     return start;
 }
 
-/// Where the run goes: --out, else by its preset and size.
+/// Folder of the run: --out, else by its preset and size.
 fs::path TrainCommand::folder() const {
     if (!out.empty()) return out;
     std::string size = given.value("size", "base");

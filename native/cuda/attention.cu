@@ -209,8 +209,8 @@ struct BackwardTiles {
     float logs[tile], dots[tile];
 };
 
-/// Of one sequence and head a block computes dq of 64 queries, or dk and dv of 64 keys: what it owns stays in registers
-/// while the others pass by. A row of its products is one of its own, a column one of the others.
+/// A block computes, for one sequence and head, dq of 64 queries, or dk and dv of 64 keys: what it owns stays in
+/// registers while the others pass by. A row of its products is one of its own, a column one of the others.
 template <bool owns_keys>
 __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matrix dqkv, Matrix dout, Matrix qkv,
                                      Matrix out, const float* log_sum_exp, const AttentionShape& heads) {
@@ -303,7 +303,7 @@ __device__ float dot(const float* a, const float* b, int n) {
     return sum;
 }
 
-/// What the lanes of each warp show each other.
+/// Values that the lanes of a warp exchange.
 using Shown = float[block_warps][warp_size];
 
 /// out[0 .. d) += the sum of `count` rows, the i-th times lane i's weight.

@@ -19,7 +19,7 @@ constexpr int block_warps = block_threads / warp_size;
 
 FOLIO_HOST_DEVICE constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
-/// Whether `count` numbers of any row may be moved at once, from every multiple of `count` on; the matrices of a batch
+/// True if `count` numbers of any row may be moved at once, from every multiple of `count` on; the matrices of a batch
 /// lie `apart`.
 template <class T>
 FOLIO_HOST_DEVICE bool aligned(const T* data, std::ptrdiff_t stride, std::size_t apart, int count) {

@@ -20,7 +20,7 @@ struct Operand {
     bool wide = false;      // every row of memory begins where a vector may
 };
 
-/// Where the sums go, and what `how` looks at beside each.
+/// Destination of the sums, and the operand of `how` beside each.
 struct Output {
     Matrix out;
     Matrix other{};
@@ -71,7 +71,7 @@ struct DropAndAdd {
     }
 };
 
-/// How the operands of a product are stored.
+/// Storage of the operands of a product.
 template <bool a_is_along, class Right, bool b_is_along>
 struct Layout {
     static constexpr bool a_along = a_is_along, b_along = b_is_along;

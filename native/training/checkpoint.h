@@ -9,7 +9,7 @@
 
 namespace folio {
 
-/// Where a training run stands, besides the trainer's arenas.
+/// Position of a training run, besides the trainer's arenas.
 struct RunPosition {
     int step = 0;         // steps done
     double loss_sum = 0;  // of the steps since the last logged one
@@ -41,7 +41,7 @@ void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint);
 /// Ends the command with a sentence where the file is no checkpoint or is damaged.
 Checkpoint read_checkpoint(const fs::path& path);
 
-/// Whether a safetensors file says of itself that it is a checkpoint.
+/// True if a safetensors file declares itself a checkpoint.
 bool is_checkpoint(const SafetensorsFile& file);
 
 }  // namespace folio

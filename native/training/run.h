@@ -14,7 +14,7 @@
 
 namespace folio {
 
-/// How a run came to its end.
+/// End of a run.
 enum class RunEnd { done, stopped_early, interrupted };
 
 /// One training run and its folder: checkpoint.safetensors, metrics.jsonl, best.safetensors and last.safetensors.
@@ -52,8 +52,8 @@ private:
     int every(const char* what) const { return checkpoint_.settings.at(what); }
     /// True where the setting in steps divides this step; 0 is never.
     bool due(const char* what) const;
-    /// Whether a pass with these parameters gives numbers: an update too large shows only in the next pass, and a
-    /// checkpoint must not hold it.
+    /// True if a pass with these parameters gives finite numbers: an update too large shows only in the next pass, and
+    /// a checkpoint must not hold it.
     bool sound();
     /// Rolls back instead where the state is not sound.
     void save_checkpoint();

@@ -31,7 +31,7 @@ const Preset& preset_of(const nlohmann::json& settings);
 /// `settings` with those that the user gave and those that these imply.
 nlohmann::json with_given(nlohmann::json settings, const nlohmann::json& given);
 
-/// What of the settings contradicts what else, as a clause; empty where all of it can be.
+/// A contradiction among the settings, as a clause; empty where there is none.
 std::string contradiction(const nlohmann::json& settings);
 /// The process of the settings, for texts of `characters` different ones.
 ProcessConfig to_process(const nlohmann::json& settings, int characters);

@@ -45,7 +45,7 @@ namespace emulated {
 constexpr std::size_t stack_bytes = 1 << 16;
 constexpr int lanes = 32;
 
-/// Where threads wait for each other. Those that have returned are waited for no more.
+/// Barrier of threads; those that have returned no longer count.
 struct Barrier {
     int alive = 0, waiting = 0;
     unsigned generation = 0;

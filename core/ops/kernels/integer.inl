@@ -35,7 +35,7 @@ inline std::int32_t to_int(float x) {
     return static_cast<std::int32_t>(bits - static_cast<std::uint32_t>(magic_bits));
 }
 
-/// Where the exponent's bits are all ones there is no number.
+/// The least bits of a float that is not finite: all ones in the exponent.
 constexpr std::int32_t not_finite = 0x7F800000;
 
 /// 2^x for |x| <= 100, relative error 3e-6: what becomes of it has eleven bits.
