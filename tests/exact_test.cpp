@@ -52,9 +52,9 @@ struct Layer {
             values.push_back(static_cast<std::int8_t>(random.below(256) - 128));
         for (int i = 0; i < out; ++i) scales.push_back(static_cast<float>((1 + random.below(1000)) * 1e-5));
     }
-    PackedWeight packed(Ops& ops) const {
+    PackedWeight packed(Ops& ops, bool wide_input = false) const {
         PackedWeight weight;
-        REQUIRE(ops.pack(weight, {nullptr, values.data(), scales.data()}, out, in, false));
+        REQUIRE(ops.pack(weight, {nullptr, values.data(), scales.data(), wide_input}, out, in, false));
         return weight;
     }
 };
@@ -89,14 +89,15 @@ TEST_CASE("exact: linear") {
             for (float& value : x) value = std::max(0.f, value) * value;  // as relu2 leaves them
         std::fill_n(x.begin(), K, 0.f);
         const Layer layer(random, N, K);
-        CAPTURE(R, K, N, round % 3);
+        const bool wide_input = round % 2 == 1;
+        CAPTURE(R, K, N, round % 3, wide_input);
         const Epilogue epilogue{kind, {residual.data(), R, N}, {}};
         std::vector<float> expected(area(R, N));
         reference::exact::linear({expected.data(), R, N}, {x.data(), R, K}, layer.values.data(), layer.scales.data(),
-                                 epilogue);
+                                 epilogue, wide_input);
         with_every_set([&](ExactOps& ops) {
             Framed out(R, N, round % 5);
-            const PackedWeight weight = layer.packed(ops);
+            const PackedWeight weight = layer.packed(ops, wide_input);
             ops.linear(out.view(), {x.data(), R, K}, weight, epilogue);
             REQUIRE(ops.synchronize());
             REQUIRE(same_bits(out.values(), expected));
@@ -208,25 +209,33 @@ TEST_CASE("exact: rms_norm") {
 
 TEST_CASE("exact: numbers at their bounds") {
     // The largest sums that can be: nothing wraps or saturates.
-    const int K = ExactOps::most_inputs, N = 3;
-    std::vector<float> x(static_cast<std::size_t>(K), 1.f);
     Random random(43);
-    Layer layer(random, N, K);
-    std::fill_n(layer.values.begin(), K, std::int8_t{-128});
-    std::fill_n(layer.values.begin() + K, K, std::int8_t{127});
-    layer.scales = {1, 1, 1};
-    std::vector<float> expected(N);
-    reference::exact::linear({expected.data(), 1, N}, {x.data(), 1, K}, layer.values.data(), layer.scales.data(), {});
-    REQUIRE(expected[0] == Approx(-128.0 * K));
+    for (const auto& [K, wide_input] :
+         {std::pair{ExactOps::most_inputs, false}, {ExactOps::most_inputs, true}, {512, true}, {513, true}}) {
+        const int N = 3;
+        CAPTURE(K, wide_input);
+        std::vector<float> x(static_cast<std::size_t>(K), 1.f);
+        Layer layer(random, N, K);
+        std::fill_n(layer.values.begin(), K, std::int8_t{-128});
+        std::fill_n(layer.values.begin() + K, K, std::int8_t{127});
+        layer.scales = {1, 1, 1};
+        std::vector<float> expected(N);
+        reference::exact::linear({expected.data(), 1, N}, {x.data(), 1, K}, layer.values.data(), layer.scales.data(),
+                                 {}, wide_input);
+        REQUIRE(expected[0] == Approx(-128.0 * K));
+        with_every_set([&, wide_input = wide_input](ExactOps& ops) {
+            std::vector<float> out(N);
+            const PackedWeight weight = layer.packed(ops, wide_input);
+            ops.linear({out.data(), 1, N}, {x.data(), 1, static_cast<int>(x.size())}, weight, {});
+            REQUIRE(ops.synchronize());
+            REQUIRE(same_bits(out, expected));
+        });
+    }
     // Attention of places that are all alike, as sure as they can be, over as many as integers have room for.
     const int length = ExactOps::longest_integer_attention, d = 64;
     std::vector<float> qkv(area(length, 3 * d), 1.f);
     with_every_set([&](ExactOps& ops) {
-        std::vector<float> out(N), attended(area(length, d));
-        const PackedWeight weight = layer.packed(ops);
-        ops.linear({out.data(), 1, N}, {x.data(), 1, K}, weight, {});
-        REQUIRE(ops.synchronize());
-        REQUIRE(same_bits(out, expected));
+        std::vector<float> attended(area(length, d));
         ops.attention({attended.data(), length, d}, {qkv.data(), length, 3 * d}, nullptr,
                       {length, 1, d, false, length});
         REQUIRE(ops.synchronize());
@@ -249,10 +258,12 @@ TEST_CASE("exact: what is not finite is found in every place that reads it") {
                 qkv[area(2, 3 * 32) + static_cast<std::size_t>(part * 32 + place % 32)] = bad;
                 with_every_set([&](ExactOps& ops) {
                     std::vector<float> out(area(R, N)), attended(area(R, 32));
-                    const PackedWeight weight = layer.packed(ops);
-                    ops.linear({out.data(), R, N}, {x.data(), R, K}, weight, {});
-                    REQUIRE_FALSE(ops.synchronize());
-                    REQUIRE(ops.synchronize());  // said once
+                    for (const bool wide_input : {false, true}) {
+                        const PackedWeight weight = layer.packed(ops, wide_input);
+                        ops.linear({out.data(), R, N}, {x.data(), R, K}, weight, {});
+                        REQUIRE_FALSE(ops.synchronize());
+                        REQUIRE(ops.synchronize());  // said once
+                    }
                     ops.attention({attended.data(), R, 32}, {qkv.data(), R, 96}, nullptr, {R, 1, 32, false, 64});
                     REQUIRE_FALSE(ops.synchronize());
                 });

@@ -100,9 +100,12 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
         layer->offset = tensor.offset;
         WeightSource values;
         if (parameters.s8)
-            values = {nullptr, parameters.s8 + (tensor.offset - embeddings), parameters.scale + first};
+            values = {nullptr, parameters.s8 + (tensor.offset - embeddings), parameters.scale + first, false};
         else
             values.f32 = parameters.f32 + tensor.offset;
+        // The stream's outlying channels cannot be turned away where filters read it (weights/quantise.h), and the
+        // head, whose product is small, is the layer that they hurt.
+        values.wide_input = layer == &head_ && config_.conv_radius > 0;
         status = ops_->pack(layer->weight, values, (first_of_three ? 3 : 1) * tensor.rows, tensor.cols, training_);
     });
     return status;

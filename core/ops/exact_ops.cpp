@@ -110,6 +110,16 @@ struct QuantisedRows {
     }
 };
 
+/// One row as 16 bits, out ~ in / scale. False where a number is not finite.
+bool quantise_wide(const IntegerKernels& integers, std::int16_t* out, float* scale, const float* in, int n) {
+    float largest = 0;
+    for (int i = 0; i < n; ++i) largest = std::max(largest, std::abs(in[i]));
+    const bool nothing = !(largest >= 1e-30f);
+    const auto levels = static_cast<float>(wide_levels(n));
+    *scale = nothing ? 0.f : largest / levels;
+    return integers.to_i16(out, in, n, nothing ? 0.f : levels / largest);
+}
+
 constexpr double log2_e = 1.4426950408889634;
 constexpr int row_block = 256;  // rows whose numbers stay in the second cache
 
@@ -144,8 +154,10 @@ void clear_tail(void* begin, std::size_t used, std::size_t all) {
 }  // namespace
 
 bool same_packing(const KernelSet& a, const KernelSet& b) {
-    const IntegerProduct &x = a.integer->u7s8, &y = b.integer->u7s8;
-    return x.cols == y.cols && x.group == y.group && x.depth_step == y.depth_step && x.b_size == y.b_size;
+    const auto same = [](const IntegerProduct& x, const IntegerProduct& y) {
+        return x.cols == y.cols && x.group == y.group && x.depth_step == y.depth_step && x.b_size == y.b_size;
+    };
+    return same(a.integer->u7s8, b.integer->u7s8) && same(a.integer->i16, b.integer->i16);
 }
 
 ExactOps::ExactOps(Parallel& parallel, std::span<const KernelSet* const> sets)
@@ -184,7 +196,8 @@ Result<void> ExactOps::synchronize() {
 Result<void> ExactOps::pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool training) {
     assert(values.s8 && values.scale && !training && in <= most_inputs);
     (void)training;
-    const Packing packing{integers_->u7s8, out, in};
+    weight.wide_input = values.wide_input;
+    const Packing packing{product_of(weight), out, in};
     const std::size_t bytes = IntegerPanels::bytes(packing);
     if (weight.forward.bytes() != bytes) {
         auto fresh = allocate(bytes);
@@ -283,7 +296,8 @@ void ExactOps::catch_up() {
     std::size_t bytes = 0;
     for (const RowWork& work : waiting_) {
         if (work.kind != RowWork::Kind::linear) continue;
-        bytes = std::max(bytes, QuantisedRows::bytes({product, work.weight->out, work.weight->in}, most_rows));
+        const Packing packing{product_of(*work.weight), work.weight->out, work.weight->in};
+        bytes = std::max(bytes, QuantisedRows::bytes(packing, gemm::round_up(most_rows, packing.product.rows)));
     }
     if (rows > 0 && grow_workers(bytes)) {
         const auto first = [&](int block) { return tiles * block / blocks * product.rows; };
@@ -312,14 +326,19 @@ void ExactOps::work_on(const RowWork& work, int first, int last, int group, int 
             return rope_norm_rows(out, work.rope, nullptr, work.heads, work.eps, first, last);
         case RowWork::Kind::linear: break;
     }
-    const IntegerPanels weight({integers_->u7s8, work.weight->out, work.weight->in}, work.weight->forward.as<void>());
+    const IntegerPanels weight({product_of(*work.weight), work.weight->out, work.weight->in},
+                               work.weight->forward.as<void>());
     const Packing& packing = weight.packing;
     const IntegerProduct& product = packing.product;
     const int padded_rows = gemm::round_up(last - first, product.rows);
     const QuantisedRows a(packing, padded_rows, workers_[worker].data);
     for (int row = first; row < last; ++row) {
         char* to = a.rows + (row - first) * packing.a_stride();
-        const bool sound = integers_->quantise(to, &a.scale[row - first], &a.zero[row - first], in.row(row), in.cols);
+        float& scale = a.scale[row - first];
+        std::int32_t& zero = a.zero[row - first] = 0;
+        const bool sound = work.weight->wide_input ? quantise_wide(*integers_, reinterpret_cast<std::int16_t*>(to),
+                                                                   &scale, in.row(row), in.cols)
+                                                   : integers_->quantise(to, &scale, &zero, in.row(row), in.cols);
         if (!sound) overflow_ = true;
         clear_tail(to, sound ? static_cast<std::size_t>(in.cols) * product.a_size : 0, packing.a_stride());
     }

@@ -11,12 +11,12 @@ namespace folio {
 
 /// The forward operations in arithmetic that gives the same bits on every set of kernels and any number of threads, for
 /// models with I8 weights. Products are integers: s8 weights by output channel, activations u7 by row (both rounded to
-/// nearest); in attention q, k and the probabilities are i16. What stays f32 is written in one order, multiplied and
-/// added apart.
+/// nearest), or i16 where the weight has a wide input; in attention q, k and the probabilities are i16. What stays f32
+/// is written in one order, multiplied and added apart.
 ///
-/// Bounds, so that no sum leaves 32 bits: 127 * 128 * inputs; |q . k| by Cauchy-Schwarz, as both have norm
-/// sqrt(head_dim) at most; 2047 * 1023 * positions. A model that could see more than `longest_integer_attention`
-/// positions attends in f32.
+/// Bounds, so that no sum leaves 32 bits: 127 * 128 * inputs; wide_levels() * 128 * inputs; |q . k| by Cauchy-Schwarz,
+/// as both have norm sqrt(head_dim) at most; 2047 * 1023 * positions. A model that could see more than
+/// `longest_integer_attention` positions attends in f32.
 ///
 /// Operations on single rows (linear, rms_norm, rope_qk_norm) are queued until one needs all rows; then every
 /// thread takes its rows through all of it, so that threads meet twice a layer and a row's numbers stay near.
@@ -56,6 +56,11 @@ private:
         const float* rope = nullptr;
         AttentionShape heads;
     };
+
+    /// The integer matmul of a weight, by how its input is rounded.
+    const IntegerProduct& product_of(const PackedWeight& weight) const {
+        return weight.wide_input ? integers_->i16 : integers_->u7s8;
+    }
 
     void later(const RowWork& work);
     /// Does what waits.

@@ -100,6 +100,9 @@ struct Dequantise {
     std::ptrdiff_t residual_stride;
 };
 
+/// The largest magnitude of a wide input's n elements, by which no sum of products with s8 leaves 32 bits.
+constexpr int wide_levels(int n) { return n > 512 ? (1 << 24) / n - 1 : 32760; }
+
 /// The loops of the exact path. Every set gives the same bits.
 struct IntegerKernels {
     /// u7 (0 .. 127) times s8.

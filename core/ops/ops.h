@@ -67,12 +67,14 @@ struct WeightSource {
     const float* f32 = nullptr;
     const std::int8_t* s8 = nullptr;
     const float* scale = nullptr;
+    bool wide_input = false;  // s8: the layer's input is rounded to 16 bits instead of 7
 };
 
 /// The matrix [out, in] of a linear layer, packed as the backend's products like it. Made by `Ops::pack`.
 struct PackedWeight {
     int out = 0;
     int in = 0;
+    bool wide_input = false;
     Storage forward;   // for y = x W^T
     Storage backward;  // for dx = dy W; only where training asked for it
 };

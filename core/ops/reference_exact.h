@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/ops/microkernels.h"
 #include "core/ops/ops.h"
 
 /// The exact path (exact_ops.h) one number at a time: what every set of kernels must give, to the last bit. For tests
@@ -61,10 +62,22 @@ inline Quantised quantise(const float* in, int n) {
     return result;
 }
 
-/// out [R, N] = epilogue(in [R, K] W^T), W [N, K] s8 with a scale for each of its rows.
-inline void linear(Matrix out, Matrix in, const std::int8_t* weights, const float* scales, const Epilogue& epilogue) {
+/// in [n] ~ out * scale, |out| at most wide_levels(n).
+inline Quantised quantise_wide(const float* in, int n) {
+    float largest = 0;
+    for (int i = 0; i < n; ++i) largest = std::max(largest, std::abs(in[i]));
+    const auto levels = static_cast<float>(wide_levels(n));
+    Quantised result{{}, 0, largest > 0 ? largest / levels : 0.f};
+    for (int i = 0; i < n; ++i) result.out.push_back(largest > 0 ? nearest(in[i] * (levels / largest)) : 0);
+    return result;
+}
+
+/// out [R, N] = epilogue(in [R, K] W^T), W [N, K] s8 with a scale for each of its rows; `in` rounded to 7 bits, or
+/// where `wide_input` to 16.
+inline void linear(Matrix out, Matrix in, const std::int8_t* weights, const float* scales, const Epilogue& epilogue,
+                   bool wide_input = false) {
     for (int r = 0; r < in.rows; ++r) {
-        const Quantised row = quantise(in.row(r), in.cols);
+        const Quantised row = wide_input ? quantise_wide(in.row(r), in.cols) : quantise(in.row(r), in.cols);
         for (int n = 0; n < out.cols; ++n) {
             std::int32_t product = 0;
             for (int k = 0; k < in.cols; ++k)
