@@ -480,9 +480,9 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
     for (const KernelSet& set : sets) all.push_back(&set);
     FastestSet fastest(all);
     int passes[4] = {};
-    while (!fastest.settled()) {
+    while (!fastest.converged()) {
         const auto at = &fastest.next() - sets;
-        fastest.took(times[at] * (++passes[at] == 1 ? 3 : 1));  // the first time is cold
+        fastest.record_time(times[at] * (++passes[at] == 1 ? 3 : 1));  // the first time is cold
         REQUIRE(passes[at] <= 5);
     }
     CHECK(&fastest.next() == &sets[1]);
@@ -490,7 +490,7 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
     again.restart();
     CHECK(&again.next() == &sets[0]);
     CHECK(std::vector<int>(passes, passes + 4) == std::vector<int>{2, 5, 5, 2});
-    CHECK(FastestSet({all.data(), 1}).settled());
+    CHECK(FastestSet({all.data(), 1}).converged());
 
     // What a sample meets: several sets within one run, against the baseline alone.
     const nlohmann::json golden = test::golden_json("exact.json");
@@ -505,8 +505,8 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
     std::vector<int> ids(40);
     std::vector<float> logits(area(40, model.config.vocab_size)), expected(logits.size());
     Random random(46);
-    CHECK(plain_ops.settled());
-    CHECK(ops.settled() == (best_kernels(Precision::int8).size() == 1));
+    CHECK(plain_ops.converged());
+    CHECK(ops.converged() == (best_kernels(Precision::int8).size() == 1));
     for (std::size_t pass = 0; pass < 5 * best_kernels(Precision::int8).size() + 4; ++pass) {
         for (int& id : ids) id = random.below(model.config.vocab_size);
         REQUIRE(denoiser.predict(ids, {}, 1, 40, logits));
@@ -514,7 +514,7 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
         REQUIRE(same_bits(logits, expected));
     }
     const KernelSet* chosen = &ops.kernels();
-    REQUIRE(ops.settled());
+    REQUIRE(ops.converged());
     REQUIRE(denoiser.predict(ids, {}, 1, 40, logits));
     CHECK(&ops.kernels() == chosen);
 }

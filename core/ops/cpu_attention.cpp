@@ -27,12 +27,12 @@ void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Attenti
         if (queries.count == 0) return;
         const float* q = qkv.row(sequence * length) + h * dim;
         gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
-        void* k_panels = pieces.take(k_bytes);
-        void* v_panels = pieces.take(v_bytes);
-        float* scores = pieces.take<float>(score_bytes);
-        float* inverse = pieces.take<float>(sizeof(float) * block);
-        float* chosen = pieces.take<float>(q_bytes);
-        void* scratch = pieces.take(scratch_bytes);
+        void* k_panels = pieces.carve(k_bytes);
+        void* v_panels = pieces.carve(v_bytes);
+        float* scores = pieces.carve<float>(score_bytes);
+        float* inverse = pieces.carve<float>(sizeof(float) * block);
+        float* chosen = pieces.carve<float>(q_bytes);
+        void* scratch = pieces.carve(scratch_bytes);
         gemm::pack_all(product_, k_panels, {q + d_model, qkv.stride, 1}, length, dim);
         gemm::pack_all(product_, v_panels, {q + 2 * d_model, 1, qkv.stride}, dim, length);
         for (int first = 0; first < queries.count; first += block) {

@@ -26,12 +26,12 @@ void CpuTrainingOps::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Ma
         float *dq = dqkv.row(row) + h * dim, *dk = dq + d_model, *dv = dk + d_model;
         const float *d_head = dout.row(row) + h * dim, *o_head = out.row(row) + h * dim;
         gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
-        void* k_by_key = pieces.take(by_key);
-        void* v_by_key = pieces.take(by_key);
-        void* right = pieces.take(by_dim);
-        float* p = pieces.take<float>(square);
-        float* ds = pieces.take<float>(square);
-        void* scratch = pieces.take(scratch_bytes);
+        void* k_by_key = pieces.carve(by_key);
+        void* v_by_key = pieces.carve(by_key);
+        void* right = pieces.carve(by_dim);
+        float* p = pieces.carve<float>(square);
+        float* ds = pieces.carve<float>(square);
+        void* scratch = pieces.carve(scratch_bytes);
 
         gemm::pack_all(product_, k_by_key, {k, qkv.stride, 1}, length, dim);
         gemm::pack_all(product_, v_by_key, {v, qkv.stride, 1}, length, dim);

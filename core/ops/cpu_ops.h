@@ -24,7 +24,7 @@ public:
     /// The set in use.
     const KernelSet& kernels() const { return *set_; }
     /// True if the kernel set in use is final: false while several are timed.
-    virtual bool settled() const { return true; }
+    virtual bool converged() const { return true; }
 
     Result<Storage> allocate(std::size_t bytes) override;
     void release(void* data) override;

@@ -79,9 +79,9 @@ struct IntegerPanels {
 
     IntegerPanels(const Packing& packing, void* data) : packing(packing) {
         gemm::Pieces pieces{static_cast<char*>(data)};
-        panels = pieces.take<char>(packing.bytes());
-        scales = pieces.take<float>(sizeof(float) * packing.padded_cols());
-        sums = pieces.take<std::int32_t>(sizeof(std::int32_t) * packing.padded_cols());
+        panels = pieces.carve<char>(packing.bytes());
+        scales = pieces.carve<float>(sizeof(float) * packing.padded_cols());
+        sums = pieces.carve<std::int32_t>(sizeof(std::int32_t) * packing.padded_cols());
     }
     static std::size_t bytes(const Packing& packing) {
         return packing.bytes() + 2 * gemm::align(sizeof(float) * packing.padded_cols());
@@ -99,10 +99,10 @@ struct QuantisedRows {
 
     QuantisedRows(const Packing& packing, int count, void* data) {
         gemm::Pieces pieces{static_cast<char*>(data)};
-        rows = pieces.take<char>(count * packing.a_stride());
-        scale = pieces.take<float>(sizeof(float) * count);
-        zero = pieces.take<std::int32_t>(sizeof(std::int32_t) * count);
-        tile = pieces.take<std::int32_t>(tile_bytes(packing.product));
+        rows = pieces.carve<char>(count * packing.a_stride());
+        scale = pieces.carve<float>(sizeof(float) * count);
+        zero = pieces.carve<std::int32_t>(sizeof(std::int32_t) * count);
+        tile = pieces.carve<std::int32_t>(tile_bytes(packing.product));
     }
     static std::size_t bytes(const Packing& packing, int count) {
         return gemm::align(count * packing.a_stride()) + 2 * gemm::align(sizeof(float) * count) +
@@ -171,7 +171,7 @@ void ExactOps::take_next_set() {
 /// Every pass begins with an embedding. One of another size than those before says nothing of them: the comparison
 /// begins anew.
 void ExactOps::begin_pass(int rows) {
-    if (fastest_.settled() || timing_) return;
+    if (fastest_.converged() || timing_) return;
     if (rows != timed_rows_) {
         fastest_.restart();
         take_next_set();
@@ -182,9 +182,9 @@ void ExactOps::begin_pass(int rows) {
 }
 
 Result<void> ExactOps::synchronize() {
-    catch_up();
+    flush();
     if (timing_) {
-        fastest_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - pass_begin_).count());
+        fastest_.record_time(std::chrono::duration<double>(std::chrono::steady_clock::now() - pass_begin_).count());
         take_next_set();
         timing_ = false;
     }
@@ -229,63 +229,63 @@ Result<void> ExactOps::pack(PackedWeight& weight, const WeightSource& values, in
 }
 
 void ExactOps::upload(void* device, const void* host, std::size_t bytes) {
-    catch_up();
+    flush();
     CpuOps::upload(device, host, bytes);
 }
 
 void ExactOps::download(void* host, const void* device, std::size_t bytes) {
-    catch_up();
+    flush();
     CpuOps::download(host, device, bytes);
 }
 
 void ExactOps::embed(Matrix out, const int* ids, const float* table, const float* time_table, const int* time_row,
                      int length) {
-    catch_up();
+    flush();
     begin_pass(out.rows);
     CpuOps::embed(out, ids, table, time_table, time_row, length);
 }
 
 void ExactOps::embed_soft(Matrix out, Matrix weights, const float* table, const float* positions, int length) {
-    catch_up();
+    flush();
     begin_pass(out.rows);
     CpuOps::embed_soft(out, weights, table, positions, length);
 }
 
 void ExactOps::add(Matrix out, Matrix a, Matrix b) {
-    catch_up();
+    flush();
     CpuOps::add(out, a, b);
 }
 
 void ExactOps::linear(Matrix out, Matrix in, const PackedWeight& weight, const Epilogue& epilogue) {
     assert(in.cols == weight.in && out.cols == weight.out && in.rows == out.rows && epilogue.dropout.rate == 0);
-    later({RowWork::Kind::linear, out, in, &weight, epilogue, 0, nullptr, {}});
+    enqueue({RowOperation::Kind::linear, out, in, &weight, epilogue, 0, nullptr, {}});
 }
 
 void ExactOps::rms_norm(Matrix out, Matrix in, float eps) {
-    later({RowWork::Kind::rms_norm, out, in, nullptr, {}, eps, nullptr, {}});
+    enqueue({RowOperation::Kind::rms_norm, out, in, nullptr, {}, eps, nullptr, {}});
 }
 
 /// Runs the queue first, since a row needs its neighbours.
 void ExactOps::local_conv(Matrix out, Matrix in, const LocalConv& conv, const int* rows) {
-    catch_up();
+    flush();
     CpuOps::local_conv(out, in, conv, rows);
 }
 
 void ExactOps::rope_qk_norm(Matrix qkv, const float* rope, float* inverse_rms, const AttentionShape& heads, float eps) {
     assert(!inverse_rms);
     (void)inverse_rms;
-    later({RowWork::Kind::rope_qk_norm, qkv, qkv, nullptr, {}, eps, rope, heads});
+    enqueue({RowOperation::Kind::rope_qk_norm, qkv, qkv, nullptr, {}, eps, rope, heads});
 }
 
-void ExactOps::later(const RowWork& work) {
-    if (!waiting_.empty() && waiting_.front().out.rows != work.out.rows) catch_up();
-    waiting_.push_back(work);
+void ExactOps::enqueue(const RowOperation& operation) {
+    if (!queue_.empty() && queue_.front().out.rows != operation.out.rows) flush();
+    queue_.push_back(operation);
 }
 
-void ExactOps::catch_up() {
-    if (waiting_.empty()) return;
+void ExactOps::flush() {
+    if (queue_.empty()) return;
     const IntegerProduct& product = integers_->u7s8;
-    const int rows = waiting_.front().out.rows, width = parallel_.width();
+    const int rows = queue_.front().out.rows, width = parallel_.width();
     const int tiles = gemm::divide_up(rows, product.rows);
     // Equal shares of whole tiles. Where there are fewer tiles than threads, products are shared out by panels, one by
     // one.
@@ -294,9 +294,9 @@ void ExactOps::catch_up() {
     const int blocks = std::min(tiles, shares), groups = together || blocks == 0 ? 1 : gemm::divide_up(width, blocks);
     const int most_rows = blocks == 0 ? 0 : gemm::divide_up(tiles, blocks) * product.rows;
     std::size_t bytes = 0;
-    for (const RowWork& work : waiting_) {
-        if (work.kind != RowWork::Kind::linear) continue;
-        const Packing packing{product_of(*work.weight), work.weight->out, work.weight->in};
+    for (const RowOperation& operation : queue_) {
+        if (operation.kind != RowOperation::Kind::linear) continue;
+        const Packing packing{product_of(*operation.weight), operation.weight->out, operation.weight->in};
         bytes = std::max(bytes, QuantisedRows::bytes(packing, gemm::round_up(most_rows, packing.product.rows)));
     }
     if (rows > 0 && grow_workers(bytes)) {
@@ -304,30 +304,30 @@ void ExactOps::catch_up() {
         const auto last = [&](int block) { return std::min(rows, first(block + 1)); };
         if (together) {
             parallel_.each(blocks, [&](int block, int worker) {
-                for (const RowWork& work : waiting_) work_on(work, first(block), last(block), 0, 1, worker);
+                for (const RowOperation& operation : queue_) run(operation, first(block), last(block), 0, 1, worker);
             });
         } else {
-            for (const RowWork& work : waiting_) {
-                const int parts = work.kind == RowWork::Kind::linear ? groups : 1;
+            for (const RowOperation& operation : queue_) {
+                const int parts = operation.kind == RowOperation::Kind::linear ? groups : 1;
                 parallel_.each(blocks * parts, [&](int index, int worker) {
-                    work_on(work, first(index / parts), last(index / parts), index % parts, parts, worker);
+                    run(operation, first(index / parts), last(index / parts), index % parts, parts, worker);
                 });
             }
         }
     }
-    waiting_.clear();
+    queue_.clear();
 }
 
-void ExactOps::work_on(const RowWork& work, int first, int last, int group, int groups, int worker) {
-    const Matrix &in = work.in, &out = work.out;
-    switch (work.kind) {
-        case RowWork::Kind::rms_norm: return norm_rows(out, in, work.eps, first, last);
-        case RowWork::Kind::rope_qk_norm:
-            return rope_norm_rows(out, work.rope, nullptr, work.heads, work.eps, first, last);
-        case RowWork::Kind::linear: break;
+void ExactOps::run(const RowOperation& operation, int first, int last, int group, int groups, int worker) {
+    const Matrix &in = operation.in, &out = operation.out;
+    switch (operation.kind) {
+        case RowOperation::Kind::rms_norm: return norm_rows(out, in, operation.eps, first, last);
+        case RowOperation::Kind::rope_qk_norm:
+            return rope_norm_rows(out, operation.rope, nullptr, operation.heads, operation.eps, first, last);
+        case RowOperation::Kind::linear: break;
     }
-    const IntegerPanels weight({product_of(*work.weight), work.weight->out, work.weight->in},
-                               work.weight->forward.as<void>());
+    const IntegerPanels weight({product_of(*operation.weight), operation.weight->out, operation.weight->in},
+                               operation.weight->forward.as<void>());
     const Packing& packing = weight.packing;
     const IntegerProduct& product = packing.product;
     const int padded_rows = gemm::round_up(last - first, product.rows);
@@ -336,9 +336,9 @@ void ExactOps::work_on(const RowWork& work, int first, int last, int group, int 
         char* to = a.rows + (row - first) * packing.a_stride();
         float& scale = a.scale[row - first];
         std::int32_t& zero = a.zero[row - first] = 0;
-        const bool sound = work.weight->wide_input ? quantise_wide(*integers_, reinterpret_cast<std::int16_t*>(to),
-                                                                   &scale, in.row(row), in.cols)
-                                                   : integers_->quantise(to, &scale, &zero, in.row(row), in.cols);
+        const bool sound = operation.weight->wide_input ? quantise_wide(*integers_, reinterpret_cast<std::int16_t*>(to),
+                                                                        &scale, in.row(row), in.cols)
+                                                        : integers_->quantise(to, &scale, &zero, in.row(row), in.cols);
         if (!sound) overflow_ = true;
         clear_tail(to, sound ? static_cast<std::size_t>(in.cols) * product.a_size : 0, packing.a_stride());
     }
@@ -346,17 +346,17 @@ void ExactOps::work_on(const RowWork& work, int first, int last, int group, int 
     multiply(packing, a.rows, last - first, weight.panels, packing.panels() * group / groups,
              packing.panels() * (group + 1) / groups, a.tile,
              [&](const std::int32_t* numbers, int row, int rows, int col, int cols) {
-                 const Matrix& residual = work.epilogue.residual;
-                 const bool adds = work.epilogue.kind == Epilogue::Kind::residual;
+                 const Matrix& residual = operation.epilogue.residual;
+                 const bool adds = operation.epilogue.kind == Epilogue::Kind::residual;
                  integers_->dequantise(
                      out.row(first + row) + col, out.stride, numbers, product.cols, rows, cols,
-                     {weight.sums + col, weight.scales + col, a.zero + row, a.scale + row, work.epilogue.kind,
+                     {weight.sums + col, weight.scales + col, a.zero + row, a.scale + row, operation.epilogue.kind,
                       adds ? residual.row(first + row) + col : nullptr, residual.stride});
              });
 }
 
 void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) {
-    catch_up();
+    flush();
     if (log_sum_exp || heads.max_length > longest_integer_attention || heads.head_dim > widest_integer_head)
         return CpuOps::attention(out, qkv, log_sum_exp, heads);
     const int length = heads.length, dim = heads.head_dim, d_model = heads.n_head * dim;
@@ -381,30 +381,30 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Atten
         const Queries queries(heads, out.rows, qkv.rows, sequence);
         if (queries.count == 0) return;
         gemm::Pieces pieces{static_cast<char*>(workers_[worker].data)};
-        void* k_panels = pieces.take(keys.bytes());
-        void* v_panels = pieces.take(values.bytes());
-        float* value_scale = pieces.take<float>(row_bytes);
-        float* scratch = pieces.take<float>(row_bytes);
-        float* worth = pieces.take<float>(row_bytes);
-        char* q = pieces.take<char>(q_bytes);
-        std::int16_t* v = pieces.take<std::int16_t>(v_bytes);
-        char* p = pieces.take<char>(p_bytes);
-        std::int32_t* scores = pieces.take<std::int32_t>(score_bytes);
-        std::int32_t* tile = pieces.take<std::int32_t>(tile_bytes(product));
+        void* k_panels = pieces.carve(keys.bytes());
+        void* v_panels = pieces.carve(values.bytes());
+        float* value_scale = pieces.carve<float>(row_bytes);
+        float* scratch = pieces.carve<float>(row_bytes);
+        float* probability_scale = pieces.carve<float>(row_bytes);
+        char* q = pieces.carve<char>(q_bytes);
+        std::int16_t* v = pieces.carve<std::int16_t>(v_bytes);
+        char* p = pieces.carve<char>(p_bytes);
+        std::int32_t* scores = pieces.carve<std::int32_t>(score_bytes);
+        std::int32_t* tile = pieces.carve<std::int32_t>(tile_bytes(product));
         // synchronize() will say so; until then it is as if nothing stood there, and no sum leaves its bounds.
-        const auto spoilt = [&](std::int16_t* numbers) {
+        const auto mark_overflow = [&](std::int16_t* numbers) {
             overflow_ = true;
             clear_tail(numbers, 0, sizeof(std::int16_t) * dim);
         };
         const auto part = [&](int r, int which) { return qkv.row(sequence * length + r) + which * d_model + h * dim; };
 
         for (int r = 0; r < length; ++r) {
-            if (!integers_->to_i16(v, part(r, 1), dim, factor)) spoilt(v);
+            if (!integers_->to_i16(v, part(r, 1), dim, factor)) mark_overflow(v);
             keys.put<std::int16_t>(k_panels, r, v);
         }
         keys.pad<std::int16_t>(k_panels);
         for (int r = 0; r < length; ++r)
-            if (!integers_->quantise_value(v + r * dim, &value_scale[r], part(r, 2), dim)) spoilt(v + r * dim);
+            if (!integers_->quantise_value(v + r * dim, &value_scale[r], part(r, 2), dim)) mark_overflow(v + r * dim);
         for (int r = 0; r < length; r += 2)
             values.put_pair(v_panels, r, v + r * dim, r + 1 < length ? v + (r + 1) * dim : nullptr);
 
@@ -412,7 +412,7 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Atten
             const int rows = std::min(block, queries.count - first);
             for (int r = 0; r < rows; ++r) {
                 auto* to = reinterpret_cast<std::int16_t*>(q + r * keys.a_stride());
-                if (!integers_->to_i16(to, part(queries.position(first + r), 0), dim, factor)) spoilt(to);
+                if (!integers_->to_i16(to, part(queries.position(first + r), 0), dim, factor)) mark_overflow(to);
                 clear_tail(to, sizeof(std::int16_t) * dim, keys.a_stride());
             }
             const int padded_rows = gemm::round_up(rows, product.rows);
@@ -426,14 +426,14 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Atten
             for (int r = 0; r < rows; ++r) {
                 const int seen = heads.causal ? queries.position(first + r) + 1 : length;
                 auto* to = reinterpret_cast<std::int16_t*>(p + r * values.a_stride());
-                worth[r] = integers_->softmax(to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys,
-                                              value_scale, seen, scale);
+                probability_scale[r] = integers_->softmax(
+                    to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys, value_scale, seen, scale);
                 clear_tail(to, sizeof(std::int16_t) * seen, values.a_stride());
             }
             multiply(values, p, rows, v_panels, 0, values.panels(), tile,
                      [&](const std::int32_t* sums, int r, int count, int col, int cols) {
                          integers_->scale_rows(out.row(queries.first + first + r) + h * dim + col, out.stride, sums,
-                                               product.cols, count, cols, worth + r);
+                                               product.cols, count, cols, probability_scale + r);
                      });
         }
     });

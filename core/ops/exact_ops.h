@@ -29,7 +29,7 @@ public:
     /// Sets of the same_packing, best first; of several, timing the first passes shows which one is the fastest here.
     ExactOps(Parallel& parallel, std::span<const KernelSet* const> sets);
 
-    bool settled() const override { return fastest_.settled(); }
+    bool converged() const override { return fastest_.converged(); }
     /// Also fails where the model's numbers grew beyond f32 since the last call.
     Result<void> synchronize() override;
     void upload(void* device, const void* host, std::size_t bytes) override;
@@ -47,7 +47,7 @@ public:
     void attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) override;
 
 private:
-    struct RowWork {
+    struct RowOperation {
         enum class Kind { linear, rms_norm, rope_qk_norm } kind;
         Matrix out, in;
         const PackedWeight* weight = nullptr;
@@ -62,16 +62,16 @@ private:
         return weight.wide_input ? integers_->i16 : integers_->u7s8;
     }
 
-    void later(const RowWork& work);
-    /// Does what waits.
-    void catch_up();
+    void enqueue(const RowOperation& operation);
+    /// Runs the queue.
+    void flush();
     /// The rows [first, last) of a piece of work; of a linear one only the panels of part `group` of `groups`.
-    void work_on(const RowWork& work, int first, int last, int group, int groups, int worker);
+    void run(const RowOperation& operation, int first, int last, int group, int groups, int worker);
 
     void begin_pass(int rows);
     void take_next_set();
 
-    std::vector<RowWork> waiting_;
+    std::vector<RowOperation> queue_;
     const IntegerKernels* integers_;
     FastestSet fastest_;
     int timed_rows_ = 0;  // of the passes that are compared
@@ -80,7 +80,7 @@ private:
     std::atomic<bool> overflow_{false};
 };
 
-/// Whether two sets share packed weights, so that ExactOps may change between them.
+/// True if two sets share packed weights, so that ExactOps may change between them.
 bool same_packing(const KernelSet& a, const KernelSet& b);
 
 }  // namespace folio

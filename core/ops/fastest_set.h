@@ -8,29 +8,28 @@
 
 namespace folio {
 
-/// Finds the fastest of several sets that give the same bits by timing passes that run anyway:
-/// what an instruction costs depends on the processor and, in a browser, on the engine, which also compiles better
-/// after a while.
+/// Finds the fastest of several sets that give the same bits by timing passes that run anyway: the cost of an
+/// instruction depends on the processor and, in a browser, on the engine, which also compiles better after a while.
 class FastestSet {
 public:
-    explicit FastestSet(std::span<const KernelSet* const> sets) : settled_(sets.size() < 2) {
+    explicit FastestSet(std::span<const KernelSet* const> sets) : converged_(sets.size() < 2) {
         for (const KernelSet* set : sets) tries_.push_back({set});
     }
 
     /// The set of the next pass: each in turn until five passes of it are known, or two that took a quarter more than
     /// another's; from then on the fastest.
     const KernelSet& next() const { return *tries_[next_].set; }
-    bool settled() const { return settled_; }
+    bool converged() const { return converged_; }
 
     /// Forgets all times.
     void restart() {
         for (Try& each : tries_) each = {each.set};
         next_ = 0;
-        settled_ = tries_.size() < 2;
+        converged_ = tries_.size() < 2;
     }
 
     /// Says what a pass of next() took, in any unit; passes that are compared must be alike.
-    void took(double time) {
+    void record_time(double time) {
         Try& present = tries_[next_];
         present.best = present.passes++ == 0 ? time : std::min(present.best, time);
         double best = present.best;
@@ -41,7 +40,7 @@ public:
             const int wanted = tries_[i].best <= 1.25 * best ? most_passes : 2;
             if (tries_[i].passes < std::min(wanted, fewest)) fewest = tries_[i].passes, next_ = i;
         }
-        settled_ = fewest == most_passes;
+        converged_ = fewest == most_passes;
     }
 
 private:
@@ -54,7 +53,7 @@ private:
     };
     std::vector<Try> tries_;
     std::size_t next_ = 0;
-    bool settled_;
+    bool converged_;
 };
 
 }  // namespace folio

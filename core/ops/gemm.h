@@ -103,7 +103,7 @@ struct Pieces {
     char* next;
 
     template <class T = void>
-    T* take(std::size_t bytes) {
+    T* carve(std::size_t bytes) {
         char* piece = next;
         next += align(bytes);
         return reinterpret_cast<T*>(piece);

@@ -259,7 +259,7 @@ EXPORT(folio_describe) const char* folio_describe() {
     }
     answer += "\"parameters\":" + std::to_string(parameter_count(model->file.config)) + ",\"products\":\"" +
               (model->file.exact() ? "int8" : "f32") + "\",\"kernels\":\"" + std::string(model->ops->kernels().name) +
-              "\",\"settled\":" + (model->ops->settled() ? "true" : "false") + ",\"choice\":" + choice.dump() +
+              "\",\"settled\":" + (model->ops->converged() ? "true" : "false") + ",\"choice\":" + choice.dump() +
               ",\"sets\":" + sets.dump() + ",\"threads\":" + std::to_string(parallel.width()) +
               ",\"samplers\":" + samplers.dump() + ",\"defaults\":" + describe_defaults().dump() + "}";
     return answer.c_str();
