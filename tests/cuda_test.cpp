@@ -42,10 +42,10 @@ std::vector<Case> cases() {
             config.n_head = 1;
             config.d_ff = 96;
             config.causal = kind == ProcessKind::autoregressive;
-            config.mixture = kind == ProcessKind::gaussian;
-            config.self_conditioning = config.mixture && !article;
+            config.soft_tokens = kind == ProcessKind::gaussian;
+            config.self_conditioning = config.soft_tokens && !article;
             config.trunk = article ? Trunk::article : Trunk::modern;
-            config.time_rows = config.mixture ? 8 : 0;
+            config.time_rows = config.soft_tokens ? 8 : 0;
             Recipe& recipe = c.recipe;
             recipe.steps = 100;
             recipe.batch = 3;

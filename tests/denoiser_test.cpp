@@ -42,7 +42,7 @@ GoldenModel golden_model(const std::string& name) {
     model.config.time_rows = config.at("time_rows");
     model.config.conv_radius = config.value("conv_radius", 0);
     model.config.trunk = config.at("trunk") == "article" ? Trunk::article : Trunk::modern;
-    model.config.mixture = config.value("input", "") == "mixture";
+    model.config.soft_tokens = config.value("input", "") == "mixture";
     model.config.self_conditioning = config.value("self_conditioning", false);
     REQUIRE(validate(model.config));
     model.mask_id = process.value("mask_id", -1);
@@ -105,8 +105,8 @@ struct Pass {
 
 struct Batch {
     std::vector<int> ids, targets, time_row;
-    std::vector<float> mixture, prior,
-        target_rows;  // of models that take mixtures; with target_rows the loss is squared
+    std::vector<float> soft_tokens, logit_bias,
+        target_rows;  // of models that take soft tokens; with target_rows the loss is squared
     std::vector<float> weights;
     int batch = 0, length = 0, excluded = -1;
 };
@@ -123,8 +123,8 @@ Pass train_pass(Ops& ops, TrainingOps& training, const ModelConfig& config, cons
     auto denoiser = Denoiser::create(ops, config, put(ops, storages, parameters), true);
     REQUIRE(denoiser);
     const int* time_row = batch.time_row.empty() ? nullptr : put(ops, storages, batch.time_row);
-    const Input input{put(ops, storages, batch.ids), time_row, matrix(batch.mixture), matrix(batch.prior)};
-    auto logits = denoiser->forward(input, batch.batch, batch.length, noise);
+    const Input input{put(ops, storages, batch.ids), time_row, matrix(batch.soft_tokens), matrix(batch.logit_bias)};
+    auto logits = denoiser->forward(input, batch.batch, batch.length, {noise, {}, nullptr});
     REQUIRE(logits);
     Pass pass;
     pass.logits = get(ops, logits->data, rows * static_cast<std::size_t>(config.vocab_size));
@@ -147,9 +147,9 @@ Batch golden_batch(const nlohmann::json& numbers, const GoldenModel& model) {
     batch.weights = flat<float>(numbers.at("weights"));
     batch.batch = static_cast<int>(numbers.at("weights").size());
     batch.length = static_cast<int>(numbers.at("weights")[0].size());
-    if (model.config.mixture) {
-        batch.mixture = flat<float>(numbers.at("input"));
-        if (numbers.contains("prior")) batch.prior = flat<float>(numbers.at("prior"));
+    if (model.config.soft_tokens) {
+        batch.soft_tokens = flat<float>(numbers.at("input"));
+        if (numbers.contains("prior")) batch.logit_bias = flat<float>(numbers.at("prior"));
     } else {
         batch.ids = flat<int>(numbers.at("ids"));
         if (!numbers.at("time_row").is_null()) batch.time_row = flat<int>(numbers.at("time_row"));
@@ -211,9 +211,10 @@ TEST_CASE("denoiser: inference gives the same logits as training, and a pass lea
                 return std::span(all).subspan(each * static_cast<std::size_t>(first),
                                               each * static_cast<std::size_t>(count));
             };
-            if (!model.config.mixture)
+            if (!model.config.soft_tokens)
                 return denoiser->predict(part(batch.ids), part(batch.time_row), count, batch.length, out);
-            return denoiser->predict_mixture(part(batch.mixture), part(batch.prior), count, batch.length, out);
+            return denoiser->predict_soft_tokens(part(batch.soft_tokens), part(batch.logit_bias), count, batch.length,
+                                                 out);
         };
         REQUIRE(predict(0, batch.batch, logits));
         CHECK(logits == pass.logits);
@@ -444,7 +445,7 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
         INFO("backend " << name);
         Denoiser denoiser = Denoiser::create(ops, golden.config, golden.parameters.data(), false).value();
         std::vector<float> whole(static_cast<std::size_t>(length * V)), predicted(whole.size());
-        REQUIRE(denoiser.read(ids, 0, whole));
+        REQUIRE(denoiser.decode(ids, 0, whole));
         REQUIRE(denoiser.predict(ids, {}, 1, length, predicted));
         CHECK(whole == predicted);
         std::vector<float> logits;
@@ -454,7 +455,7 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
             known = std::min(known, end - 1);
             for (const int rows : {1, end - known}) {
                 logits.assign(static_cast<std::size_t>(rows * V), 0);
-                REQUIRE(denoiser.read(std::span(ids).first(static_cast<std::size_t>(end)), known, logits));
+                REQUIRE(denoiser.decode(std::span(ids).first(static_cast<std::size_t>(end)), known, logits));
                 INFO("places " << known << " to " << end << ", rows " << rows);
                 CHECK(std::equal(logits.begin(), logits.end(), whole.begin() + (end - rows) * V));
             }
@@ -466,8 +467,8 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
     Denoiser denoiser = Denoiser::create(ops, golden.config, golden.parameters.data(), false).value();
     std::vector<float> logits(static_cast<std::size_t>(V));
     const std::vector<int> long_text(static_cast<std::size_t>(golden.config.max_length() + 1));
-    CHECK_FALSE(denoiser.read(long_text, 0, logits));
-    CHECK(denoiser.read(std::span(long_text).subspan(1), 0, logits));
+    CHECK_FALSE(denoiser.decode(long_text, 0, logits));
+    CHECK(denoiser.decode(std::span(long_text).subspan(1), 0, logits));
 }
 
 }  // namespace

@@ -242,7 +242,7 @@ TEST_CASE("the Gaussian bound of a network that answers nothing is known in clos
     config.n_layer = 2;
     config.n_head = 2;
     config.d_ff = 24;
-    config.mixture = true;
+    config.soft_tokens = true;
     config.time_rows = 6;
     std::vector<int> ids;
     for (int i = 0; i < 97; ++i) ids.push_back(i * i % 7);

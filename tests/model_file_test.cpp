@@ -278,7 +278,7 @@ TEST_CASE("model file: Gaussian models", "[weights]") {
     for (const bool article : {false, true}) {
         ModelFile model = tiny_model();
         model.config.vocab_size = model.vocabulary.size();
-        model.config.mixture = true;
+        model.config.soft_tokens = true;
         model.config.time_rows = 6;
         model.config.trunk = article ? Trunk::article : Trunk::modern;
         model.config.self_conditioning = !article;
@@ -433,7 +433,7 @@ TEST_CASE("model file: a convolution", "[weights]") {
                Contains("holds the tensor \"" + filter + "\""));
     ModelConfig config = model.config;
     config.trunk = Trunk::article;
-    config.mixture = true;
+    config.soft_tokens = true;
     config.time_rows = 4;
     config.n_layer = 2;
     CHECK_THAT(validate(config).error().sentence, Contains("the article's trunk has no convolution"));

@@ -942,8 +942,8 @@ TEST_CASE("ops: corrupt_gaussian") {
                                  : V,
                     1e-6, *all[which], [&](const Backend& backend, Device& device) {
                         GaussianRows rows;
-                        rows.mixture = device.put(Values(area(R, width), 5), R, width, which);
-                        rows.prior = device.put(Values(area(R, V), 5), R, V, 1);
+                        rows.soft_tokens = device.put(Values(area(R, width), 5), R, width, which);
+                        rows.logit_bias = device.put(Values(area(R, V), 5), R, V, 1);
                         rows.noise = device.put(Values(area(R, V), 5), R, V);
                         rows.targets = device.put(std::vector<int>(targets.size()));
                         rows.weights = device.put(Values(weights.size(), 5));
@@ -953,8 +953,8 @@ TEST_CASE("ops: corrupt_gaussian") {
                         backend.training.corrupt_gaussian(rows, device.put(text), device.put(starts), batch, length, V,
                                                           there);
                         CHECK(device.get(rows.targets, targets.size()) == targets);
-                        if (which == 0) return device.get(rows.mixture, which);
-                        if (which == 1) return device.get(rows.prior, 1);
+                        if (which == 0) return device.get(rows.soft_tokens, which);
+                        if (which == 1) return device.get(rows.logit_bias, 1);
                         if (which == 2) return device.get(rows.noise, 0);
                         return device.get(rows.weights, weights.size());
                     });

@@ -29,7 +29,7 @@ AutoregressiveModel hash_reader(int characters, int seq_len) {
     AutoregressiveModel model;
     model.config.vocab_size = characters;
     model.config.seq_len = seq_len;
-    model.read = [=](std::span<const int> ids, int, std::span<float> logits) -> Result<void> {
+    model.decode = [=](std::span<const int> ids, int, std::span<float> logits) -> Result<void> {
         const std::size_t rows = logits.size() / static_cast<std::size_t>(characters);
         REQUIRE(!ids.empty());
         REQUIRE(static_cast<int>(ids.size()) <= seq_len);
@@ -88,9 +88,9 @@ TEST_CASE("the proofreader rates each character in the window that an autoregres
                 Proofreader proofreader = proofreader_of(model);
                 std::vector<std::vector<int>> contexts;
                 AutoregressiveModel watched = model;
-                watched.read = [&](std::span<const int> ids, int known, std::span<float> logits) {
+                watched.decode = [&](std::span<const int> ids, int known, std::span<float> logits) {
                     contexts.emplace_back(ids.begin(), ids.end());
-                    return model.read(ids, known, logits);
+                    return model.decode(ids, known, logits);
                 };
                 SamplingRequest request = request_for(length, SamplerKind::left_to_right, 1);
                 if (has_newline)
@@ -108,7 +108,7 @@ TEST_CASE("the proofreader rates each character in the window that an autoregres
                     const std::size_t position = i + (has_newline ? 0 : 1);
                     std::vector<float> logits(5);
                     std::vector<double> probability(5);
-                    REQUIRE(model.read(contexts[i], 0, logits));
+                    REQUIRE(model.decode(contexts[i], 0, logits));
                     softmax(logits, -1, probability);
                     CHECK(nll[position] == Approx(-std::log(probability[static_cast<std::size_t>(text[position])])));
                 }
@@ -253,8 +253,8 @@ TEST_CASE("a proofread sample goes on from any saved step, and a failing proofre
     const MaskedModel model = hash_model(6, 16);
     Proofreader proofreader = proofreader_of(hash_reader(6, 8));
     bool broken = false;
-    proofreader.model.read = [&, inner = proofreader.model.read](std::span<const int> ids, int known,
-                                                                 std::span<float> logits) -> Result<void> {
+    proofreader.model.decode = [&, inner = proofreader.model.decode](std::span<const int> ids, int known,
+                                                                     std::span<float> logits) -> Result<void> {
         if (broken) return fail("Broken.");
         return inner(ids, known, logits);
     };

@@ -800,7 +800,7 @@ TEST_CASE("an autoregressive sampler sees what stands before, and no more") {
     AutoregressiveModel model;
     model.config.vocab_size = 4;
     model.config.seq_len = 8;
-    model.read = [&](std::span<const int> ids, int first, std::span<float> logits) -> Result<void> {
+    model.decode = [&](std::span<const int> ids, int first, std::span<float> logits) -> Result<void> {
         seen.emplace_back(ids.begin(), ids.end());
         known.push_back(first);
         std::fill(logits.begin(), logits.end(), 0.f);
@@ -894,7 +894,7 @@ struct IndifferentModel {
         config.n_layer = 2;
         config.n_head = 1;
         config.d_ff = 8;
-        config.mixture = true;
+        config.soft_tokens = true;
         config.time_rows = 4;
         config.trunk = article ? Trunk::article : Trunk::modern;
         config.self_conditioning = !article;
@@ -1050,7 +1050,7 @@ TEST_CASE("Gaussian characters that the proofreader strikes out go back to half 
     Proofreader proofreader;
     proofreader.model.config.vocab_size = 5;
     proofreader.model.config.seq_len = 8;
-    proofreader.model.read = [](std::span<const int> ids, int, std::span<float> logits) -> Result<void> {
+    proofreader.model.decode = [](std::span<const int> ids, int, std::span<float> logits) -> Result<void> {
         for (std::size_t i = 0; i < logits.size(); ++i)
             logits[i] = static_cast<float>((i * 7 + static_cast<std::size_t>(ids.front())) % 5);
         return {};

@@ -149,10 +149,10 @@ TEST_CASE("every process learns a text that repeats itself") {
         ProcessConfig process{c.kind, -1, c.article ? GaussianConfig{} : warped_gaussian(mask_id)};
         config.vocab_size = mask_id;
         config.causal = c.kind == ProcessKind::autoregressive;
-        config.mixture = !config.causal;
-        config.self_conditioning = config.mixture && !c.article;
+        config.soft_tokens = !config.causal;
+        config.self_conditioning = config.soft_tokens && !c.article;
         config.trunk = c.article ? Trunk::article : Trunk::modern;
-        config.time_rows = config.mixture ? 8 : 0;
+        config.time_rows = config.soft_tokens ? 8 : 0;
         Recipe recipe = quick();
         recipe.steps = c.steps;
         recipe.short_windows = 0.2f;

@@ -107,8 +107,8 @@ inline AutoregressiveModel left_to_right(const TableModel& table) {
     AutoregressiveModel model;
     model.config.vocab_size = table.characters;
     model.config.seq_len = table.length + 1;
-    model.read = [table, last = std::vector<int>()](std::span<const int> ids, int known,
-                                                    std::span<float> logits) mutable -> Result<void> {
+    model.decode = [table, last = std::vector<int>()](std::span<const int> ids, int known,
+                                                      std::span<float> logits) mutable -> Result<void> {
         if (known < 0 || known >= static_cast<int>(ids.size()) || known > static_cast<int>(last.size()) ||
             !std::equal(ids.begin(), ids.begin() + known, last.begin())) {
             return fail("It was not told what it is said to know.");

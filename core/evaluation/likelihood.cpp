@@ -228,7 +228,7 @@ Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int>
     const std::size_t places = ids.size() - 1, vocab_size = static_cast<std::size_t>(model.config.vocab_size);
     std::vector<float> logits(places * vocab_size);
     std::vector<double> probability(vocab_size);
-    if (auto ok = model.read(ids.first(places), 0, logits); !ok) return tl::unexpected<Error>(ok.error());
+    if (auto ok = model.decode(ids.first(places), 0, logits); !ok) return tl::unexpected<Error>(ok.error());
     double nats = 0;
     for (std::size_t place = 0; place < places; ++place) {
         const auto answer = answer_of(std::span<const float>(logits).subspan(place * vocab_size, vocab_size), -1,

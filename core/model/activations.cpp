@@ -37,22 +37,22 @@ void lay_out(Activations& a, Layout& layout, const ModelConfig& config, int rows
             block.input = i < skips ? layout.matrix(rows, d) : stream;
             continue;
         }
-        if (article) block.joined = layout.matrix(rows, d + config.time_rows);
+        if (article) block.block_input = layout.matrix(rows, d + config.time_rows);
         block.input = (training && i > 0) || i < skips ? layout.matrix(rows, d) : stream;
         block.qkv = layout.matrix(rows, 3 * d);
         block.inverse_rms = training ? layout.floats(static_cast<std::uint64_t>(rows) * 2 * config.n_head) : nullptr;
         block.log_sum_exp = training ? layout.floats(static_cast<std::uint64_t>(rows) * config.n_head) : nullptr;
-        block.attended = layout.matrix(rows, d);
-        block.middle = training ? layout.matrix(rows, d) : stream;
-        block.hidden = layout.matrix(rows, config.d_ff);
+        block.attn_out = layout.matrix(rows, d);
+        block.mid_residual = training ? layout.matrix(rows, d) : stream;
+        block.mlp_hidden = layout.matrix(rows, config.d_ff);
     }
     a.output = training ? layout.matrix(rows, d) : stream;
     if (training) {
         a.d_residual = layout.matrix(rows, d);
         a.d_branch = layout.matrix(rows, d);
         a.d_qkv = layout.matrix(rows, 3 * d);
-        a.d_hidden = layout.matrix(rows, config.d_ff);
-        if (article) a.d_joined = layout.matrix(rows, d + config.time_rows);
+        a.d_mlp_hidden = layout.matrix(rows, config.d_ff);
+        if (article) a.d_block_input = layout.matrix(rows, d + config.time_rows);
         a.d_skip.resize(skips);
         for (Matrix& skip : a.d_skip) skip = layout.matrix(rows, d);
     }
@@ -79,11 +79,12 @@ Result<void> Activations::reserve(Ops& ops, const ModelConfig& config, int rows,
 
 void Activations::resize(int rows) {
     for (Matrix* m :
-         {&embedded, &output, &normed, &mixed, &logits, &d_residual, &d_branch, &d_qkv, &d_hidden, &d_joined})
+         {&embedded, &output, &normed, &mixed, &logits, &d_residual, &d_branch, &d_qkv, &d_mlp_hidden, &d_block_input})
         m->rows = rows;
     for (Matrix& skip : d_skip) skip.rows = rows;
     for (Block& block : blocks)
-        for (Matrix* m : {&block.joined, &block.input, &block.qkv, &block.attended, &block.middle, &block.hidden})
+        for (Matrix* m :
+             {&block.block_input, &block.input, &block.qkv, &block.attn_out, &block.mid_residual, &block.mlp_hidden})
             m->rows = rows;
 }
 

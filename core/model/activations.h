@@ -11,14 +11,14 @@ namespace folio {
 /// training keeps every block's for the backward pass: the same names, at one address or at many.
 struct Activations {
     struct Block {
-        Matrix joined;       // [R, d_model + time_rows] trunk `article`: the stream before the block, and time
-        Matrix input;        // [R, d_model] the residual stream as the block meets it
-        Matrix qkv;          // [R, 3 d_model] q and k rotated and normed
-        float* inverse_rms;  // [R, 2 n_head]; training only
-        float* log_sum_exp;  // [R, n_head]; training only
-        Matrix attended;     // [R, d_model]
-        Matrix middle;       // [R, d_model] the residual stream between attention and MLP
-        Matrix hidden;       // [R, d_ff] max(0, z)^2
+        Matrix block_input;   // [R, d_model + time_rows] trunk `article`: the stream before the block, and time
+        Matrix input;         // [R, d_model] the residual stream as the block meets it
+        Matrix qkv;           // [R, 3 d_model] q and k rotated and normed
+        float* inverse_rms;   // [R, 2 n_head]; training only
+        float* log_sum_exp;   // [R, n_head]; training only
+        Matrix attn_out;      // [R, d_model]
+        Matrix mid_residual;  // [R, d_model] the residual stream between attention and MLP
+        Matrix mlp_hidden;    // [R, d_ff] max(0, z)^2
     };
 
     Matrix embedded;  // [R, d_model] before its norm; kept apart in training only
@@ -31,8 +31,8 @@ struct Activations {
     Matrix d_residual;           // [R, d_model]
     Matrix d_branch;             // [R, d_model]
     Matrix d_qkv;                // [R, 3 d_model]
-    Matrix d_hidden;             // [R, d_ff]
-    Matrix d_joined;             // [R, d_model + time_rows]; trunk `article`
+    Matrix d_mlp_hidden;         // [R, d_ff]
+    Matrix d_block_input;        // [R, d_model + time_rows]; trunk `article`
     std::vector<Matrix> d_skip;  // [R, d_model] of each block input that a later block receives; trunk `article`
 
     /// Lays everything out in one allocation for up to `rows` rows; keeps what it has where that is enough.

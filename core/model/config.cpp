@@ -47,9 +47,9 @@ Result<void> validate(const ModelConfig& config) {
     if (!(config.norm_eps > 0.0f && config.norm_eps <= 0.1f)) {
         return fail("the model's norm_eps must be a positive number of at most 0.1, such as 1.1920929e-07");
     }
-    if ((config.trunk == Trunk::article && !config.mixture) ||
-        (config.self_conditioning && (!config.mixture || config.trunk == Trunk::article)) ||
-        (config.mixture && config.causal)) {
+    if ((config.trunk == Trunk::article && !config.soft_tokens) ||
+        (config.self_conditioning && (!config.soft_tokens || config.trunk == Trunk::article)) ||
+        (config.soft_tokens && config.causal)) {
         return fail("the model's trunk does not take this kind of input");
     }
     if (config.trunk == Trunk::article && config.conv_radius > 0) {

@@ -29,15 +29,39 @@ struct OutputRows {
     Rows projected, output;
 };
 
-/// What a pass looks at, on the device: a text, or where the model takes mixtures those.
+/// The input of a pass, on the device: characters, or where the model takes soft tokens those.
 struct Input {
     const int* ids = nullptr;       // [batch, length]
     const int* time_row = nullptr;  // [batch], where the model has a time embedding
-    Matrix mixture;                 // [batch * length, input_width]
-    Matrix prior;  // [batch * length, vocab_size] beside a mixture: what the head's answer is added to; or none
+    Matrix soft_tokens;             // [batch * length, input_width]: weights of the embeddings' rows, and the time
+    Matrix logit_bias;              // [batch * length, vocab_size] beside soft tokens: added to the logits; or none
 };
 
-/// The Transformer that looks at a noisy text and answers with logits for every place.
+/// Keys and values of a sequence that a causal model decodes step by step.
+class KvCache {
+public:
+    int n_cached = 0;  // positions that are there
+
+    /// Makes room for `length` positions; nothing is cached any more where that moves them.
+    Result<void> reserve(Ops& ops, const ModelConfig& config, int length);
+    /// q|k|v of a layer [length, 3 d_model], q and k rotated and normed.
+    Matrix qkv(int layer, int length) const;
+    /// The convolution's input of a layer [length, d_model].
+    Matrix conv_input(int layer, int length) const;
+
+private:
+    Storage storage_;  // q|k|v of all layers, then, where there is a convolution, its inputs
+    int capacity_ = 0, n_layer_ = 0, d_model_ = 0;
+};
+
+/// How a pass differs from one of inference over all rows of whole sequences.
+struct PassOptions {
+    ForwardNoise noise;           // of training
+    OutputRows rows;              // of inference
+    KvCache* kv_cache = nullptr;  // causal models: the ids follow the cached positions, and are cached as well
+};
+
+/// The Transformer: logits for every position of a noisy text.
 class Denoiser {
 public:
     /// For inference the parameters need to live only during the call; with `training` they are kept by address,
@@ -46,32 +70,30 @@ public:
 
     const ModelConfig& config() const { return config_; }
 
-    /// Makes room for passes of up to `batch` sequences of `length` places, so that a pass allocates nothing.
+    /// Makes room for passes of up to `batch` sequences of `length` positions, so that a pass allocates nothing.
     Result<void> reserve(int batch, int length);
     /// Packs the parameters again after an update (training only).
     Result<void> repack();
 
-    /// Logits [batch * length, vocab_size] on the device, valid until the next pass. Fails where length exceeds
-    /// max_length().
-    Result<Matrix> forward(const Input& input, int batch, int length, const ForwardNoise& noise = {}) {
-        return forward(input, batch, length, noise, {}, nullptr);
-    }
+    /// Logits [batch * length, vocab_size] on the device, or those of the output rows, valid until the next pass. Fails
+    /// where the sequence exceeds max_length().
+    Result<Matrix> forward(const Input& input, int batch, int length, const PassOptions& options = {});
     /// Adds every parameter's gradient to `gradients` (an arena like the parameters) for the last forward pass, given
     /// the gradient of its logits.
     void backward(TrainingOps& training, float* gradients, Matrix dlogits);
 
     /// One pass from host memory to host memory: ids [batch, length], logits [batch, length, vocab_size]. time_row is
-    /// empty where the model has no time embedding, else [batch]. Where `wanted` names rows, the logits of no others
-    /// are computed or written; they ascend.
+    /// empty where the model has no time embedding, else [batch]. Where `output_rows` names rows, the logits of no
+    /// others are computed or written; they ascend.
     Result<void> predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
-                         std::span<float> logits, std::span<const int> wanted = {});
-    /// The same for mixtures [batch, length, input_width]; prior [batch, length, vocab_size] or empty.
-    Result<void> predict_mixture(std::span<const float> mixture, std::span<const float> prior, int batch, int length,
-                                 std::span<float> logits);
+                         std::span<float> logits, std::span<const int> output_rows = {});
+    /// The same for soft tokens [batch, length, input_width]; logit_bias [batch, length, vocab_size] or empty.
+    Result<void> predict_soft_tokens(std::span<const float> soft_tokens, std::span<const float> logit_bias, int batch,
+                                     int length, std::span<float> logits);
 
-    /// Causal models: reads on in one sequence, of which the last call saw the first `known` ids, keeping keys and
-    /// values. logits [rows, vocab_size] are those of the last `rows` places, all of them from `known` on.
-    Result<void> read(std::span<const int> ids, int known, std::span<float> logits);
+    /// Causal models: goes on in one sequence, whose first `n_cached` ids the last call had as well. logits [rows,
+    /// vocab_size] are those of the last `rows` positions, all of them from `n_cached` on.
+    Result<void> decode(std::span<const int> ids, int n_cached, std::span<float> logits);
 
 private:
     Denoiser() = default;
@@ -97,33 +119,51 @@ private:
     std::vector<Block> blocks_;
     Layer head_;
     Activations activations_;
-    std::vector<float> wanted_logits_;
-    Storage input_;  // ids | time_row | projected rows | output rows of predict; or mixture | prior
-    /// What read() keeps of a sequence.
-    struct Past {
-        Storage storage;  // [n_layer, capacity, 3 d_model] q|k|v, q and k rotated and normed; then, where there is a
-                          // convolution, [n_layer, capacity, d_model] its input
-        int capacity = 0;
-        int length = 0;  // places that are there already
-    };
-    Past past_;
-    // Inference only, where there is no time: what the first block meets and makes of it depends on the id alone.
-    Storage first_;
+    std::vector<float> output_logits_;
+    Storage input_;  // ids | time_row | projected rows | output rows of predict; or soft_tokens | logit_bias
+    KvCache kv_cache_;
+    // Inference only, where there is no time: the first block's input and its q|k|v depend on the id alone.
+    Storage first_block_cache_;
     Matrix first_input_, first_qkv_;  // [vocab_size, d_model], [vocab_size, 3 d_model], q and k not yet rotated
-    // What backward needs to know of the last forward pass.
-    Input looked_at_;
+    // Of the last forward pass, for backward.
+    Input last_input_;
     int length_ = 0;
     ForwardNoise noise_;
 
     const float* embedding() const { return training_ ? parameters_ : embeddings_.as<float>(); }
-    /// The same, and with `past` its next places, which it keeps.
-    Result<Matrix> forward(const Input& input, int batch, int length, const ForwardNoise& noise,
-                           const OutputRows& chosen, Past* past);
-    /// What is embedded of a mixture: in trunk `article` time goes another way.
-    Matrix embedded_part(Matrix mixture) const;
-    Result<int*> input_room(std::size_t bytes);
+    /// One pass, and the block of activations that it is in.
+    struct Pass {
+        const Input& input;
+        int length, n_cached;
+        const OutputRows& rows;
+        KvCache* kv_cache;
+
+        int end() const { return n_cached + length; }
+    };
+
+    void embed(const Pass& pass);
+    void block(const Pass& pass, int layer);
+    /// Trunk `article`: joins the time to the block's input, projects both, and adds the skip of an earlier block.
+    void join_time_and_skip(const Pass& pass, int layer);
+    /// q|k|v of the whole sequence, and of it the rows of this pass.
+    Matrix sequence_qkv(const Pass& pass, int layer) const;
+    Matrix pass_qkv(const Pass& pass, int layer) const;
+    void project_qkv(const Pass& pass, int layer);
+    /// Attention, in the last block of the chosen rows alone, to which `x` is cut.
+    void attend(const Pass& pass, int layer, Activations::Block& x);
+    /// The normed stream, through the convolution where there is one; the last block's `x` is cut to the output rows.
+    Matrix mlp_input(const Pass& pass, int layer, Activations::Block& x);
+    /// The matrix that a block's output goes to.
+    Matrix next_stream(int layer) const;
+    /// Trunk `article`: the part of a block's joined input that is the residual stream.
+    Matrix joined_stream(int layer) const;
+    bool is_last(int layer) const { return layer + 1 == config_.n_layer; }
+
+    /// The weights of the embeddings' rows among soft tokens: in trunk `article` time goes another way.
+    Matrix embedding_weights(Matrix soft_tokens) const;
+    Result<int*> input_buffer(std::size_t bytes);
     Result<void> pack(const Parameters& parameters);
-    Result<void> tabulate_first_block();
+    Result<void> precompute_first_block();
     AttentionShape heads(int length) const;
     LocalConv convolution(int layer, int length) const;
     Dropout dropout(int layer, int branch) const;

@@ -75,7 +75,7 @@ Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const Par
         return tl::unexpected(kept.error());
     }
     if (auto packed = denoiser.pack(parameters); !packed) return tl::unexpected(packed.error());
-    if (auto done = denoiser.tabulate_first_block(); !done) return tl::unexpected(done.error());
+    if (auto done = denoiser.precompute_first_block(); !done) return tl::unexpected(done.error());
     return denoiser;
 }
 
@@ -111,15 +111,15 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
     return status;
 }
 
-Result<void> Denoiser::tabulate_first_block() {
+Result<void> Denoiser::precompute_first_block() {
     const int ids = config_.vocab_size, d = config_.d_model;
-    if (training_ || config_.mixture || config_.time_rows > 0 || ids > config_.max_length()) return {};
+    if (training_ || config_.soft_tokens || config_.time_rows > 0 || ids > config_.max_length()) return {};
     const std::size_t count = static_cast<std::size_t>(ids) * d;
     auto table = ops_->allocate(4 * count * sizeof(float));
     if (!table) return tl::unexpected(table.error());
-    first_ = std::move(*table);
-    first_input_ = {first_.as<float>(), ids, d};
-    first_qkv_ = {first_.as<float>() + count, ids, 3 * d};
+    first_block_cache_ = std::move(*table);
+    first_input_ = {first_block_cache_.as<float>(), ids, d};
+    first_qkv_ = {first_block_cache_.as<float>() + count, ids, 3 * d};
     if (auto room = activations_.reserve(*ops_, config_, ids, false); !room) return room;
     const Matrix normed(activations_.normed.data, ids, d);
     ops_->rms_norm(first_input_, {embeddings_.as<float>(), ids, d}, config_.norm_eps);
@@ -149,130 +149,170 @@ Dropout Denoiser::dropout(int layer, int branch) const {
             noise_.first_row};
 }
 
-Matrix Denoiser::embedded_part(Matrix mixture) const {
-    return {mixture.data, mixture.rows, config_.trunk == Trunk::article ? config_.vocab_size : mixture.cols,
-            mixture.stride};
+Matrix Denoiser::embedding_weights(Matrix soft_tokens) const {
+    return {soft_tokens.data, soft_tokens.rows, config_.trunk == Trunk::article ? config_.vocab_size : soft_tokens.cols,
+            soft_tokens.stride};
 }
 
-Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, const ForwardNoise& noise,
-                                 const OutputRows& chosen, Past* past) {
-    const int known = past ? past->length : 0;
-    if (length < 1 || known + length > config_.max_length()) {
-        return fail("A pass of " + std::to_string(known + length) + " places is outside this model's range of 1 to " +
+Result<void> KvCache::reserve(Ops& ops, const ModelConfig& config, int length) {
+    if (length <= capacity_) return {};
+    n_layer_ = config.n_layer;
+    d_model_ = config.d_model;
+    const int capacity = std::max(length, config.seq_len), rows = config.conv_radius > 0 ? 4 : 3;
+    auto storage = ops.allocate(static_cast<std::size_t>(n_layer_) * capacity * rows * d_model_ * sizeof(float));
+    if (!storage) return tl::unexpected(storage.error());
+    storage_ = std::move(*storage);
+    capacity_ = capacity;
+    n_cached = 0;
+    return {};
+}
+
+Matrix KvCache::qkv(int layer, int length) const {
+    const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(layer) * capacity_ * 3 * d_model_;
+    return {storage_.as<float>() + first, length, 3 * d_model_};
+}
+
+Matrix KvCache::conv_input(int layer, int length) const {
+    const std::ptrdiff_t first = (static_cast<std::ptrdiff_t>(n_layer_) * 3 + layer) * capacity_ * d_model_;
+    return {storage_.as<float>() + first, length, d_model_};
+}
+
+Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, const PassOptions& options) {
+    const Pass pass{input, length, options.kv_cache ? options.kv_cache->n_cached : 0, options.rows, options.kv_cache};
+    if (length < 1 || pass.end() > config_.max_length()) {
+        return fail("A pass of " + std::to_string(pass.end()) + " positions is outside this model's range of 1 to " +
                     std::to_string(config_.max_length()) + "; choose another length.");
     }
     if (auto room = reserve(batch, length); !room) return tl::unexpected(room.error());
-    looked_at_ = input;
+    last_input_ = input;
     length_ = length;
-    noise_ = noise;
-
+    noise_ = options.noise;
     Activations& a = activations_;
     a.resize(batch * length);
-    const float eps = config_.norm_eps;
-    const int d = config_.d_model;
-    const bool article = config_.trunk == Trunk::article;
-    const auto joined_stream = [&](int layer) {
-        return Matrix(a.blocks[layer].joined.data, batch * length, d, d + config_.time_rows);
-    };
 
-    // The whole sequence's q|k|v, and of it the rows of this pass.
-    const auto all_qkv = [&](int layer) {
-        if (!past) return a.blocks[layer].qkv;
-        const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(layer) * past->capacity * 3 * d;
-        return Matrix(past->storage.as<float>() + first, known + length, 3 * d);
-    };
-    const auto new_qkv = [&](int layer) {
-        const Matrix all = all_qkv(layer);
-        return Matrix(all.row(known), all.rows - known, all.cols);
-    };
-    // Likewise the convolution's input.
-    const auto all_normed = [&](int layer) {
-        if (!past) return a.normed;
-        const std::ptrdiff_t first = (static_cast<std::ptrdiff_t>(config_.n_layer) * 3 + layer) * past->capacity * d;
-        return Matrix(past->storage.as<float>() + first, known + length, d);
-    };
-    const bool tabulated = first_qkv_.rows > 0, convolved = config_.conv_radius > 0;
-    if (tabulated) {
-        ops_->embed(a.blocks[0].input, input.ids, first_input_.data, nullptr, nullptr, length);
-        ops_->embed(new_qkv(0), input.ids, first_qkv_.data, nullptr, nullptr, length);
-    } else {
-        if (config_.mixture) {
-            ops_->embed_soft(a.embedded, embedded_part(input.mixture), embedding(), positions_.as<float>(), length);
-        } else {
-            const float* time_table =
-                config_.time_rows > 0 ? embedding() + static_cast<std::size_t>(config_.vocab_size) * d : nullptr;
-            ops_->embed(a.embedded, input.ids, embedding(), time_table, input.time_row, length);
-        }
-        ops_->rms_norm(article ? joined_stream(0) : a.blocks[0].input, a.embedded, eps);
-    }
-    for (int layer = 0; layer < config_.n_layer; ++layer) {
-        const Block& weights = blocks_[layer];
-        Activations::Block block = a.blocks[layer];
-        if (article) {
-            const int across = config_.n_layer - 1 - layer;
-            const Epilogue skip =
-                across < layer ? Epilogue{Epilogue::Kind::residual, a.blocks[across].input, {}} : Epilogue{};
-            const Matrix time(input.mixture.data + config_.vocab_size, input.mixture.rows, config_.time_rows,
-                              input.mixture.stride);
-            ops_->add({block.joined.data + d, time.rows, time.cols, block.joined.stride}, time, {});
-            ops_->linear(block.input, block.joined, weights.input.weight, skip);
-        }
-        if (layer > 0 || !tabulated) {
-            ops_->rms_norm(a.normed, block.input, eps);
-            ops_->linear(new_qkv(layer), a.normed, weights.qkv.weight, {});
-        }
-        const float* rope = rope_.as<float>() + static_cast<std::ptrdiff_t>(known) * config_.head_dim();
-        ops_->rope_qk_norm(new_qkv(layer), rope, block.inverse_rms, heads(length), eps);
-        const bool last = layer + 1 == config_.n_layer, projects_some = last && chosen.projected.count > 0;
-        const Matrix qkv = all_qkv(layer);
-        AttentionShape attending = heads(known + length);
-        if (projects_some) {
-            // The last block computes the chosen rows alone; where a sequence is read on, these are its end.
-            a.resize(chosen.projected.count);
-            block.attended.rows = block.middle.rows = block.hidden.rows = chosen.projected.count;
-            attending.queries = past ? nullptr : chosen.projected.row;
-        }
-        ops_->attention(block.attended, qkv, block.log_sum_exp, attending);
-        if (projects_some) {
-            // An embedding is a choice of rows; the block's qkv is free by now.
-            const Matrix input(block.qkv.data, chosen.projected.count, d);
-            ops_->embed(input, chosen.projected.row, block.input.data, nullptr, nullptr, length);
-            block.input = input;
-        }
-        ops_->linear(block.middle, block.attended, weights.attention_out.weight,
-                     {Epilogue::Kind::residual, block.input, dropout(layer, 0)});
-
-        const Matrix normed = convolved ? all_normed(layer) : a.normed;
-        ops_->rms_norm({normed.row(normed.rows - block.middle.rows), block.middle.rows, d}, block.middle, eps);
-        if (last && chosen.output.count > 0) {
-            const Matrix middle(block.qkv.data + static_cast<std::ptrdiff_t>(block.middle.rows) * d,
-                                chosen.output.count, d);
-            ops_->embed(middle, chosen.output.row, block.middle.data, nullptr, nullptr, length);
-            a.resize(chosen.output.count);
-            block.middle = middle;
-            block.hidden.rows = chosen.output.count;
-        }
-        Matrix mlp_input = normed;
-        if (convolved) {
-            LocalConv conv = convolution(layer, known + length);
-            if (last) conv.in_rows = chosen.projected.row;
-            mlp_input = a.mixed;
-            // Of a sequence that is decoded step by step, the output rows are the last ones.
-            ops_->local_conv(mlp_input, normed, conv, last && !past ? chosen.output.row : nullptr);
-        }
-        ops_->linear(block.hidden, mlp_input, weights.up.weight, {Epilogue::Kind::relu2, {}, {}});
-        const Matrix next = last ? a.output : article ? joined_stream(layer + 1) : a.blocks[layer + 1].input;
-        ops_->linear(next, block.hidden, weights.down.weight,
-                     {Epilogue::Kind::residual, block.middle, dropout(layer, 1)});
-    }
-    ops_->rms_norm(a.normed, a.output, eps);
-    const bool added = input.prior.rows > 0;
+    embed(pass);
+    for (int layer = 0; layer < config_.n_layer; ++layer) block(pass, layer);
+    ops_->rms_norm(a.normed, a.output, config_.norm_eps);
+    const bool biased = input.logit_bias.rows > 0;
     ops_->linear(a.logits, a.normed, head_.weight,
-                 added ? Epilogue{Epilogue::Kind::residual, input.prior, {}} : Epilogue{});
+                 biased ? Epilogue{Epilogue::Kind::residual, input.logit_bias, {}} : Epilogue{});
     return a.logits;
 }
 
-Result<int*> Denoiser::input_room(std::size_t bytes) {
+void Denoiser::block(const Pass& pass, int layer) {
+    const Block& weights = blocks_[layer];
+    Activations::Block x = activations_.blocks[layer];
+    if (config_.trunk == Trunk::article) join_time_and_skip(pass, layer);
+    project_qkv(pass, layer);
+    const float* rope = rope_.as<float>() + static_cast<std::ptrdiff_t>(pass.n_cached) * config_.head_dim();
+    ops_->rope_qk_norm(pass_qkv(pass, layer), rope, x.inverse_rms, heads(pass.length), config_.norm_eps);
+    attend(pass, layer, x);
+    ops_->linear(x.mid_residual, x.attn_out, weights.attention_out.weight,
+                 {Epilogue::Kind::residual, x.input, dropout(layer, 0)});
+    const Matrix normed = mlp_input(pass, layer, x);
+    ops_->linear(x.mlp_hidden, normed, weights.up.weight, {Epilogue::Kind::relu2, {}, {}});
+    ops_->linear(next_stream(layer), x.mlp_hidden, weights.down.weight,
+                 {Epilogue::Kind::residual, x.mid_residual, dropout(layer, 1)});
+}
+
+void Denoiser::embed(const Pass& pass) {
+    Activations& a = activations_;
+    const Input& input = pass.input;
+    if (first_qkv_.rows > 0) {  // precomputed
+        ops_->embed(a.blocks[0].input, input.ids, first_input_.data, nullptr, nullptr, pass.length);
+        ops_->embed(pass_qkv(pass, 0), input.ids, first_qkv_.data, nullptr, nullptr, pass.length);
+        return;
+    }
+    if (config_.soft_tokens) {
+        ops_->embed_soft(a.embedded, embedding_weights(input.soft_tokens), embedding(), positions_.as<float>(),
+                         pass.length);
+    } else {
+        const std::ptrdiff_t ids = static_cast<std::ptrdiff_t>(config_.vocab_size) * config_.d_model;
+        const float* time_table = config_.time_rows > 0 ? embedding() + ids : nullptr;
+        ops_->embed(a.embedded, input.ids, embedding(), time_table, input.time_row, pass.length);
+    }
+    ops_->rms_norm(config_.trunk == Trunk::article ? joined_stream(0) : a.blocks[0].input, a.embedded,
+                   config_.norm_eps);
+}
+
+void Denoiser::join_time_and_skip(const Pass& pass, int layer) {
+    const Activations::Block& x = activations_.blocks[layer];
+    const Matrix& soft_tokens = pass.input.soft_tokens;
+    const Matrix time(soft_tokens.data + config_.vocab_size, soft_tokens.rows, config_.time_rows, soft_tokens.stride);
+    ops_->add({x.block_input.data + config_.d_model, time.rows, time.cols, x.block_input.stride}, time, {});
+    const int across = config_.n_layer - 1 - layer;
+    const Epilogue skip =
+        across < layer ? Epilogue{Epilogue::Kind::residual, activations_.blocks[across].input, {}} : Epilogue{};
+    ops_->linear(x.input, x.block_input, blocks_[layer].input.weight, skip);
+}
+
+Matrix Denoiser::sequence_qkv(const Pass& pass, int layer) const {
+    return pass.kv_cache ? pass.kv_cache->qkv(layer, pass.end()) : activations_.blocks[layer].qkv;
+}
+
+Matrix Denoiser::pass_qkv(const Pass& pass, int layer) const {
+    const Matrix all = sequence_qkv(pass, layer);
+    return {all.row(pass.n_cached), all.rows - pass.n_cached, all.cols};
+}
+
+void Denoiser::project_qkv(const Pass& pass, int layer) {
+    if (layer == 0 && first_qkv_.rows > 0) return;  // embed() did
+    ops_->rms_norm(activations_.normed, activations_.blocks[layer].input, config_.norm_eps);
+    ops_->linear(pass_qkv(pass, layer), activations_.normed, blocks_[layer].qkv.weight, {});
+}
+
+void Denoiser::attend(const Pass& pass, int layer, Activations::Block& x) {
+    const Rows& rows = pass.rows.projected;
+    const bool chosen = is_last(layer) && rows.count > 0;
+    AttentionShape shape = heads(pass.end());
+    if (chosen) {
+        activations_.resize(rows.count);
+        x.attn_out.rows = x.mid_residual.rows = x.mlp_hidden.rows = rows.count;
+        shape.queries = pass.kv_cache ? nullptr : rows.row;  // of a sequence that is decoded the last ones
+    }
+    ops_->attention(x.attn_out, sequence_qkv(pass, layer), x.log_sum_exp, shape);
+    if (chosen) {
+        // An embedding is a choice of rows; the block's qkv is free by now.
+        const Matrix input(x.qkv.data, rows.count, config_.d_model);
+        ops_->embed(input, rows.row, x.input.data, nullptr, nullptr, pass.length);
+        x.input = input;
+    }
+}
+
+Matrix Denoiser::mlp_input(const Pass& pass, int layer, Activations::Block& x) {
+    Activations& a = activations_;
+    const bool convolved = config_.conv_radius > 0;
+    const Matrix normed = convolved && pass.kv_cache ? pass.kv_cache->conv_input(layer, pass.end()) : a.normed;
+    const int count = x.mid_residual.rows;
+    ops_->rms_norm({normed.row(normed.rows - count), count, config_.d_model}, x.mid_residual, config_.norm_eps);
+    const Rows& output = pass.rows.output;
+    if (is_last(layer) && output.count > 0) {
+        const Matrix chosen(x.qkv.data + static_cast<std::ptrdiff_t>(count) * config_.d_model, output.count,
+                            config_.d_model);
+        ops_->embed(chosen, output.row, x.mid_residual.data, nullptr, nullptr, pass.length);
+        a.resize(output.count);
+        x.mid_residual = chosen;
+        x.mlp_hidden.rows = output.count;
+    }
+    if (!convolved) return normed;
+    LocalConv conv = convolution(layer, pass.end());
+    if (is_last(layer)) conv.in_rows = pass.rows.projected.row;
+    // Of a sequence that is decoded step by step, the output rows are the last ones.
+    ops_->local_conv(a.mixed, normed, conv, is_last(layer) && !pass.kv_cache ? output.row : nullptr);
+    return a.mixed;
+}
+
+Matrix Denoiser::joined_stream(int layer) const {
+    const Matrix& joined = activations_.blocks[layer].block_input;
+    return {joined.data, joined.rows, config_.d_model, joined.stride};
+}
+
+Matrix Denoiser::next_stream(int layer) const {
+    if (is_last(layer)) return activations_.output;
+    return config_.trunk == Trunk::article ? joined_stream(layer + 1) : activations_.blocks[layer + 1].input;
+}
+
+Result<int*> Denoiser::input_buffer(std::size_t bytes) {
     if (input_.bytes() < bytes) {
         auto input = ops_->allocate(bytes);
         if (!input) return tl::unexpected(input.error());
@@ -281,16 +321,16 @@ Result<int*> Denoiser::input_room(std::size_t bytes) {
     return input_.as<int>();
 }
 
-Result<void> Denoiser::predict_mixture(std::span<const float> mixture, std::span<const float> prior, int batch,
-                                       int length, std::span<float> logits) {
-    const auto room = input_room(mixture.size_bytes() + prior.size_bytes());
-    if (!room) return tl::unexpected(room.error());
-    auto* device = reinterpret_cast<float*>(*room);
-    ops_->upload(device, mixture.data(), mixture.size_bytes());
-    ops_->upload(device + mixture.size(), prior.data(), prior.size_bytes());
+Result<void> Denoiser::predict_soft_tokens(std::span<const float> soft_tokens, std::span<const float> logit_bias,
+                                           int batch, int length, std::span<float> logits) {
+    const auto buffer = input_buffer(soft_tokens.size_bytes() + logit_bias.size_bytes());
+    if (!buffer) return tl::unexpected(buffer.error());
+    auto* device = reinterpret_cast<float*>(*buffer);
+    ops_->upload(device, soft_tokens.data(), soft_tokens.size_bytes());
+    ops_->upload(device + soft_tokens.size(), logit_bias.data(), logit_bias.size_bytes());
     Input input;
-    input.mixture = {device, batch * length, config_.input_width()};
-    if (!prior.empty()) input.prior = {device + mixture.size(), batch * length, config_.vocab_size};
+    input.soft_tokens = {device, batch * length, config_.input_width()};
+    if (!logit_bias.empty()) input.logit_bias = {device + soft_tokens.size(), batch * length, config_.vocab_size};
     auto out = forward(input, batch, length);
     if (!out) return tl::unexpected(out.error());
     ops_->download(logits.data(), out->data, logits.size_bytes());
@@ -318,56 +358,53 @@ struct Neighbourhood {
 }  // namespace
 
 Result<void> Denoiser::predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
-                               std::span<float> logits, std::span<const int> wanted) {
-    const Neighbourhood read(config_.conv_radius > 0 ? wanted : std::span<const int>(), convolution(0, length));
-    const std::span<const int> projected = config_.conv_radius > 0 ? read.rows : wanted;
-    const auto room = input_room((ids.size() + time_row.size() + projected.size() + read.output.size()) * sizeof(int));
-    if (!room) return tl::unexpected(room.error());
-    int* next = *room;
+                               std::span<float> logits, std::span<const int> output_rows) {
+    const Neighbourhood read(config_.conv_radius > 0 ? output_rows : std::span<const int>(), convolution(0, length));
+    const std::span<const int> projected = config_.conv_radius > 0 ? read.rows : output_rows;
+    const auto buffer =
+        input_buffer((ids.size() + time_row.size() + projected.size() + read.output.size()) * sizeof(int));
+    if (!buffer) return tl::unexpected(buffer.error());
+    int* next = *buffer;
     const auto upload = [&](std::span<const int> values) {
         ops_->upload(next, values.data(), values.size_bytes());
         return std::exchange(next, next + values.size());
     };
     const Input input{upload(ids), upload(time_row), {}, {}};
-    OutputRows chosen;
-    chosen.projected = {upload(projected), static_cast<int>(projected.size())};
-    chosen.output = {upload(read.output), static_cast<int>(read.output.size())};
-    if (projected.empty()) chosen = {};
-    auto out = forward(input, batch, length, {}, chosen, nullptr);
+    PassOptions options;
+    if (!output_rows.empty()) {
+        options.rows.projected = {upload(projected), static_cast<int>(projected.size())};
+        options.rows.output = {upload(read.output), static_cast<int>(read.output.size())};
+    }
+    auto out = forward(input, batch, length, options);
     if (!out) return tl::unexpected(out.error());
     const auto vocab_size = static_cast<std::size_t>(config_.vocab_size);
-    if (!wanted.empty()) wanted_logits_.resize(wanted.size() * vocab_size);
-    const std::span<float> answers = wanted.empty() ? logits : wanted_logits_;
-    ops_->download(answers.data(), out->data, answers.size_bytes());
+    if (!output_rows.empty()) output_logits_.resize(output_rows.size() * vocab_size);
+    const std::span<float> computed = output_rows.empty() ? logits : output_logits_;
+    ops_->download(computed.data(), out->data, computed.size_bytes());
     if (auto done = ops_->synchronize(); !done) return done;
-    for (std::size_t i = 0; i < wanted.size(); ++i)
-        std::copy_n(&answers[i * vocab_size], vocab_size, &logits[static_cast<std::size_t>(wanted[i]) * vocab_size]);
+    for (std::size_t i = 0; i < output_rows.size(); ++i)
+        std::copy_n(&computed[i * vocab_size], vocab_size,
+                    &logits[static_cast<std::size_t>(output_rows[i]) * vocab_size]);
     return {};
 }
 
-Result<void> Denoiser::read(std::span<const int> ids, int known, std::span<float> logits) {
-    const int length = static_cast<int>(ids.size());
-    if (length > past_.capacity) {
-        const int capacity = std::max(length, config_.seq_len);
-        auto storage = ops_->allocate(static_cast<std::size_t>(config_.n_layer) * capacity *
-                                      (config_.conv_radius > 0 ? 4 : 3) * config_.d_model * sizeof(float));
-        if (!storage) return tl::unexpected(storage.error());
-        past_.storage = std::move(*storage);
-        past_.capacity = capacity;
-        known = 0;
-    }
-    past_.length = known;
-    const int count = length - known, rows = static_cast<int>(logits.size()) / config_.vocab_size;
-    std::vector<int> input(ids.begin() + known, ids.end());
+Result<void> Denoiser::decode(std::span<const int> ids, int n_cached, std::span<float> logits) {
+    kv_cache_.n_cached = n_cached;
+    if (auto room = kv_cache_.reserve(*ops_, config_, static_cast<int>(ids.size())); !room) return room;
+    const std::span<const int> fresh = ids.subspan(static_cast<std::size_t>(kv_cache_.n_cached));
+    const int count = static_cast<int>(fresh.size()), rows = static_cast<int>(logits.size()) / config_.vocab_size;
+    std::vector<int> input(fresh.begin(), fresh.end());
     if (rows < count)
         for (int row = count - rows; row < count; ++row) input.push_back(row);
-    const auto room = input_room(input.size() * sizeof(int));
-    if (!room) return tl::unexpected(room.error());
-    ops_->upload(*room, input.data(), input.size() * sizeof(int));
-    OutputRows chosen;
-    // The convolution's input of every position is kept, so that all are projected.
-    if (rows < count) (config_.conv_radius > 0 ? chosen.output : chosen.projected) = {*room + count, rows};
-    auto out = forward({*room, nullptr, {}, {}}, 1, count, {}, chosen, &past_);
+    const auto buffer = input_buffer(input.size() * sizeof(int));
+    if (!buffer) return tl::unexpected(buffer.error());
+    ops_->upload(*buffer, input.data(), input.size() * sizeof(int));
+    PassOptions options;
+    options.kv_cache = &kv_cache_;
+    // The convolution's input of every position is cached, so that all are projected.
+    if (rows < count)
+        (config_.conv_radius > 0 ? options.rows.output : options.rows.projected) = {*buffer + count, rows};
+    auto out = forward({*buffer, nullptr, {}, {}}, 1, count, options);
     if (!out) return tl::unexpected(out.error());
     ops_->download(logits.data(), out->data, logits.size_bytes());
     return ops_->synchronize();

@@ -210,7 +210,7 @@ void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, co
 
 void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch,
                                       int length, int vocab_size, const GaussianNoise& how) {
-    const Matrix& mixture = rows.mixture;
+    const Matrix& soft_tokens = rows.soft_tokens;
     const int time_rows = how.time_rows;
     if (!grow_workers(sizeof(double) * vocab_size)) return;
     over_rows(batch * length, [&](int first, int last, int worker) {
@@ -222,18 +222,18 @@ void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text,
             normals(eps, how.seed, static_cast<std::uint64_t>(r), *how.step, Purpose::diffuse);
             rows.targets[r] = id;
             rows.weights[r] = level[4];
-            float* row = mixture.row(r);
+            float* row = soft_tokens.row(r);
             for (int v = 0; v < vocab_size; ++v) {
                 const float noise = static_cast<float>(eps[static_cast<std::size_t>(v)]);
                 const float z = level[0] * ((v == id ? 1.f : 0.f) - how.centre) + level[1] * noise;
                 row[v] = level[2] * z;
-                if (rows.prior.rows > 0) rows.prior.row(r)[v] = level[3] * z;
+                if (rows.logit_bias.rows > 0) rows.logit_bias.row(r)[v] = level[3] * z;
                 if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
             }
             std::copy_n(how.features + static_cast<std::ptrdiff_t>(b) * time_rows, time_rows, row + vocab_size);
-            if (mixture.cols == vocab_size + time_rows) continue;
+            if (soft_tokens.cols == vocab_size + time_rows) continue;
             std::fill_n(row + vocab_size + time_rows, vocab_size, 0.f);
-            row[mixture.cols - 1] = known ? 1.f : 0.f;
+            row[soft_tokens.cols - 1] = known ? 1.f : 0.f;
         }
     });
 }

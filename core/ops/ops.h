@@ -259,9 +259,9 @@ struct GaussianNoise {
 
 /// Outputs of corrupt_gaussian. R = batch * length.
 struct GaussianRows {
-    Matrix mixture;  // [R, V + time_rows], or with room for self-conditioning [R, V + time_rows + V + 1]
-    Matrix prior;    // [R, V], or none
-    Matrix noise;    // [R, V], or none
+    Matrix soft_tokens;  // [R, V + time_rows], or with room for self-conditioning [R, V + time_rows + V + 1]
+    Matrix logit_bias;   // [R, V], or none
+    Matrix noise;        // [R, V], or none
     int* targets = nullptr;
     float* weights = nullptr;
 };
@@ -322,8 +322,8 @@ public:
                                         int batch, int length, int vocab_size, float noise, std::uint64_t seed,
                                         const std::uint32_t* step) = 0;
     /// Windows out of a text as noisy rows: z = alpha x + sigma eps, x the one-hot of V characters less `centre`, eps
-    /// the normals of row r at {step, diffuse} (base/normals.h). mixture = scale z | features | 0 ... 0 | known, prior
-    /// = prior weight z, noise = eps.
+    /// the normals of row r at {step, diffuse} (base/normals.h). soft_tokens = scale z | features | 0 ... 0 | known,
+    /// logit_bias = prior weight z, noise = eps.
     virtual void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length,
                                   int vocab_size, const GaussianNoise& how) = 0;
     /// out = softmax(logits), row by row.

@@ -410,9 +410,9 @@ void corrupt_autoregressive(int* input, int* targets, T* weights, const int* tex
     }
 }
 
-/// rows as in ops.h, by pointers of type T: mixture [R, width], prior and noise [R, V] or null.
+/// rows as in ops.h, by pointers of type T: soft_tokens [R, width], logit_bias and noise [R, V] or null.
 template <class T>
-void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T* weights, const int* text,
+void corrupt_gaussian(T* soft_tokens, int width, T* logit_bias, T* noise, int* targets, T* weights, const int* text,
                       const int* starts, int batch, int length, int vocab_size, const GaussianNoise& how) {
     const int time_rows = how.time_rows;
     std::vector<double> eps(static_cast<std::size_t>(vocab_size));
@@ -422,13 +422,13 @@ void corrupt_gaussian(T* mixture, int width, T* prior, T* noise, int* targets, T
         normals(eps, how.seed, static_cast<std::uint64_t>(r), *how.step, Purpose::diffuse);
         targets[r] = id;
         weights[r] = T(level[4]);
-        T* row = mixture + static_cast<std::ptrdiff_t>(r) * width;
+        T* row = soft_tokens + static_cast<std::ptrdiff_t>(r) * width;
         for (int c = 0; c < width; ++c) row[c] = T(0);
         for (int v = 0; v < vocab_size; ++v) {
             const T z =
                 T(level[0]) * (T(v == id ? 1 : 0) - T(how.centre)) + T(level[1]) * T(eps[static_cast<std::size_t>(v)]);
             row[v] = T(level[2]) * z;
-            if (prior) prior[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(level[3]) * z;
+            if (logit_bias) logit_bias[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(level[3]) * z;
             if (noise) noise[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(eps[static_cast<std::size_t>(v)]);
         }
         for (int i = 0; i < time_rows; ++i) row[vocab_size + i] = T(how.features[b * time_rows + i]);

@@ -12,8 +12,8 @@ Context context_of(int position, bool has_start, int seq_len) {
 }
 
 AutoregressiveModel autoregressive_model(Denoiser& denoiser) {
-    return {denoiser.config(), [&denoiser](std::span<const int> ids, int known, std::span<float> logits) {
-                return denoiser.read(ids, known, logits);
+    return {denoiser.config(), [&denoiser](std::span<const int> ids, int n_cached, std::span<float> logits) {
+                return denoiser.decode(ids, n_cached, logits);
             }};
 }
 

@@ -10,12 +10,11 @@ namespace folio {
 
 /// An autoregressive model as samplers and likelihood see it.
 struct AutoregressiveModel {
-    /// What Denoiser::read does: the logits of the last places of ids; the first `known` ids are those of the last
-    /// call.
-    using Read = std::function<Result<void>(std::span<const int> ids, int known, std::span<float> logits)>;
+    /// Denoiser::decode: the logits of the last positions of ids, whose first `n_cached` are those of the last call.
+    using Decode = std::function<Result<void>(std::span<const int> ids, int n_cached, std::span<float> logits)>;
 
     ModelConfig config;
-    Read read;
+    Decode decode;
 };
 
 /// An autoregressive model of the same characters as a masked or Gaussian one, which rates that one's finished samples.

@@ -16,8 +16,8 @@ NoisyRows::NoisyRows(const GaussianDiffusion& diffusion, const GaussianConfig& p
       vocab_size_(static_cast<std::size_t>(model.vocab_size)),
       width_(static_cast<std::size_t>(model.input_width())),
       z_(length * vocab_size_),
-      mixture_(length * width_),
-      prior_(filtered_ ? length * vocab_size_ : 0),
+      soft_tokens_(length * width_),
+      logit_bias_(filtered_ ? length * vocab_size_ : 0),
       logits_(length * vocab_size_),
       seen_(conditioned_ ? length * vocab_size_ : 0) {}
 
@@ -29,10 +29,10 @@ Result<void> NoisyRows::look(Denoiser& denoiser, const Level& t, const Known& kn
         const bool is_known = known(place);
         const Level& level = is_known ? given : t;
         const auto scale = static_cast<float>(diffusion_.input_scale(level));
-        float* to = mixture_.data() + static_cast<std::size_t>(place) * width_;
+        float* to = soft_tokens_.data() + static_cast<std::size_t>(place) * width_;
         for (const float value : z(place)) *to++ = scale * value;
         to = std::copy(features.begin(), features.end(), to);
-        if (filtered_) diffusion_.likelihood(level, z(place), row(prior_, place));
+        if (filtered_) diffusion_.likelihood(level, z(place), row(logit_bias_, place));
         if (!conditioned_) continue;
         if (seen.empty())
             to = std::fill_n(to, vocab_size_, 0.f);
@@ -40,7 +40,7 @@ Result<void> NoisyRows::look(Denoiser& denoiser, const Level& t, const Known& kn
             to = std::copy_n(seen.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_, to);
         *to = is_known ? 1.f : 0.f;
     }
-    return denoiser.predict_mixture(mixture_, prior_, 1, length_, logits_);
+    return denoiser.predict_soft_tokens(soft_tokens_, logit_bias_, 1, length_, logits_);
 }
 
 Result<void> NoisyRows::answer(Denoiser& denoiser, const Level& t, const Known& known) {

@@ -46,7 +46,7 @@ private:
     bool filtered_, conditioned_;
     int length_, time_rows_;
     std::size_t vocab_size_, width_;
-    std::vector<float> z_, mixture_, prior_, logits_, seen_;
+    std::vector<float> z_, soft_tokens_, logit_bias_, logits_, seen_;
 };
 
 }  // namespace folio

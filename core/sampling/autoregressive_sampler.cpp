@@ -33,9 +33,9 @@ Result<void> AutoregressiveSampler::advance() {
     ++now_.step;
     now_.window_first = std::min(first, length() - window_length());
     const auto differs = std::mismatch(text.begin(), text.end(), read_.begin(), read_.end()).first;
-    const int known = std::min(static_cast<int>(differs - text.begin()), static_cast<int>(text.size()) - 1);
-    read_.clear();  // where reading fails nothing is known
-    if (auto ok = model_.read(text, known, logits_); !ok) return ok;
+    const int n_cached = std::min(static_cast<int>(differs - text.begin()), static_cast<int>(text.size()) - 1);
+    read_.clear();  // where reading fails nothing is cached
+    if (auto ok = model_.decode(text, n_cached, logits_); !ok) return ok;
     read_ = std::move(text);
     if (auto seen = look(place, logits_); !seen) return tl::unexpected<Error>(seen.error());
     const int id = draw(logits_, -1, request_.options, word(place, Purpose::draw, 0));

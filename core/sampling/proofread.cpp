@@ -25,7 +25,7 @@ Result<std::vector<double>> proofread_nll(const Proofreader& proofreader, std::s
         for (int i = window.first; i < end - 1; ++i) context.push_back(proofreader.ids[text[i]]);
         const int rows = end - position;
         logits.resize(context.size() * vocab_size);
-        if (auto ok = proofreader.model.read(context, 0, logits); !ok) return tl::unexpected<Error>(ok.error());
+        if (auto ok = proofreader.model.decode(context, 0, logits); !ok) return tl::unexpected<Error>(ok.error());
         const std::span<const float> predictions = std::span(logits).last(static_cast<std::size_t>(rows) * vocab_size);
         for (int row = 0; row < rows; ++row, ++position) {
             const auto prediction = predictions.subspan(static_cast<std::size_t>(row) * vocab_size, vocab_size);

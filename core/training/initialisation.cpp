@@ -14,8 +14,8 @@ std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t s
     std::uint32_t number = 0;
     for_each_tensor(config, [&](const TensorSpec& tensor) {
         const std::uint32_t tensor_number = number++;
-        // What is added to a mixture beside its characters begins as nothing.
-        const bool beside = config.mixture && tensor.kind == TensorKind::embedding && tensor.offset > 0;
+        // Rows of soft tokens beside their characters begin as zeros.
+        const bool beside = config.soft_tokens && tensor.kind == TensorKind::embedding && tensor.offset > 0;
         if (tensor.kind == TensorKind::head || tensor.kind == TensorKind::filter ||
             tensor.name.ends_with("c_proj.weight") || beside)
             return;

@@ -56,7 +56,7 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
 
     const std::size_t arena = trainer.count_ * sizeof(float),
                       places = static_cast<std::size_t>(recipe.batch) * recipe.seq_len;
-    const std::size_t numbers = config.mixture ? config.input_width() + config.vocab_size : 0;  // of a noisy place
+    const std::size_t numbers = config.soft_tokens ? config.input_width() + config.vocab_size : 0;  // of a noisy place
     struct Request {
         Storage& storage;
         std::size_t bytes;
@@ -183,10 +183,10 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
     ops_->upload(device_starts, starts.data(), starts.size_bytes());
     ops_->upload(device_levels, levels.data(), levels.size() * sizeof(float));
     ops_->upload(device_known, known.data(), known.size() * sizeof(int));
-    made.input.mixture = {numbers, places, config_.input_width()};
+    made.input.soft_tokens = {numbers, places, config_.input_width()};
     const Matrix beside{numbers + static_cast<std::ptrdiff_t>(places) * config_.input_width(), places, V};
     if (eps) made.target_rows = beside;
-    if (process_.gaussian.matched_filter) made.input.prior = beside;
+    if (process_.gaussian.matched_filter) made.input.logit_bias = beside;
     made.targets = targets;
     made.weights = weights;
     made.starts = device_starts;
@@ -206,8 +206,8 @@ void Trainer::corrupt(const Batch& batch, int length) {
                                              &now()->step);
         case ProcessKind::gaussian:
             return training_->corrupt_gaussian(
-                {batch.input.mixture, batch.input.prior, batch.target_rows, targets, weights}, text, batch.starts,
-                recipe_.batch, length, config_.vocab_size, batch.noise);
+                {batch.input.soft_tokens, batch.input.logit_bias, batch.target_rows, targets, weights}, text,
+                batch.starts, recipe_.batch, length, config_.vocab_size, batch.noise);
         case ProcessKind::autoregressive:
             return training_->corrupt_autoregressive(input, targets, weights, text, batch.starts, recipe_.batch, length,
                                                      config_.vocab_size, recipe_.input_noise, recipe_.seed,
@@ -288,18 +288,19 @@ Result<void> Trainer::train(const Batch& made, int length, bool conditioned) {
             return all.rows == 0 ? all : Matrix(all.row(at), n * length, all.cols, all.stride);
         };
         const Input input{made.input.ids ? made.input.ids + at : nullptr,
-                          made.input.time_row ? made.input.time_row + first : nullptr, rows(made.input.mixture),
-                          rows(made.input.prior)};
+                          made.input.time_row ? made.input.time_row + first : nullptr, rows(made.input.soft_tokens),
+                          rows(made.input.logit_bias)};
         if (conditioned) {
             // What the network makes of these rows without help is what it is shown the second time; nothing flows back
             // through it.
             auto answer = denoiser_->forward(input, n, length);
             if (!answer) return tl::unexpected(answer.error());
-            const Matrix& mixture = input.mixture;
+            const Matrix& soft_tokens = input.soft_tokens;
             const int column = config_.vocab_size + config_.time_rows;
-            training_->softmax({mixture.data + column, mixture.rows, config_.vocab_size, mixture.stride}, *answer);
+            training_->softmax({soft_tokens.data + column, soft_tokens.rows, config_.vocab_size, soft_tokens.stride},
+                               *answer);
         }
-        auto logits = denoiser_->forward(input, n, length, noise);
+        auto logits = denoiser_->forward(input, n, length, {noise, {}, nullptr});
         if (!logits) return tl::unexpected(logits.error());
         if (made.target_rows.rows > 0) {
             training_->squared_error(*logits, losses + at, *logits, rows(made.target_rows), made.weights + at);

@@ -159,7 +159,7 @@ Result<ModelConfig> read_config(const json& object) {
         const std::string input = fields.string("input");
         if (!fields.error() && input != "mixture")
             return fail("the weights file's model takes " + quote(input) + " as its input, but only mixture is known");
-        config.mixture = true;
+        config.soft_tokens = true;
         config.self_conditioning = fields.boolean("self_conditioning");
     }
     if (fields.error()) return fail(fields.error()->sentence);
@@ -302,9 +302,9 @@ Metadata write_metadata(const ModelFile& model) {
              field("d_ff", config.d_ff) + ",\"norm_eps\":" + eps + ",\"causal\":" + (config.causal ? "true" : "false") +
              field("time_rows", config.time_rows) +
              (config.conv_radius > 0 ? field("conv_radius", config.conv_radius) : "") +
-             (config.mixture ? std::string(",\"input\":\"mixture\",\"self_conditioning\":") +
-                                   (config.self_conditioning ? "true" : "false")
-                             : "") +
+             (config.soft_tokens ? std::string(",\"input\":\"mixture\",\"self_conditioning\":") +
+                                       (config.self_conditioning ? "true" : "false")
+                                 : "") +
              "}"},
         {"folio.process", write_process(model.process)},
         {"folio.vocab", json(model.vocabulary.list()).dump()},
@@ -324,7 +324,7 @@ Result<ModelFile> read_metadata(const Metadata& metadata) {
     const auto config = read_config(*config_json);
     if (!config) return tl::unexpected(config.error());
     const bool causal = process->kind == ProcessKind::autoregressive, gaussian = process->kind == ProcessKind::gaussian;
-    if (config->mixture != gaussian) {
+    if (config->soft_tokens != gaussian) {
         return fail(gaussian ? "the weights file's model takes no mixtures, which a Gaussian model must"
                              : "the weights file's model takes mixtures, which only a Gaussian model does");
     }

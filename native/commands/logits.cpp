@@ -85,14 +85,15 @@ void LogitsCommand::execute() const {
     const ModelFile model = load_model(weights);
     Device computer(device, model);
     const ModelConfig& config = model.config;
-    if (config.mixture == noisy_file.empty()) {
-        wrong_usage(config.mixture ? "a Gaussian model looks at noisy rows; give them by --input, and their time by --t"
-                                   : "--input takes the noisy rows of a Gaussian model; give this one --text or --ids");
+    if (config.soft_tokens == noisy_file.empty()) {
+        wrong_usage(config.soft_tokens
+                        ? "a Gaussian model looks at noisy rows; give them by --input, and their time by --t"
+                        : "--input takes the noisy rows of a Gaussian model; give this one --text or --ids");
     }
     if (t >= 0 && config.time_rows == 0) wrong_usage("this model is not told the time; leave --t out");
     Rows rows;
     Npy noisy;
-    if (config.mixture) {
+    if (config.soft_tokens) {
         if (t < 0) wrong_usage("the time of the noisy rows is missing; give it by --t, 1 being noise");
         noisy = read_rows(noisy_file, config);
         rows.batch = static_cast<int>(noisy.shape[0]);
@@ -126,7 +127,7 @@ void LogitsCommand::execute() const {
     };
     std::optional<GaussianDiffusion> diffusion;
     std::optional<NoisyRows> z;
-    if (config.mixture) {
+    if (config.soft_tokens) {
         diffusion = unwrap(GaussianDiffusion::create(model.process.gaussian, config.vocab_size));
         z.emplace(*diffusion, model.process.gaussian, config, rows.length);
     }
@@ -141,7 +142,7 @@ void LogitsCommand::execute() const {
     write_file(out, [&](const ByteSink& sink) -> Result<void> {
         if (auto written = sink(std::as_bytes(std::span(header))); !written) return written;
         for (int row = 0; row < rows.batch; ++row) {
-            if (config.mixture)
+            if (config.soft_tokens)
                 of_noise(static_cast<std::size_t>(row));
             else
                 of_ids(static_cast<std::size_t>(row));

@@ -128,7 +128,7 @@ ModelConfig TrainCommand::configure(const json& settings, int characters) const 
     config.causal = process == ProcessKind::autoregressive;
     if (process == ProcessKind::gaussian) {
         config.trunk = preset().article ? Trunk::article : Trunk::modern;
-        config.mixture = true;
+        config.soft_tokens = true;
         config.self_conditioning = settings.value("self-conditioning", 0.0) > 0;
         config.time_rows = time_features;
     }

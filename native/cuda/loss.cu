@@ -143,7 +143,7 @@ __global__ void noisy_windows(GaussianRows rows, const int* text, const int* sta
     const bool known = how.known[r] != 0;
     const float* level = how.levels + 5 * (known ? batch : b);
     const int time_rows = how.time_rows;
-    float* row = rows.mixture.row(r);
+    float* row = rows.soft_tokens.row(r);
     for (int q = lane(); q < quads; q += warp_size) {
         const std::uint64_t counter =
             static_cast<std::uint64_t>(r) * static_cast<std::uint64_t>(quads) + static_cast<std::uint64_t>(q);
@@ -153,14 +153,14 @@ __global__ void noisy_windows(GaussianRows rows, const int* text, const int* sta
             const float noise = static_cast<float>(eps[static_cast<std::size_t>(i)]);
             const float z = level[0] * ((v == id ? 1.f : 0.f) - how.centre) + level[1] * noise;
             row[v] = level[2] * z;
-            if (rows.prior.rows > 0) rows.prior.row(r)[v] = level[3] * z;
+            if (rows.logit_bias.rows > 0) rows.logit_bias.row(r)[v] = level[3] * z;
             if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
         }
     }
     for (int i = lane(); i < time_rows; i += warp_size)
         row[vocab_size + i] = how.features[static_cast<std::ptrdiff_t>(b) * time_rows + i];
     // Room for self-conditioning, and whether the place is known.
-    const int last = rows.mixture.cols - 1;
+    const int last = rows.soft_tokens.cols - 1;
     for (int i = vocab_size + time_rows + lane(); i <= last; i += warp_size) row[i] = i == last && known ? 1.f : 0.f;
     if (lane() > 0) return;
     rows.targets[r] = id;
