@@ -54,7 +54,7 @@ private:
     int capacity_ = 0, n_layer_ = 0, d_model_ = 0;
 };
 
-/// How a pass differs from one of inference over all rows of whole sequences.
+/// Differences of a pass from one of inference over all rows of whole sequences.
 struct PassOptions {
     ForwardNoise noise;           // of training
     OutputRows rows;              // of inference
