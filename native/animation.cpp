@@ -20,19 +20,19 @@ constexpr int plain_columns = 80;  // where nothing is redrawn
 constexpr const char* reset_style = "\033[0m";
 
 /// Style of a position, as on the page: a dot or a pale guess while open, struck when just fixed, bold when given.
-const char* style_of(const Frame& frame, int place) {
-    const int flags = frame.flags[place];
+const char* style_of(const Frame& frame, int position) {
+    const int flags = frame.flags[position];
     if (!(flags & place_fixed)) return "\033[2m";
     if (flags & place_fresh) return "\033[7;31m";
     return flags & place_given ? "\033[1m" : "";
 }
 
 /// Character at a position: its own, or the most likely one where the last pass favours it, or a dot.
-char32_t character_at(const Frame& frame, const Vocabulary& vocabulary, int place) {
+char32_t character_at(const Frame& frame, const Vocabulary& vocabulary, int position) {
     constexpr float leaning = 0.4f;
-    const std::size_t best = 4 * static_cast<std::size_t>(place);
-    const bool guess = frame.id[place] < 0 && frame.top_id[best] >= 0 && frame.top_probability[best] >= leaning;
-    const int id = guess ? frame.top_id[best] : frame.id[place];
+    const std::size_t best = 4 * static_cast<std::size_t>(position);
+    const bool guess = frame.id[position] < 0 && frame.top_id[best] >= 0 && frame.top_probability[best] >= leaning;
+    const int id = guess ? frame.top_id[best] : frame.id[position];
     const char32_t code = id < 0 ? U'\u00B7' : vocabulary.character(id);
     return guess && code <= U' ' ? U'\u00B7' : code;
 }
@@ -47,9 +47,9 @@ std::vector<std::string> lines_of(const Frame& frame, const Vocabulary& vocabula
         column = 0;
     };
     const int length = static_cast<int>(frame.id.size());
-    for (int place = 0; place < length; ++place) {
-        const char32_t code = character_at(frame, vocabulary, place);
-        if (code == U'\r' && place + 1 < length && character_at(frame, vocabulary, place + 1) == U'\n') continue;
+    for (int position = 0; position < length; ++position) {
+        const char32_t code = character_at(frame, vocabulary, position);
+        if (code == U'\r' && position + 1 < length && character_at(frame, vocabulary, position + 1) == U'\n') continue;
         if (code == U'\n' || code == U'\r') {
             end_line();
             continue;
@@ -57,7 +57,7 @@ std::vector<std::string> lines_of(const Frame& frame, const Vocabulary& vocabula
         const bool control = is_control(code);
         const int width = code == U'\t' ? tab_width - column % tab_width : control ? 1 : columns_of(code);
         if (column + width > columns) end_line();
-        const std::string style = styled ? style_of(frame, place) : "";
+        const std::string style = styled ? style_of(frame, position) : "";
         lines.back() += style;
         if (code == U'\t')
             lines.back() += std::string(static_cast<std::size_t>(std::min(width, columns)), ' ');

@@ -7,7 +7,8 @@
 
 namespace folio {
 
-/// A text coming out of noise, frame after frame on stderr: in one place on a terminal, else one block after another.
+/// A text coming out of noise, frame after frame on stderr: in one position on a terminal, else one block after
+/// another.
 class Animation {
 public:
     Animation();

@@ -58,7 +58,7 @@ TEST_CASE("under the plain mean every masked place weighs the same") {
     CHECK(total == Approx(1));
 }
 
-TEST_CASE("mask_places hides what the training operation hides") {
+TEST_CASE("mask_positions hides what the training operation hides") {
     const int batch = 3, length = 11, mask_id = 99;
     std::vector<int> text(batch * length), starts{0, 11, 22}, counts{1, 5, 11};
     std::iota(text.begin(), text.end(), 0);
@@ -67,7 +67,8 @@ TEST_CASE("mask_places hides what the training operation hides") {
     reference::corrupt_masked<double>(input.data(), targets.data(), weights.data(), text.data(), starts.data(),
                                       counts.data(), row_weights.data(), batch, length, mask_id, 5, 21);
     for (int b = 0; b < batch; ++b) {
-        mask_places(std::span(text).subspan(b * length, length), counts[b], mask_id, 5, b, 21, Purpose::mask_place);
+        mask_positions(std::span(text).subspan(b * length, length), counts[b], mask_id, 5, b, 21,
+                       Purpose::mask_position);
     }
     CHECK(text == input);
 }
@@ -76,7 +77,7 @@ TEST_CASE("every subset of places is equally likely to be hidden") {
     std::map<std::vector<int>, int> seen;
     for (int step = 0; step < 6000; ++step) {
         std::vector<int> ids(4, 0);
-        mask_places(ids, 2, 1, 3, 0, step, Purpose::evaluate);
+        mask_positions(ids, 2, 1, 3, 0, step, Purpose::evaluate);
         ++seen[ids];
     }
     CHECK(seen.size() == 6);

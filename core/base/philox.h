@@ -10,13 +10,13 @@ namespace folio {
 enum class Purpose : std::uint32_t {
     window = 1,         // where a training window starts
     mask_count = 2,     // the offset of the stratified mask count
-    mask_place = 3,     // which places of a window are masked
+    mask_position = 3,  // which positions of a window are masked
     initialise = 4,     // parameters; step = tensor
     draw = 5,           // a character out of its distribution
-    reveal = 6,         // whether ancestral sampling reveals a place
-    renoise = 7,        // which places an edit or a remasking sampler noises
+    reveal = 6,         // whether ancestral sampling reveals a position
+    renoise = 7,        // which positions an edit or a remasking sampler noises
     window_length = 8,  // a shorter training window
-    evaluate = 9,       // mask places of the likelihood estimator
+    evaluate = 9,       // mask positions of the likelihood estimator
     noise_text = 10,    // the order in which a given text goes into noise
     quantise = 11,      // signs of the turn of the residual stream
     input_noise = 12,   // characters that an autoregressive model is shown wrongly in training

@@ -57,12 +57,12 @@ struct Batch {
 
     std::span<int> sequence(int b) { return std::span(ids).subspan(static_cast<std::size_t>(b) * length, length); }
     /// Prediction and loss of the last pass at a masked position.
-    Result<Answer> answer(int b, int place, int target) {
-        const std::size_t row = static_cast<std::size_t>(b) * length + place;
+    Result<Answer> answer(int b, int position, int target) {
+        const std::size_t row = static_cast<std::size_t>(b) * length + position;
         return answer_of(std::span<const float>(logits).subspan(row * model.config.vocab_size, model.config.vocab_size),
                          model.mask_id, target, probability);
     }
-    /// The first `count` sequences; `hidden[b]` of `hideable` places are masked.
+    /// The first `count` sequences; `hidden[b]` of `hideable` positions are masked.
     Result<void> predict(int count, std::span<const int> hidden, int hideable) {
         std::vector<int> times;
         if (model.config.time_rows > 0) {
@@ -115,11 +115,11 @@ Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, co
 }
 
 Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options) {
-    const int places = windows.scored(), draws = options.draws;
+    const int positions = windows.scored(), draws = options.draws;
     const std::int64_t total = static_cast<std::int64_t>(windows.size()) * draws;
     // A step that no draw has.
     const double offset = uniform(philox(options.seed, 0, 0xFFFFFFFFu, Purpose::evaluate).word[0]);
-    Batch batch(model, options.batch, places + 1);
+    Batch batch(model, options.batch, positions + 1);
     std::vector<int> hidden(options.batch);
     Evaluation bound;
     bound.windows.assign(windows.size(), 0);
@@ -129,29 +129,30 @@ Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows
         for (int b = 0; b < count; ++b) {
             const int window = static_cast<int>((begin + b) / draws), draw = static_cast<int>((begin + b) % draws);
             const int number = windows.number(window);
-            hidden[b] = 1 + std::min(places - 1, static_cast<int>(places * stratum(offset, number, draw, draws)));
+            hidden[b] = 1 + std::min(positions - 1, static_cast<int>(positions * stratum(offset, number, draw, draws)));
             const auto clean = windows.ids(window);
             const auto sequence = batch.sequence(b);
             std::copy(clean.begin(), clean.end(), sequence.begin());
-            mask_places(sequence.subspan(1), hidden[b], model.mask_id, options.seed, static_cast<std::uint64_t>(number),
-                        static_cast<std::uint32_t>(draw), Purpose::evaluate);
+            mask_positions(sequence.subspan(1), hidden[b], model.mask_id, options.seed,
+                           static_cast<std::uint64_t>(number), static_cast<std::uint32_t>(draw), Purpose::evaluate);
         }
-        if (auto ok = batch.predict(count, hidden, places); !ok) return tl::unexpected<Error>(ok.error());
+        if (auto ok = batch.predict(count, hidden, positions); !ok) return tl::unexpected<Error>(ok.error());
         for (int b = 0; b < count; ++b) {
             const int window = static_cast<int>((begin + b) / draws);
             const auto clean = windows.ids(window);
             const auto sequence = batch.sequence(b);
             double nats = 0;
             int hits = 0;
-            for (int place = 1; place <= places; ++place) {
-                if (sequence[place] != model.mask_id) continue;
-                const auto answer = batch.answer(b, place, clean[place]);
+            for (int position = 1; position <= positions; ++position) {
+                if (sequence[position] != model.mask_id) continue;
+                const auto answer = batch.answer(b, position, clean[position]);
                 if (!answer) return tl::unexpected<Error>(answer.error());
                 nats += answer->nats;
-                hits += answer->prediction.top_id[0] == clean[place];
+                hits += answer->prediction.top_id[0] == clean[position];
             }
             bound.windows[window] += nats / hidden[b] / draws;
-            NoiseLevel& level = bound.levels[(static_cast<std::int64_t>(hidden[b]) * 20 + places - 1) / places - 1];
+            NoiseLevel& level =
+                bound.levels[(static_cast<std::int64_t>(hidden[b]) * 20 + positions - 1) / positions - 1];
             level.loss += nats / hidden[b];
             level.accuracy += static_cast<double>(hits) / hidden[b];
             ++level.draws;
@@ -165,19 +166,19 @@ Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows
 Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows,
                                   const EvaluationOptions& options) {
     const ModelConfig& config = denoiser.config();
-    const int places = windows.scored(), length = places + 1, V = config.vocab_size;
+    const int positions = windows.scored(), length = positions + 1, V = config.vocab_size;
     auto made = GaussianDiffusion::create(process.gaussian, V);
     if (!made) return tl::unexpected<Error>(made.error());
     const GaussianDiffusion& diffusion = *made;
     NoisyRows rows(diffusion, process.gaussian, config, length);
     std::vector<double> eps(V), x_hat(V);
-    // Noises all places of a window at t but the first, which is given, and answers.
+    // Noises all positions of a window at t but the first, which is given, and answers.
     const auto answer = [&](const Level& t, std::span<const int> ids, int number, std::uint32_t draw) -> Result<void> {
-        for (int place = 0; place < length; ++place) {
-            normals(eps, options.seed, static_cast<std::uint64_t>(number) * length + place, draw, Purpose::evaluate);
-            diffusion.noised(place == 0 ? diffusion.given(t) : t, ids[place], eps, rows.z(place));
+        for (int position = 0; position < length; ++position) {
+            normals(eps, options.seed, static_cast<std::uint64_t>(number) * length + position, draw, Purpose::evaluate);
+            diffusion.noised(position == 0 ? diffusion.given(t) : t, ids[position], eps, rows.z(position));
         }
-        return rows.answer(denoiser, t, [](int place) { return place == 0; });
+        return rows.answer(denoiser, t, [](int position) { return position == 0; });
     };
 
     const double offset = uniform(philox(options.seed, 0, 0xFFFFFFFFu, Purpose::evaluate).word[0]);
@@ -192,10 +193,11 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
         const Level cleanest = diffusion.level(linear ? 1.0 / process.gaussian.steps : 0);
         if (auto ok = answer(cleanest, ids, number, 0xFFFFFFFEu); !ok) return tl::unexpected<Error>(ok.error());
         double reconstruction = 0, error = 0;
-        for (int place = 1; place < length; ++place) {
-            if (!diffusion.estimate(cleanest, rows.z(place), rows.logits(place), x_hat)) return not_finite();
+        for (int position = 1; position < length; ++position) {
+            if (!diffusion.estimate(cleanest, rows.z(position), rows.logits(position), x_hat)) return not_finite();
             reconstruction +=
-                diffusion.reconstruction_nats(cleanest, rows.z(place), rows.logits(place), ids[place]) / places;
+                diffusion.reconstruction_nats(cleanest, rows.z(position), rows.logits(position), ids[position]) /
+                positions;
         }
         for (int draw = 0; draw < options.draws; ++draw) {
             if (options.progress)
@@ -204,14 +206,14 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
             if (auto ok = answer(t, ids, number, static_cast<std::uint32_t>(draw)); !ok)
                 return tl::unexpected<Error>(ok.error());
             NoiseLevel& level = result.levels[std::min(static_cast<int>(20 * t.t), 19)];
-            for (int place = 1; place < length; ++place) {
-                if (!diffusion.estimate(t, rows.z(place), rows.logits(place), x_hat)) return not_finite();
-                const double squares = squared_error(x_hat, ids[place]);
-                error += counts * squares / (static_cast<double>(options.draws) * places);
-                level.loss += squares / places;
+            for (int position = 1; position < length; ++position) {
+                if (!diffusion.estimate(t, rows.z(position), rows.logits(position), x_hat)) return not_finite();
+                const double squares = squared_error(x_hat, ids[position]);
+                error += counts * squares / (static_cast<double>(options.draws) * positions);
+                level.loss += squares / positions;
                 level.accuracy +=
-                    static_cast<double>(std::max_element(x_hat.begin(), x_hat.end()) - x_hat.begin() == ids[place]) /
-                    places;
+                    static_cast<double>(std::max_element(x_hat.begin(), x_hat.end()) - x_hat.begin() == ids[position]) /
+                    positions;
             }
             ++level.draws;
         }
@@ -225,16 +227,16 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
 }
 
 Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int> ids) {
-    const std::size_t places = ids.size() - 1, vocab_size = static_cast<std::size_t>(model.config.vocab_size);
-    std::vector<float> logits(places * vocab_size);
+    const std::size_t positions = ids.size() - 1, vocab_size = static_cast<std::size_t>(model.config.vocab_size);
+    std::vector<float> logits(positions * vocab_size);
     std::vector<double> probability(vocab_size);
-    if (auto ok = model.decode(ids.first(places), 0, logits); !ok) return tl::unexpected<Error>(ok.error());
+    if (auto ok = model.decode(ids.first(positions), 0, logits); !ok) return tl::unexpected<Error>(ok.error());
     double nats = 0;
-    for (std::size_t place = 0; place < places; ++place) {
-        const auto answer = answer_of(std::span<const float>(logits).subspan(place * vocab_size, vocab_size), -1,
-                                      ids[place + 1], probability);
+    for (std::size_t position = 0; position < positions; ++position) {
+        const auto answer = answer_of(std::span<const float>(logits).subspan(position * vocab_size, vocab_size), -1,
+                                      ids[position + 1], probability);
         if (!answer) return tl::unexpected<Error>(answer.error());
-        nats += answer->nats / static_cast<double>(places);
+        nats += answer->nats / static_cast<double>(positions);
     }
     return nats;
 }
@@ -254,9 +256,9 @@ Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Wind
 
 Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const Windows& windows, RevealOrder order,
                                                const EvaluationOptions& options) {
-    const int places = windows.scored();
-    const std::int64_t total = static_cast<std::int64_t>(windows.size()) * places;
-    Batch batch(model, options.batch, places + 1);
+    const int positions = windows.scored();
+    const std::int64_t total = static_cast<std::int64_t>(windows.size()) * positions;
+    Batch batch(model, options.batch, positions + 1);
     std::vector<int> hidden(options.batch);
     std::vector<double> result(windows.size(), 0);
     std::int64_t done = 0;
@@ -267,29 +269,29 @@ Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const W
             std::fill(sequence.begin(), sequence.end(), model.mask_id);
             sequence[0] = windows.ids(begin + b)[0];
         }
-        for (int left = places; left > 0; --left) {
+        for (int left = positions; left > 0; --left) {
             if (options.progress) options.progress(done, total);
             std::fill(hidden.begin(), hidden.end(), left);
-            if (auto ok = batch.predict(count, hidden, places); !ok) return tl::unexpected<Error>(ok.error());
+            if (auto ok = batch.predict(count, hidden, positions); !ok) return tl::unexpected<Error>(ok.error());
             for (int b = 0; b < count; ++b) {
                 const auto clean = windows.ids(begin + b);
                 const auto sequence = batch.sequence(b);
                 int next = -1;
                 double highest = 0, nats = 0;
-                for (int place = 1; place <= places; ++place) {
-                    if (sequence[place] != model.mask_id) continue;
-                    const auto answer = batch.answer(b, place, clean[place]);
+                for (int position = 1; position <= positions; ++position) {
+                    if (sequence[position] != model.mask_id) continue;
+                    const auto answer = batch.answer(b, position, clean[position]);
                     if (!answer) return tl::unexpected<Error>(answer.error());
                     const Prediction& seen = answer->prediction;
                     const double surety =
                         round_for_ties(order == RevealOrder::confidence ? seen.confidence : seen.margin);
                     if (next >= 0 && surety <= highest) continue;
-                    next = place;
+                    next = position;
                     highest = surety;
                     nats = answer->nats;
                     if (order == RevealOrder::left_to_right) break;
                 }
-                result[begin + b] += nats / places;
+                result[begin + b] += nats / positions;
                 sequence[next] = clean[next];
             }
             done += count;

@@ -21,8 +21,8 @@ struct Estimate {
 
 Estimate estimate(std::span<const double> windows);
 
-/// The windows of a text for a model of L = seq_len places: window i is text[L i .. L i + L], L + 1 characters of which
-/// the first is given and L are scored, as nanoGPT's targets have it; neighbours share one.
+/// The windows of a text for a model of L = seq_len positions: window i is text[L i .. L i + L], L + 1 characters of
+/// which the first is given and L are scored, as nanoGPT's targets have it; neighbours share one.
 class Windows {
 public:
     /// All floor((n - 1) / L) windows, or `count` of them evenly spaced (0: all; more than there are: all). Fails where
@@ -78,9 +78,9 @@ Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, co
                             const EvaluationOptions& options);
 
 /// The NELBO of a masked model by its k-stratified form (Uria et al. 2014; Shi et al. 2024): per draw, k uniform over
-/// 1 .. L, a uniform subset of k scored places hidden, the mean cross-entropy of the hidden ones; the mean of that is
-/// the bound per character. The draws of a window are spread evenly over k, those of all windows too; the same seed
-/// hides the same places for every model, so that differences between models are paired. Fails where the model's
+/// 1 .. L, a uniform subset of k scored positions hidden, the mean cross-entropy of the hidden ones; the mean of that
+/// is the bound per character. The draws of a window are spread evenly over k, those of all windows too; the same seed
+/// hides the same positions for every model, so that differences between models are paired. Fails where the model's
 /// answers are no numbers.
 Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options);
 
@@ -98,14 +98,14 @@ Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int>
 Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows,
                                     const EvaluationOptions& options);
 
-/// A rule that says which place is revealed next, from the model's answers alone.
+/// A rule that says which position is revealed next, from the model's answers alone.
 enum class RevealOrder { left_to_right, confidence, margin };
 
 inline constexpr std::array<std::string_view, 3> reveal_order_names = {"left-to-right", "confidence", "margin"};
 
-/// The exact negative log-likelihood per window, in nats per character, of the model that reveals one place a pass by a
-/// deterministic rule: by the chain rule, as the rule sees revealed characters only. L passes per window. Ties,
-/// and sureties less than 2^-16 apart count as such, go to the lowest place.
+/// The exact negative log-likelihood per window, in nats per character, of the model that reveals one position a pass
+/// by a deterministic rule: by the chain rule, as the rule sees revealed characters only. L passes per window. Ties,
+/// and sureties less than 2^-16 apart count as such, go to the lowest position.
 Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const Windows& windows, RevealOrder order,
                                                const EvaluationOptions& options);
 

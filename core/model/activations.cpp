@@ -67,7 +67,7 @@ Result<void> Activations::reserve(Ops& ops, const ModelConfig& config, int rows,
     storage_ = {};
     reserved_ = 0;
     if (sizes.used > PTRDIFF_MAX)
-        return fail("A pass of " + std::to_string(rows) + " places does not fit in memory; choose fewer.");
+        return fail("A pass of " + std::to_string(rows) + " positions does not fit in memory; choose fewer.");
     auto storage = ops.allocate(static_cast<std::size_t>(sizes.used));
     if (!storage) return tl::unexpected(storage.error());
     storage_ = std::move(*storage);

@@ -56,7 +56,7 @@ Result<void> validate(const ModelConfig& config) {
         return fail("the article's trunk has no convolution, but the model's conv_radius is " +
                     std::to_string(config.conv_radius));
     }
-    // A pass of seq_len places and the rotation table, in floats: what a file asks for besides its own size.
+    // A pass of seq_len positions and the rotation table, in floats: what a file asks for besides its own size.
     const std::int64_t widest = std::max({config.input_width(), config.d_ff, 3 * config.d_model});
     if (config.seq_len * widest > most_floats || std::int64_t{config.max_length()} * config.head_dim() > most_floats) {
         return fail("the model's seq_len of " + std::to_string(config.seq_len) + " is too long for its width of " +

@@ -21,9 +21,9 @@ struct ModelConfig {
     float norm_eps = 1.1920929e-07f;
     bool causal = false;
     int time_rows = 0;  // 0: no time embedding
-    /// The input is no text but soft tokens: a row of input_width() weights for each place, in order of the
+    /// The input is no text but soft tokens: a row of input_width() weights for each position, in order of the
     /// vocabulary's characters, `time_rows` features of time and, with self_conditioning, the characters once more
-    /// (what the last pass made of the place) and one for a place that is known.
+    /// (what the last pass made of the position) and one for a position that is known.
     bool soft_tokens = false;
     bool self_conditioning = false;
     /// Reach of the depthwise convolution before each MLP, in positions; 0: none.

@@ -20,7 +20,7 @@ public:
         /// Weights and activations at their bounds, all of them, where products come nearest to overflow; else by
         /// chance.
         bool extreme = false;
-        /// A model that could see more places than integer attention has room for, with a time embedding.
+        /// A model that could see more positions than integer attention has room for, with a time embedding.
         bool wide = false;
     };
     static Result<Trial> create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model,

@@ -194,7 +194,7 @@ void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, co
         const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(b) * length;
         for (int i = 0; i < length; ++i) {
             const std::uint32_t word =
-                philox_word(seed, static_cast<std::uint64_t>(row + i), *step, Purpose::mask_place);
+                philox_word(seed, static_cast<std::uint64_t>(row + i), *step, Purpose::mask_position);
             keys[i] = static_cast<std::uint64_t>(word) << 32 | static_cast<std::uint32_t>(i);
             input[row + i] = targets[row + i] = text[starts[b] + i];
             weights[row + i] = 0.f;

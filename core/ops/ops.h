@@ -226,7 +226,7 @@ public:
     /// out [R, d_model] = softmax(q k^T / sqrt(head_dim)) v per head, within each sequence. q and k must be normed, as
     /// their logits are then within sqrt(head_dim) and no maximum is taken. log_sum_exp [R, n_head] is kept where not
     /// null. Where heads.queries names rows of qkv, out is of those; else where qkv has more rows than out, both hold
-    /// one sequence, and out is of its last places.
+    /// one sequence, and out is of its last positions.
     virtual void attention(Matrix out, Matrix qkv, float* log_sum_exp, const AttentionShape& heads) = 0;
 };
 
@@ -247,8 +247,8 @@ struct Muon {
 
 /// Noise of the rows of a batch (Gaussian diffusion), all on the device.
 struct GaussianNoise {
-    const float* levels =
-        nullptr;  // [batch + 1, 5] alpha, sigma, input scale, prior weight, loss weight; the last row for known places
+    const float* levels = nullptr;  // [batch + 1, 5] alpha, sigma, input scale, prior weight, loss weight; the last row
+                                    // for known positions
     const float* features = nullptr;  // [batch, time_rows]
     int time_rows = 0;
     const int* known = nullptr;  // [batch, length] 1: the character is given
@@ -309,8 +309,8 @@ public:
     /// dlogits may be logits.
     virtual void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) = 0;
     /// Windows out of a text and their masked copies: row b is text[starts[b] .. + length); the counts[b] (1 .. length)
-    /// places with the smallest {Philox word of (b * length + place, step, mask_place), place} become mask_id and get
-    /// weight row_weights[b], all others weight 0.
+    /// positions with the smallest {Philox word of (b * length + position, step, mask_position), position} become
+    /// mask_id and get weight row_weights[b], all others weight 0.
     virtual void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
                                 const int* counts, const float* row_weights, int batch, int length, int mask_id,
                                 std::uint64_t seed, const std::uint32_t* step) = 0;

@@ -380,11 +380,12 @@ void corrupt_masked(int* input, int* targets, T* weights, const int* text, const
                     const T* row_weights, int batch, int length, int mask_id, std::uint64_t seed, std::uint32_t step) {
     for (int b = 0; b < batch; ++b) {
         std::vector<std::pair<std::uint32_t, int>> order;
-        for (int place = 0; place < length; ++place) {
-            const int r = b * length + place;
-            input[r] = targets[r] = text[starts[b] + place];
+        for (int position = 0; position < length; ++position) {
+            const int r = b * length + position;
+            input[r] = targets[r] = text[starts[b] + position];
             weights[r] = T(0);
-            order.emplace_back(philox_word(seed, static_cast<std::uint64_t>(r), step, Purpose::mask_place), place);
+            order.emplace_back(philox_word(seed, static_cast<std::uint64_t>(r), step, Purpose::mask_position),
+                               position);
         }
         std::sort(order.begin(), order.end());
         for (int i = 0; i < counts[b]; ++i) {

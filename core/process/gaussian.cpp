@@ -22,19 +22,19 @@ constexpr double churn_from = -3, churn_to = 2;        // g
 double sigmoid(double x) { return 1 / (1 + elementary::exp(-x)); }
 
 /// Which of the straight lines between knots t lies on, and how much of that line is before it.
-struct Place {
+struct Segment {
     std::size_t line;
     double share;
 };
 
-Place place(std::span<const double> knots, double t) {
+Segment segment_of(std::span<const double> knots, double t) {
     const double lines = t * static_cast<double>(knots.size() - 1);
     const std::size_t line = std::min(static_cast<std::size_t>(lines), knots.size() - 2);
     return {line, lines - static_cast<double>(line)};
 }
 
 double interpolate(std::span<const double> knots, double t) {
-    const auto [line, share] = place(knots, t);
+    const auto [line, share] = segment_of(knots, t);
     return knots[line] + share * (knots[line + 1] - knots[line]);
 }
 
@@ -212,7 +212,7 @@ double GaussianDiffusion::reconstruction_nats(const Level& t, std::span<const fl
 
 double GaussianDiffusion::weight(double t) const {
     assert(config_.schedule == GaussianSchedule::warped);
-    const std::size_t line = place(g_, t).line;
+    const std::size_t line = segment_of(g_, t).line;
     const double slope = (g_[line + 1] - g_[line]) * static_cast<double>(g_.size() - 1);
     return 0.5 * slope * elementary::exp(-interpolate(g_, t));
 }

@@ -38,12 +38,12 @@ MaskedBatch stratified_masks(int batch, int length, MaskRate rate, MaskedLoss lo
     return result;
 }
 
-void mask_places(std::span<int> ids, int count, int mask_id, std::uint64_t seed, std::uint64_t row, std::uint32_t step,
-                 Purpose purpose) {
+void mask_positions(std::span<int> ids, int count, int mask_id, std::uint64_t seed, std::uint64_t row,
+                    std::uint32_t step, Purpose purpose) {
     std::vector<std::pair<std::uint32_t, int>> order;
     order.reserve(ids.size());
-    for (int place = 0; place < static_cast<int>(ids.size()); ++place) {
-        order.emplace_back(philox_word(seed, row * ids.size() + place, step, purpose), place);
+    for (int position = 0; position < static_cast<int>(ids.size()); ++position) {
+        order.emplace_back(philox_word(seed, row * ids.size() + position, step, purpose), position);
     }
     std::nth_element(order.begin(), order.begin() + count, order.end());
     for (int i = 0; i < count; ++i) ids[order[i].second] = mask_id;

@@ -13,7 +13,7 @@ namespace folio {
 /// A masked model as samplers and bounds see it: ids go in, logits come out.
 struct MaskedModel {
     /// Denoiser::predict: ids [batch, length], time_row [batch] (empty where the model has no time embedding)
-    /// -> logits [batch, length, config.vocab_size], of places that hold [MASK]; those of others may be left as they
+    /// -> logits [batch, length, config.vocab_size], of positions that hold [MASK]; those of others may be left as they
     /// were.
     using Predict = std::function<Result<void>(std::span<const int> ids, std::span<const int> time_row, int batch,
                                                int length, std::span<float> logits)>;
@@ -33,25 +33,25 @@ enum class MaskedLoss { nelbo, mean };
 /// which has more windows that are about half masked.
 enum class MaskRate { uniform, beta };
 
-/// Which places of a training batch are hidden, and what each hidden place counts.
+/// Which positions of a training batch are hidden, and what each hidden position counts.
 struct MaskedBatch {
-    std::vector<int> counts;         // [batch] places masked per window, 1 .. length
-    std::vector<float> row_weights;  // [batch] weight of each masked place: the sum over the batch is the loss
+    std::vector<int> counts;         // [batch] positions masked per window, 1 .. length
+    std::vector<float> row_weights;  // [batch] weight of each masked position: the sum over the batch is the loss
 };
 
 /// The k-stratified estimator: one offset u in [0, 1) for the whole batch, u_b = frac(u + b / batch), k_b = 1 +
 /// floor(length * s_b), where s_b is the quantile of `rate` at u_b: u_b itself, so that k is uniform over 1 .. length
 /// and spread evenly within the batch, or that of Beta(2, 2), 1/2 - sin(asin(1 - 2 u_b) / 3). With uniform rates and
-/// `nelbo` a masked place of row b weighs 1 / (k_b batch), and the expected loss is the NELBO per character (any-order
-/// bound; Uria et al. 2014, Shi et al. 2024); with `mean` every masked place weighs the same, and the weights add up
-/// to 1.
+/// `nelbo` a masked position of row b weighs 1 / (k_b batch), and the expected loss is the NELBO per character
+/// (any-order bound; Uria et al. 2014, Shi et al. 2024); with `mean` every masked position weighs the same, and the
+/// weights add up to 1.
 MaskedBatch stratified_masks(int batch, int length, MaskRate rate, MaskedLoss loss, std::uint64_t seed,
                              std::uint32_t step);
 
-/// Hides `count` places of row `row`: those with the smallest {Philox word of (row * length + place, step, purpose),
-/// place}, as TrainingOps::corrupt_masked does it. A uniformly drawn subset of that size.
-void mask_places(std::span<int> ids, int count, int mask_id, std::uint64_t seed, std::uint64_t row, std::uint32_t step,
-                 Purpose purpose);
+/// Hides `count` positions of row `row`: those with the smallest {Philox word of (row * length + position, step,
+/// purpose), position}, as TrainingOps::corrupt_masked does it. A uniformly drawn subset of that size.
+void mask_positions(std::span<int> ids, int count, int mask_id, std::uint64_t seed, std::uint64_t row,
+                    std::uint32_t step, Purpose purpose);
 
 /// The row of the time embedding for mask probability t in (0, 1]: ceil(time_rows t - 1e-6) - 1, clamped.
 int time_row(double t, int time_rows);

@@ -16,30 +16,30 @@ public:
     /// The diffusion must outlive the rows.
     NoisyRows(const GaussianDiffusion& diffusion, const GaussianConfig& process, const ModelConfig& model, int length);
 
-    std::span<float> z(int place) { return row(z_, place); }
+    std::span<float> z(int position) { return row(z_, position); }
     /// All of z.
     std::vector<float>& all() { return z_; }
     const std::vector<float>& all() const { return z_; }
     /// The last answer [length, V].
     std::span<const float> answers() const { return logits_; }
     /// Row of the last answer: completed logits of x0, or eps.
-    std::span<const float> logits(int place) const {
-        return {logits_.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_};
+    std::span<const float> logits(int position) const {
+        return {logits_.data() + static_cast<std::size_t>(position) * vocab_size_, vocab_size_};
     }
 
-    using Known = std::function<bool(int place)>;
+    using Known = std::function<bool(int position)>;
 
-    /// One pass at level t. `known` says of a place whether its character is given, in which case its z is at
-    /// diffusion.given(t). `seen` [length, V] is what a model that is conditioned on itself made of the places before,
-    /// x_hat or zeros; empty: nothing.
+    /// One pass at level t. `known` says of a position whether its character is given, in which case its z is at
+    /// diffusion.given(t). `seen` [length, V] is what a model that is conditioned on itself made of the positions
+    /// before, x_hat or zeros; empty: nothing.
     Result<void> look(Denoiser& denoiser, const Level& t, const Known& known, std::span<const float> seen = {});
     /// One pass that has seen nothing, and where the model is conditioned on itself a second that sees what the first
     /// made of it.
     Result<void> answer(Denoiser& denoiser, const Level& t, const Known& known);
 
 private:
-    std::span<float> row(std::vector<float>& values, int place) {
-        return {values.data() + static_cast<std::size_t>(place) * vocab_size_, vocab_size_};
+    std::span<float> row(std::vector<float>& values, int position) {
+        return {values.data() + static_cast<std::size_t>(position) * vocab_size_, vocab_size_};
     }
 
     const GaussianDiffusion& diffusion_;

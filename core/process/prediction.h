@@ -35,7 +35,7 @@ struct Prediction {
 Prediction summarize(std::span<const double> probability, int excluded);
 
 /// A score on a grid of 2^-16, by which orders of revealing compare: what lies closer together differs by rounding
-/// alone. In a text without any character every place truly ties, and the order of a machine's sums must not decide
+/// alone. In a text without any character every position truly ties, and the order of a machine's sums must not decide
 /// there.
 double round_for_ties(double score);
 

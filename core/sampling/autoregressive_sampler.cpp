@@ -23,12 +23,12 @@ Result<AutoregressiveSampler> AutoregressiveSampler::create(AutoregressiveModel 
 }
 
 Result<void> AutoregressiveSampler::advance() {
-    const int place = first_open();
+    const int position = first_open();
     const bool led = !(now_.flags[0] & place_given) && request_.before >= 0;
-    const auto [first, start] = context_of(place, led, model_.config.seq_len);
+    const auto [first, start] = context_of(position, led, model_.config.seq_len);
     std::vector<int> text;
     if (start) text.push_back(request_.before);
-    text.insert(text.end(), now_.id.begin() + first, now_.id.begin() + place);
+    text.insert(text.end(), now_.id.begin() + first, now_.id.begin() + position);
 
     ++now_.step;
     now_.window_first = std::min(first, length() - window_length());
@@ -37,9 +37,9 @@ Result<void> AutoregressiveSampler::advance() {
     read_.clear();  // where reading fails nothing is cached
     if (auto ok = model_.decode(text, n_cached, logits_); !ok) return ok;
     read_ = std::move(text);
-    if (auto seen = look(place, logits_); !seen) return tl::unexpected<Error>(seen.error());
-    const int id = draw(logits_, -1, request_.options, word(place, Purpose::draw, 0));
-    fix(place, id, static_cast<float>(probability_[id]));
+    if (auto seen = look(position, logits_); !seen) return tl::unexpected<Error>(seen.error());
+    const int id = draw(logits_, -1, request_.options, word(position, Purpose::draw, 0));
+    fix(position, id, static_cast<float>(probability_[id]));
     return {};
 }
 

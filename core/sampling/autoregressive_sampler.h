@@ -6,11 +6,11 @@
 
 namespace folio {
 
-/// Writes the first open place, a pass each, seeing only what stands before it: characters given behind a gap stay as
-/// they are, and what fills the gap knows nothing of them. `steps` has no meaning here.
+/// Writes the first open position, a pass each, seeing only what stands before it: characters given behind a gap stay
+/// as they are, and what fills the gap knows nothing of them. `steps` has no meaning here.
 ///
-/// The text goes on from `before` where its first character is not given. Beyond seq_len places the model reads on from
-/// half a window back, so that each character has between half a window and a whole one before it.
+/// The text goes on from `before` where its first character is not given. Beyond seq_len positions the model reads on
+/// from half a window back, so that each character has between half a window and a whole one before it.
 class AutoregressiveSampler final : public Sampler {
 public:
     /// Fails as Sampler::check does, on a text that is to go into noise first, and where there is nothing to begin

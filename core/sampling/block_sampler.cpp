@@ -38,7 +38,7 @@ Result<void> BlockSampler::proofread() {
     std::vector<std::uint8_t> given(now_.flags.size());
     std::transform(now_.flags.begin(), now_.flags.end(), given.begin(), is_given);
     const int count = proofread_count(options.proofread_share, now_.round, options.rounds, count_not_given());
-    for (const int place : positions_to_reopen(*nll, given, count)) reopen(place);
+    for (const int position : positions_to_reopen(*nll, given, count)) reopen(position);
     ++now_.round;
     return {};
 }
@@ -47,7 +47,7 @@ int BlockSampler::count_not_given() const {
     return length() - static_cast<int>(std::count_if(now_.flags.begin(), now_.flags.end(), is_given));
 }
 
-/// Ends the round of proofreading whose last place has been filled, and all rounds where it has changed nothing.
+/// Ends the round of proofreading whose last position has been filled, and all rounds where it has changed nothing.
 void BlockSampler::text_changed() {
     if (!proofreading() || !is_complete()) return;
     if (now_.id == now_.round_text) now_.round = request_.options.rounds;
@@ -67,8 +67,8 @@ BlockSampler::Window BlockSampler::window_for(const std::vector<std::uint8_t>& f
     const int first = static_cast<int>(std::find_if(begin + from, flags.end(), is_open) - begin);
     if (first == length()) return {};
     int last = first;
-    for (int place = first; place < std::min(length(), first + (window + 1) / 2); ++place) {
-        if (is_open(flags[place])) last = place;
+    for (int position = first; position < std::min(length(), first + (window + 1) / 2); ++position) {
+        if (is_open(flags[position])) last = position;
     }
     const int spare = window - (last - first + 1);
     int known_behind = 0;
@@ -80,8 +80,9 @@ BlockSampler::Window BlockSampler::window_for(const std::vector<std::uint8_t>& f
 
 int BlockSampler::passes_for(const std::vector<std::uint8_t>& flags, Window window) const {
     const auto first = flags.begin() + window.first;
-    const bool all_reopened = std::all_of(
-        first, first + window.length, [](std::uint8_t place) { return !is_open(place) || (place & place_reopened); });
+    const bool all_reopened = std::all_of(first, first + window.length, [](std::uint8_t position) {
+        return !is_open(position) || (position & place_reopened);
+    });
     return all_reopened ? passes_again(flags, window) : steps_;
 }
 
@@ -96,9 +97,9 @@ void BlockSampler::begin_block() {
     now_.block_end = now_.step + passes_for(now_.flags, window);
 }
 
-bool BlockSampler::in_block(int place) const {
-    const std::uint8_t flags = now_.flags[place];
-    return is_open(flags) || (!(flags & place_given) && now_.fixed_at[place] > now_.block_begin);
+bool BlockSampler::in_block(int position) const {
+    const std::uint8_t flags = now_.flags[position];
+    return is_open(flags) || (!(flags & place_given) && now_.fixed_at[position] > now_.block_begin);
 }
 
 std::int64_t BlockSampler::steps_known() const {
@@ -111,7 +112,7 @@ std::int64_t BlockSampler::steps_known() const {
     };
     if (noising()) {
         steps = noising_steps_;
-        for (std::uint8_t& place : flags) place = place & place_given ? place : 0;
+        for (std::uint8_t& position : flags) position = position & place_given ? position : 0;
     } else if (now_.step < now_.block_end) {
         run_block({now_.window_first, window_length()}, now_.block_end - now_.step);
     }

@@ -6,15 +6,15 @@ namespace folio {
 
 /// Base of the samplers that work on many positions at once.
 ///
-/// **Blocks.** The network sees a window of min(length, seq_len) places. A block is what happens to the open places of
-/// one window, in at most `steps` passes. The next block takes the first open place and the open ones within half a
-/// window behind it, and as much of the known text around them as the window holds: where all after them is open too,
-/// their whole other half is the tail of the text before (half: as much context as new text, each place of a long text
-/// is then written with between half a window and a whole one to its left); where known text follows, both sides count
-/// alike.
+/// **Blocks.** The network sees a window of min(length, seq_len) positions. A block is what happens to the open
+/// positions of one window, in at most `steps` passes. The next block takes the first open position and the open ones
+/// within half a window behind it, and as much of the known text around them as the window holds: where all after them
+/// is open too, their whole other half is the tail of the text before (half: as much context as new text, each position
+/// of a long text is then written with between half a window and a whole one to its left); where known text follows,
+/// both sides count alike.
 ///
 /// **Edits.** What is opened inside the window of a running block shares the passes that it has left. Everything else
-/// opened again gets a block of its own, at the pace of the whole: ceil(steps * open places / window) passes, unless
+/// opened again gets a block of its own, at the pace of the whole: ceil(steps * open positions / window) passes, unless
 /// the process has another pace. Edits due later than the last step are applied when nothing is open any more.
 ///
 /// **Proofreading.** When nothing is open and no edit is due, a step without a pass of the model has the proofreader
@@ -34,7 +34,7 @@ protected:
 
     /// A step of a text's way into noise.
     virtual void noise() = 0;
-    /// Pass pass() of passes() over the window of the block: fixes some of its open places, all that are left in the
+    /// Pass pass() of passes() over the window of the block: fixes some of its open positions, all that are left in the
     /// last.
     virtual Result<void> reveal() = 0;
     /// True if a block with open positions takes all its passes.
@@ -45,14 +45,14 @@ protected:
     /// Passes of a block whose open positions were all opened again: here their share of the window's.
     virtual int passes_again(const std::vector<std::uint8_t>& flags, Window window) const;
     /// Opens a position that the proofreader found unlikely.
-    virtual void reopen(int place) { open(place); }
+    virtual void reopen(int position) { open(position); }
     /// Passes of a round that opens this many positions of one window.
     virtual int passes_of_round(int opened) const { return share(steps_, opened, window_length()); }
 
     int passes() const { return now_.block_end - now_.block_begin; }
     int pass() const { return now_.step - now_.block_begin; }
     /// True if the position was open when the block began, or since.
-    bool in_block(int place) const;
+    bool in_block(int position) const;
     /// True during a round: the unrevealed positions were opened by the proofreader.
     bool proofreading() const { return !now_.round_text.empty(); }
     /// Options of the draws of this pass, with its temperature on the line from the first pass to the last.
@@ -64,7 +64,7 @@ protected:
 
 private:
     Result<void> advance() override;
-    /// The window of the next block, given that no place before `from` is open; length 0 where none is.
+    /// The window of the next block, given that no position before `from` is open; length 0 where none is.
     Window window_for(const std::vector<std::uint8_t>& flags, int from) const;
     int passes_for(const std::vector<std::uint8_t>& flags, Window window) const;
     void begin_block();

@@ -43,12 +43,12 @@ Result<Edit> parse(std::string_view whole, bool scheduled, int length, const Enc
     }
     const std::string_view verb = take(rest, ':');
     if (verb == "put") {
-        const auto place = number(take(rest, ':'));
+        const auto position = number(take(rest, ':'));
         std::size_t end = 0;
         char32_t character = 0;
-        if (!place || rest.empty() || !decode_utf8(rest, end, character) || end != rest.size()) return unreadable();
+        if (!position || rest.empty() || !decode_utf8(rest, end, character) || end != rest.size()) return unreadable();
         edit.kind = Edit::Kind::put;
-        edit.from = edit.to = *place;
+        edit.from = edit.to = *position;
         auto id = encode(character);
         if (!id) return tl::unexpected<Error>(id.error());
         edit.id = *id;
@@ -77,7 +77,7 @@ Result<Edit> parse(std::string_view whole, bool scheduled, int length, const Enc
     }
     if (edit.from > edit.to) return wrong("has a region that ends before it begins");
     if (edit.to >= length) {
-        return wrong("reaches beyond the text, whose last place is " + std::to_string(length - 1));
+        return wrong("reaches beyond the text, whose last position is " + std::to_string(length - 1));
     }
     return edit;
 }

@@ -7,10 +7,10 @@
 
 namespace folio {
 
-/// Something done to a text by hand between two steps. Places count from 0, both ends belong to the region.
+/// Something done to a text by hand between two steps. Positions count from 0, both ends belong to the region.
 struct Edit {
     enum class Kind {
-        noise,  // noises the region's places that nobody has given; what `percent` means, the process says: see
+        noise,  // noises the region's positions that nobody has given; what `percent` means, the process says: see
                 // Sampler::renoise
         keep,   // characters that stand in the region count as given: nothing touches them any more
         open,   // hides the whole region, given or not
@@ -27,7 +27,7 @@ struct Edit {
 using EncodeCharacter = std::function<Result<int>(char32_t character)>;
 
 /// Reads `noise:FROM-TO[:PERCENT]`, `keep:FROM-TO`, `open:FROM-TO` or `put:POSITION:CHARACTER` for a text of `length`
-/// places; `step` stays 0. CHARACTER is one code point of UTF-8, any at all. Fails in a sentence about wrong usage.
+/// positions; `step` stays 0. CHARACTER is one code point of UTF-8, any at all. Fails in a sentence about wrong usage.
 Result<Edit> parse_action(std::string_view text, int length, const EncodeCharacter& encode);
 
 /// The same with `STEP:` before it.

@@ -16,7 +16,7 @@ inline constexpr int most_gap_choices = 256;
 /// A text with gaps in which the lengths of the open ones have been chosen.
 struct GapChoice {
     std::vector<int> lengths;  // of the open gaps, as they come
-    std::string text;          // with as many marks in their place; braces are still written twice
+    std::string text;          // with as many marks in their position; braces are still written twice
 };
 
 /// All choices of lengths, the first gap's changing slowest; of a text without open gaps the text itself. Fails, in a

@@ -49,8 +49,8 @@ Result<GaussianSampler> GaussianSampler::create(Denoiser& denoiser, const Proces
                            std::move(request), proofreader);
 }
 
-std::span<const double> GaussianSampler::eps(int place, Purpose purpose) {
-    const std::uint64_t row = request_.sample * request_.given.size() + static_cast<std::uint64_t>(place);
+std::span<const double> GaussianSampler::eps(int position, Purpose purpose) {
+    const std::uint64_t row = request_.sample * request_.given.size() + static_cast<std::uint64_t>(position);
     normals(eps_, request_.options.seed, row, static_cast<std::uint32_t>(now_.step), purpose);
     return eps_;
 }
@@ -58,40 +58,40 @@ std::span<const double> GaussianSampler::eps(int place, Purpose purpose) {
 void GaussianSampler::noise() {
     const Level t = diffusion_->level(static_cast<double>(now_.step) / noising_steps_);
     std::vector<float> z(eps_.size());
-    for (int place = 0; place < length(); ++place) {
-        if (now_.flags[place] & place_given) continue;
+    for (int position = 0; position < length(); ++position) {
+        if (now_.flags[position] & place_given) continue;
         // One noise throughout, so that a character drowns and does not flicker.
         normals(eps_, request_.options.seed,
-                request_.sample * request_.given.size() + static_cast<std::uint64_t>(place), 0, Purpose::noise_text);
-        diffusion_->noised(t, request_.text[place], eps_, z);
+                request_.sample * request_.given.size() + static_cast<std::uint64_t>(position), 0, Purpose::noise_text);
+        diffusion_->noised(t, request_.text[position], eps_, z);
         diffusion_->likelihood(t, z, likelihood_);
-        look(place, likelihood_);
-        open(place);
-        now_.flags[place] = 0;
+        look(position, likelihood_);
+        open(position);
+        now_.flags[position] = 0;
     }
 }
 
 void GaussianSampler::renoise(int from, int to, int percent) {
     const int first = now_.window_first;
-    for (int place = from; place <= to; ++place) {
-        if (now_.flags[place] & place_given) continue;
-        const bool seen = now_.step < now_.block_end && place >= first && place < first + window_length();
-        if (!is_open(now_.flags[place])) {
-            was_[place] = now_.id[place];
-            open(place);
-        } else if (seen && noisy_[place - first]) {
-            now_.flags[place] = place_reopened;
+    for (int position = from; position <= to; ++position) {
+        if (now_.flags[position] & place_given) continue;
+        const bool seen = now_.step < now_.block_end && position >= first && position < first + window_length();
+        if (!is_open(now_.flags[position])) {
+            was_[position] = now_.id[position];
+            open(position);
+        } else if (seen && noisy_[position - first]) {
+            now_.flags[position] = place_reopened;
         } else {
             continue;  // it is to begin as noise
         }
-        back_to_[place] = static_cast<std::uint8_t>(percent);
+        back_to_[position] = static_cast<std::uint8_t>(percent);
     }
 }
 
 int GaussianSampler::begins_at(const std::vector<std::uint8_t>& flags, Window window) const {
     int latest = 0;
-    for (int place = window.first; place < window.first + window.length; ++place) {
-        if (is_open(flags[place])) latest = std::max(latest, back_to_[place] > 0 ? int{back_to_[place]} : 100);
+    for (int position = window.first; position < window.first + window.length; ++position) {
+        if (is_open(flags[position])) latest = std::max(latest, back_to_[position] > 0 ? int{back_to_[position]} : 100);
     }
     return latest;
 }
@@ -221,10 +221,10 @@ void GaussianSampler::draw_characters() {
     const SamplingOptions options = options_of_pass();
     for (int i = 0; i < window_length(); ++i) {
         if (is_known(i)) continue;
-        const int place = now_.window_first + i;
+        const int position = now_.window_first + i;
         softmax(char_logits(i), -1, probability_);
-        const int id = draw(char_logits(i), -1, options, word(place, Purpose::draw, 0));
-        fix(place, id, static_cast<float>(probability_[id]));
+        const int id = draw(char_logits(i), -1, options, word(position, Purpose::draw, 0));
+        fix(position, id, static_cast<float>(probability_[id]));
     }
 }
 

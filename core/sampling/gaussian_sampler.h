@@ -6,17 +6,17 @@
 
 namespace folio {
 
-/// Samples by Gaussian diffusion: the open places of a block begin as pure noise and go from level to level together,
-/// evenly in t, until the last pass draws their characters; what is fixed is given to the network at its own level.
-/// `steps` passes per block, of a linear schedule as many as it has steps at most.
+/// Samples by Gaussian diffusion: the open positions of a block begin as pure noise and go from level to level
+/// together, evenly in t, until the last pass draws their characters; what is fixed is given to the network at its own
+/// level. `steps` passes per block, of a linear schedule as many as it has steps at most.
 /// - ddpm: the ancestral step q(z_s | z_t, x_hat) (Ho et al. 2020);
 /// - ddim: the deterministic one (Song et al. 2021);
 /// - churn: some noise is added before each deterministic step where the characters are decided (Karras et al. 2022).
 /// Temperature, top-k and top-p shape the last draw; of x_0 models temperature and top-k shape every x_hat too. With
-/// `stop_stable` N the pass is the last after which the most likely characters of all open places have been the same
+/// `stop_stable` N the pass is the last after which the most likely characters of all open positions have been the same
 /// for N passes, with a mean probability of at least 0.95.
 ///
-/// A model that is conditioned on itself sees what it made of each place in the pass before (Chen et al. 2023).
+/// A model that is conditioned on itself sees what it made of each position in the pass before (Chen et al. 2023).
 ///
 /// Positions that are noised again go back to the time t = percent / 100: characters that stand do so in a block of
 /// their own, which begins there and takes that share of the passes; what the proofreader opens goes back to t = 0.5.
@@ -37,7 +37,7 @@ private:
     Result<void> reveal() override;
     bool takes_all_passes() const override { return true; }
     void renoise(int from, int to, int percent) override;
-    void reopen(int place) override { renoise(place, place, proofread_percent); }
+    void reopen(int position) override { renoise(position, position, proofread_percent); }
     int passes_of_round(int opened) const override { return opened > 0 ? share(steps_, proofread_percent, 100) : 0; }
     int passes_again(const std::vector<std::uint8_t>& flags, Window window) const override;
     std::size_t more_bytes() const override;
@@ -62,25 +62,25 @@ private:
         return std::span(char_logits_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_);
     }
     std::vector<float>::iterator seen(int i) { return seen_.begin() + static_cast<std::ptrdiff_t>(i) * vocab_size_; }
-    /// That place i of the window is this character, or with -1 that nothing was made of it.
+    /// That position i of the window is this character, or with -1 that nothing was made of it.
     void see(int i, int id);
-    /// In percent, the latest time that an open place of the window begins at.
+    /// In percent, the latest time that an open position of the window begins at.
     int begins_at(const std::vector<std::uint8_t>& flags, Window window) const;
-    /// The normals of a place in this step.
-    std::span<const double> eps(int place, Purpose purpose);
+    /// The normals of a position in this step.
+    std::span<const double> eps(int position, Purpose purpose);
 
     Denoiser* denoiser_;
     GaussianConfig process_;
     std::unique_ptr<GaussianDiffusion> diffusion_;  // rows_ refers to it
     NoisyRows rows_;                                // of the window
-    std::vector<std::uint8_t> noisy_;               // [window] 1: the place is open and its row is on its way
-    std::vector<float> seen_;      // [window, V] what the pass before made of a place, or zeros; of such models alone
+    std::vector<std::uint8_t> noisy_;               // [window] 1: the position is open and its row is on its way
+    std::vector<float> seen_;  // [window, V] what the pass before made of a position, or zeros; of such models alone
     std::uint8_t begun_at_ = 100;  // percent: the time at which the block began
     std::vector<std::uint8_t>
-        back_to_;                    // [length] percent: the time that a place goes back to before the next pass; or 0
+        back_to_;  // [length] percent: the time that a position goes back to before the next pass; or 0
     std::vector<std::int32_t> was_;  // [length] the character that goes back, -1 for a row on its way
     std::vector<std::int32_t>
-        argmax_;                      // [window] the most likely character of an open place in the pass before, else -1
+        argmax_;  // [window] the most likely character of an open position in the pass before, else -1
     std::int32_t stable_passes_ = 0;  // since it last changed anywhere
     // Buffers of a pass.
     std::vector<double> eps_;         // [V]

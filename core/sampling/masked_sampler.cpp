@@ -12,7 +12,8 @@ MaskedSampler::MaskedSampler(MaskedModel model, SamplingRequest request, const P
     logits_.resize(static_cast<std::size_t>(window_length()) * vocab_size_);
     if (!request_.text.empty()) {
         std::vector<std::pair<std::uint32_t, int>> order;
-        for (int place = 0; place < length(); ++place) order.emplace_back(word(place, Purpose::noise_text, 0), place);
+        for (int position = 0; position < length(); ++position)
+            order.emplace_back(word(position, Purpose::noise_text, 0), position);
         std::sort(order.begin(), order.end());
         noising_rank_.resize(order.size());
         for (std::size_t rank = 0; rank < order.size(); ++rank)
@@ -30,18 +31,18 @@ Result<MaskedSampler> MaskedSampler::create(MaskedModel model, SamplingRequest r
 
 void MaskedSampler::noise() {
     const int hidden = share(length(), now_.step, noising_steps_);
-    for (int place = 0; place < length(); ++place) {
-        if (noising_rank_[place] >= hidden || (now_.flags[place] & place_given)) continue;
-        open(place);
-        now_.flags[place] = 0;
+    for (int position = 0; position < length(); ++position) {
+        if (noising_rank_[position] >= hidden || (now_.flags[position] & place_given)) continue;
+        open(position);
+        now_.flags[position] = 0;
     }
 }
 
 Result<void> MaskedSampler::reveal() {
     const SamplingOptions options = options_of_pass();
     const int first = now_.window_first, window = window_length();
-    const auto row = [&](int place) {
-        return std::span<const float>(logits_).subspan(static_cast<std::size_t>(place - first) * vocab_size_,
+    const auto row = [&](int position) {
+        return std::span<const float>(logits_).subspan(static_cast<std::size_t>(position - first) * vocab_size_,
                                                        vocab_size_);
     };
 
@@ -60,26 +61,27 @@ Result<void> MaskedSampler::reveal() {
     if (auto ok = model_.predict(ids_, times_, 1, window, logits_); !ok) return ok;
 
     candidates_.clear();
-    for (int place = first; place < first + window; ++place) {
-        if (!is_open(now_.flags[place])) continue;
-        const auto seen = look(place, row(place));
+    for (int position = first; position < first + window; ++position) {
+        if (!is_open(now_.flags[position])) continue;
+        const auto seen = look(position, row(position));
         if (!seen) return tl::unexpected<Error>(seen.error());
-        candidates_.push_back({place, seen->confidence, seen->margin, seen->entropy, word(place, Purpose::reveal, 0)});
+        candidates_.push_back(
+            {position, seen->confidence, seen->margin, seen->entropy, word(position, Purpose::reveal, 0)});
     }
     const Pace pace{passes(), passes() - pass() + 1};
     const int chosen = choose(candidates_, options, pace);
 
     if (const double sigma = remask_probability(options, pace); sigma > 0) {
-        for (int place = first; place < first + window; ++place) {
-            const bool may = in_block(place) && !is_open(now_.flags[place]);
-            if (may && uniform(word(place, Purpose::renoise, 0)) < sigma) open(place);
+        for (int position = first; position < first + window; ++position) {
+            const bool may = in_block(position) && !is_open(now_.flags[position]);
+            if (may && uniform(word(position, Purpose::renoise, 0)) < sigma) open(position);
         }
     }
     for (int i = 0; i < chosen; ++i) {
-        const int place = candidates_[i].place;
-        const int id = draw(row(place), excluded_, options, word(place, Purpose::draw, 0));
-        softmax(row(place), excluded_, probability_);
-        fix(place, id, static_cast<float>(probability_[id]));
+        const int position = candidates_[i].position;
+        const int id = draw(row(position), excluded_, options, word(position, Purpose::draw, 0));
+        softmax(row(position), excluded_, probability_);
+        fix(position, id, static_cast<float>(probability_[id]));
     }
     return {};
 }

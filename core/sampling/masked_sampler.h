@@ -12,8 +12,8 @@
 
 namespace folio {
 
-/// Unmasks a text by any of the rules of unmasking.h. A text that goes into noise is hidden place by place, in an order
-/// drawn by chance.
+/// Unmasks a text by any of the rules of unmasking.h. A text that goes into noise is hidden position by position, in an
+/// order drawn by chance.
 class MaskedSampler final : public BlockSampler {
 public:
     /// Fails on ids outside the vocabulary, [MASK] among given characters, edits outside the text, options out of
@@ -29,7 +29,7 @@ private:
     bool takes_all_passes() const override;
 
     MaskedModel model_;
-    std::vector<int> noising_rank_;  // [length] the place's turn to be hidden
+    std::vector<int> noising_rank_;  // [length] the position's turn to be hidden
     // Of a pass, kept so that the next one allocates nothing.
     std::vector<int> ids_, times_;
     std::vector<Candidate> candidates_;

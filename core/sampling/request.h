@@ -17,7 +17,7 @@ struct RequestWords {
     std::vector<std::string> edits;        // each as parse_edit reads it
 };
 
-/// The request that the words ask for: `options.length` places that begin with the prompt, or as many as `text` or
+/// The request that the words ask for: `options.length` positions that begin with the prompt, or as many as `text` or
 /// `from_text` have. Fails in a sentence about wrong usage.
 Result<SamplingRequest> read_request(const RequestWords& words, const SamplingOptions& options,
                                      const EncodeCharacter& encode);

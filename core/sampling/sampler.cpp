@@ -30,7 +30,7 @@ const std::uint8_t* take_bytes(const std::uint8_t* bytes, std::vector<T>& values
     return bytes + size;
 }
 
-/// The head of a State: then id, fixed_at, probability and flags of every place, and round_text where a round is
+/// The head of a State: then id, fixed_at, probability and flags of every position, and round_text where a round is
 /// running.
 struct StateHead {
     std::uint32_t magic = 0x324D5346;  // "FSM2"
@@ -104,12 +104,12 @@ Sampler::Sampler(SamplingRequest request, const ModelConfig& config, int exclude
     now_.flags.assign(length, 0);
     open_ = this->length();
     predictions_.assign(length, Prediction{});
-    for (int place = 0; place < this->length(); ++place) {
-        const bool given = request_.given[place] >= 0;
-        const int id = given || request_.text.empty() ? request_.given[place] : request_.text[place];
+    for (int position = 0; position < this->length(); ++position) {
+        const bool given = request_.given[position] >= 0;
+        const int id = given || request_.text.empty() ? request_.given[position] : request_.text[position];
         if (id < 0) continue;
-        fix(place, id, 1);
-        if (given) now_.flags[place] |= place_given;
+        fix(position, id, 1);
+        if (given) now_.flags[position] |= place_given;
     }
 }
 
@@ -132,40 +132,40 @@ Result<void> Sampler::step() {
     return {};
 }
 
-std::uint32_t Sampler::word(int place, Purpose purpose, int element) const {
-    const std::uint64_t index = request_.sample * request_.given.size() + static_cast<std::uint64_t>(place);
+std::uint32_t Sampler::word(int position, Purpose purpose, int element) const {
+    const std::uint64_t index = request_.sample * request_.given.size() + static_cast<std::uint64_t>(position);
     return philox(request_.options.seed, index, static_cast<std::uint32_t>(now_.step), purpose).word[element];
 }
 
-Result<Prediction> Sampler::look(int place, std::span<const float> logits) {
+Result<Prediction> Sampler::look(int position, std::span<const float> logits) {
     if (!softmax(logits, excluded_, probability_)) {
         return not_finite();
     }
-    return predictions_[place] = summarize(probability_, excluded_);
+    return predictions_[position] = summarize(probability_, excluded_);
 }
 
-void Sampler::fix(int place, int id, float probability) {
-    open_ -= is_open(now_.flags[place]);
-    now_.id[place] = id;
-    now_.probability[place] = probability;
-    now_.fixed_at[place] = now_.step;
-    now_.flags[place] = place_fixed;
+void Sampler::fix(int position, int id, float probability) {
+    open_ -= is_open(now_.flags[position]);
+    now_.id[position] = id;
+    now_.probability[position] = probability;
+    now_.fixed_at[position] = now_.step;
+    now_.flags[position] = place_fixed;
 }
 
-void Sampler::open(int place) {
-    if (is_open(now_.flags[place])) return;
+void Sampler::open(int position) {
+    if (is_open(now_.flags[position])) return;
     ++open_;
-    first_open_ = std::min(first_open_, place);
-    now_.id[place] = -1;
-    now_.probability[place] = 0;
-    now_.flags[place] = place_reopened;
+    first_open_ = std::min(first_open_, position);
+    now_.id[position] = -1;
+    now_.probability[position] = 0;
+    now_.flags[position] = place_reopened;
 }
 
 void Sampler::renoise(int from, int to, int percent) {
     std::vector<std::pair<std::uint32_t, int>> order;  // whose turn it is
-    for (int place = from; place <= to; ++place) {
+    for (int position = from; position <= to; ++position) {
         // Element 1: element 0 of the same counter is the remasking sampler's.
-        if (!(now_.flags[place] & place_given)) order.emplace_back(word(place, Purpose::renoise, 1), place);
+        if (!(now_.flags[position] & place_given)) order.emplace_back(word(position, Purpose::renoise, 1), position);
     }
     std::sort(order.begin(), order.end());
     order.resize(share(static_cast<int>(order.size()), percent, 100));
@@ -176,12 +176,12 @@ void Sampler::apply(const Edit& edit) {
     switch (edit.kind) {
         case Edit::Kind::noise: renoise(edit.from, edit.to, edit.percent); break;
         case Edit::Kind::keep:
-            for (int place = edit.from; place <= edit.to; ++place) {
-                if (!is_open(now_.flags[place])) now_.flags[place] |= place_given;
+            for (int position = edit.from; position <= edit.to; ++position) {
+                if (!is_open(now_.flags[position])) now_.flags[position] |= place_given;
             }
             break;
         case Edit::Kind::open:
-            for (int place = edit.from; place <= edit.to; ++place) open(place);
+            for (int position = edit.from; position <= edit.to; ++position) open(position);
             break;
         case Edit::Kind::put:
             fix(edit.from, edit.id, 1);
@@ -221,10 +221,10 @@ Frame Sampler::frame() const {
     frame.id = now_.id;
     frame.flags = now_.flags;
     frame.probability = now_.probability;
-    for (int place = 0; place < length(); ++place) {
-        const bool drawn = (now_.flags[place] & (place_fixed | place_given)) == place_fixed;
-        if (drawn && now_.step > 0 && now_.fixed_at[place] == now_.step) frame.flags[place] |= place_fresh;
-        const Prediction& seen = predictions_[place];
+    for (int position = 0; position < length(); ++position) {
+        const bool drawn = (now_.flags[position] & (place_fixed | place_given)) == place_fixed;
+        if (drawn && now_.step > 0 && now_.fixed_at[position] == now_.step) frame.flags[position] |= place_fresh;
+        const Prediction& seen = predictions_[position];
         frame.entropy.push_back(static_cast<float>(seen.entropy));
         frame.top_id.insert(frame.top_id.end(), seen.top_id.begin(), seen.top_id.end());
         frame.top_probability.insert(frame.top_probability.end(), seen.top_probability.begin(),
@@ -283,13 +283,13 @@ bool Sampler::is_possible(const Progress& progress) const {
     for (const int id : progress.round_text) {
         if (!is_character(id, vocab_size_, excluded_)) return false;
     }
-    for (int place = 0; place < length(); ++place) {
-        const int id = progress.id[place], flags = progress.flags[place];
+    for (int position = 0; position < length(); ++position) {
+        const int id = progress.id[position], flags = progress.flags[position];
         const bool fixed = flags == place_fixed || flags == (place_fixed | place_given);
         const bool open = flags == 0 || flags == place_reopened;
         if (!(fixed ? is_character(id, vocab_size_, excluded_) : open && id == -1) ||
-            !between(progress.fixed_at[place], 0, progress.step) ||
-            !(progress.probability[place] >= 0 && progress.probability[place] <= 1)) {
+            !between(progress.fixed_at[position], 0, progress.step) ||
+            !(progress.probability[position] >= 0 && progress.probability[position] <= 1)) {
             return false;
         }
     }
@@ -301,7 +301,7 @@ Result<void> Sampler::restore(const State& state) {
     StateHead head;
     if (state.size() < sizeof head) return foreign();
     std::memcpy(&head, state.data(), sizeof head);
-    const std::size_t numbers = head.round_running == 1 ? 4 : 3;  // of four bytes, for each place
+    const std::size_t numbers = head.round_running == 1 ? 4 : 3;  // of four bytes, for each position
     if (head.magic != StateHead{}.magic || head.length != length() ||
         (head.round_running != 0 && head.round_running != 1) ||
         state.size() != sizeof head + request_.given.size() * (numbers * sizeof(int) + 1) + more_bytes()) {

@@ -20,7 +20,7 @@ namespace folio {
 /// Request for a sample. The text has given.size() positions.
 struct SamplingRequest {
     SamplingOptions options;
-    std::vector<int> given;    // ids that are fixed from the start, -1 where a place is open
+    std::vector<int> given;    // ids that are fixed from the start, -1 where a position is open
     std::vector<int> text;     // empty, or as long: a text that goes into noise first, in `steps` steps, and comes back
     int before = -1;           // the unseen character before the text, for models that go from left to right; -1: none
     std::vector<Edit> edits;   // applied after their steps, in this order within a step
@@ -35,17 +35,17 @@ enum PlaceFlag : std::uint8_t {
     place_reopened = 8,  // was noised or opened again, and is open still
 };
 
-/// The text as it stands after a step, place by place.
+/// The text as it stands after a step, position by position.
 struct Frame {
     int step = 0;
     int steps = 0;  // all in all, as far as is known: samplers that fix more than they must come to fewer
     bool done = false;
-    int window_first = 0, window_length = 0;  // the places that the last pass saw
+    int window_first = 0, window_length = 0;  // the positions that the last pass saw
 
     std::vector<int> id;                 // [length] -1: open
     std::vector<std::uint8_t> flags;     // [length]
     std::vector<float> probability;      // [length] of the character when it was fixed, at temperature 1; 0: open
-    std::vector<float> entropy;          // [length] nats, of the last pass that saw the place open; 0: none has
+    std::vector<float> entropy;          // [length] nats, of the last pass that saw the position open; 0: none has
     std::vector<int> top_id;             // [length, 4] the likeliest then, temperature 1; -1: none
     std::vector<float> top_probability;  // [length, 4]
 
@@ -74,14 +74,14 @@ struct RecordedStep {
 };
 
 /// All that a sampler needs to go on from a step: bytes, to be kept and handed back as they are. What a pass said of
-/// the places that are open (entropy and the likeliest) is not among it: after restore() it is missing until the next
-/// pass.
+/// the positions that are open (entropy and the likeliest) is not among it: after restore() it is missing until the
+/// next pass.
 using State = std::vector<std::uint8_t>;
 
 /// A text coming into being, one network pass a step. Pausing is not stepping, going back is restore(), and a fork is
-/// restore() and an edit: randomness is addressed by seed, sample, place and step, so there is no other state. What a
-/// step does is the process's own business (masked_sampler.h ...); what a place is, edits and saved states are the same
-/// for all.
+/// restore() and an edit: randomness is addressed by seed, sample, position and step, so there is no other state. What
+/// a step does is the process's own business (masked_sampler.h ...); what a position is, edits and saved states are the
+/// same for all.
 class Sampler {
 public:
     Sampler(Sampler&&) = default;
@@ -90,7 +90,7 @@ public:
 
     /// Takes one step, in time that does not grow with the text; once done, none. After an error nothing has changed.
     Result<void> step();
-    /// True when no place is open.
+    /// True when no position is open.
     virtual bool done() const;
     /// The text as it stands, in time that grows with it.
     Frame frame() const;
@@ -105,11 +105,11 @@ public:
     /// proofreading.
     State recorded_state(const RecordedStep& recorded) const;
 
-    /// Ids that are fixed from the start, -1 where a place is open.
+    /// Ids that are fixed from the start, -1 where a position is open.
     std::span<const int> given() const { return request_.given; }
     /// All steps, done and to come, as far as is known.
     virtual std::int64_t steps_known() const = 0;
-    /// The logits [places, vocab_size] of the last pass; empty before the first.
+    /// The logits [positions, vocab_size] of the last pass; empty before the first.
     std::span<const float> logits() const { return logits_; }
 
 protected:
@@ -130,7 +130,7 @@ protected:
     /// A checked request: what is given is fixed, no edit applied yet.
     Sampler(SamplingRequest request, const ModelConfig& config, int excluded);
 
-    /// One step, which it counts. Where it fails it has changed no place, and the counters are set back.
+    /// One step, which it counts. Where it fails it has changed no position, and the counters are set back.
     virtual Result<void> advance() = 0;
     /// Called after every step and edit.
     virtual void text_changed() {}
@@ -138,24 +138,25 @@ protected:
     virtual std::size_t more_bytes() const { return 0; }
     virtual void save_more(std::uint8_t*) const {}
     virtual void restore_more(const std::uint8_t*) {}
-    /// Noises places `from` to `to` again that nobody has given: here `percent` of them, chosen by chance, are hidden.
+    /// Noises positions `from` to `to` again that nobody has given: here `percent` of them, chosen by chance, are
+    /// hidden.
     virtual void renoise(int from, int to, int percent);
     /// Positions that a pass sees.
     int window_length() const { return std::min(length(), seq_len_); }
 
-    /// Number of open places.
+    /// Number of open positions.
     int open_count() const { return open_; }
-    /// The first open place; length() where none is.
+    /// The first open position; length() where none is.
     int first_open();
     int length() const { return static_cast<int>(request_.given.size()); }
-    std::uint32_t word(int place, Purpose purpose, int element) const;
-    void fix(int place, int id, float probability);
-    void open(int place);
+    std::uint32_t word(int position, Purpose purpose, int element) const;
+    void fix(int position, int id, float probability);
+    void open(int position);
     void apply_due_edits();
-    /// A row of logits about an open place: keeps what it says and gives it.
-    Result<Prediction> look(int place, std::span<const float> logits);
+    /// A row of logits about an open position: keeps what it says and gives it.
+    Result<Prediction> look(int position, std::span<const float> logits);
     /// Prediction of the last pass in which the position was open.
-    const Prediction& prediction_of(int place) const { return predictions_[place]; }
+    const Prediction& prediction_of(int position) const { return predictions_[position]; }
 
     SamplingRequest request_;
     int vocab_size_, excluded_;
@@ -171,9 +172,9 @@ private:
     bool is_possible(const Progress& progress) const;
 
     int seq_len_;
-    int open_ = 0;                         // number of open places
-    int first_open_ = 0;                   // no place before it is open
-    std::vector<Prediction> predictions_;  // [length] of the last pass that saw the place open
+    int open_ = 0;                         // number of open positions
+    int first_open_ = 0;                   // no position before it is open
+    std::vector<Prediction> predictions_;  // [length] of the last pass that saw the position open
 };
 
 bool is_open(std::uint8_t flags);

@@ -15,7 +15,7 @@ template <class Score>
 void rank(std::vector<Candidate>& candidates, Score score) {
     std::sort(candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
         const double rounded_a = round_for_ties(score(a)), rounded_b = round_for_ties(score(b));
-        return rounded_a != rounded_b ? rounded_a > rounded_b : a.place < b.place;
+        return rounded_a != rounded_b ? rounded_a > rounded_b : a.position < b.position;
     });
 }
 
@@ -28,7 +28,7 @@ void pick_one_of_each_run(std::vector<Candidate>& candidates, int count) {
         const auto best = std::max_element(first, last, [](const Candidate& a, const Candidate& b) {
             return round_for_ties(a.confidence) < round_for_ties(b.confidence);
         });
-        // Runs before this one have given up their first places alone, and run `run` begins at or behind that.
+        // Runs before this one have given up their first positions alone, and run `run` begins at or behind that.
         std::iter_swap(candidates.begin() + run, best);
     }
 }

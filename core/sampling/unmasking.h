@@ -14,9 +14,9 @@ struct Pace {
     int left = 1;
 };
 
-/// An open place and what the pass says about it.
+/// An open position and what the pass says about it.
 struct Candidate {
-    int place = 0;
+    int position = 0;
     double confidence = 0, margin = 0, entropy = 0;  // as in Prediction
     std::uint32_t word = 0;                          // chance, for the samplers that reveal by chance
 };
@@ -35,8 +35,8 @@ struct Candidate {
 /// - entropy: the longest run, by rising entropy, whose sum less its largest member is <= gamma, m at least (Ben-Hamu
 /// et
 ///   al. 2025, EB-sampler).
-/// Ties, and scores less than 2^-16 apart count as such, go to the lowest place. In the last pass every sampler fixes
-/// all.
+/// Ties, and scores less than 2^-16 apart count as such, go to the lowest position. In the last pass every sampler
+/// fixes all.
 int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, Pace pace);
 
 /// remask: the chance sigma = min(eta, (1 - alpha_s) / alpha_t, 1) with which a fixed character of the block is noised

@@ -55,8 +55,9 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     trainer.count_ = parameter_count(config);
 
     const std::size_t arena = trainer.count_ * sizeof(float),
-                      places = static_cast<std::size_t>(recipe.batch) * recipe.seq_len;
-    const std::size_t numbers = config.soft_tokens ? config.input_width() + config.vocab_size : 0;  // of a noisy place
+                      positions = static_cast<std::size_t>(recipe.batch) * recipe.seq_len;
+    const std::size_t numbers =
+        config.soft_tokens ? config.input_width() + config.vocab_size : 0;  // of a noisy position
     struct Request {
         Storage& storage;
         std::size_t bytes;
@@ -64,8 +65,9 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     for (const Request& request :
          {Request{trainer.parameters_, arena}, Request{trainer.average_, arena}, Request{trainer.moment1_, arena},
           Request{trainer.moment2_, arena}, Request{trainer.gradients_, arena},
-          Request{trainer.text_, text.size_bytes()}, Request{trainer.places_, places * (3 + numbers) * sizeof(float)},
-          Request{trainer.losses_, places * sizeof(float)},
+          Request{trainer.text_, text.size_bytes()},
+          Request{trainer.places_, positions * (3 + numbers) * sizeof(float)},
+          Request{trainer.losses_, positions * sizeof(float)},
           Request{trainer.rows_, static_cast<std::size_t>(recipe.batch + 1) * (6 + config.time_rows) * sizeof(float)},
           Request{trainer.numbers_, sizeof(Numbers)}}) {
         auto storage = ops.allocate(request.bytes);
@@ -83,13 +85,13 @@ Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConf
     if (!denoiser) return tl::unexpected(denoiser.error());
     trainer.denoiser_ = std::make_unique<Denoiser>(std::move(*denoiser));
     // Room for a pass over windows of any length.
-    const int rows = static_cast<int>(std::min<std::size_t>(places, std::max(recipe.rows_per_pass, recipe.seq_len)));
+    const int rows = static_cast<int>(std::min<std::size_t>(positions, std::max(recipe.rows_per_pass, recipe.seq_len)));
     if (auto room = trainer.denoiser_->reserve(rows, 1); !room) return tl::unexpected(room.error());
     return trainer;
 }
 
 Trainer::Batch Trainer::masked_batch(int step, int length, std::span<const int> starts) {
-    const int batch = recipe_.batch, places = batch * length;
+    const int batch = recipe_.batch, positions = batch * length;
     std::vector<int> rows(starts.begin(), starts.end());
     const bool nelbo = trains_nelbo(step);  // whose mask rates are uniform
     const MaskedBatch masks =
@@ -102,11 +104,11 @@ Trainer::Batch Trainer::masked_batch(int step, int length, std::span<const int> 
     auto* row_weights = reinterpret_cast<float*>(device_rows + 3 * batch);
     ops_->upload(device_rows, rows.data(), rows.size() * sizeof(int));
     ops_->upload(row_weights, masks.row_weights.data(), static_cast<std::size_t>(batch) * sizeof(float));
-    int *input = places_.as<int>(), *targets = input + places;
+    int *input = places_.as<int>(), *targets = input + positions;
     Batch made;
     made.input = {input, device_rows + 2 * batch, {}, {}};
     made.targets = targets;
-    made.weights = reinterpret_cast<float*>(targets + places);
+    made.weights = reinterpret_cast<float*>(targets + positions);
     made.starts = device_rows;
     made.counts = device_rows + batch;
     made.row_weights = row_weights;
@@ -114,19 +116,19 @@ Trainer::Batch Trainer::masked_batch(int step, int length, std::span<const int> 
 }
 
 Trainer::Batch Trainer::autoregressive_batch(int length, std::span<const int> starts) {
-    const int places = recipe_.batch * length;
+    const int positions = recipe_.batch * length;
     ops_->upload(rows_.as<int>(), starts.data(), starts.size_bytes());
-    int *input = places_.as<int>(), *targets = input + places;
+    int *input = places_.as<int>(), *targets = input + positions;
     Batch made;
     made.input = {input, nullptr, {}, {}};
     made.targets = targets;
-    made.weights = reinterpret_cast<float*>(targets + places);
+    made.weights = reinterpret_cast<float*>(targets + positions);
     made.starts = rows_.as<int>();
     return made;
 }
 
 Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int> starts) {
-    const int batch = recipe_.batch, places = batch * length, V = config_.vocab_size;
+    const int batch = recipe_.batch, positions = batch * length, V = config_.vocab_size;
     const bool eps = process_.gaussian.prediction == GaussianPrediction::eps;
     const auto chance = [&](int b, int word) {
         return uniform(philox(recipe_.seed, 2 + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step),
@@ -136,19 +138,19 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
     // Times spread evenly over the batch from one offset, as the masked process spreads its counts.
     const double offset =
         uniform(philox(recipe_.seed, 0, static_cast<std::uint32_t>(step), Purpose::mask_count).word[0]);
-    std::vector<int> known(static_cast<std::size_t>(places));
+    std::vector<int> known(static_cast<std::size_t>(positions));
     std::vector<bool> aided(static_cast<std::size_t>(batch));
-    int open = places;
+    int open = positions;
     for (int b = 0; b < batch; ++b) {
         if (chance(b, 0) >= recipe_.known) continue;
-        // A prefix or any set of places, at most half of them.
+        // A prefix or any set of positions, at most half of them.
         const int count = static_cast<int>(chance(b, 2) * length / 2);
         const auto window = std::span(known).subspan(static_cast<std::size_t>(b) * length, length);
         if (chance(b, 1) < 0.5)
             std::fill_n(window.begin(), count, 1);
         else
-            mask_places(window, count, 1, recipe_.seed, static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step),
-                        Purpose::mask_place);
+            mask_positions(window, count, 1, recipe_.seed, static_cast<std::uint64_t>(b),
+                           static_cast<std::uint32_t>(step), Purpose::mask_position);
         open -= count;
         aided[b] = count > 0;
     }
@@ -177,14 +179,14 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
     int* device_starts = rows_.as<int>();
     auto* device_levels = reinterpret_cast<float*>(device_starts + batch);
     float* device_features = device_levels + level_numbers;
-    int *device_known = places_.as<int>(), *targets = device_known + places;
-    auto* weights = reinterpret_cast<float*>(targets + places);
-    float* numbers = weights + places;
+    int *device_known = places_.as<int>(), *targets = device_known + positions;
+    auto* weights = reinterpret_cast<float*>(targets + positions);
+    float* numbers = weights + positions;
     ops_->upload(device_starts, starts.data(), starts.size_bytes());
     ops_->upload(device_levels, levels.data(), levels.size() * sizeof(float));
     ops_->upload(device_known, known.data(), known.size() * sizeof(int));
-    made.input.soft_tokens = {numbers, places, config_.input_width()};
-    const Matrix beside{numbers + static_cast<std::ptrdiff_t>(places) * config_.input_width(), places, V};
+    made.input.soft_tokens = {numbers, positions, config_.input_width()};
+    const Matrix beside{numbers + static_cast<std::ptrdiff_t>(positions) * config_.input_width(), positions, V};
     if (eps) made.target_rows = beside;
     if (process_.gaussian.matched_filter) made.input.logit_bias = beside;
     made.targets = targets;
@@ -229,7 +231,7 @@ void Trainer::watch_noise(int step, const Batch& batch, int length, std::span<co
 }
 
 Result<StepReport> Trainer::run(int step) {
-    const int batch = recipe_.batch, length = window_length(recipe_, step), places = batch * length;
+    const int batch = recipe_.batch, length = window_length(recipe_, step), positions = batch * length;
     const auto step_word = static_cast<std::uint32_t>(step);
 
     std::vector<int> starts;
@@ -262,12 +264,12 @@ Result<StepReport> Trainer::run(int step) {
     ops_->download(&seen, now(), sizeof seen);
     if (auto done = ops_->synchronize(); !done) return tl::unexpected(done.error());
     StepReport report;
-    report.characters = places;
+    report.characters = positions;
     report.loss = seen.loss;
     report.gradient_norm = std::sqrt(seen.sum_of_squares);
     report.finite = std::isfinite(report.loss) && std::isfinite(report.gradient_norm);
     if (report.finite && diffusion_ && recipe_.refit_every > 0 && !trains_nelbo(step)) {
-        std::vector<float> losses(static_cast<std::size_t>(places));
+        std::vector<float> losses(static_cast<std::size_t>(positions));
         ops_->download(losses.data(), losses_.as<float>(), losses.size() * sizeof(float));
         if (auto done = ops_->synchronize(); !done) return tl::unexpected(done.error());
         watch_noise(step, record.batch, length, losses);

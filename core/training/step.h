@@ -138,7 +138,7 @@ private:
     Storage parameters_, average_, moment1_, moment2_, gradients_;
     Storage text_;
     Storage rows_;    // what a process says of each window
-    Storage places_;  // what it makes of each place
+    Storage places_;  // what it makes of each position
     Storage losses_;  // [batch, length]
     Storage numbers_;
     std::unique_ptr<Denoiser> denoiser_;

@@ -92,7 +92,7 @@ public:
     void noise() override {
         if (!noisy()) return;
         std::copy(clean_.begin(), clean_.end(), ids_.begin());
-        mask_places(ids_, static_cast<int>(ids_.size()) / 2, mask_id_, 1, 0, 0, Purpose::mask_place);
+        mask_positions(ids_, static_cast<int>(ids_.size()) / 2, mask_id_, 1, 0, 0, Purpose::mask_position);
     }
     std::span<const float> pass(Denoiser& denoiser) override {
         unwrap(denoiser.predict(ids_, time_rows_, 1, static_cast<int>(ids_.size()), logits_));

@@ -91,20 +91,20 @@ __global__ void brier_rows(Matrix dlogits, float* loss, Matrix logits, const int
     if (lane() == 0) loss[r] = static_cast<float>(weight * squares);
 }
 
-/// A block a window. A place is masked where fewer than counts[b] others come before it, so nothing is sorted.
+/// A block a window. A position is masked where fewer than counts[b] others come before it, so nothing is sorted.
 __global__ void mask_windows(int* input, int* targets, float* weights, const int* text, const int* starts,
                              const int* counts, const float* row_weights, int length, int mask_id, std::uint64_t seed,
                              const std::uint32_t* step) {
     __shared__ std::uint64_t keys[block_threads];
     const int b = static_cast<int>(blockIdx.x), self = static_cast<int>(threadIdx.x);
     const std::size_t row = static_cast<std::size_t>(b) * length;
-    const auto key = [&](int place) {
-        const std::uint32_t word = philox_word(seed, row + place, *step, Purpose::mask_place);
-        return static_cast<std::uint64_t>(word) << 32 | static_cast<std::uint32_t>(place);
+    const auto key = [&](int position) {
+        const std::uint32_t word = philox_word(seed, row + position, *step, Purpose::mask_position);
+        return static_cast<std::uint64_t>(word) << 32 | static_cast<std::uint32_t>(position);
     };
     for (int first = 0; first < length; first += block_threads) {
-        const int place = first + self;
-        const std::uint64_t own = place < length ? key(place) : 0;
+        const int position = first + self;
+        const std::uint64_t own = position < length ? key(position) : 0;
         int before = 0;
         for (int other = 0; other < length; other += block_threads) {
             __syncthreads();
@@ -112,12 +112,12 @@ __global__ void mask_windows(int* input, int* targets, float* weights, const int
             __syncthreads();
             for (int i = 0; i < block_threads && other + i < length; ++i) before += keys[i] < own;
         }
-        if (place >= length) continue;
+        if (position >= length) continue;
         const bool masked = before < counts[b];
-        const int id = text[starts[b] + place];
-        input[row + place] = masked ? mask_id : id;
-        targets[row + place] = id;
-        weights[row + place] = masked ? row_weights[b] : 0.f;
+        const int id = text[starts[b] + position];
+        input[row + position] = masked ? mask_id : id;
+        targets[row + position] = id;
+        weights[row + position] = masked ? row_weights[b] : 0.f;
     }
 }
 
@@ -159,7 +159,7 @@ __global__ void noisy_windows(GaussianRows rows, const int* text, const int* sta
     }
     for (int i = lane(); i < time_rows; i += warp_size)
         row[vocab_size + i] = how.features[static_cast<std::ptrdiff_t>(b) * time_rows + i];
-    // Room for self-conditioning, and whether the place is known.
+    // Room for self-conditioning, and whether the position is known.
     const int last = rows.soft_tokens.cols - 1;
     for (int i = vocab_size + time_rows + lane(); i <= last; i += warp_size) row[i] = i == last && known ? 1.f : 0.f;
     if (lane() > 0) return;

@@ -183,7 +183,7 @@ Result<const Proofreader*> proofreader_of(const json& request) {
     return &*proofreader;
 }
 
-/// Puts the model of a weights file, in a block of folio_allocate that is released, in the place of another. 0, or 1
+/// Puts the model of a weights file, in a block of folio_allocate that is released, in the position of another. 0, or 1
 /// after a failure.
 int load(std::unique_ptr<Model>& target, std::uint8_t* file, std::size_t size) {
     target.reset();
@@ -334,7 +334,7 @@ EXPORT(folio_step) int folio_step() {
 }
 
 /// The frame of the present step, little-endian: int32 step, steps, length, done, window_first, window_length,
-/// edits_applied, passes_saved, scored; then place by place int32 id, uint8 flags (padded to 4 bytes), float32
+/// edits_applied, passes_saved, scored; then position by position int32 id, uint8 flags (padded to 4 bytes), float32
 /// probability and entropy, int32 top_id [4], float32 top_probability [4], and where `scored` is 1 float32
 /// proofread_nll, as core/sampling/sampler.h has them. 0 where there is no sample.
 EXPORT(folio_frame) const std::uint8_t* folio_frame() {
@@ -356,7 +356,7 @@ EXPORT(folio_frame) const std::uint8_t* folio_frame() {
 }
 EXPORT(folio_frame_size) std::size_t folio_frame_size() { return frame_bytes.size(); }
 
-/// The logits [places, vocab_size] of the last pass, until the next call of folio_step.
+/// The logits [positions, vocab_size] of the last pass, until the next call of folio_step.
 EXPORT(folio_logits) const float* folio_logits(std::size_t* count) {
     const std::span<const float> logits = sampler ? sampler->logits() : std::span<const float>();
     *count = logits.size();
@@ -380,8 +380,8 @@ EXPORT(folio_save) const std::uint8_t* folio_save(std::size_t* size) {
     return state.data();
 }
 
-/// The state of a recorded frame of this sample, for folio_restore: int32 step, steps, length, then place by place
-/// int32 id, int32 fixed_at, float32 probability, uint8 flags. 0 after a failure.
+/// The state of a recorded frame of this sample, for folio_restore: int32 step, steps, length, then position by
+/// position int32 id, int32 fixed_at, float32 probability, uint8 flags. 0 after a failure.
 EXPORT(folio_recorded_state)
 const std::uint8_t* folio_recorded_state(const std::uint8_t* bytes, std::size_t size, std::size_t* state_size) {
     if (!sampler) return failed({"There is no sample yet."}), nullptr;
@@ -419,7 +419,7 @@ EXPORT(folio_restore) int folio_restore(const std::uint8_t* bytes, std::size_t s
 }
 
 /// JSON: for every kernel set of this module whether a pass of a layer in the loaded model's arithmetic gives what the
-/// plain set's gives, and the best time of that pass (`base` width, 64 places) on all threads.
+/// plain set's gives, and the best time of that pass (`base` width, 64 positions) on all threads.
 EXPORT(folio_time_kernels) const char* folio_time_kernels() {
     const Precision precision = model ? model->precision() : Precision::f32;
     json kernels = json::array();
