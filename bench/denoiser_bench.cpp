@@ -1,6 +1,6 @@
 // A forward pass of 256 characters and a whole sample of them, under every set of kernels. Random weights.
 #include "bench/bench.h"
-#include "core/model/trial.h"
+#include "core/predict/kernel_self_test.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/weights/quantise.h"
 #include "native/models.h"
@@ -31,10 +31,11 @@ void add_model(const Size& size, const Way& way, int width) {
         ThreadPool parallel(width);
         const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
         Denoiser denoiser = random_denoiser(*ops);
+        HostForward network(denoiser);
         std::vector<int> ids(length);
         for (int i = 0; i < length; ++i) ids[i] = 7 * i % config.vocab_size;
         std::vector<float> logits(static_cast<std::size_t>(length) * config.vocab_size);
-        measure(state, pass_flops(config), [&] { unwrap(denoiser.predict(ids, {}, 1, length, logits)); });
+        measure(state, pass_flops(config), [&] { unwrap(network.forward(ids, {}, 1, length, logits)); });
     });
     add("sampling" + suffix, [=](benchmark::State& state) {
         ThreadPool parallel(width);

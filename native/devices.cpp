@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "core/base/text.h"
-#include "core/model/trial.h"
+#include "core/predict/kernel_self_test.h"
 #include "native/failure.h"
 
 namespace folio {
@@ -24,7 +24,7 @@ const KernelSet* forced_kernels() {
 
 std::vector<const KernelSet*> chosen_kernels(Precision precision) {
     if (const KernelSet* forced = forced_kernels()) {
-        if (trustworthy(*forced, precision)) return {forced};
+        if (passes_self_test(*forced, precision)) return {forced};
         stop(fmt::format("the kernels {} compute wrongly on this machine; unset FOLIO_KERNELS", forced->name));
     }
     const auto best = best_kernels(precision);

@@ -44,9 +44,9 @@ std::string opening_prompt(const ModelFile& model, int id) {
 }
 
 Proofreader as_proofreader(LoadedModel& model, const ModelFile& sampled) {
-    auto proofreader = make_proofreader(sampled, model.file, autoregressive_model(model.denoiser));
-    if (!proofreader) wrong_usage(proofreader.error().sentence);
-    return std::move(*proofreader);
+    auto ids = proofreader_ids(sampled, model.file);
+    if (!ids) wrong_usage(ids.error().sentence);
+    return {std::move(*ids), autoregressive_predictor(model.denoiser)};
 }
 
 }  // namespace folio

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/model/denoiser.h"
+#include "core/predict/autoregressive_predictor.h"
 #include "core/weights/model_file.h"
 #include "native/devices.h"
 

@@ -30,7 +30,7 @@ public:
     /// An autoregressive model that judges samples beside the 5-gram of the training text, and knows all characters of
     /// the model.
     struct Judge {
-        AutoregressiveModel model;
+        AutoregressivePredictor model;
         const Vocabulary* vocabulary;
     };
 

@@ -1,6 +1,7 @@
 # Which part may know which: `cmake -P tests/arrows.cmake` looks at every #include "..." of the tree and fails with one line
-# for each that points the wrong way. The core is base <- ops <- {model, process} <- {training, evaluation, sampling}, and
-# weights beside them; native and web stand on the core, never the other way.
+# for each that points the wrong way. The core is base <- ops <- model and base <- process, {model, process} <- predict <-
+# {sampling, evaluation}, {model, process} <- training, and weights beside them; native and web stand on the core, never the
+# other way.
 
 cmake_minimum_required(VERSION 3.25)
 get_filename_component(root "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
@@ -17,15 +18,16 @@ endfunction()
 may(core/base core/base/)
 may(core/ops core/base/ core/ops/)
 may(core/model core/base/ core/ops/ core/model/)
-may(core/process core/base/ core/ops/ core/model/ core/process/)
+may(core/process core/base/ core/process/)
+may(core/predict core/base/ core/ops/ core/model/ core/process/ core/predict/)
 may(core/training core/base/ core/ops/ core/model/ core/process/ core/training/)
-may(core/evaluation core/base/ core/ops/ core/model/ core/process/ core/evaluation/)
-may(core/sampling core/base/ core/ops/ core/model/ core/process/ core/sampling/)
+may(core/evaluation core/base/ core/model/ core/process/ core/predict/ core/evaluation/)
+may(core/sampling core/base/ core/model/ core/process/ core/predict/ core/sampling/)
 may(core/weights core/base/ core/model/ core/process/ core/weights/)
 may(native/cuda core/base/ core/ops/ native/cuda/)
 may(tests/emulated_cuda native/cuda/)
 may(native core/ native/)
-may(web/wasm core/base/ core/model/ core/ops/microkernels.h core/sampling/ core/weights/ web/wasm/)
+may(web/wasm core/base/ core/ops/microkernels.h core/predict/ core/process/ core/sampling/ core/weights/ web/wasm/)
 may(tests core/ native/ web/wasm/ tests/)
 may(bench core/ native/ web/wasm/ bench/)
 

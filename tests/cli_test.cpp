@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "core/base/text.h"
-#include "core/model/trial.h"
-#include "core/process/noisy_rows.h"
+#include "core/predict/gaussian_predictor.h"
+#include "core/predict/kernel_self_test.h"
 #include "core/weights/model_file.h"
 #include "native/models.h"
 #include "native/npy.h"
@@ -833,10 +833,11 @@ TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, r
         const std::vector<float> logits = answer(t);
         REQUIRE(logits.size() == z.size());
         for (std::size_t row = 0; row < batch; ++row) {
-            folio::NoisyRows rows(diffusion, gaussian.process.gaussian, gaussian.config, static_cast<int>(length));
-            std::copy_n(z.begin() + static_cast<std::ptrdiff_t>(row * length * V), length * V, rows.all().begin());
-            REQUIRE(rows.look(denoiser, diffusion.level(std::stod(t)), [](int) { return false; }));
-            CHECK(std::equal(rows.answers().begin(), rows.answers().end(),
+            folio::GaussianPredictor rows(denoiser, diffusion, gaussian.process.gaussian.matched_filter,
+                                          static_cast<int>(length));
+            std::copy_n(z.begin() + static_cast<std::ptrdiff_t>(row * length * V), length * V, rows.z().begin());
+            REQUIRE(rows.forward(diffusion.schedule().level(std::stod(t)), [](int) { return false; }));
+            CHECK(std::equal(rows.output().begin(), rows.output().end(),
                              logits.begin() + static_cast<std::ptrdiff_t>(row * length * V)));
         }
     }

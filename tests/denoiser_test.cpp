@@ -7,6 +7,7 @@
 #include "core/model/parameters.h"
 #include "core/ops/cpu_training_ops.h"
 #include "core/ops/reference.h"
+#include "core/predict/host_forward.h"
 #include "core/weights/safetensors.h"
 #include "tests/backends.h"
 #include "tests/test_support.h"
@@ -202,6 +203,7 @@ TEST_CASE("denoiser: inference gives the same logits as training, and a pass lea
         std::vector<float> parameters = model.parameters;
         auto denoiser = Denoiser::create(ops, model.config, parameters.data(), false);
         REQUIRE(denoiser);
+        HostForward network(*denoiser);
         std::fill(parameters.begin(), parameters.end(), NAN);  // needed only during the call
         std::vector<float> logits(pass.logits.size());
         // Sequences from `first` on.
@@ -212,9 +214,9 @@ TEST_CASE("denoiser: inference gives the same logits as training, and a pass lea
                                               each * static_cast<std::size_t>(count));
             };
             if (!model.config.soft_tokens)
-                return denoiser->predict(part(batch.ids), part(batch.time_row), count, batch.length, out);
-            return denoiser->predict_soft_tokens(part(batch.soft_tokens), part(batch.logit_bias), count, batch.length,
-                                                 out);
+                return network.forward(part(batch.ids), part(batch.time_row), count, batch.length, out);
+            return network.forward_soft_tokens(part(batch.soft_tokens), part(batch.logit_bias), count, batch.length,
+                                               out);
         };
         REQUIRE(predict(0, batch.batch, logits));
         CHECK(logits == pass.logits);
@@ -234,13 +236,14 @@ TEST_CASE("denoiser: length has its bounds") {
     CpuTrainingOps ops(serial, *available_kernels().front(), Precision::f32);
     auto denoiser = Denoiser::create(ops, model.config, model.parameters.data(), false);
     REQUIRE(denoiser);
+    HostForward network(*denoiser);
     const int most = model.config.max_length();
     std::vector<int> ids(static_cast<std::size_t>(most) + 1);
     std::vector<float> logits(ids.size() * static_cast<std::size_t>(model.config.vocab_size));
-    CHECK(denoiser->predict(std::span(ids).first(static_cast<std::size_t>(most)), {}, 1, most,
-                            std::span(logits).first(static_cast<std::size_t>(most * model.config.vocab_size))));
-    CHECK_FALSE(denoiser->predict(ids, {}, 1, most + 1, logits));
-    CHECK_FALSE(denoiser->predict({}, {}, 1, 0, {}));
+    CHECK(network.forward(std::span(ids).first(static_cast<std::size_t>(most)), {}, 1, most,
+                          std::span(logits).first(static_cast<std::size_t>(most * model.config.vocab_size))));
+    CHECK_FALSE(network.forward(ids, {}, 1, most + 1, logits));
+    CHECK_FALSE(network.forward({}, {}, 1, 0, {}));
 }
 
 /// A trunk of sizes that are no multiple of anything.
@@ -349,8 +352,9 @@ TEST_CASE("denoiser: chosen rows of a model with a convolution are those of all,
         const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
         Denoiser denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
+        HostForward network(denoiser);
         std::vector<float> all(ids.size() * static_cast<std::size_t>(V)), some(all.size(), -1);
-        REQUIRE(denoiser.predict(ids, {}, batch, length, all));
+        REQUIRE(network.forward(ids, {}, batch, length, all));
         std::vector<std::vector<int>> choices{{0}, {3, 16, 17, 33}, {33}};
         for (int i = 0; i < 8; ++i) {
             choices.emplace_back();
@@ -358,7 +362,7 @@ TEST_CASE("denoiser: chosen rows of a model with a convolution are those of all,
                 if (random.below(8) < i) choices.back().push_back(row);
         }
         for (const std::vector<int>& wanted : choices) {
-            REQUIRE(denoiser.predict(ids, {}, batch, length, some, wanted));
+            REQUIRE(network.forward(ids, {}, batch, length, some, wanted));
             for (const int row : wanted)
                 CHECK(std::equal(some.begin() + row * V, some.begin() + (row + 1) * V, all.begin() + row * V));
         }
@@ -444,9 +448,10 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
         const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
         Denoiser denoiser = Denoiser::create(ops, golden.config, golden.parameters.data(), false).value();
+        HostForward network(denoiser);
         std::vector<float> whole(static_cast<std::size_t>(length * V)), predicted(whole.size());
-        REQUIRE(denoiser.decode(ids, 0, whole));
-        REQUIRE(denoiser.predict(ids, {}, 1, length, predicted));
+        REQUIRE(network.decode(ids, 0, whole));
+        REQUIRE(network.forward(ids, {}, 1, length, predicted));
         CHECK(whole == predicted);
         std::vector<float> logits;
         int known = 0;
@@ -455,7 +460,7 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
             known = std::min(known, end - 1);
             for (const int rows : {1, end - known}) {
                 logits.assign(static_cast<std::size_t>(rows * V), 0);
-                REQUIRE(denoiser.decode(std::span(ids).first(static_cast<std::size_t>(end)), known, logits));
+                REQUIRE(network.decode(std::span(ids).first(static_cast<std::size_t>(end)), known, logits));
                 INFO("places " << known << " to " << end << ", rows " << rows);
                 CHECK(std::equal(logits.begin(), logits.end(), whole.begin() + (end - rows) * V));
             }
@@ -465,10 +470,11 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
     test::Threads threads(1);
     CpuTrainingOps ops(threads, *available_kernels().front(), Precision::f32);
     Denoiser denoiser = Denoiser::create(ops, golden.config, golden.parameters.data(), false).value();
+    HostForward network(denoiser);
     std::vector<float> logits(static_cast<std::size_t>(V));
     const std::vector<int> long_text(static_cast<std::size_t>(golden.config.max_length() + 1));
-    CHECK_FALSE(denoiser.decode(long_text, 0, logits));
-    CHECK(denoiser.decode(std::span(long_text).subspan(1), 0, logits));
+    CHECK_FALSE(network.decode(long_text, 0, logits));
+    CHECK(network.decode(std::span(long_text).subspan(1), 0, logits));
 }
 
 }  // namespace

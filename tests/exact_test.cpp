@@ -6,9 +6,10 @@
 
 #include "core/base/normals.h"
 #include "core/model/denoiser.h"
-#include "core/model/trial.h"
 #include "core/ops/exact_ops.h"
 #include "core/ops/reference_exact.h"
+#include "core/predict/kernel_self_test.h"
+#include "core/process/time_warp.h"
 #include "core/process/gaussian.h"
 #include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
@@ -349,7 +350,7 @@ std::pair<std::string, std::string> sample(const ModelFile& model, const KernelS
         const std::string bytes = test::golden_bytes(request.at("proofread").get<std::string>() + ".safetensors");
         reading = read_model(std::as_bytes(std::span(bytes))).value();
         reader = Denoiser::create(ops, reading->config, reading->values(), false).value();
-        proofreader = make_proofreader(model, *reading, autoregressive_model(*reader)).value();
+        proofreader = Proofreader{proofreader_ids(model, *reading).value(), autoregressive_predictor(*reader)};
     }
     const auto sampler = make_sampler(denoiser, model.process, wanted, proofreader ? &*proofreader : nullptr).value();
     Hash hash;
@@ -408,13 +409,13 @@ TEST_CASE("exact: Gaussian steps, f64 and all") {
     hash.add(configs[0].knots);
     for (const GaussianConfig& config : configs) {
         const GaussianDiffusion diffusion = GaussianDiffusion::create(config, vocab_size).value();
-        const std::vector<Level> levels = diffusion.grid(40);
+        const std::vector<NoiseLevel> levels = diffusion.schedule().grid(40);
         std::vector<double> eps(vocab_size), x_hat(vocab_size);
         std::vector<float> z(vocab_size), answer(vocab_size);
         normals(eps, 5, 0, 0, Purpose::pure_noise);
         diffusion.apply({0, 0, 1}, {}, eps, z);
         for (std::uint32_t step = 0; step < 40; ++step) {
-            const Level t = diffusion.churned(levels[step], 0.15);
+            const NoiseLevel t = diffusion.schedule().churned(levels[step], 0.15);
             normals(eps, 5, 0, step, Purpose::churn);
             diffusion.apply(diffuse(levels[step], t), {}, eps, z);
             diffusion.likelihood(t, z, answer);
@@ -430,7 +431,7 @@ TEST_CASE("exact: Gaussian steps, f64 and all") {
 }
 
 TEST_CASE("exact: a set is trusted where it gives the baseline's bits, and not otherwise") {
-    for (const KernelSet* set : available_kernels()) CHECK(trustworthy(*set, Precision::int8));
+    for (const KernelSet* set : available_kernels()) CHECK(passes_self_test(*set, Precision::int8));
     if (available_kernels().size() == 1) return;
     const KernelSet& front = *available_kernels().front();
     // Each kernel a little wrong, and only where it is easily overlooked.
@@ -443,7 +444,7 @@ TEST_CASE("exact: a set is trusted where it gives the baseline's bits, and not o
         KernelSet broken = front;
         broken.integer = &integer;
         broken.uncontracted = &floats;
-        return !trustworthy(broken, Precision::int8);
+        return !passes_self_test(broken, Precision::int8);
     };
     static const IntegerKernels sound = *front.integer;
     CHECK(refused_with([] {
@@ -502,6 +503,7 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
     const KernelSet* baseline = available_kernels().back();
     ExactOps plain_ops(threads, {&baseline, 1});
     Denoiser plain = Denoiser::create(plain_ops, model.config, model.values(), false).value();
+    HostForward network(denoiser), baseline_network(plain);
     std::vector<int> ids(40);
     std::vector<float> logits(area(40, model.config.vocab_size)), expected(logits.size());
     Random random(46);
@@ -509,13 +511,13 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
     CHECK(ops.converged() == (best_kernels(Precision::int8).size() == 1));
     for (std::size_t pass = 0; pass < 5 * best_kernels(Precision::int8).size() + 4; ++pass) {
         for (int& id : ids) id = random.below(model.config.vocab_size);
-        REQUIRE(denoiser.predict(ids, {}, 1, 40, logits));
-        REQUIRE(plain.predict(ids, {}, 1, 40, expected));
+        REQUIRE(network.forward(ids, {}, 1, 40, logits));
+        REQUIRE(baseline_network.forward(ids, {}, 1, 40, expected));
         REQUIRE(same_bits(logits, expected));
     }
     const KernelSet* chosen = &ops.kernels();
     REQUIRE(ops.converged());
-    REQUIRE(denoiser.predict(ids, {}, 1, 40, logits));
+    REQUIRE(network.forward(ids, {}, 1, 40, logits));
     CHECK(&ops.kernels() == chosen);
 }
 

@@ -7,6 +7,8 @@
 #include <numeric>
 
 #include "core/base/normals.h"
+#include "core/process/gaussian_bound.h"
+#include "core/process/time_warp.h"
 #include "test_support.h"
 
 using namespace folio;
@@ -49,7 +51,7 @@ struct Unigram {
     std::vector<double> p;
 
     /// The answer to z, with the likelihood in it.
-    std::vector<float> answer(const Level& t, const std::vector<float>& z) const {
+    std::vector<float> answer(const NoiseLevel& t, const std::vector<float>& z) const {
         std::vector<float> result(p.size());
         if (prediction == GaussianPrediction::x0) {
             diffusion.likelihood(t, z, result);
@@ -62,7 +64,7 @@ struct Unigram {
         return result;
     }
     /// p(character | z) by Bayes' rule, densities and all.
-    std::vector<double> posterior(const Level& t, const std::vector<float>& z, double centre) const {
+    std::vector<double> posterior(const NoiseLevel& t, const std::vector<float>& z, double centre) const {
         std::vector<double> logs(p.size());
         for (std::size_t id = 0; id < p.size(); ++id) {
             logs[id] = std::log(p[id]);
@@ -77,7 +79,7 @@ struct Unigram {
         for (double& value : logs) value /= total;
         return logs;
     }
-    std::vector<double> x_hat(const Level& t, const std::vector<float>& z) const {
+    std::vector<double> x_hat(const NoiseLevel& t, const std::vector<float>& z) const {
         std::vector<double> result(p.size());
         if (!diffusion.estimate(t, z, answer(t, z), result)) FAIL("not finite");
         return result;
@@ -87,7 +89,7 @@ struct Unigram {
 /// Two characters, of which everything is an integral over the difference of the two elements: E over both characters
 /// and that noise of f(id, z).
 template <class F>
-double over_two(const Unigram& model, const Level& t, F&& f) {
+double over_two(const Unigram& model, const NoiseLevel& t, F&& f) {
     return expectation([&](double w) {
         const double eps[] = {w / std::sqrt(2.0), -w / std::sqrt(2.0)};
         double sum = 0;
@@ -100,19 +102,19 @@ double over_two(const Unigram& model, const Level& t, F&& f) {
     });
 }
 
-double mean_error(const Unigram& model, const Level& t) {
+double mean_error(const Unigram& model, const NoiseLevel& t) {
     return over_two(model, t,
                     [&](int id, const std::vector<float>& z) { return squared_error(model.x_hat(t, z), id); });
 }
 
-double mean_reconstruction(const Unigram& model, const Level& t) {
+double mean_reconstruction(const Unigram& model, const NoiseLevel& t) {
     return over_two(model, t, [&](int id, const std::vector<float>& z) {
-        return model.diffusion.reconstruction_nats(t, z, model.answer(t, z), id);
+        return reconstruction_nats(model.diffusion, t, z, model.answer(t, z), id);
     });
 }
 
 /// KL(q(z_t) || N(0, I)) of the mixture of both characters; `shared` is the mean along (1, 1) / sqrt 2.
-double marginal_kl(const std::vector<double>& p, const Level& t, double shared) {
+double marginal_kl(const std::vector<double>& p, const NoiseLevel& t, double shared) {
     const double mean = t.alpha / std::sqrt(2.0), variance = t.sigma * t.sigma;
     double nats = 0.5 * (variance + shared * shared - 1 - std::log(variance));
     for (int id = 0; id < 2; ++id) {
@@ -127,11 +129,11 @@ double marginal_kl(const std::vector<double>& p, const Level& t, double shared) 
 
 /// The bound of the two characters in nats, in so many steps.
 double bound(const Unigram& model, int steps) {
-    double nats = model.diffusion.prior_nats();
+    double nats = prior_nats(model.diffusion);
     const bool linear = model.prediction == GaussianPrediction::eps;
-    const std::vector<Level> levels = model.diffusion.grid(steps);
+    const std::vector<NoiseLevel> levels = model.diffusion.schedule().grid(steps);
     const int last = static_cast<int>(levels.size()) - (linear ? 2 : 1);
-    for (int i = 0; i < last; ++i) nats += weight(levels[i], levels[i + 1]) * mean_error(model, levels[i]);
+    for (int i = 0; i < last; ++i) nats += bound_weight(levels[i], levels[i + 1]) * mean_error(model, levels[i]);
     return nats + mean_reconstruction(model, levels[last]);
 }
 
@@ -152,20 +154,20 @@ TEST_CASE("the article's levels are the products of 1 - beta") {
     double product = 1;
     for (int n = 0; n <= 128; ++n) {
         if (n > 0) product *= 1 - (1e-4 + (0.02 - 1e-4) * (n - 1) / 127.0);
-        const Level level = diffusion.level(n / 128.0);
+        const NoiseLevel level = diffusion.schedule().level(n / 128.0);
         CHECK(level.t == n / 128.0);
         CHECK(level.alpha * level.alpha == Approx(product).epsilon(1e-14));
         CHECK(level.sigma * level.sigma == Approx(1 - product).epsilon(1e-11));
-        if (n > 0) CHECK(level.g == Approx(-std::log(level.snr())));
+        if (n > 0) CHECK(level.neg_log_snr == Approx(-std::log(level.snr())));
     }
-    const Level noise = diffusion.level(1), clean = diffusion.level(0);
+    const NoiseLevel noise = diffusion.schedule().level(1), clean = diffusion.schedule().level(0);
     CHECK(noise.alpha * noise.alpha == Approx(0.274).margin(5e-4));
     CHECK(noise.alpha == Approx(0.523).margin(5e-4));
-    CHECK(noise.g == Approx(0.98).margin(6e-3));
+    CHECK(noise.neg_log_snr == Approx(0.98).margin(6e-3));
     CHECK(clean.alpha == 1);
     CHECK(clean.sigma == 0);
-    CHECK(diffusion.level(0.5 + 0.49 / 128).t == 0.5);
-    CHECK(article(65, 49).level(1.0 / 49).sigma == Approx(0.01));
+    CHECK(diffusion.schedule().level(0.5 + 0.49 / 128).t == 0.5);
+    CHECK(article(65, 49).schedule().level(1.0 / 49).sigma == Approx(0.01));
 }
 
 TEST_CASE("warped levels follow the knots") {
@@ -175,8 +177,8 @@ TEST_CASE("warped levels follow the knots") {
     REQUIRE(diffusion);
     const std::pair<double, double> expected[] = {{0, -4}, {0.25, -2.5}, {0.5, -1}, {0.9, 4.6}, {1, 6}};
     for (const auto& [t, g] : expected) {
-        const Level level = diffusion->level(t);
-        CHECK(level.g == Approx(g));
+        const NoiseLevel level = diffusion->schedule().level(t);
+        CHECK(level.neg_log_snr == Approx(g));
         CHECK(level.alpha * level.alpha == Approx(1 / (1 + std::exp(g))));
         CHECK(level.alpha * level.alpha + level.sigma * level.sigma == Approx(1).epsilon(1e-15));
         CHECK(level.snr() == Approx(std::exp(-g)));
@@ -184,10 +186,10 @@ TEST_CASE("warped levels follow the knots") {
 }
 
 TEST_CASE("sampling steps are even in t, and the article's are among its own") {
-    const std::vector<Level> even = warped(65).grid(8);
+    const std::vector<NoiseLevel> even = warped(65).schedule().grid(8);
     REQUIRE(even.size() == 9);
     for (int i = 0; i <= 8; ++i) CHECK(even[i].t == Approx(1 - i / 8.0));
-    const std::vector<Level> some = article(65).grid(50);
+    const std::vector<NoiseLevel> some = article(65).schedule().grid(50);
     REQUIRE(some.size() == 51);
     CHECK(some.front().t == 1);
     CHECK(some.back().t == 0);
@@ -195,7 +197,7 @@ TEST_CASE("sampling steps are even in t, and the article's are among its own") {
         CHECK(some[i].t > some[i + 1].t);
         CHECK(some[i].t * 128 == std::floor(some[i].t * 128));
     }
-    CHECK(article(65).grid(1000).size() == 129);
+    CHECK(article(65).schedule().grid(1000).size() == 129);
 }
 
 TEST_CASE("the accuracy of argmax by its integral, its table and by counting") {
@@ -211,7 +213,7 @@ TEST_CASE("the accuracy of argmax by its integral, its table and by counting") {
     CHECK(argmax_accuracy(1, 2) == Approx(0.5 * std::erfc(-std::exp(-0.5) / 2)).epsilon(1e-7));
 
     const GaussianDiffusion diffusion = warped(65);
-    const Level level = diffusion.level(0.4);
+    const NoiseLevel level = diffusion.schedule().level(0.4);
     const int n = 20000;
     int right = 0;
     std::vector<double> eps(65);
@@ -221,7 +223,7 @@ TEST_CASE("the accuracy of argmax by its integral, its table and by counting") {
         diffusion.noised(level, i % 65, eps, z);
         right += likeliest(z) == i % 65;
     }
-    const double accuracy = argmax_accuracy(level.g, 65);
+    const double accuracy = argmax_accuracy(level.neg_log_snr, 65);
     CHECK(right / double(n) == Approx(accuracy).margin(4 * std::sqrt(accuracy * (1 - accuracy) / n)));
 }
 
@@ -245,7 +247,7 @@ TEST_CASE("noised rows have the moments of q(z_t | x)") {
         GaussianConfig config = warped_gaussian(vocab_size);
         config.centred = centred;
         const auto diffusion = GaussianDiffusion::create(config, vocab_size);
-        const Level level = diffusion->level(0.6);
+        const NoiseLevel level = diffusion->schedule().level(0.6);
         std::vector<double> mean(vocab_size), square(vocab_size), eps(vocab_size);
         std::vector<float> z(vocab_size);
         for (int i = 0; i < n; ++i) {
@@ -268,11 +270,11 @@ TEST_CASE("noised rows have the moments of q(z_t | x)") {
 TEST_CASE("steps into noise add up") {
     for (const GaussianDiffusion& diffusion : {article(5), warped(5)}) {
         for (const auto& [from, to] : {std::pair{0.0, 0.5}, {0.25, 0.5}, {0.5, 1.0}, {0.5, 0.5}}) {
-            const Level s = diffusion.level(from), t = diffusion.level(to);
-            const Move move = diffuse(s, t);
-            CHECK(move.keep * s.alpha == Approx(t.alpha));
-            CHECK(std::pow(move.keep * s.sigma, 2) + std::pow(move.noise, 2) == Approx(t.sigma * t.sigma));
-            CHECK(move.pull == 0);
+            const NoiseLevel s = diffusion.schedule().level(from), t = diffusion.schedule().level(to);
+            const StepCoefficients move = diffuse(s, t);
+            CHECK(move.z * s.alpha == Approx(t.alpha));
+            CHECK(std::pow(move.z * s.sigma, 2) + std::pow(move.eps, 2) == Approx(t.sigma * t.sigma));
+            CHECK(move.x_hat == 0);
         }
     }
 }
@@ -281,21 +283,21 @@ TEST_CASE("the ancestral step is Bayes' rule") {
     const double x = 0.7;
     for (const GaussianDiffusion& diffusion : {article(5), warped(5)}) {
         for (const auto& [from, to] : {std::pair{1.0, 0.9375}, {0.5, 0.4921875}, {0.75, 0.125}, {0.2, 0.1}}) {
-            const Level t = diffusion.level(from), s = diffusion.level(to);
-            const Move forward = diffuse(s, t), step = ddpm(t, s);
+            const NoiseLevel t = diffusion.schedule().level(from), s = diffusion.schedule().level(to);
+            const StepCoefficients forward = diffuse(s, t), step = ddpm(t, s);
             const double z = t.alpha * x + 0.8 * t.sigma;
             // q(z_s | z_t, x) is q(z_t | z_s) q(z_s | x) but for a constant: its moments on a grid of z_s.
             double mass = 0, mean = 0, square = 0;
             for (int i = -40000; i <= 40000; ++i) {
                 const double z_s = s.alpha * x + s.sigma * i / 4000.0;
-                const double density = phi(z, forward.keep * z_s, forward.noise) * phi(z_s, s.alpha * x, s.sigma);
+                const double density = phi(z, forward.z * z_s, forward.eps) * phi(z_s, s.alpha * x, s.sigma);
                 mass += density;
                 mean += density * z_s;
                 square += density * z_s * z_s;
             }
             mean /= mass;
-            CHECK(step.keep * z + step.pull * x == Approx(mean).epsilon(1e-9));
-            CHECK(step.noise * step.noise == Approx(square / mass - mean * mean).epsilon(1e-6));
+            CHECK(step.z * z + step.x_hat * x == Approx(mean).epsilon(1e-9));
+            CHECK(step.eps * step.eps == Approx(square / mass - mean * mean).epsilon(1e-6));
         }
     }
 }
@@ -304,7 +306,7 @@ TEST_CASE("an ancestral step of an eps network is the article's formula") {
     const GaussianDiffusion diffusion = article(65);
     test::Random random(3);
     for (const int n : {1, 2, 64, 128}) {
-        const Level t = diffusion.level(n / 128.0), s = diffusion.level((n - 1) / 128.0);
+        const NoiseLevel t = diffusion.schedule().level(n / 128.0), s = diffusion.schedule().level((n - 1) / 128.0);
         auto z = random.normals<float>(65);
         const auto eps = random.normals<float>(65);
         const auto noise = random.normals(65);
@@ -316,8 +318,8 @@ TEST_CASE("an ancestral step of an eps network is the article's formula") {
             expected[i] = (z[i] - beta / std::sqrt(1 - alpha_bar) * eps[i]) / std::sqrt(1 - beta) + sigma * noise[i];
         }
         REQUIRE(diffusion.estimate(t, z, eps, x_hat));
-        const Move step = ddpm(t, s);
-        CHECK((step.noise == 0) == (n == 1));
+        const StepCoefficients step = ddpm(t, s);
+        CHECK((step.eps == 0) == (n == 1));
         diffusion.apply(step, x_hat, n > 1 ? std::span<const double>(noise) : std::span<const double>(), z);
         for (int i = 0; i < 65; ++i) CHECK(z[i] == Approx(expected[i]).epsilon(1e-6).margin(1e-6));
     }
@@ -325,59 +327,60 @@ TEST_CASE("an ancestral step of an eps network is the article's formula") {
 
 TEST_CASE("the deterministic step keeps eps") {
     const GaussianDiffusion diffusion = warped(4);
-    const Level t = diffusion.level(0.8), s = diffusion.level(0.3);
+    const NoiseLevel t = diffusion.schedule().level(0.8), s = diffusion.schedule().level(0.3);
     const std::vector<double> x = {0.1, 0.2, 0.3, 0.4}, eps = {1, -0.5, 0.25, 2};
     std::vector<float> z(4);
     for (int i = 0; i < 4; ++i) z[i] = static_cast<float>(t.alpha * (x[i] - 0.25) + t.sigma * eps[i]);
-    const Move step = ddim(t, s);
-    CHECK(step.noise == 0);
+    const StepCoefficients step = ddim(t, s);
+    CHECK(step.eps == 0);
     diffusion.apply(step, x, {}, z);
     for (int i = 0; i < 4; ++i) CHECK(z[i] == Approx(s.alpha * (x[i] - 0.25) + s.sigma * eps[i]).epsilon(1e-5));
 }
 
 TEST_CASE("churn raises sigma / alpha where the characters are decided, and nowhere else") {
     const double gamma = 0.15;
-    const auto ratio = [](const Level& level) { return level.sigma / level.alpha; };
+    const auto ratio = [](const NoiseLevel& level) { return level.sigma / level.alpha; };
     const GaussianDiffusion diffusion = warped(65);
     int raised = 0;
-    for (const Level& t : diffusion.grid(64)) {
-        const Level start = diffusion.churned(t, gamma);
-        const bool inside = t.g >= -3 && t.g <= 2;
+    for (const NoiseLevel& t : diffusion.schedule().grid(64)) {
+        const NoiseLevel start = diffusion.schedule().churned(t, gamma);
+        const bool inside = t.neg_log_snr >= -3 && t.neg_log_snr <= 2;
         CHECK(ratio(start) == Approx(inside ? ratio(t) * 1.15 : ratio(t)));
-        CHECK(diffusion.level(start.t).g == Approx(start.g));
-        CHECK(diffusion.churned(t, 0).g == Approx(t.g));
+        CHECK(diffusion.schedule().level(start.t).neg_log_snr == Approx(start.neg_log_snr));
+        CHECK(diffusion.schedule().churned(t, 0).neg_log_snr == Approx(t.neg_log_snr));
         raised += inside;
     }
     CHECK(raised > 50);
     const GaussianDiffusion steps = article(65);
     for (int n = 1; n <= 128; ++n) {
-        const Level t = steps.level(n / 128.0), start = steps.churned(t, gamma);
+        const NoiseLevel t = steps.schedule().level(n / 128.0), start = steps.schedule().churned(t, gamma);
         const int moved = static_cast<int>(start.t * 128);
-        if (t.g < -3) {
+        if (t.neg_log_snr < -3) {
             CHECK(moved == n);
         } else {
             CHECK((moved == 128 || ratio(start) >= 1.15 * ratio(t)));
-            CHECK(ratio(steps.level((moved - 1) / 128.0)) < 1.15 * ratio(t));
+            CHECK(ratio(steps.schedule().level((moved - 1) / 128.0)) < 1.15 * ratio(t));
         }
-        CHECK(steps.churned(t, 0).t == t.t);
+        CHECK(steps.schedule().churned(t, 0).t == t.t);
     }
     // A schedule that ends before the churned level does.
     GaussianConfig narrow = warped_gaussian(65);
     narrow.knots = {-4, 1.9};
-    CHECK(GaussianDiffusion::create(narrow, 65)->churned({1, 1.9, 0.5, 0.5}, gamma).g == Approx(1.9));
+    CHECK(GaussianDiffusion::create(narrow, 65)->schedule().churned({1, 1.9, 0.5, 0.5}, gamma).neg_log_snr ==
+          Approx(1.9));
 }
 
 TEST_CASE("given characters are clean, or as noisy as the article has them") {
     const GaussianDiffusion clean = warped(65), noisy = article(65);
-    CHECK(clean.given(clean.level(0.7)).g == -4);
-    CHECK(noisy.given(noisy.level(0.75)).t == 0.75);
+    CHECK(clean.schedule().conditioned(clean.schedule().level(0.7)).neg_log_snr == -4);
+    CHECK(noisy.schedule().conditioned(noisy.schedule().level(0.75)).t == 0.75);
 }
 
 TEST_CASE("the network sees rows of unit variance") {
     const int vocab_size = 65;
     const GaussianDiffusion diffusion = warped(vocab_size);
     for (const double t : {0.0, 0.2, 0.5, 1.0}) {
-        const Level level = diffusion.level(t);
+        const NoiseLevel level = diffusion.schedule().level(t);
         double square = 0;
         std::vector<double> eps(vocab_size);
         std::vector<float> z(vocab_size);
@@ -389,7 +392,7 @@ TEST_CASE("the network sees rows of unit variance") {
         }
         CHECK(square == Approx(1).margin(0.02));
     }
-    CHECK(article(vocab_size).input_scale(article(vocab_size).level(0.5)) == 1);
+    CHECK(article(vocab_size).input_scale(article(vocab_size).schedule().level(0.5)) == 1);
 }
 
 TEST_CASE("with the likelihood in its logits, a network that knows the frequencies says Bayes' rule") {
@@ -401,12 +404,12 @@ TEST_CASE("with the likelihood in its logits, a network that knows the frequenci
         const auto diffusion = GaussianDiffusion::create(config, 5);
         const Unigram model{*diffusion, GaussianPrediction::x0, p};
         for (const double t : {0.0, 0.1, 0.5, 0.9, 1.0}) {
-            const Level level = diffusion->level(t);
+            const NoiseLevel level = diffusion->schedule().level(t);
             std::vector<float> z(5);
             diffusion->noised(level, 2, random.normals(5), z);
             const auto said = model.x_hat(level, z), expected = model.posterior(level, z, centred ? 0.2 : 0.0);
             for (int i = 0; i < 5; ++i) CHECK(said[i] == Approx(expected[i]).epsilon(2e-5).margin(1e-9));
-            const double nats = diffusion->reconstruction_nats(level, z, model.answer(level, z), 2);
+            const double nats = reconstruction_nats(*diffusion, level, z, model.answer(level, z), 2);
             CHECK(nats == Approx(-std::log(expected[2])).epsilon(2e-5).margin(1e-9));
         }
     }
@@ -417,7 +420,7 @@ TEST_CASE("the true eps gives x back") {
         GaussianConfig config;
         config.centred = centred;
         const auto diffusion = GaussianDiffusion::create(config, 3);
-        const Level level = diffusion->level(0.5);
+        const NoiseLevel level = diffusion->schedule().level(0.5);
         const std::vector<double> eps = {1, -0.5, 2};
         std::vector<double> x(3);
         std::vector<float> z(3);
@@ -429,7 +432,7 @@ TEST_CASE("the true eps gives x back") {
 
 TEST_CASE("temperature and top-k shape the estimate") {
     const GaussianDiffusion diffusion = warped(4);
-    const Level level = diffusion.level(0.5);
+    const NoiseLevel level = diffusion.schedule().level(0.5);
     const std::vector<float> z(4, 0.f);
     std::vector<float> answer = {1, 3, 2, 3};
     std::vector<double> x(4);
@@ -444,17 +447,17 @@ TEST_CASE("temperature and top-k shape the estimate") {
     for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
         answer[2] = wrong;
         CHECK(!diffusion.estimate(level, z, answer, x));
-        CHECK(!article(4).estimate(article(4).level(0.5), z, answer, x));
-        CHECK(std::isnan(diffusion.reconstruction_nats(level, z, answer, 0)));
+        CHECK(!article(4).estimate(article(4).schedule().level(0.5), z, answer, x));
+        CHECK(std::isnan(reconstruction_nats(diffusion, level, z, answer, 0)));
     }
 }
 
 TEST_CASE("the prior's KL divergence, by its figures and element by element") {
-    CHECK(article(65).prior_nats() == Approx(1.637).margin(5e-4));
-    CHECK(warped(65).prior_nats() == Approx(0.0013).margin(5e-5));
+    CHECK(prior_nats(article(65)) == Approx(1.637).margin(5e-4));
+    CHECK(prior_nats(warped(65)) == Approx(0.0013).margin(5e-5));
     for (const bool centred : {false, true}) {
         const GaussianDiffusion diffusion = centred ? warped(5) : article(5);
-        const Level noise = diffusion.level(1);
+        const NoiseLevel noise = diffusion.schedule().level(1);
         double nats = 0;
         for (int i = 0; i < 5; ++i) {
             const double mean = noise.alpha * ((i == 0) - (centred ? 0.2 : 0.0));
@@ -463,7 +466,7 @@ TEST_CASE("the prior's KL divergence, by its figures and element by element") {
                 return std::log(phi(z, mean, noise.sigma) / phi(z, 0, 1));
             });
         }
-        CHECK(diffusion.prior_nats() == Approx(nats).epsilon(1e-8));
+        CHECK(prior_nats(diffusion) == Approx(nats).epsilon(1e-8));
     }
 }
 
@@ -477,12 +480,12 @@ TEST_CASE("with the exact posterior the continuous bound is the entropy and the 
     const int nodes = 2000;
     for (int i = 0; i < nodes; ++i) {
         const double t = (i + 0.5) / nodes;
-        diffused += diffusion.weight(t) * mean_error(model, diffusion.level(t)) / nodes;
+        diffused += bound_weight(diffusion.schedule(), t) * mean_error(model, diffusion.schedule().level(t)) / nodes;
     }
-    const double nats = diffusion.prior_nats() + mean_reconstruction(model, diffusion.level(0)) + diffused;
-    const double misfit = marginal_kl(p, diffusion.level(1), 0);
+    const double nats = prior_nats(diffusion) + mean_reconstruction(model, diffusion.schedule().level(0)) + diffused;
+    const double misfit = marginal_kl(p, diffusion.schedule().level(1), 0);
     CHECK(nats == Approx(entropy(p) + misfit).margin(5e-5));
-    CHECK(misfit < diffusion.prior_nats());
+    CHECK(misfit < prior_nats(diffusion));
 
     // Finite steps cost more, in the limit in proportion to their length.
     double fewer = bound(model, 4);
@@ -502,14 +505,14 @@ TEST_CASE("draws of the bound have its weights as their mean, and no draw counts
         const int n = 20000;
         double sum = 0, last_t = -1;
         for (int i = 0; i < n; ++i) {
-            const auto [t, weight] = diffusion.bound_draw((i + 0.5) / n);
+            const auto [t, weight] = bound_draw(diffusion.schedule(), (i + 0.5) / n);
             CHECK(t.t >= last_t);
             CHECK(weight / t.snr() < most);
             sum += weight / t.snr() / n;
             last_t = t.t;
         }
-        CHECK(diffusion.bound_draw(0).t.t < 0.02);
-        CHECK(diffusion.bound_draw(1 - 1e-12).t.t == Approx(1));
+        CHECK(bound_draw(diffusion.schedule(), 0).t.t < 0.02);
+        CHECK(bound_draw(diffusion.schedule(), 1 - 1e-12).t.t == Approx(1));
         return sum;
     };
     CHECK(mean(warped(65), 10) == Approx(5).epsilon(1e-3));
@@ -520,21 +523,22 @@ TEST_CASE("draws of the bound have its weights as their mean, and no draw counts
     const GaussianDiffusion steps = article(65);
     double expected = 0;
     for (int n = 2; n <= 128; ++n)
-        expected += weight(steps.level(n / 128.0), steps.level((n - 1) / 128.0)) / steps.level(n / 128.0).snr();
+        expected += bound_weight(steps.schedule().level(n / 128.0), steps.schedule().level((n - 1) / 128.0)) /
+                    steps.schedule().level(n / 128.0).snr();
     CHECK(mean(steps, 20) == Approx(expected).epsilon(1e-2));
-    CHECK(steps.bound_draw(0).t.t == Approx(2.0 / 128));
+    CHECK(bound_draw(steps.schedule(), 0).t.t == Approx(2.0 / 128));
 }
 
 TEST_CASE("the article's bound with the exact eps") {
     const std::vector<double> p = {0.85, 0.15};
     const GaussianDiffusion diffusion = article(2);
     const Unigram model{diffusion, GaussianPrediction::eps, p};
-    const Level noise = diffusion.level(1);
+    const NoiseLevel noise = diffusion.schedule().level(1);
     const double least = entropy(p) + marginal_kl(p, noise, noise.alpha / std::sqrt(2.0));
     CHECK(bound(model, 128) > least);
     CHECK(bound(model, 128) < least + 0.02);
     // x_hat out of eps is what Bayes' rule says, and its error is that of eps.
-    const Level t = diffusion.level(0.5);
+    const NoiseLevel t = diffusion.schedule().level(0.5);
     const double eps[] = {0.5, -1.5};
     std::vector<float> z(2);
     diffusion.noised(t, 1, eps, z);
@@ -561,13 +565,13 @@ TEST_CASE("sixty-five characters: the bound returns their entropy") {
     for (int i = 0; i < n; ++i) {
         const double t = (i + 0.5) / n;
         const int id = drawn(p, uniform(philox_word(1, i, 0, Purpose::draw)));
-        const Level level = diffusion.level(t);
+        const NoiseLevel level = diffusion.schedule().level(t);
         normals(eps, 1, i, 0, Purpose::diffuse);
         diffusion.noised(level, id, eps, z);
         // By what z says of x rather than by this x: the same mean, less noise.
         const std::vector<double> x = model.x_hat(level, z);
         double nats = 0;
-        for (int j = 0; j < vocab_size; ++j) nats += diffusion.weight(t) * x[j] * squared_error(x, j);
+        for (int j = 0; j < vocab_size; ++j) nats += bound_weight(diffusion.schedule(), t) * x[j] * squared_error(x, j);
         mean += nats / n;
         // t is stratified: what chance does shows in the difference of neighbours.
         if (i % 2 == 1) variance += std::pow((nats - last) / n, 2);
@@ -576,7 +580,7 @@ TEST_CASE("sixty-five characters: the bound returns their entropy") {
     const double error = std::sqrt(variance);
     CHECK(error < 0.02);
     // The reconstruction is below 1e-4, the misfit between 0 and the prior's 0.0013.
-    CHECK(mean + diffusion.prior_nats() == Approx(entropy(p)).margin(4 * error));
+    CHECK(mean + prior_nats(diffusion) == Approx(entropy(p)).margin(4 * error));
 }
 
 TEST_CASE("a new warp spreads the bound's integrand evenly over t") {
@@ -588,7 +592,7 @@ TEST_CASE("a new warp spreads the bound's integrand evenly over t") {
         for (int i = 0; i < 100; ++i) mass[i] = below(knots[i + 1]) - below(knots[i]);
     };
     masses();
-    const auto once = rewarped(knots, mass);
+    const auto once = adapt_time_warp(knots, mass);
     knots = once;
     masses();
     CHECK(knots.front() == -4);
@@ -596,7 +600,7 @@ TEST_CASE("a new warp spreads the bound's integrand evenly over t") {
     CHECK(std::adjacent_find(knots.begin(), knots.end(), std::greater_equal<>()) == knots.end());
     for (int i = 2; i < 98; ++i) CHECK(mass[i] == Approx(0.00994).epsilon(0.05));
     // Again, and nothing moves any more.
-    const auto twice = rewarped(knots, mass);
+    const auto twice = adapt_time_warp(knots, mass);
     for (int i = 0; i <= 98; ++i) CHECK(twice[i] == Approx(once[i]).margin(0.03));
 }
 
@@ -611,9 +615,9 @@ TEST_CASE("a refitted time makes the loss linear in t, whatever time it was seen
                 *GaussianDiffusion::create({GaussianPrediction::x0, GaussianSchedule::warped, 0, knots}, 65);
             const auto chance = random.normals<double>(32000);
             for (int step = 0; step < 1000; ++step) {
-                seen.forget();
+                seen.decay();
                 for (int b = 0; b < 32; ++b) {
-                    const double g = diffusion.level((b + 0.999 * step / 1000) / 32).g;
+                    const double g = diffusion.schedule().level((b + 0.999 * step / 1000) / 32).neg_log_snr;
                     seen.add(g, loss(g) + noise * chance[step * 32 + b]);
                 }
             }
@@ -631,7 +635,7 @@ TEST_CASE("a refitted time makes the loss linear in t, whatever time it was seen
     LossByNoise moved;
     for (const double at : {2.0, -2.0}) {
         for (int step = 0; step < 5000; ++step) {
-            moved.forget();
+            moved.decay();
             for (int i = 0; i < 100; ++i) moved.add(-3.95 + 0.1 * i, -3.95 + 0.1 * i < at ? 0 : 3);
         }
     }
@@ -648,11 +652,11 @@ TEST_CASE("a new warp knows what to do with no loss and with what is none") {
     std::vector<double> knots = {-4, -3, 0, 2, 6}, mass(4, 0.0);
     for (const double nothing : {0.0, -1.0, double(NAN)}) {
         std::fill(mass.begin(), mass.end(), nothing);
-        const auto same = rewarped(knots, mass);
+        const auto same = adapt_time_warp(knots, mass);
         for (int i = 0; i < 5; ++i) CHECK(same[i] == Approx(knots[i]));
     }
     mass = {0, 1, 0, 0};
-    const auto narrow = rewarped(knots, mass);  // three quarters and more within the second bin
+    const auto narrow = adapt_time_warp(knots, mass);  // three quarters and more within the second bin
     CHECK(narrow[0] == -4);
     CHECK(narrow[1] == Approx(-2.25).margin(0.01));
     CHECK(narrow[2] == Approx(-1.5).margin(0.01));
@@ -668,7 +672,7 @@ TEST_CASE("chains with the exact posterior bring back the frequencies") {
         for (const bool linear : {false, true}) {
             const GaussianDiffusion diffusion = linear ? article(vocab_size, 1000) : warped(vocab_size);
             const Unigram model{diffusion, linear ? GaussianPrediction::eps : GaussianPrediction::x0, p};
-            const std::vector<Level> levels = diffusion.grid(steps);
+            const std::vector<NoiseLevel> levels = diffusion.schedule().grid(steps);
             std::vector<int> seen(vocab_size);
             std::vector<double> eps(vocab_size);
             for (int chain = 0; chain < chains; ++chain) {
@@ -676,10 +680,10 @@ TEST_CASE("chains with the exact posterior bring back the frequencies") {
                 normals(eps, 1, chain, 0, Purpose::pure_noise);
                 diffusion.apply({0, 0, 1}, {}, eps, z);
                 for (int step = 0; step < steps; ++step) {
-                    Level t = levels[step];
-                    const Level& s = levels[step + 1];
+                    NoiseLevel t = levels[step];
+                    const NoiseLevel& s = levels[step + 1];
                     if (sampler == churning) {
-                        const Level start = diffusion.churned(t, 0.15);
+                        const NoiseLevel start = diffusion.schedule().churned(t, 0.15);
                         normals(eps, 1, chain, step, Purpose::churn);
                         diffusion.apply(diffuse(t, start), {}, eps, z);
                         t = start;

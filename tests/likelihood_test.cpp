@@ -53,8 +53,8 @@ const std::vector<int> text = {0, 1, 2, 0, 1, 1, 0, 2, 2, 2, 1, 0, 1};
 
 std::vector<int> window(int i) { return {text.begin() + 3 * i, text.begin() + 3 * i + 4}; }
 
-MaskedModel scored(const TableModel& table) {
-    MaskedModel model = table.model();
+MaskedPredictor scored(const TableModel& table) {
+    MaskedPredictor model = table.model();
     model.config.seq_len = table.length - 1;
     return model;
 }
@@ -95,7 +95,7 @@ TEST_CASE("the k-stratified estimator has the bound as its mean") {
     }
     double mean_of_levels = 0;
     int levels = 0;
-    for (const NoiseLevel& level : bound->levels) {
+    for (const NoiseBin& level : bound->levels) {
         if (level.draws == 0) continue;
         mean_of_levels += level.loss;
         ++levels;
@@ -111,7 +111,7 @@ TEST_CASE("with L draws every number of hidden places comes once") {
     options.draws = 3;
     const auto bound = masked_bound(scored(table), *windows, options);
     int used = 0;
-    for (const NoiseLevel& level : bound->levels) {
+    for (const NoiseBin& level : bound->levels) {
         CHECK((level.draws == 0 || level.draws == 4));
         used += level.draws > 0;
     }
@@ -141,7 +141,7 @@ TEST_CASE("results do not depend on the batch, and errors and stops are passed o
     CHECK(masked_bound(scored(table), *windows, options));
     CHECK(done_last == static_cast<std::int64_t>(windows->size()) * options.draws);
     options.progress = nullptr;
-    MaskedModel broken = scored(table);
+    MaskedPredictor broken = scored(table);
     broken.predict = [](auto, auto, int, int, auto) -> Result<void> { return fail("Broken."); };
     CHECK(masked_bound(broken, *windows, options).error().sentence == "Broken.");
     broken.predict = [](auto, auto, int, int, std::span<float> logits) -> Result<void> {
@@ -165,7 +165,7 @@ TEST_CASE("a consistent model has its joint likelihood in every order") {
 
 TEST_CASE("an autoregressive model is scored by the chain rule, exactly") {
     const TableModel table(3, 4, 12);
-    AutoregressiveModel model = test::left_to_right(table);
+    AutoregressivePredictor model = test::left_to_right(table);
     model.config.seq_len = 4;
     double all = 0;
     for (std::size_t index = 0; index < table.joint.size(); ++index) {
@@ -177,7 +177,7 @@ TEST_CASE("an autoregressive model is scored by the chain rule, exactly") {
         all += std::exp(-4 * evaluation->windows[0]);
     }
     CHECK(all == Approx(1));
-    model.read = [](auto, int, std::span<float> logits) -> Result<void> {
+    model.decode = [](auto, int, std::span<float> logits) -> Result<void> {
         std::fill(logits.begin(), logits.end(), NAN);
         return {};
     };
@@ -187,7 +187,7 @@ TEST_CASE("an autoregressive model is scored by the chain rule, exactly") {
 TEST_CASE("each order reveals the places that its rule names") {
     // Logits of the two characters by place: leads 1, 3, 2 at places 1 .. 3; the third character makes place 2 the less
     // sure.
-    MaskedModel model;
+    MaskedPredictor model;
     model.config.vocab_size = 4;
     model.config.seq_len = 3;
     model.mask_id = 3;
@@ -215,7 +215,7 @@ TEST_CASE("each order reveals the places that its rule names") {
 }
 
 TEST_CASE("models with a time embedding are told the share of hidden places") {
-    MaskedModel model = test::hash_model(3, 4, 8);
+    MaskedPredictor model = test::hash_model(3, 4, 8);
     std::vector<int> times;
     model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> time, int batch,
                                                int length, std::span<float> logits) {
@@ -275,10 +275,10 @@ TEST_CASE("the Gaussian bound of a network that answers nothing is known in clos
         config.trunk = Trunk::article;
         const ProcessConfig process{ProcessKind::gaussian, -1, {}};
         const GaussianDiffusion diffusion = GaussianDiffusion::create(process.gaussian, 7).value();
-        double expected = diffusion.prior_nats();
+        double expected = prior_nats(diffusion);
         for (int n = 2; n <= 128; ++n) {
-            const Level t = diffusion.level(n / 128.0), s = diffusion.level((n - 1) / 128.0);
-            expected += weight(t, s) / t.snr() * 7;
+            const NoiseLevel t = diffusion.schedule().level(n / 128.0), s = diffusion.schedule().level((n - 1) / 128.0);
+            expected += bound_weight(t, s) / t.snr() * 7;
         }
         const Evaluation evaluation = bound(process);
         const Estimate seen = estimate(evaluation.windows);

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/process/masked.h"
 #include "core/process/prediction.h"
 #include "core/sampling/autoregressive_sampler.h"
 #include "core/sampling/gaps.h"
@@ -25,8 +26,8 @@ using folio::test::TableModel;
 namespace {
 
 /// An autoregressive model whose logits are hashes of all that it reads, in order.
-AutoregressiveModel hash_reader(int characters, int seq_len) {
-    AutoregressiveModel model;
+AutoregressivePredictor hash_reader(int characters, int seq_len) {
+    AutoregressivePredictor model;
     model.config.vocab_size = characters;
     model.config.seq_len = seq_len;
     model.decode = [=](std::span<const int> ids, int, std::span<float> logits) -> Result<void> {
@@ -50,15 +51,15 @@ AutoregressiveModel hash_reader(int characters, int seq_len) {
 }
 
 /// A proofreader of a masked model of so many characters: the same ids, and the last character as newline.
-Proofreader proofreader_of(AutoregressiveModel model) {
+Proofreader proofreader_of(AutoregressivePredictor model) {
     const int characters = model.config.vocab_size;
     std::vector<int> ids(static_cast<std::size_t>(characters) + 1);
     std::iota(ids.begin(), ids.end(), 0);
     ids.back() = -1;
-    return {std::move(model), std::move(ids), characters - 1};
+    return {{std::move(ids), characters - 1}, std::move(model)};
 }
 
-MaskedSampler sampler_of(const MaskedModel& model, const SamplingRequest& request, const Proofreader& proofreader) {
+MaskedSampler sampler_of(const MaskedPredictor& model, const SamplingRequest& request, const Proofreader& proofreader) {
     auto sampler = MaskedSampler::create(model, request, &proofreader);
     if (!sampler) FAIL(sampler.error().sentence);
     return std::move(*sampler);
@@ -84,10 +85,10 @@ TEST_CASE("the proofreader rates each character in the window that an autoregres
         for (const int length : {1, 2, 7, 8, 9, 33}) {
             for (const bool has_newline : {true, false}) {
                 CAPTURE(seq_len, length, has_newline);
-                AutoregressiveModel model = hash_reader(5, seq_len);
+                AutoregressivePredictor model = hash_reader(5, seq_len);
                 Proofreader proofreader = proofreader_of(model);
                 std::vector<std::vector<int>> contexts;
-                AutoregressiveModel watched = model;
+                AutoregressivePredictor watched = model;
                 watched.decode = [&](std::span<const int> ids, int known, std::span<float> logits) {
                     contexts.emplace_back(ids.begin(), ids.end());
                     return model.decode(ids, known, logits);
@@ -148,7 +149,7 @@ TEST_CASE("the least likely characters are opened, each with the one before it")
 
 TEST_CASE("a proofread sample is scored, opened and filled round by round") {
     const int length = 40, steps = 12;
-    MaskedModel model = hash_model(6, length);
+    MaskedPredictor model = hash_model(6, length);
     int passes = 0;
     model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
                                                int window, std::span<float> logits) {
@@ -203,7 +204,7 @@ TEST_CASE("a proofread sample is scored, opened and filled round by round") {
 }
 
 TEST_CASE("a round that changes nothing is the last, and no round is none") {
-    MaskedModel model = hash_model(4, 10);
+    MaskedPredictor model = hash_model(4, 10);
     model.predict = [](std::span<const int>, std::span<const int>, int, int, std::span<float> logits) -> Result<void> {
         for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = i % 5 == 2 ? 60.f : 0.f;  // always character 2
         return {};
@@ -232,7 +233,7 @@ TEST_CASE("a round that changes nothing is the last, and no round is none") {
 
 TEST_CASE("a round that opens the whole text draws from the model's distribution again") {
     const TableModel table(3, 3, 5);
-    const MaskedModel model = table.model();
+    const MaskedPredictor model = table.model();
     Proofreader proofreader = proofreader_of(folio::test::left_to_right(TableModel(3, 3, 9)));
     proofreader.newline = 0;
     SamplingRequest request = request_for(3, SamplerKind::spread, 3);
@@ -250,7 +251,7 @@ TEST_CASE("a round that opens the whole text draws from the model's distribution
 }
 
 TEST_CASE("a proofread sample goes on from any saved step, and a failing proofreader changes nothing") {
-    const MaskedModel model = hash_model(6, 16);
+    const MaskedPredictor model = hash_model(6, 16);
     Proofreader proofreader = proofreader_of(hash_reader(6, 8));
     bool broken = false;
     proofreader.model.decode = [&, inner = proofreader.model.decode](std::span<const int> ids, int known,
@@ -316,7 +317,7 @@ TEST_CASE("a proofread sample goes on from any saved step, and a failing proofre
 }
 
 TEST_CASE("what is written into the last open position ends a round") {
-    const MaskedModel model = hash_model(6, 12);
+    const MaskedPredictor model = hash_model(6, 12);
     const Proofreader proofreader = proofreader_of(hash_reader(6, 8));
     SamplingRequest request = request_for(12, SamplerKind::spread, 12);
     request.options.rounds = 2;
@@ -334,7 +335,7 @@ TEST_CASE("what is written into the last open position ends a round") {
 }
 
 TEST_CASE("a proofread text's time is the share of all positions that were not given") {
-    MaskedModel model = hash_model(5, 16, 64);
+    MaskedPredictor model = hash_model(5, 16, 64);
     std::vector<int> rows;
     model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
                                                int window, std::span<float> logits) {

@@ -29,7 +29,7 @@ using folio::test::TableModel;
 
 namespace {
 
-MaskedSampler sampler_of(const MaskedModel& model, const SamplingRequest& request) {
+MaskedSampler sampler_of(const MaskedPredictor& model, const SamplingRequest& request) {
     auto sampler = MaskedSampler::create(model, request);
     if (!sampler) FAIL(sampler.error().sentence);
     return std::move(*sampler);
@@ -44,7 +44,7 @@ Frame run(Sampler& sampler, int most = 100000) {
     return frame;
 }
 
-Frame sample(const MaskedModel& model, const SamplingRequest& request) {
+Frame sample(const MaskedPredictor& model, const SamplingRequest& request) {
     MaskedSampler sampler = sampler_of(model, request);
     return run(sampler);
 }
@@ -138,7 +138,7 @@ TEST_CASE("each rule chooses its places") {
                                              {3, .95, .90, .05, 0}, {4, .40, .10, .90, 0}, {5, .60, .50, .30, 0}};
         const int count = choose(candidates, options, pace);
         std::vector<int> places;
-        for (int i = 0; i < count; ++i) places.push_back(candidates[i].place);
+        for (int i = 0; i < count; ++i) places.push_back(candidates[i].position);
         return places;
     };
     using Places = std::vector<int>;
@@ -172,7 +172,7 @@ TEST_CASE("spread takes one position of each run where confidence takes neighbou
         options.sampler = kind;
         some.resize(static_cast<std::size_t>(choose(some, options, pace)));
         std::vector<int> places;
-        for (const Candidate& candidate : some) places.push_back(candidate.place);
+        for (const Candidate& candidate : some) places.push_back(candidate.position);
         return places;
     };
     CHECK(chosen(SamplerKind::confidence, {8, 8}) == std::vector<int>{20, 21, 22, 23, 24, 25, 26, 27});
@@ -205,7 +205,7 @@ TEST_CASE("spread takes one position of each run where confidence takes neighbou
 
 TEST_CASE("the temperature falls evenly to that of the last pass") {
     const TableModel table(3, 3, 5);
-    const MaskedModel model = table.model();
+    const MaskedPredictor model = table.model();
     // From 1 to 0: the last of three passes takes the most likely character.
     SamplingRequest request = request_for(3, SamplerKind::spread, 3);
     request.options.temperature = 1;
@@ -266,7 +266,7 @@ TEST_CASE("samplers give the model's own distribution") {
                  Case{SamplerKind::margin, 3, 20000}, Case{SamplerKind::threshold, 3, 20000},
                  Case{SamplerKind::entropy, 3, 20000}, Case{SamplerKind::ancestral, 150, 4000},
                  Case{SamplerKind::remask, 150, 4000});
-    const MaskedModel model = table.model();
+    const MaskedPredictor model = table.model();
     SamplingRequest request = request_for(3, kind, steps);
     request.options.temperature = 1;
     request.options.tau = 1;
@@ -285,7 +285,7 @@ TEST_CASE("samplers give the model's own distribution") {
 
 TEST_CASE("given characters are conditioned on and stay") {
     const TableModel table(3, 3, 5);
-    const MaskedModel model = table.model();
+    const MaskedPredictor model = table.model();
     SamplingRequest request = request_for(3, SamplerKind::confidence, 3);
     request.options.temperature = 1;
     request.given[1] = 2;
@@ -317,7 +317,7 @@ TEST_CASE("every sampler ends within its steps, block by block") {
         }
         INFO("trial " << trial << ": " << name_of(*request.options.sampler) << ", length " << length << ", seq_len "
                       << seq_len);
-        MaskedModel model = hash_model(5, seq_len, 16);
+        MaskedPredictor model = hash_model(5, seq_len, 16);
         model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
                                                    int window, std::span<float> logits) {
             CHECK(window == std::min(length, seq_len));
@@ -354,7 +354,7 @@ TEST_CASE("every sampler ends within its steps, block by block") {
 
 TEST_CASE("a sample depends on its options, not on how it was reached") {
     for (const SamplerKind kind : all_samplers) {
-        const MaskedModel model = hash_model(7, 16);
+        const MaskedPredictor model = hash_model(7, 16);
         SamplingRequest request = request_for(40, kind, 9);
         request.given[3] = 1;
         request.edits = {edit_of("4:noise:0-9:50", 40), edit_of("4:put:5:c", 40), edit_of("70:noise:20-30", 40),
@@ -392,7 +392,7 @@ TEST_CASE("a sample depends on its options, not on how it was reached") {
 }
 
 TEST_CASE("damaged states are refused and change nothing") {
-    const MaskedModel model = hash_model(4, 16);
+    const MaskedPredictor model = hash_model(4, 16);
     const SamplingRequest request = request_for(12, SamplerKind::confidence, 6);
     MaskedSampler sampler = sampler_of(model, request);
     REQUIRE(sampler.step());
@@ -417,7 +417,7 @@ TEST_CASE("damaged states are refused and change nothing") {
 
 TEST_CASE("what is done by hand and what is scheduled come to the same") {
     for (const SamplerKind kind : all_samplers) {
-        const MaskedModel model = hash_model(7, 16);
+        const MaskedPredictor model = hash_model(7, 16);
         const SamplingRequest plain = request_for(40, kind, 8);
         const std::vector<const char*> texts = {"3:noise:2-12:60", "3:keep:0-4", "5:put:7:d", "9:open:0-3",
                                                 "9:put:1:b"};
@@ -451,7 +451,7 @@ TEST_CASE("what is done by hand and what is scheduled come to the same") {
 }
 
 TEST_CASE("edits do what they say") {
-    const MaskedModel model = hash_model(7, 64);
+    const MaskedPredictor model = hash_model(7, 64);
     MaskedSampler sampler = sampler_of(model, request_for(64, SamplerKind::confidence, 32));
     const Frame done = run(sampler);
     CHECK(done.step == 32);
@@ -496,14 +496,14 @@ TEST_CASE("edits do what they say") {
 }
 
 TEST_CASE("edits before the last step share the passes that are left") {
-    const MaskedModel model = hash_model(7, 64);
+    const MaskedPredictor model = hash_model(7, 64);
     SamplingRequest request = request_for(64, SamplerKind::confidence, 32);
     request.edits = {edit_of("20:noise:0-63", 64)};
     CHECK(sample(model, request).step == 32);
 }
 
 TEST_CASE("a block that ended early leaves no passes to what comes after it") {
-    const MaskedModel model = hash_model(7, 64);
+    const MaskedPredictor model = hash_model(7, 64);
     SamplingRequest request = request_for(64, SamplerKind::confidence, 32);
     std::fill(request.given.begin() + 4, request.given.end(), 2);
     MaskedSampler sampler = sampler_of(model, request);
@@ -513,7 +513,7 @@ TEST_CASE("a block that ended early leaves no passes to what comes after it") {
 }
 
 TEST_CASE("places fixed in one pass are drawn apart") {
-    MaskedModel model = hash_model(4, 4000);
+    MaskedPredictor model = hash_model(4, 4000);
     model.predict = [](auto, auto, int, int, std::span<float> logits) -> Result<void> {
         std::fill(logits.begin(), logits.end(), 1.0f);
         return {};
@@ -530,7 +530,7 @@ TEST_CASE("each block sees the tail of the last") {
         std::vector<int> ids;
     };
     std::vector<std::vector<int>> passes;
-    MaskedModel model = hash_model(5, 16);
+    MaskedPredictor model = hash_model(5, 16);
     model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
                                                int window, std::span<float> logits) {
         passes.emplace_back(ids.begin(), ids.end());
@@ -548,7 +548,7 @@ TEST_CASE("each block sees the tail of the last") {
 
 TEST_CASE("a region of a long text is noised within a window around it") {
     std::vector<std::vector<int>> passes;
-    MaskedModel model = hash_model(5, 16);
+    MaskedPredictor model = hash_model(5, 16);
     model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
                                                int window, std::span<float> logits) {
         passes.emplace_back(ids.begin(), ids.end());
@@ -566,7 +566,7 @@ TEST_CASE("a region of a long text is noised within a window around it") {
 }
 
 TEST_CASE("a text goes into noise and comes back") {
-    const MaskedModel model = hash_model(5, 32);
+    const MaskedPredictor model = hash_model(5, 32);
     SamplingRequest request = request_for(20, SamplerKind::confidence, 8);
     request.text.assign(20, 3);
     request.given[4] = 1;
@@ -598,7 +598,7 @@ TEST_CASE("a text goes into noise and comes back") {
 
 TEST_CASE("time is the share of hidden places among those that may be hidden") {
     std::vector<int> rows;
-    MaskedModel model = hash_model(5, 8, 8);
+    MaskedPredictor model = hash_model(5, 8, 8);
     model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
                                                int window, std::span<float> logits) {
         rows.insert(rows.end(), times.begin(), times.end());
@@ -640,7 +640,7 @@ TEST_CASE("frames tell what the pass said") {
 }
 
 TEST_CASE("failures of the model leave the sampler where it was") {
-    MaskedModel model = hash_model(5, 8);
+    MaskedPredictor model = hash_model(5, 8);
     bool broken = false;
     model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
                                                int window, std::span<float> logits) -> Result<void> {
@@ -784,7 +784,7 @@ TEST_CASE("an autoregressive sampler draws from the model's distribution") {
     request.options.temperature = 1;
     request.before = 0;
     std::vector<int> counts(table.joint.size());
-    const AutoregressiveModel model = folio::test::left_to_right(table);
+    const AutoregressivePredictor model = folio::test::left_to_right(table);
     for (request.sample = 0; request.sample < 20000; ++request.sample) {
         AutoregressiveSampler sampler = AutoregressiveSampler::create(model, request).value();
         const Frame frame = run(sampler, 3);
@@ -797,7 +797,7 @@ TEST_CASE("an autoregressive sampler draws from the model's distribution") {
 TEST_CASE("an autoregressive sampler sees what stands before, and no more") {
     std::vector<std::vector<int>> seen;
     std::vector<int> known;
-    AutoregressiveModel model;
+    AutoregressivePredictor model;
     model.config.vocab_size = 4;
     model.config.seq_len = 8;
     model.decode = [&](std::span<const int> ids, int first, std::span<float> logits) -> Result<void> {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/base/philox.h"
-#include "core/process/autoregressive.h"
-#include "core/process/masked.h"
+#include "core/predict/autoregressive_predictor.h"
+#include "core/predict/masked_predictor.h"
 #include "core/sampling/sampler.h"
 
 namespace folio::test {
@@ -67,7 +67,7 @@ struct TableModel {
         return p;
     }
 
-    MaskedModel model() const {
+    MaskedPredictor model() const {
         // The answers to all texts with any places hidden, so that tests may ask a million times.
         const int symbols = characters + 1;
         std::size_t texts = 1;
@@ -82,7 +82,7 @@ struct TableModel {
                 answers.push_back(50);  // [MASK] itself must not count, however likely
             }
         }
-        MaskedModel model;
+        MaskedPredictor model;
         model.config.vocab_size = symbols;
         model.config.seq_len = length;
         model.mask_id = mask_id();
@@ -103,8 +103,8 @@ struct TableModel {
 
 /// The autoregressive model of the same distribution, for texts that begin after character 0; texts longer than the
 /// table end in one that it knows.
-inline AutoregressiveModel left_to_right(const TableModel& table) {
-    AutoregressiveModel model;
+inline AutoregressivePredictor left_to_right(const TableModel& table) {
+    AutoregressivePredictor model;
     model.config.vocab_size = table.characters;
     model.config.seq_len = table.length + 1;
     model.decode = [table, last = std::vector<int>()](std::span<const int> ids, int known,
@@ -130,8 +130,8 @@ inline AutoregressiveModel left_to_right(const TableModel& table) {
 
 /// A model whose logits are hashes of place and neighbourhood: any two texts that differ get different answers, and any
 /// length will do.
-inline MaskedModel hash_model(int characters, int seq_len, int time_rows = 0) {
-    MaskedModel model;
+inline MaskedPredictor hash_model(int characters, int seq_len, int time_rows = 0) {
+    MaskedPredictor model;
     model.config.vocab_size = characters + 1;
     model.config.seq_len = seq_len;
     model.config.time_rows = time_rows;

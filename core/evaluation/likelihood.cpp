@@ -7,7 +7,9 @@
 
 #include "core/base/elementary.h"
 #include "core/base/normals.h"
-#include "core/process/noisy_rows.h"
+#include "core/predict/gaussian_predictor.h"
+#include "core/process/gaussian_bound.h"
+#include "core/process/masked.h"
 #include "core/process/prediction.h"
 
 namespace folio {
@@ -39,7 +41,7 @@ double stratum(double offset, int window_number, int draw, int draws) {
 
 /// Means out of sums.
 void finish_levels(Evaluation& evaluation) {
-    for (NoiseLevel& level : evaluation.levels) {
+    for (NoiseBin& level : evaluation.levels) {
         if (level.draws == 0) continue;
         level.loss /= level.draws;
         level.accuracy /= level.draws;
@@ -48,7 +50,7 @@ void finish_levels(Evaluation& evaluation) {
 
 /// A batch of sequences on its way through a masked model.
 struct Batch {
-    Batch(const MaskedModel& model, int size, int length)
+    Batch(const MaskedPredictor& model, int size, int length)
         : model(model),
           length(length),
           ids(static_cast<std::size_t>(size) * length),
@@ -75,7 +77,7 @@ struct Batch {
                              std::span(logits).first(rows * model.config.vocab_size));
     }
 
-    const MaskedModel& model;
+    const MaskedPredictor& model;
     int length;
     std::vector<int> ids;
     std::vector<float> logits;
@@ -110,11 +112,12 @@ Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, co
                             const EvaluationOptions& options) {
     if (process.kind == ProcessKind::gaussian) return gaussian_bound(denoiser, process, windows, options);
     if (process.kind == ProcessKind::autoregressive)
-        return exact_likelihood(autoregressive_model(denoiser), windows, options);
-    return masked_bound(masked_model(denoiser, process), windows, options);
+        return exact_likelihood(autoregressive_predictor(denoiser), windows, options);
+    return masked_bound(masked_predictor(denoiser, process), windows, options);
 }
 
-Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options) {
+Result<Evaluation> masked_bound(const MaskedPredictor& model, const Windows& windows,
+                                const EvaluationOptions& options) {
     const int positions = windows.scored(), draws = options.draws;
     const std::int64_t total = static_cast<std::int64_t>(windows.size()) * draws;
     // A step that no draw has.
@@ -151,8 +154,7 @@ Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows
                 hits += answer->prediction.top_id[0] == clean[position];
             }
             bound.windows[window] += nats / hidden[b] / draws;
-            NoiseLevel& level =
-                bound.levels[(static_cast<std::int64_t>(hidden[b]) * 20 + positions - 1) / positions - 1];
+            NoiseBin& level = bound.levels[(static_cast<std::int64_t>(hidden[b]) * 20 + positions - 1) / positions - 1];
             level.loss += nats / hidden[b];
             level.accuracy += static_cast<double>(hits) / hidden[b];
             ++level.draws;
@@ -170,44 +172,45 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
     auto made = GaussianDiffusion::create(process.gaussian, V);
     if (!made) return tl::unexpected<Error>(made.error());
     const GaussianDiffusion& diffusion = *made;
-    NoisyRows rows(diffusion, process.gaussian, config, length);
+    GaussianPredictor rows(denoiser, diffusion, process.gaussian.matched_filter, length);
     std::vector<double> eps(V), x_hat(V);
     // Noises all positions of a window at t but the first, which is given, and answers.
-    const auto answer = [&](const Level& t, std::span<const int> ids, int number, std::uint32_t draw) -> Result<void> {
+    const auto answer = [&](const NoiseLevel& t, std::span<const int> ids, int number,
+                            std::uint32_t draw) -> Result<void> {
         for (int position = 0; position < length; ++position) {
             normals(eps, options.seed, static_cast<std::uint64_t>(number) * length + position, draw, Purpose::evaluate);
-            diffusion.noised(position == 0 ? diffusion.given(t) : t, ids[position], eps, rows.z(position));
+            diffusion.noised(position == 0 ? diffusion.schedule().conditioned(t) : t, ids[position], eps,
+                             rows.z(position));
         }
-        return rows.answer(denoiser, t, [](int position) { return position == 0; });
+        return rows.forward_self_conditioned(t, [](int position) { return position == 0; });
     };
 
     const double offset = uniform(philox(options.seed, 0, 0xFFFFFFFFu, Purpose::evaluate).word[0]);
     const std::int64_t total = static_cast<std::int64_t>(windows.size()) * (options.draws + 1);
     Evaluation result;
     result.windows.assign(windows.size(), 0);
-    result.parts.prior = diffusion.prior_nats();
+    result.parts.prior = prior_nats(diffusion);
     for (int window = 0; window < windows.size(); ++window) {
         const auto ids = windows.ids(window);
         const int number = windows.number(window);
-        const bool linear = process.gaussian.schedule == GaussianSchedule::linear;
-        const Level cleanest = diffusion.level(linear ? 1.0 / process.gaussian.steps : 0);
+        const NoiseLevel cleanest = diffusion.schedule().cleanest();
         if (auto ok = answer(cleanest, ids, number, 0xFFFFFFFEu); !ok) return tl::unexpected<Error>(ok.error());
         double reconstruction = 0, error = 0;
         for (int position = 1; position < length; ++position) {
-            if (!diffusion.estimate(cleanest, rows.z(position), rows.logits(position), x_hat)) return not_finite();
+            if (!diffusion.estimate(cleanest, rows.z(position), rows.output(position), x_hat)) return not_finite();
             reconstruction +=
-                diffusion.reconstruction_nats(cleanest, rows.z(position), rows.logits(position), ids[position]) /
+                reconstruction_nats(diffusion, cleanest, rows.z(position), rows.output(position), ids[position]) /
                 positions;
         }
         for (int draw = 0; draw < options.draws; ++draw) {
             if (options.progress)
                 options.progress(static_cast<std::int64_t>(window) * (options.draws + 1) + draw + 1, total);
-            const auto [t, counts] = diffusion.bound_draw(stratum(offset, number, draw, options.draws));
+            const auto [t, counts] = bound_draw(diffusion.schedule(), stratum(offset, number, draw, options.draws));
             if (auto ok = answer(t, ids, number, static_cast<std::uint32_t>(draw)); !ok)
                 return tl::unexpected<Error>(ok.error());
-            NoiseLevel& level = result.levels[std::min(static_cast<int>(20 * t.t), 19)];
+            NoiseBin& level = result.levels[std::min(static_cast<int>(20 * t.t), 19)];
             for (int position = 1; position < length; ++position) {
-                if (!diffusion.estimate(t, rows.z(position), rows.logits(position), x_hat)) return not_finite();
+                if (!diffusion.estimate(t, rows.z(position), rows.output(position), x_hat)) return not_finite();
                 const double squares = squared_error(x_hat, ids[position]);
                 error += counts * squares / (static_cast<double>(options.draws) * positions);
                 level.loss += squares / positions;
@@ -226,7 +229,7 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
     return result;
 }
 
-Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int> ids) {
+Result<double> exact_nats(const AutoregressivePredictor& model, std::span<const int> ids) {
     const std::size_t positions = ids.size() - 1, vocab_size = static_cast<std::size_t>(model.config.vocab_size);
     std::vector<float> logits(positions * vocab_size);
     std::vector<double> probability(vocab_size);
@@ -241,7 +244,7 @@ Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int>
     return nats;
 }
 
-Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows,
+Result<Evaluation> exact_likelihood(const AutoregressivePredictor& model, const Windows& windows,
                                     const EvaluationOptions& options) {
     Evaluation result;
     for (int window = 0; window < windows.size(); ++window) {
@@ -254,7 +257,7 @@ Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Wind
     return result;
 }
 
-Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const Windows& windows, RevealOrder order,
+Result<std::vector<double>> ordered_likelihood(const MaskedPredictor& model, const Windows& windows, RevealOrder order,
                                                const EvaluationOptions& options) {
     const int positions = windows.scored();
     const std::int64_t total = static_cast<std::int64_t>(windows.size()) * positions;

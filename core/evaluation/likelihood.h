@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/base/result.h"
-#include "core/process/autoregressive.h"
-#include "core/process/masked.h"
+#include "core/predict/autoregressive_predictor.h"
+#include "core/predict/masked_predictor.h"
 
 namespace folio {
 
@@ -55,7 +55,7 @@ struct EvaluationOptions {
 };
 
 /// Loss and accuracy at the mask shares t in (i / 20, (i + 1) / 20].
-struct NoiseLevel {
+struct NoiseBin {
     double loss = 0;      // nats per masked character
     double accuracy = 0;  // share of masked characters that are the likeliest
     int draws = 0;        // 0: nothing is known of this level
@@ -68,9 +68,9 @@ struct BoundParts {
 
 /// Likelihood of windows under a model.
 struct Evaluation {
-    std::vector<double> windows;        // [Windows::size()] nats per character
-    BoundParts parts;                   // of Gaussian models
-    std::array<NoiseLevel, 20> levels;  // of no draws where the process knows no noise
+    std::vector<double> windows;      // [Windows::size()] nats per character
+    BoundParts parts;                 // of Gaussian models
+    std::array<NoiseBin, 20> levels;  // of no draws where the process knows no noise
 };
 
 /// Windows as the model's process scores them: masked_bound, gaussian_bound or exact_likelihood.
@@ -82,7 +82,7 @@ Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, co
 /// is the bound per character. The draws of a window are spread evenly over k, those of all windows too; the same seed
 /// hides the same positions for every model, so that differences between models are paired. Fails where the model's
 /// answers are no numbers.
-Result<Evaluation> masked_bound(const MaskedModel& model, const Windows& windows, const EvaluationOptions& options);
+Result<Evaluation> masked_bound(const MaskedPredictor& model, const Windows& windows, const EvaluationOptions& options);
 
 /// The NELBO of a Gaussian model (Kingma et al. 2021): KL at the noisiest level, the cross-entropy at the cleanest, and
 /// between them the squared error of E[x | z] weighed by the fall of SNR; in continuous time, or over the steps of a
@@ -93,9 +93,9 @@ Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& proce
                                   const EvaluationOptions& options);
 
 /// -log p of all ids but the first, nats per character, by an autoregressive model: one pass. At least two ids.
-Result<double> exact_nats(const AutoregressiveModel& model, std::span<const int> ids);
+Result<double> exact_nats(const AutoregressivePredictor& model, std::span<const int> ids);
 /// The same of every window.
-Result<Evaluation> exact_likelihood(const AutoregressiveModel& model, const Windows& windows,
+Result<Evaluation> exact_likelihood(const AutoregressivePredictor& model, const Windows& windows,
                                     const EvaluationOptions& options);
 
 /// A rule that says which position is revealed next, from the model's answers alone.
@@ -106,7 +106,7 @@ inline constexpr std::array<std::string_view, 3> reveal_order_names = {"left-to-
 /// The exact negative log-likelihood per window, in nats per character, of the model that reveals one position a pass
 /// by a deterministic rule: by the chain rule, as the rule sees revealed characters only. L passes per window. Ties,
 /// and sureties less than 2^-16 apart count as such, go to the lowest position.
-Result<std::vector<double>> ordered_likelihood(const MaskedModel& model, const Windows& windows, RevealOrder order,
+Result<std::vector<double>> ordered_likelihood(const MaskedPredictor& model, const Windows& windows, RevealOrder order,
                                                const EvaluationOptions& options);
 
 }  // namespace folio

@@ -69,6 +69,7 @@ public:
     static Result<Denoiser> create(Ops& ops, const ModelConfig& config, const Parameters& parameters, bool training);
 
     const ModelConfig& config() const { return config_; }
+    Ops& ops() const { return *ops_; }
 
     /// Makes room for passes of up to `batch` sequences of `length` positions, so that a pass allocates nothing.
     Result<void> reserve(int batch, int length);
@@ -81,19 +82,6 @@ public:
     /// Adds every parameter's gradient to `gradients` (an arena like the parameters) for the last forward pass, given
     /// the gradient of its logits.
     void backward(TrainingOps& training, float* gradients, Matrix dlogits);
-
-    /// One pass from host memory to host memory: ids [batch, length], logits [batch, length, vocab_size]. time_row is
-    /// empty where the model has no time embedding, else [batch]. Where `output_rows` names rows, the logits of no
-    /// others are computed or written; they ascend.
-    Result<void> predict(std::span<const int> ids, std::span<const int> time_row, int batch, int length,
-                         std::span<float> logits, std::span<const int> output_rows = {});
-    /// The same for soft tokens [batch, length, input_width]; logit_bias [batch, length, vocab_size] or empty.
-    Result<void> predict_soft_tokens(std::span<const float> soft_tokens, std::span<const float> logit_bias, int batch,
-                                     int length, std::span<float> logits);
-
-    /// Causal models: goes on in one sequence, whose first `n_cached` ids the last call had as well. logits [rows,
-    /// vocab_size] are those of the last `rows` positions, all of them from `n_cached` on.
-    Result<void> decode(std::span<const int> ids, int n_cached, std::span<float> logits);
 
 private:
     Denoiser() = default;
@@ -119,9 +107,6 @@ private:
     std::vector<Block> blocks_;
     Layer head_;
     Activations activations_;
-    std::vector<float> output_logits_;
-    Storage input_;  // ids | time_row | projected rows | output rows of predict; or soft_tokens | logit_bias
-    KvCache kv_cache_;
     // Inference only, where there is no time: the first block's input and its q|k|v depend on the id alone.
     Storage first_block_cache_;
     Matrix first_input_, first_qkv_;  // [vocab_size, d_model], [vocab_size, 3 d_model], q and k not yet rotated

@@ -11,10 +11,4 @@ Context context_of(int position, bool has_start, int seq_len) {
             false};  // with seq_len 1 half a window is the whole one
 }
 
-AutoregressiveModel autoregressive_model(Denoiser& denoiser) {
-    return {denoiser.config(), [&denoiser](std::span<const int> ids, int n_cached, std::span<float> logits) {
-                return denoiser.decode(ids, n_cached, logits);
-            }};
-}
-
 }  // namespace folio

@@ -8,18 +8,6 @@
 
 namespace folio {
 
-MaskedModel masked_model(Denoiser& denoiser, const ProcessConfig& process) {
-    const int mask_id = process.mask_id;
-    return {denoiser.config(), mask_id,
-            [&denoiser, mask_id, hidden = std::vector<int>()](std::span<const int> ids, std::span<const int> time_row,
-                                                              int batch, int length, std::span<float> logits) mutable {
-                hidden.clear();
-                for (std::size_t i = 0; i < ids.size(); ++i)
-                    if (ids[i] == mask_id) hidden.push_back(static_cast<int>(i));
-                return denoiser.predict(ids, time_row, batch, length, logits, hidden);
-            }};
-}
-
 MaskedBatch stratified_masks(int batch, int length, MaskRate rate, MaskedLoss loss, std::uint64_t seed,
                              std::uint32_t step) {
     const double offset = uniform(philox(seed, 0, step, Purpose::mask_count).word[0]);

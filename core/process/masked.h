@@ -1,30 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
-#include "core/model/denoiser.h"
-#include "core/process/process_config.h"
+#include "core/base/philox.h"
 
 namespace folio {
-
-/// A masked model as samplers and bounds see it: ids go in, logits come out.
-struct MaskedModel {
-    /// Denoiser::predict: ids [batch, length], time_row [batch] (empty where the model has no time embedding)
-    /// -> logits [batch, length, config.vocab_size], of positions that hold [MASK]; those of others may be left as they
-    /// were.
-    using Predict = std::function<Result<void>(std::span<const int> ids, std::span<const int> time_row, int batch,
-                                               int length, std::span<float> logits)>;
-
-    ModelConfig config;
-    int mask_id = 0;
-    Predict predict;
-};
-
-/// The denoiser must outlive the model.
-MaskedModel masked_model(Denoiser& denoiser, const ProcessConfig& process);
 
 /// Weight of masked positions in training: that of the NELBO, or the same for all.
 enum class MaskedLoss { nelbo, mean };

@@ -5,13 +5,13 @@
 
 namespace folio {
 
-AutoregressiveSampler::AutoregressiveSampler(AutoregressiveModel model, SamplingRequest request)
+AutoregressiveSampler::AutoregressiveSampler(AutoregressivePredictor model, SamplingRequest request)
     : Sampler(std::move(request), model.config, -1), model_(std::move(model)) {
     logits_.resize(static_cast<std::size_t>(vocab_size_));
     apply_due_edits();
 }
 
-Result<AutoregressiveSampler> AutoregressiveSampler::create(AutoregressiveModel model, SamplingRequest request) {
+Result<AutoregressiveSampler> AutoregressiveSampler::create(AutoregressivePredictor model, SamplingRequest request) {
     if (auto ok = check(request, ProcessKind::autoregressive, model.config.vocab_size, -1); !ok)
         return tl::unexpected<Error>(ok.error());
     if (!request.text.empty())

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/process/autoregressive.h"
+#include "core/predict/autoregressive_predictor.h"
 #include "core/sampling/draw.h"
 #include "core/sampling/sampler.h"
 
@@ -15,16 +15,16 @@ class AutoregressiveSampler final : public Sampler {
 public:
     /// Fails as Sampler::check does, on a text that is to go into noise first, and where there is nothing to begin
     /// after.
-    static Result<AutoregressiveSampler> create(AutoregressiveModel model, SamplingRequest request);
+    static Result<AutoregressiveSampler> create(AutoregressivePredictor model, SamplingRequest request);
 
     std::int64_t steps_known() const override;
 
 private:
-    AutoregressiveSampler(AutoregressiveModel model, SamplingRequest request);
+    AutoregressiveSampler(AutoregressivePredictor model, SamplingRequest request);
 
     Result<void> advance() override;
 
-    AutoregressiveModel model_;
+    AutoregressivePredictor model_;
     std::vector<int> read_;  // what the model has read last
 };
 

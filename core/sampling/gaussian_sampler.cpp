@@ -23,17 +23,15 @@ GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& proces
                                  std::unique_ptr<GaussianDiffusion> diffusion, SamplingRequest request,
                                  const Proofreader* proofreader)
     : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian), proofreader),
-      denoiser_(&denoiser),
-      process_(process.gaussian),
       diffusion_(std::move(diffusion)),
-      rows_(*diffusion_, process_, denoiser.config(), window_length()),
+      network_(denoiser, *diffusion_, process.gaussian.matched_filter, window_length()),
       noisy_(static_cast<std::size_t>(window_length())),
-      seen_(denoiser.config().self_conditioning ? rows_.all().size() : 0),
+      self_cond_(denoiser.config().self_conditioning ? network_.z().size() : 0),
       back_to_(request_.given.size()),
       was_(request_.given.size(), -1),
       argmax_(noisy_.size(), -1),
       eps_(static_cast<std::size_t>(vocab_size_)),
-      x_hat_(rows_.all().size()),
+      x_hat_(network_.z().size()),
       char_logits_(x_hat_.size()),
       likelihood_(eps_.size()) {
     apply_due_edits();
@@ -56,7 +54,7 @@ std::span<const double> GaussianSampler::eps(int position, Purpose purpose) {
 }
 
 void GaussianSampler::noise() {
-    const Level t = diffusion_->level(static_cast<double>(now_.step) / noising_steps_);
+    const NoiseLevel t = diffusion_->schedule().level(static_cast<double>(now_.step) / noising_steps_);
     std::vector<float> z(eps_.size());
     for (int position = 0; position < length(); ++position) {
         if (now_.flags[position] & place_given) continue;
@@ -112,21 +110,21 @@ Result<void> GaussianSampler::take_pass() {
     const int first = now_.window_first, window = window_length();
     if (pass() == 1) {
         std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
-        std::fill(seen_.begin(), seen_.end(), 0.f);
+        std::fill(self_cond_.begin(), self_cond_.end(), 0.f);
         std::fill(argmax_.begin(), argmax_.end(), -1);
         begun_at_ = static_cast<std::uint8_t>(begins_at(now_.flags, {first, window}));
     }
     const double begin = begun_at_ / 100.0;
-    const auto after = [&](int done) { return diffusion_->level(begin * (passes() - done) / passes()); };
-    const Level t = after(pass() - 1), s = after(pass());
+    const auto after = [&](int done) { return diffusion_->schedule().level(begin * (passes() - done) / passes()); };
+    const NoiseLevel t = after(pass() - 1), s = after(pass());
     const SamplingOptions& options = request_.options;
-    const Level u = *options.sampler == SamplerKind::churn ? diffusion_->churned(t, options.churn) : t;
+    const NoiseLevel u = *options.sampler == SamplerKind::churn ? diffusion_->schedule().churned(t, options.churn) : t;
     prepare_rows(t, u);
-    if (auto ok = rows_.look(
-            *denoiser_, u, [&](int i) { return is_known(i); }, seen_);
+    if (auto ok = network_.forward(
+            u, [&](int i) { return is_known(i); }, self_cond_);
         !ok)
         return ok;
-    logits_.assign(rows_.answers().begin(), rows_.answers().end());
+    logits_.assign(network_.output().begin(), network_.output().end());
     if (auto ok = estimate_rows(u, s); !ok) return ok;
 
     const bool stable = is_stable();
@@ -134,11 +132,11 @@ Result<void> GaussianSampler::take_pass() {
     if (stable || pass() == passes()) {
         draw_characters();
     } else {
-        const Move move = *options.sampler == SamplerKind::ddpm ? ddpm(u, s) : ddim(u, s);
+        const StepCoefficients move = *options.sampler == SamplerKind::ddpm ? ddpm(u, s) : ddim(u, s);
         for (int i = 0; i < window; ++i) {
             if (is_known(i)) continue;
-            const auto noise = move.noise != 0 ? eps(first + i, Purpose::reverse) : std::span<const double>();
-            diffusion_->apply(move, x_hat(i), noise, rows_.z(i));
+            const auto noise = move.eps != 0 ? eps(first + i, Purpose::reverse) : std::span<const double>();
+            diffusion_->apply(move, x_hat(i), noise, network_.z(i));
         }
     }
     std::fill_n(back_to_.begin() + first, window, std::uint8_t{0});
@@ -146,54 +144,55 @@ Result<void> GaussianSampler::take_pass() {
     return {};
 }
 
-void GaussianSampler::prepare_rows(const Level& t, const Level& u) {
+void GaussianSampler::prepare_rows(const NoiseLevel& t, const NoiseLevel& u) {
     const int first = now_.window_first;
     for (int i = 0; i < window_length(); ++i) {
-        const auto z = rows_.z(i);
+        const auto z = network_.z(i);
         if (is_known(i)) {
-            diffusion_->noised(diffusion_->given(u), now_.id[first + i], eps(first + i, Purpose::given), z);
+            diffusion_->noised(diffusion_->schedule().conditioned(u), now_.id[first + i],
+                               eps(first + i, Purpose::given), z);
             noisy_[i] = 0;
-            if (pass() > 1) see(i, now_.id[first + i]);
+            if (pass() > 1) set_self_cond(i, now_.id[first + i]);
             continue;
         }
-        const Level back = diffusion_->level(std::max(t.t, back_to_[first + i] / 100.0));
-        if (noisy_[i] && back.g > t.g) {
+        const NoiseLevel back = diffusion_->schedule().level(std::max(t.t, back_to_[first + i] / 100.0));
+        if (noisy_[i] && back.neg_log_snr > t.neg_log_snr) {
             diffusion_->apply(diffuse(t, back), {}, eps(first + i, Purpose::pure_noise), z);
-            see(i, -1);  // what was made of it before would give it away
+            set_self_cond(i, -1);  // what was made of it before would give it away
         } else if (!noisy_[i]) {
             if (was_[first + i] >= 0)
                 diffusion_->noised(back, was_[first + i], eps(first + i, Purpose::pure_noise), z);
             else
                 diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
-            see(i, -1);
+            set_self_cond(i, -1);
         }
         noisy_[i] = 1;
-        if (u.g > t.g) diffusion_->apply(diffuse(t, u), {}, eps(first + i, Purpose::churn), z);
+        if (u.neg_log_snr > t.neg_log_snr) diffusion_->apply(diffuse(t, u), {}, eps(first + i, Purpose::churn), z);
     }
 }
 
-Result<void> GaussianSampler::estimate_rows(const Level& u, const Level& s) {
+Result<void> GaussianSampler::estimate_rows(const NoiseLevel& u, const NoiseLevel& s) {
     const SamplingOptions options = options_of_pass();
-    const bool x0 = process_.prediction == GaussianPrediction::x0;
+    const bool x0 = diffusion_->prediction() == GaussianPrediction::x0;
     for (int i = 0; i < window_length(); ++i) {
         if (is_known(i)) continue;
-        const auto answer = rows_.logits(i);
-        if (!diffusion_->estimate(u, rows_.z(i), answer, x_hat(i), x0 ? options.temperature : 1,
+        const auto output = network_.output(i);
+        if (!diffusion_->estimate(u, network_.z(i), output, x_hat(i), x0 ? options.temperature : 1,
                                   x0 ? options.top_k : 0)) {
             return not_finite();
         }
         const auto logits = char_logits(i);
         if (x0) {
-            std::copy(answer.begin(), answer.end(), logits.begin());
+            std::copy(output.begin(), output.end(), logits.begin());
         } else {
             // An eps model has no logits: those of the row where the noiseless (DDIM) step leads stand in for them.
-            std::vector<float> z(rows_.z(i).begin(), rows_.z(i).end());
-            const Level there = pass() < passes() ? s : diffusion_->level(1.0 / process_.steps);
+            std::vector<float> z(network_.z(i).begin(), network_.z(i).end());
+            const NoiseLevel there = pass() < passes() ? s : diffusion_->schedule().cleanest();
             diffusion_->apply(ddim(u, there), x_hat(i), {}, z);
             diffusion_->likelihood(there, z, logits);
         }
         if (auto seen = look(now_.window_first + i, logits); !seen) return tl::unexpected<Error>(seen.error());
-        if (!seen_.empty()) std::copy(probability_.begin(), probability_.end(), this->seen(i));
+        if (!self_cond_.empty()) std::copy(probability_.begin(), probability_.end(), self_cond(i));
     }
     return {};
 }
@@ -228,14 +227,14 @@ void GaussianSampler::draw_characters() {
     }
 }
 
-void GaussianSampler::see(int i, int id) {
-    if (seen_.empty()) return;
-    std::fill_n(seen(i), vocab_size_, 0.f);
-    if (id >= 0) seen(i)[id] = 1;
+void GaussianSampler::set_self_cond(int i, int id) {
+    if (self_cond_.empty()) return;
+    std::fill_n(self_cond(i), vocab_size_, 0.f);
+    if (id >= 0) self_cond(i)[id] = 1;
 }
 
 std::size_t GaussianSampler::more_bytes() const {
-    return (rows_.all().size() + seen_.size()) * sizeof(float) +
+    return (network_.z().size() + self_cond_.size()) * sizeof(float) +
            (was_.size() + argmax_.size() + 1) * sizeof(std::int32_t) + noisy_.size() + back_to_.size() + 1;
 }
 
@@ -244,8 +243,8 @@ void GaussianSampler::save_more(std::uint8_t* bytes) const {
         bytes =
             std::copy_n(reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof values[0], bytes);
     };
-    put(rows_.all());
-    put(seen_);
+    put(network_.z());
+    put(self_cond_);
     put(was_);
     put(argmax_);
     put(std::array{stable_passes_});
@@ -260,8 +259,8 @@ void GaussianSampler::restore_more(const std::uint8_t* bytes) {
         std::copy_n(bytes, count, reinterpret_cast<std::uint8_t*>(values.data()));
         bytes += count;
     };
-    take(rows_.all());
-    take(seen_);
+    take(network_.z());
+    take(self_cond_);
     take(was_);
     take(argmax_);
     std::array<std::int32_t, 1> stable{};

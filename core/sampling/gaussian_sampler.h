@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/process/noisy_rows.h"
+#include "core/predict/gaussian_predictor.h"
 #include "core/sampling/block_sampler.h"
 #include "core/sampling/draw.h"
 
@@ -48,9 +48,9 @@ private:
 
     Result<void> take_pass();
     /// The rows that the network sees at level u, in a pass that begins at t.
-    void prepare_rows(const Level& t, const Level& u);
+    void prepare_rows(const NoiseLevel& t, const NoiseLevel& u);
     /// Estimates x_hat and the logits of each open position from the pass at level u, which leads to level s.
-    Result<void> estimate_rows(const Level& u, const Level& s);
+    Result<void> estimate_rows(const NoiseLevel& u, const NoiseLevel& s);
     /// Counts this pass, and tells whether the most likely characters have been the same for `stop_stable` passes.
     bool is_stable();
     void draw_characters();
@@ -61,21 +61,21 @@ private:
     std::span<float> char_logits(int i) {
         return std::span(char_logits_).subspan(static_cast<std::size_t>(i) * vocab_size_, vocab_size_);
     }
-    std::vector<float>::iterator seen(int i) { return seen_.begin() + static_cast<std::ptrdiff_t>(i) * vocab_size_; }
-    /// That position i of the window is this character, or with -1 that nothing was made of it.
-    void see(int i, int id);
+    std::vector<float>::iterator self_cond(int i) {
+        return self_cond_.begin() + static_cast<std::ptrdiff_t>(i) * vocab_size_;
+    }
+    /// The one-hot of a character for position i of the window, or with -1 zeros.
+    void set_self_cond(int i, int id);
     /// In percent, the latest time that an open position of the window begins at.
     int begins_at(const std::vector<std::uint8_t>& flags, Window window) const;
     /// The normals of a position in this step.
     std::span<const double> eps(int position, Purpose purpose);
 
-    Denoiser* denoiser_;
-    GaussianConfig process_;
-    std::unique_ptr<GaussianDiffusion> diffusion_;  // rows_ refers to it
-    NoisyRows rows_;                                // of the window
+    std::unique_ptr<GaussianDiffusion> diffusion_;  // network_ refers to it
+    GaussianPredictor network_;                     // of the window
     std::vector<std::uint8_t> noisy_;               // [window] 1: the position is open and its row is on its way
-    std::vector<float> seen_;  // [window, V] what the pass before made of a position, or zeros; of such models alone
-    std::uint8_t begun_at_ = 100;  // percent: the time at which the block began
+    std::vector<float> self_cond_;  // [window, V] x_hat of the pass before, or zeros; with self-conditioning alone
+    std::uint8_t begun_at_ = 100;   // percent: the time at which the block began
     std::vector<std::uint8_t>
         back_to_;  // [length] percent: the time that a position goes back to before the next pass; or 0
     std::vector<std::int32_t> was_;  // [length] the character that goes back, -1 for a row on its way

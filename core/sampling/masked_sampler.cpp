@@ -1,4 +1,5 @@
 #include "core/sampling/masked_sampler.h"
+#include "core/process/masked.h"
 
 #include <algorithm>
 #include <limits>
@@ -6,7 +7,7 @@
 
 namespace folio {
 
-MaskedSampler::MaskedSampler(MaskedModel model, SamplingRequest request, const Proofreader* proofreader)
+MaskedSampler::MaskedSampler(MaskedPredictor model, SamplingRequest request, const Proofreader* proofreader)
     : BlockSampler(std::move(request), model.config, model.mask_id, std::numeric_limits<int>::max(), proofreader),
       model_(std::move(model)) {
     logits_.resize(static_cast<std::size_t>(window_length()) * vocab_size_);
@@ -22,7 +23,7 @@ MaskedSampler::MaskedSampler(MaskedModel model, SamplingRequest request, const P
     apply_due_edits();
 }
 
-Result<MaskedSampler> MaskedSampler::create(MaskedModel model, SamplingRequest request,
+Result<MaskedSampler> MaskedSampler::create(MaskedPredictor model, SamplingRequest request,
                                             const Proofreader* proofreader) {
     if (auto ok = check(request, ProcessKind::masked, model.config.vocab_size, model.mask_id); !ok)
         return tl::unexpected<Error>(ok.error());

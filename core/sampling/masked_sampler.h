@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "core/process/masked.h"
+#include "core/predict/masked_predictor.h"
 #include "core/process/prediction.h"
 #include "core/sampling/block_sampler.h"
 #include "core/sampling/draw.h"
@@ -18,17 +18,17 @@ class MaskedSampler final : public BlockSampler {
 public:
     /// Fails on ids outside the vocabulary, [MASK] among given characters, edits outside the text, options out of
     /// range.
-    static Result<MaskedSampler> create(MaskedModel model, SamplingRequest request,
+    static Result<MaskedSampler> create(MaskedPredictor model, SamplingRequest request,
                                         const Proofreader* proofreader = nullptr);
 
 private:
-    MaskedSampler(MaskedModel model, SamplingRequest request, const Proofreader* proofreader);
+    MaskedSampler(MaskedPredictor model, SamplingRequest request, const Proofreader* proofreader);
 
     void noise() override;
     Result<void> reveal() override;
     bool takes_all_passes() const override;
 
-    MaskedModel model_;
+    MaskedPredictor model_;
     std::vector<int> noising_rank_;  // [length] the position's turn to be hidden
     // Of a pass, kept so that the next one allocates nothing.
     std::vector<int> ids_, times_;

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "core/process/autoregressive.h"
+#include "core/predict/autoregressive_predictor.h"
 
 namespace folio {
 

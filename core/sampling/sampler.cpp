@@ -340,11 +340,11 @@ Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessC
         case ProcessKind::gaussian:
             return kept(GaussianSampler::create(denoiser, process, std::move(request), proofreader));
         case ProcessKind::masked:
-            return kept(MaskedSampler::create(masked_model(denoiser, process), std::move(request), proofreader));
+            return kept(MaskedSampler::create(masked_predictor(denoiser, process), std::move(request), proofreader));
         case ProcessKind::autoregressive: break;
     }
     assert(!proofreader);  // make_proofreader (model_file.h) makes none for such a model
-    return kept(AutoregressiveSampler::create(autoregressive_model(denoiser), std::move(request)));
+    return kept(AutoregressiveSampler::create(autoregressive_predictor(denoiser), std::move(request)));
 }
 
 }  // namespace folio

@@ -157,22 +157,22 @@ Trainer::Batch Trainer::gaussian_batch(int step, int length, std::span<const int
     Batch made;
     made.squared = !eps && trains_nelbo(step);
     std::vector<float> levels, features(static_cast<std::size_t>(batch) * config_.time_rows);
-    const auto add_level = [&](const Level& level, double weight) {
+    const auto add_level = [&](const NoiseLevel& level, double weight) {
         const double prior = process_.gaussian.matched_filter ? level.matched_filter() : 0;
         for (const double number : {level.alpha, level.sigma, diffusion_->input_scale(level), prior, weight})
             levels.push_back(static_cast<float>(number));
     };
     for (int b = 0; b < batch; ++b) {
         const double turn = offset + static_cast<double>(b) / batch, share = turn - std::floor(turn);
-        const auto [level, weight] =
-            made.squared ? diffusion_->bound_draw(share)
-                         : GaussianDiffusion::Draw{diffusion_->training_level(share), eps ? 1.0 / V : 1};
+        const auto [level, weight] = made.squared
+                                         ? bound_draw(diffusion_->schedule(), share)
+                                         : BoundDraw{diffusion_->schedule().training_level(share), eps ? 1.0 / V : 1};
         add_level(level, weight / open);
-        diffusion_->features(
+        diffusion_->schedule().features(
             level, std::span(features).subspan(static_cast<std::size_t>(b) * config_.time_rows, config_.time_rows));
-        made.windows.push_back({level.g, weight / open, aided[b]});
+        made.windows.push_back({level.neg_log_snr, weight / open, aided[b]});
     }
-    add_level(diffusion_->level(0), 0);
+    add_level(diffusion_->schedule().level(0), 0);
     const std::size_t level_numbers = levels.size();
     levels.insert(levels.end(), features.begin(), features.end());
 
@@ -218,7 +218,7 @@ void Trainer::corrupt(const Batch& batch, int length) {
 }
 
 void Trainer::watch_noise(int step, const Batch& batch, int length, std::span<const float> losses) {
-    losses_by_noise_.forget();
+    losses_by_noise_.decay();
     for (std::size_t b = 0; b < batch.windows.size(); ++b) {
         const Batch::Window& window = batch.windows[b];
         if (window.aided) continue;

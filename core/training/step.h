@@ -8,7 +8,9 @@
 
 #include "core/model/denoiser.h"
 #include "core/process/gaussian.h"
+#include "core/process/gaussian_bound.h"
 #include "core/process/masked.h"
+#include "core/process/time_warp.h"
 
 namespace folio {
 

@@ -9,7 +9,7 @@
 
 #include "core/base/text.h"
 #include "core/model/parameters.h"
-#include "core/process/gaussian.h"
+#include "core/process/noise_schedule.h"
 #include "core/weights/json.h"
 #include "core/weights/quantise.h"
 
@@ -110,7 +110,7 @@ Result<ProcessConfig> read_gaussian(Fields& fields) {
                     ", but only linear and warped are known");
     }
     // Any vocabulary: the schedule is what can be wrong.
-    if (const auto valid = GaussianDiffusion::create(gaussian, 2); !valid)
+    if (const auto valid = NoiseSchedule::create(gaussian); !valid)
         return fail("the weights file cannot be used: " + valid.error().sentence);
     return process;
 }
@@ -416,7 +416,7 @@ Result<ModelFile> read_model(std::span<const std::byte> bytes) {
     return model;
 }
 
-Result<Proofreader> make_proofreader(const ModelFile& sampled, const ModelFile& file, AutoregressiveModel model) {
+Result<ProofreaderIds> proofreader_ids(const ModelFile& sampled, const ModelFile& file) {
     if (sampled.process.kind == ProcessKind::autoregressive) {
         return fail(
             "An autoregressive model is not proofread, as it has chosen each character by all before it; sample a "
@@ -429,7 +429,7 @@ Result<Proofreader> make_proofreader(const ModelFile& sampled, const ModelFile& 
     if (!ids)
         return fail("The proofreader must have the characters of the sampled model; " + ids.error().sentence + ".");
     ids->resize(static_cast<std::size_t>(sampled.config.vocab_size), -1);
-    return Proofreader{std::move(model), std::move(*ids), file.vocabulary.id(U'\n')};
+    return ProofreaderIds{std::move(*ids), file.vocabulary.id(U'\n')};
 }
 
 Result<void> write_model(const ModelFile& model, Dtype dtype, const ByteSink& sink) {

@@ -47,9 +47,9 @@ Result<ModelFile> read_metadata(const Metadata& metadata);
 /// configuration asks for, values that are not finite, and scales that are not positive.
 Result<ModelFile> read_model(std::span<const std::byte> file);
 
-/// `model`, which was made of `file`, to proofread samples of the model in `sampled`. Fails, in a sentence about wrong
-/// usage, where `file` is not autoregressive, `sampled` is, or their characters differ.
-Result<Proofreader> make_proofreader(const ModelFile& sampled, const ModelFile& file, AutoregressiveModel model);
+/// Ids of a proofreader in `file` for samples of the model in `sampled`. Fails, in a sentence about wrong usage, where
+/// `file` is not autoregressive, `sampled` is, or their characters differ.
+Result<ProofreaderIds> proofreader_ids(const ModelFile& sampled, const ModelFile& file);
 
 /// Writes a weights file of f32, f16 or i8, whatever the model is. Fails when a value is not finite, or too large for
 /// f16, and when the sink does.

@@ -14,9 +14,9 @@
 
 #include "core/base/normals.h"
 #include "core/model/parameters.h"
-#include "core/model/trial.h"
+#include "core/predict/gaussian_predictor.h"
+#include "core/predict/kernel_self_test.h"
 #include "core/process/masked.h"
-#include "core/process/noisy_rows.h"
 #include "core/sampling/sampler.h"
 #include "core/training/initialisation.h"
 #include "core/training/step.h"
@@ -69,23 +69,24 @@ ModelFile random_model() {
     return model;
 }
 
-/// A text at half noise, as a model's process has it, and one pass over it.
+/// One forward pass; its output stays until the next one.
+using Pass = std::function<std::span<const float>()>;
+
+/// A text at half noise, as a model's process has it, and passes over it.
 class Subject {
 public:
     virtual ~Subject() = default;
     /// True if its process adds noise at all.
     virtual bool noisy() const { return true; }
     virtual void noise() = 0;
-    virtual std::span<const float> pass(Denoiser& denoiser) = 0;
+    /// A pass over the text as it is now. Subject and denoiser must outlive it.
+    virtual Pass pass(Denoiser& denoiser) const = 0;
 };
 
 class TextSubject : public Subject {
 public:
     TextSubject(const ModelFile& model, std::span<const int> clean)
-        : mask_id_(model.process.mask_id),
-          clean_(clean),
-          ids_(clean.begin(), clean.end()),
-          logits_(clean.size() * static_cast<std::size_t>(model.config.vocab_size)) {
+        : mask_id_(model.process.mask_id), clean_(clean), ids_(clean.begin(), clean.end()) {
         if (model.config.time_rows > 0) time_rows_.push_back(time_row(0.5, model.config.time_rows));
     }
     bool noisy() const override { return mask_id_ >= 0; }
@@ -94,43 +95,54 @@ public:
         std::copy(clean_.begin(), clean_.end(), ids_.begin());
         mask_positions(ids_, static_cast<int>(ids_.size()) / 2, mask_id_, 1, 0, 0, Purpose::mask_position);
     }
-    std::span<const float> pass(Denoiser& denoiser) override {
-        unwrap(denoiser.predict(ids_, time_rows_, 1, static_cast<int>(ids_.size()), logits_));
-        return logits_;
+    Pass pass(Denoiser& denoiser) const override {
+        const auto vocab_size = static_cast<std::size_t>(denoiser.config().vocab_size);
+        return [this, network = std::make_shared<HostForward>(denoiser),
+                logits = std::vector<float>(ids_.size() * vocab_size)]() mutable -> std::span<const float> {
+            unwrap(network->forward(ids_, time_rows_, 1, static_cast<int>(ids_.size()), logits));
+            return logits;
+        };
     }
 
 private:
     int mask_id_;
     std::span<const int> clean_;
     std::vector<int> ids_, time_rows_;
-    std::vector<float> logits_;
 };
 
 class NoisySubject : public Subject {
 public:
     NoisySubject(const ModelFile& model, std::span<const int> clean)
         : clean_(clean),
+          matched_filter_(model.process.gaussian.matched_filter),
           diffusion_(unwrap(GaussianDiffusion::create(model.process.gaussian, model.config.vocab_size))),
-          half_(diffusion_.level(0.5)),
+          half_(diffusion_.schedule().level(0.5)),
           eps_(static_cast<std::size_t>(model.config.vocab_size)),
-          rows_(diffusion_, model.process.gaussian, model.config, static_cast<int>(clean.size())) {}
+          z_(clean.size() * eps_.size()) {}
     void noise() override {
-        for (std::size_t place = 0; place < clean_.size(); ++place) {
-            normals(eps_, 1, place, 0, Purpose::diffuse);
-            diffusion_.noised(half_, clean_[place], eps_, rows_.z(static_cast<int>(place)));
+        for (std::size_t position = 0; position < clean_.size(); ++position) {
+            normals(eps_, 1, position, 0, Purpose::diffuse);
+            diffusion_.noised(half_, clean_[position], eps_,
+                              std::span(z_).subspan(position * eps_.size(), eps_.size()));
         }
     }
-    std::span<const float> pass(Denoiser& denoiser) override {
-        unwrap(rows_.look(denoiser, half_, [](int) { return false; }));
-        return rows_.answers();
+    Pass pass(Denoiser& denoiser) const override {
+        const auto network =
+            std::make_shared<GaussianPredictor>(denoiser, diffusion_, matched_filter_, static_cast<int>(clean_.size()));
+        network->z() = z_;
+        return [this, network] {
+            unwrap(network->forward(half_, [](int) { return false; }));
+            return network->output();
+        };
     }
 
 private:
     std::span<const int> clean_;
+    bool matched_filter_;
     GaussianDiffusion diffusion_;
-    Level half_;
+    NoiseLevel half_;
     std::vector<double> eps_;
-    NoisyRows rows_;
+    std::vector<float> z_;
 };
 
 std::unique_ptr<Subject> make_subject(const ModelFile& model, std::span<const int> clean) {
@@ -258,7 +270,7 @@ void BenchCommand::execute() const {
     const auto logits_of = [&](const Way& way, Parallel& parallel) {
         const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
         Denoiser denoiser = make_denoiser(*ops, way.precision == Precision::int8 ? exact_model : model);
-        const std::span<const float> logits = subject->pass(denoiser);
+        const std::span<const float> logits = subject->pass(denoiser)();
         return std::vector<float>(logits.begin(), logits.end());
     };
     Serial serial;
@@ -276,16 +288,15 @@ void BenchCommand::execute() const {
         const bool exact = precision == Precision::int8;
         {
             Denoiser denoiser = make_denoiser(ops, exact ? exact_model : model);
+            const Pass pass = subject->pass(denoiser);
             if (checked) {
-                const Agreement agreement =
-                    compare_logits(subject->pass(denoiser), exact ? exact_reference : reference, precision);
+                const Comparison comparison = compare_logits(pass(), exact ? exact_reference : reference, precision);
                 checks.push_back({{"kernels", kernels},
                                   {"products", name_of(precision)},
-                                  {"largest_difference", agreement.largest_difference},
-                                  {"passed", agreement.good}});
+                                  {"largest_difference", comparison.largest_difference},
+                                  {"passed", comparison.good}});
             }
-            record({"forward", std::string(kernels), name_of(precision), width}, passed_length,
-                   time(seconds, [&] { subject->pass(denoiser); }));
+            record({"forward", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, pass));
             SamplingRequest request;
             request.options = default_options(model.process.kind);
             request.options.steps = passes;

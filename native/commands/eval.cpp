@@ -95,7 +95,7 @@ void EvalCommand::execute() const {
             if (character != no_character && !judging->file.vocabulary.encode(character))
                 wrong_usage("the judge does not know all characters of the model; choose a judge of the same text");
         }
-        second_judge = {autoregressive_model(judging->denoiser), &judging->file.vocabulary};
+        second_judge = {autoregressive_predictor(judging->denoiser), &judging->file.vocabulary};
     }
     std::optional<LoadedModel> reader;
     std::optional<Proofreader> proofreader;
@@ -157,7 +157,7 @@ void EvalCommand::execute() const {
         report["draws"] = draws;
         ordered_json& levels = report["levels"] = ordered_json::array();
         for (std::size_t i = 0; i < evaluation.levels.size(); ++i) {
-            const NoiseLevel& level = evaluation.levels[i];
+            const NoiseBin& level = evaluation.levels[i];
             const bool known = level.draws > 0;
             levels.push_back({{"t", static_cast<double>(i + 1) / static_cast<double>(evaluation.levels.size())},
                               {"loss", known ? ordered_json(level.loss) : ordered_json()},
@@ -167,7 +167,7 @@ void EvalCommand::execute() const {
     }
     for (const std::string& name : orders) {
         measure(name);
-        const MaskedModel looked_at = masked_model(judged.denoiser, model.process);
+        const MaskedPredictor looked_at = masked_predictor(judged.denoiser, model.process);
         const Estimate exact = estimate(unwrap(ordered_likelihood(looked_at, chosen, order_named(name), options)));
         report["orders"][name] = {{"nats_per_char", exact.nats_per_char}, {"stderr", exact.standard_error}};
     }
@@ -224,7 +224,7 @@ void EvalCommand::execute() const {
     fmt::print("{}", masked ? "hidden   loss per hidden character   right\n"
                             : "time     squared error of a character    right\n");
     for (std::size_t i = 0; i < evaluation.levels.size(); ++i) {
-        const NoiseLevel& level = evaluation.levels[i];
+        const NoiseBin& level = evaluation.levels[i];
         if (level.draws == 0) continue;
         fmt::print("{:5.0f} %   {:25.4f}   {:4.1f} %\n", 5.0 * static_cast<double>(i + 1), level.loss,
                    100 * level.accuracy);

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/predict/gaussian_predictor.h"
 #include "core/process/masked.h"
-#include "core/process/noisy_rows.h"
 #include "core/weights/json.h"
 #include "native/commands/commands.h"
 #include "native/failure.h"
@@ -114,6 +114,7 @@ void LogitsCommand::execute() const {
 
     // One row at a time: the same numbers, and the memory of one.
     Denoiser denoiser = make_denoiser(computer.ops(), model);
+    HostForward network(denoiser);
     const auto length = static_cast<std::size_t>(rows.length);
     std::vector<float> logits(length * static_cast<std::size_t>(config.vocab_size));
     const auto of_ids = [&](std::size_t row) {
@@ -123,19 +124,19 @@ void LogitsCommand::execute() const {
         std::vector<int> time;
         if (config.time_rows > 0)
             time.push_back(time_row(t < 0 ? masked / static_cast<double>(length) : t, config.time_rows));
-        unwrap(denoiser.predict(ids, time, 1, rows.length, logits));
+        unwrap(network.forward(ids, time, 1, rows.length, logits));
     };
     std::optional<GaussianDiffusion> diffusion;
-    std::optional<NoisyRows> z;
+    std::optional<GaussianPredictor> gaussian;
     if (config.soft_tokens) {
         diffusion = unwrap(GaussianDiffusion::create(model.process.gaussian, config.vocab_size));
-        z.emplace(*diffusion, model.process.gaussian, config, rows.length);
+        gaussian.emplace(denoiser, *diffusion, model.process.gaussian.matched_filter, rows.length);
     }
     const auto of_noise = [&](std::size_t row) {
         std::copy_n(noisy.values.begin() + static_cast<std::ptrdiff_t>(row * logits.size()), logits.size(),
-                    z->all().begin());
-        unwrap(z->look(denoiser, diffusion->level(t), [](int) { return false; }));
-        std::copy(z->answers().begin(), z->answers().end(), logits.begin());
+                    gaussian->z().begin());
+        unwrap(gaussian->forward(diffusion->schedule().level(t), [](int) { return false; }));
+        std::copy(gaussian->output().begin(), gaussian->output().end(), logits.begin());
     };
     const std::string header =
         npy_header({static_cast<std::size_t>(rows.batch), length, static_cast<std::size_t>(config.vocab_size)});

@@ -13,8 +13,7 @@
 
 #include "core/base/philox.h"
 #include "core/base/text.h"
-#include "core/model/parameters.h"
-#include "core/model/trial.h"
+#include "core/predict/kernel_self_test.h"
 #include "core/sampling/gaps.h"
 #include "core/sampling/request.h"
 #include "core/weights/json.h"
@@ -177,9 +176,9 @@ Result<const Proofreader*> proofreader_of(const json& request) {
     if (!name) return tl::unexpected(name.error());
     if (name->empty()) return nullptr;
     if (!reader) return fail("There is no proofreader yet.");
-    auto made = make_proofreader(model->file, reader->file, autoregressive_model(*reader->denoiser));
-    if (!made) return tl::unexpected(made.error());
-    proofreader = std::move(*made);
+    auto ids = proofreader_ids(model->file, reader->file);
+    if (!ids) return tl::unexpected(ids.error());
+    proofreader = Proofreader{std::move(*ids), autoregressive_predictor(*reader->denoiser)};
     return &*proofreader;
 }
 
@@ -425,13 +424,13 @@ EXPORT(folio_time_kernels) const char* folio_time_kernels() {
     json kernels = json::array();
     for (const KernelSet* set : available_kernels()) {
         // Before it is timed: an engine that compiles better after a while may be right only then.
-        const bool correct = trustworthy(*set, precision);
-        auto trial = Trial::create(parallel, *set, precision, 384, 64, {});
-        if (!trial) continue;
+        const bool correct = passes_self_test(*set, precision);
+        auto test = KernelSelfTest::create(parallel, *set, precision, 384, 64, {});
+        if (!test) continue;
         double best = 1e30;
         for (int round = 0; round < 20; ++round) {
             const auto begin = std::chrono::steady_clock::now();
-            if (!trial->pass()) break;
+            if (!test->pass()) break;
             best = std::min(best, milliseconds_since(begin));
         }
         kernels.push_back({{"name", set->name}, {"correct", correct}, {"ms", best}});

@@ -1,4 +1,4 @@
-#include "core/model/trial.h"
+#include "core/predict/kernel_self_test.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,13 +9,14 @@
 #include "core/ops/exact_ops.h"
 
 namespace folio {
+
 std::unique_ptr<CpuOps> make_ops(Parallel& parallel, std::span<const KernelSet* const> sets, Precision precision) {
     if (precision == Precision::int8) return std::make_unique<ExactOps>(parallel, sets);
     return std::make_unique<CpuOps>(parallel, *sets.front(), precision);
 }
 
-Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precision precision, int d_model, int length,
-                            Kind kind) {
+Result<KernelSelfTest> KernelSelfTest::create(Parallel& parallel, const KernelSet& kernels, Precision precision,
+                                              int d_model, int length, Kind kind) {
     ModelConfig config;
     config.vocab_size = 17;
     config.seq_len = kind.wide ? std::max(length, ExactOps::longest_integer_attention) : length;
@@ -39,50 +40,54 @@ Result<Trial> Trial::create(Parallel& parallel, const KernelSet& kernels, Precis
     }
     const std::vector<float> scales(channel_count(config), 0.1f / 127);
 
-    Trial trial;
+    KernelSelfTest test;
     const KernelSet* sets[] = {&kernels};
-    trial.ops_ = make_ops(parallel, sets, precision);
+    test.ops_ = make_ops(parallel, sets, precision);
     auto denoiser = Denoiser::create(
-        *trial.ops_, config, exact ? Parameters(values.data(), whole.data(), scales.data()) : Parameters(values.data()),
+        *test.ops_, config, exact ? Parameters(values.data(), whole.data(), scales.data()) : Parameters(values.data()),
         false);
     if (!denoiser) return tl::unexpected(denoiser.error());
-    trial.denoiser_ = std::make_unique<Denoiser>(std::move(*denoiser));
-    for (int i = 0; i < length; ++i) trial.ids_.push_back(i % config.vocab_size);
-    if (kind.wide) trial.times_.push_back(1);
-    trial.logits_.resize(trial.ids_.size() * static_cast<std::size_t>(config.vocab_size));
-    return trial;
+    test.denoiser_ = std::make_unique<Denoiser>(std::move(*denoiser));
+    test.network_ = std::make_unique<HostForward>(*test.denoiser_);
+    for (int i = 0; i < length; ++i) test.ids_.push_back(i % config.vocab_size);
+    if (kind.wide) test.times_.push_back(1);
+    test.logits_.resize(test.ids_.size() * static_cast<std::size_t>(config.vocab_size));
+    return test;
 }
 
-Result<void> Trial::pass() { return denoiser_->predict(ids_, times_, 1, static_cast<int>(ids_.size()), logits_); }
+Result<void> KernelSelfTest::pass() {
+    return network_->forward(ids_, times_, 1, static_cast<int>(ids_.size()), logits_);
+}
 
-Agreement compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision) {
+Comparison compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision) {
     if (actual.size() != expected.size() || actual.empty()) return {};
-    Agreement agreement;
+    Comparison comparison;
     double largest = 0;
     for (std::size_t i = 0; i < actual.size(); ++i) {
         const double difference = std::abs(static_cast<double>(actual[i]) - expected[i]);
-        if (difference > agreement.largest_difference || std::isnan(difference))
-            agreement.largest_difference = difference;  // a NaN stays
+        if (difference > comparison.largest_difference || std::isnan(difference))
+            comparison.largest_difference = difference;  // a NaN stays
         largest = std::max(largest, std::abs(static_cast<double>(expected[i])));
     }
-    agreement.good = precision == Precision::int8
-                         ? std::memcmp(actual.data(), expected.data(), actual.size_bytes()) == 0
-                         : agreement.largest_difference <= (precision == Precision::bf16 ? 0.1 : 1e-3) * largest;
-    return agreement;
+    comparison.good = precision == Precision::int8
+                          ? std::memcmp(actual.data(), expected.data(), actual.size_bytes()) == 0
+                          : comparison.largest_difference <= (precision == Precision::bf16 ? 0.1 : 1e-3) * largest;
+    return comparison;
 }
 
-bool trustworthy(const KernelSet& kernels, Precision precision) {
+bool passes_self_test(const KernelSet& kernels, Precision precision) {
     const KernelSet& baseline = *available_kernels().back();
     if (&kernels == &baseline) return true;
     static std::vector<std::pair<const KernelSet*, Precision>> refused;
     if (std::find(refused.begin(), refused.end(), std::pair(&kernels, precision)) != refused.end()) return false;
     Serial serial;
-    const auto logits = [&](const KernelSet& set, Precision arithmetic, Trial::Kind kind) {
-        auto trial = Trial::create(serial, set, arithmetic, 64, 19, kind);
-        const bool done = trial && trial->pass();
-        return done ? trial->logits() : std::vector<float>();
+    const auto logits = [&](const KernelSet& set, Precision arithmetic, KernelSelfTest::Kind kind) {
+        auto test = KernelSelfTest::create(serial, set, arithmetic, 64, 19, kind);
+        const bool done = test && test->pass();
+        return done ? test->logits() : std::vector<float>();
     };
-    for (const Trial::Kind kind : {Trial::Kind{false, false}, {true, false}, {false, true}, {true, true}}) {
+    for (const KernelSelfTest::Kind kind :
+         {KernelSelfTest::Kind{false, false}, {true, false}, {false, true}, {true, true}}) {
         const std::vector<float> expected =
             logits(baseline, precision == Precision::bf16 ? Precision::f32 : precision, kind);
         if (compare_logits(logits(kernels, precision, kind), expected, precision).good) continue;
@@ -99,7 +104,7 @@ std::span<const KernelSet* const> best_kernels(Precision precision) {
     if (!sets.empty()) return sets;
     for (const KernelSet* set : distinct_kernels(precision)) {
         const bool joins = sets.empty() || (precision == Precision::int8 && same_packing(*set, *sets.front()));
-        if (joins && trustworthy(*set, precision)) sets.push_back(set);
+        if (joins && passes_self_test(*set, precision)) sets.push_back(set);
     }
     if (sets.empty()) sets.push_back(available_kernels().back());
     return sets;
