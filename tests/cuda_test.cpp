@@ -57,7 +57,7 @@ std::vector<Case> cases() {
             recipe.weight_decay = 0.01f;
             recipe.short_windows = 0.3f;
             recipe.input_noise = 0.1f;
-            recipe.known = 0.5f;
+            recipe.prompt_share = 0.5f;
             recipe.self_conditioning = config.self_conditioning ? 0.4f : 0.f;
             recipe.refit_every = config.self_conditioning ? 4 : 0;
             result.push_back(c);

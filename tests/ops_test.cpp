@@ -922,7 +922,12 @@ TEST_CASE("ops: corrupt_gaussian") {
         const int batch = 3, R = batch * length, width = V + T + (conditioned ? V + 1 : 0);
         CAPTURE(length, V, T, conditioned);
         const auto starts = random.integers(batch, 500 - length);
-        const auto levels = random.normals<float>(area(batch + 1, 5)), features = random.normals<float>(area(batch, T));
+        std::vector<RowNoise> levels;
+        for (int b = 0; b <= batch; ++b) {
+            const auto x = random.normals<float>(5);
+            levels.push_back({x[0], x[1], x[2], x[3], x[4]});
+        }
+        const auto features = random.normals<float>(area(batch, T));
         const auto known = random.integers(R, 2);
         std::vector<double> mixture(area(R, width)), prior(area(R, V)), noise(area(R, V)),
             weights(static_cast<std::size_t>(R));

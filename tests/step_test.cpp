@@ -97,17 +97,17 @@ TEST_CASE("the learning rate rises, stays and falls to zero") {
     recipe.steps = 1000;
     recipe.warmup = 50;
     recipe.decay = 0.4f;
-    CHECK(schedule(recipe, 0) == Approx(1.0 / 50));
-    CHECK(schedule(recipe, 24) == Approx(0.5));
-    for (int step = 49; step < 600; ++step) CHECK(schedule(recipe, step) == 1);
-    for (int step = 601; step < 1000; ++step) CHECK(schedule(recipe, step) < schedule(recipe, step - 1));
-    CHECK(schedule(recipe, 800) == Approx(0.5).epsilon(0.01));
-    CHECK(schedule(recipe, 999) > 0);
-    CHECK(schedule(recipe, 999) < 0.005);
+    CHECK(lr_schedule(recipe, 0) == Approx(1.0 / 50));
+    CHECK(lr_schedule(recipe, 24) == Approx(0.5));
+    for (int step = 49; step < 600; ++step) CHECK(lr_schedule(recipe, step) == 1);
+    for (int step = 601; step < 1000; ++step) CHECK(lr_schedule(recipe, step) < lr_schedule(recipe, step - 1));
+    CHECK(lr_schedule(recipe, 800) == Approx(0.5).epsilon(0.01));
+    CHECK(lr_schedule(recipe, 999) > 0);
+    CHECK(lr_schedule(recipe, 999) < 0.005);
     // On the plateau nothing of the end is known.
     Recipe longer = recipe;
     longer.steps = 5000;
-    for (int step = 0; step < 600; ++step) CHECK(schedule(recipe, step) == schedule(longer, step));
+    for (int step = 0; step < 600; ++step) CHECK(lr_schedule(recipe, step) == lr_schedule(longer, step));
 }
 
 TEST_CASE("a model that knows nothing pays log of the characters, however places are weighed") {
@@ -157,7 +157,7 @@ TEST_CASE("every process learns a text that repeats itself") {
         recipe.steps = c.steps;
         recipe.short_windows = 0.2f;
         recipe.input_noise = 0.05f;
-        recipe.known = 0.5f;
+        recipe.prompt_share = 0.5f;
         recipe.self_conditioning = 0.5f;
         Serial serial;
         CpuTrainingOps ops(serial, *available_kernels().front(), Precision::f32);

@@ -217,23 +217,23 @@ void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text,
         const std::span<double> eps(static_cast<double*>(workers_[worker].data), static_cast<std::size_t>(vocab_size));
         for (int r = first; r < last; ++r) {
             const int b = r / length, id = text[starts[b] + r % length];
-            const bool known = how.known[r] != 0;
-            const float* level = how.levels + 5 * (known ? batch : b);
+            const bool conditioned = how.conditioned[r] != 0;
+            const RowNoise& row_noise = how.windows[conditioned ? batch : b];
             normals(eps, how.seed, static_cast<std::uint64_t>(r), *how.step, Purpose::diffuse);
             rows.targets[r] = id;
-            rows.weights[r] = level[4];
+            rows.weights[r] = row_noise.loss_weight;
             float* row = soft_tokens.row(r);
             for (int v = 0; v < vocab_size; ++v) {
                 const float noise = static_cast<float>(eps[static_cast<std::size_t>(v)]);
-                const float z = level[0] * ((v == id ? 1.f : 0.f) - how.centre) + level[1] * noise;
-                row[v] = level[2] * z;
-                if (rows.logit_bias.rows > 0) rows.logit_bias.row(r)[v] = level[3] * z;
+                const float z = row_noise.alpha * ((v == id ? 1.f : 0.f) - how.centre) + row_noise.sigma * noise;
+                row[v] = row_noise.input_scale * z;
+                if (rows.logit_bias.rows > 0) rows.logit_bias.row(r)[v] = row_noise.prior_weight * z;
                 if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
             }
             std::copy_n(how.features + static_cast<std::ptrdiff_t>(b) * time_rows, time_rows, row + vocab_size);
             if (soft_tokens.cols == vocab_size + time_rows) continue;
             std::fill_n(row + vocab_size + time_rows, vocab_size, 0.f);
-            row[soft_tokens.cols - 1] = known ? 1.f : 0.f;
+            row[soft_tokens.cols - 1] = conditioned ? 1.f : 0.f;
         }
     });
 }

@@ -245,14 +245,19 @@ struct Muon {
     float lr = 0, momentum = 0.95f, weight_decay = 0;
 };
 
+/// Noise of a row of soft tokens, z = alpha x + sigma eps: the network's input is input_scale z, and prior_weight z is
+/// added to its logits.
+struct RowNoise {
+    float alpha = 1, sigma = 0, input_scale = 1, prior_weight = 0, loss_weight = 0;
+};
+
 /// Noise of the rows of a batch (Gaussian diffusion), all on the device.
 struct GaussianNoise {
-    const float* levels = nullptr;  // [batch + 1, 5] alpha, sigma, input scale, prior weight, loss weight; the last row
-                                    // for known positions
-    const float* features = nullptr;  // [batch, time_rows]
+    const RowNoise* windows = nullptr;  // [batch + 1], the last of conditioned positions
+    const float* features = nullptr;    // [batch, time_rows]
     int time_rows = 0;
-    const int* known = nullptr;  // [batch, length] 1: the character is given
-    float centre = 0;            // what is taken off each element of a one-hot
+    const int* conditioned = nullptr;  // [batch, length] 1: the character is given
+    float centre = 0;                  // what is taken off each element of a one-hot
     std::uint64_t seed = 0;
     const std::uint32_t* step = nullptr;
 };
@@ -322,8 +327,8 @@ public:
                                         int batch, int length, int vocab_size, float noise, std::uint64_t seed,
                                         const std::uint32_t* step) = 0;
     /// Windows out of a text as noisy rows: z = alpha x + sigma eps, x the one-hot of V characters less `centre`, eps
-    /// the normals of row r at {step, diffuse} (base/normals.h). soft_tokens = scale z | features | 0 ... 0 | known,
-    /// logit_bias = prior weight z, noise = eps.
+    /// the normals of row r at {step, diffuse} (base/normals.h). soft_tokens = input_scale z | features | 0 ... 0 |
+    /// conditioned, logit_bias = prior_weight z, noise = eps.
     virtual void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length,
                                   int vocab_size, const GaussianNoise& how) = 0;
     /// out = softmax(logits), row by row.

@@ -419,21 +419,21 @@ void corrupt_gaussian(T* soft_tokens, int width, T* logit_bias, T* noise, int* t
     std::vector<double> eps(static_cast<std::size_t>(vocab_size));
     for (int r = 0; r < batch * length; ++r) {
         const int b = r / length, id = text[starts[b] + r % length];
-        const float* level = how.levels + 5 * (how.known[r] ? batch : b);
+        const RowNoise& row_noise = how.windows[how.conditioned[r] ? batch : b];
         normals(eps, how.seed, static_cast<std::uint64_t>(r), *how.step, Purpose::diffuse);
         targets[r] = id;
-        weights[r] = T(level[4]);
+        weights[r] = T(row_noise.loss_weight);
         T* row = soft_tokens + static_cast<std::ptrdiff_t>(r) * width;
         for (int c = 0; c < width; ++c) row[c] = T(0);
         for (int v = 0; v < vocab_size; ++v) {
-            const T z =
-                T(level[0]) * (T(v == id ? 1 : 0) - T(how.centre)) + T(level[1]) * T(eps[static_cast<std::size_t>(v)]);
-            row[v] = T(level[2]) * z;
-            if (logit_bias) logit_bias[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(level[3]) * z;
+            const T z = T(row_noise.alpha) * (T(v == id ? 1 : 0) - T(how.centre)) +
+                        T(row_noise.sigma) * T(eps[static_cast<std::size_t>(v)]);
+            row[v] = T(row_noise.input_scale) * z;
+            if (logit_bias) logit_bias[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(row_noise.prior_weight) * z;
             if (noise) noise[static_cast<std::ptrdiff_t>(r) * vocab_size + v] = T(eps[static_cast<std::size_t>(v)]);
         }
         for (int i = 0; i < time_rows; ++i) row[vocab_size + i] = T(how.features[b * time_rows + i]);
-        if (width > vocab_size + time_rows) row[width - 1] = T(how.known[r]);
+        if (width > vocab_size + time_rows) row[width - 1] = T(how.conditioned[r]);
     }
 }
 

@@ -10,7 +10,7 @@
 
 namespace folio {
 
-/// Parameters drawn as the recipe of spec section 3 says: embeddings N(0, 1), linear layers with standard deviation
+/// Parameters as they are drawn before training: embeddings N(0, 1), linear layers with standard deviation
 /// min(1, sqrt(out / in)) / sqrt(in), every c_proj and the head zero.
 std::vector<float> initial_parameters(const ModelConfig& config, std::uint64_t seed);
 

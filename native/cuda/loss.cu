@@ -140,8 +140,8 @@ __global__ void noisy_windows(GaussianRows rows, const int* text, const int* sta
     const int r = warp_index(), b = r / length;
     if (r >= batch * length) return;
     const int id = text[starts[b] + r % length], quads = divide_up(vocab_size, 4);
-    const bool known = how.known[r] != 0;
-    const float* level = how.levels + 5 * (known ? batch : b);
+    const bool conditioned = how.conditioned[r] != 0;
+    const RowNoise& row_noise = how.windows[conditioned ? batch : b];
     const int time_rows = how.time_rows;
     float* row = rows.soft_tokens.row(r);
     for (int q = lane(); q < quads; q += warp_size) {
@@ -151,20 +151,21 @@ __global__ void noisy_windows(GaussianRows rows, const int* text, const int* sta
         for (int i = 0; i < 4 && 4 * q + i < vocab_size; ++i) {
             const int v = 4 * q + i;
             const float noise = static_cast<float>(eps[static_cast<std::size_t>(i)]);
-            const float z = level[0] * ((v == id ? 1.f : 0.f) - how.centre) + level[1] * noise;
-            row[v] = level[2] * z;
-            if (rows.logit_bias.rows > 0) rows.logit_bias.row(r)[v] = level[3] * z;
+            const float z = row_noise.alpha * ((v == id ? 1.f : 0.f) - how.centre) + row_noise.sigma * noise;
+            row[v] = row_noise.input_scale * z;
+            if (rows.logit_bias.rows > 0) rows.logit_bias.row(r)[v] = row_noise.prior_weight * z;
             if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
         }
     }
     for (int i = lane(); i < time_rows; i += warp_size)
         row[vocab_size + i] = how.features[static_cast<std::ptrdiff_t>(b) * time_rows + i];
-    // Room for self-conditioning, and whether the position is known.
+    // Room for self-conditioning, and the flag of conditioned positions.
     const int last = rows.soft_tokens.cols - 1;
-    for (int i = vocab_size + time_rows + lane(); i <= last; i += warp_size) row[i] = i == last && known ? 1.f : 0.f;
+    for (int i = vocab_size + time_rows + lane(); i <= last; i += warp_size)
+        row[i] = i == last && conditioned ? 1.f : 0.f;
     if (lane() > 0) return;
     rows.targets[r] = id;
-    rows.weights[r] = level[4];
+    rows.weights[r] = row_noise.loss_weight;
 }
 
 }  // namespace

@@ -247,7 +247,7 @@ void TrainingRun::log(bool validated, const std::optional<std::string>& sample) 
         entry["val_nll"] = *val_nll_;
         entry["val_perplexity"] = std::exp(*val_nll_);
     }
-    entry["lr"] = checkpoint_.settings["lr"].get<double>() * at_.lr_factor * schedule(recipe_, at_.step - 1);
+    entry["lr"] = checkpoint_.settings["lr"].get<double>() * at_.lr_factor * lr_schedule(recipe_, at_.step - 1);
     entry["chars_per_s"] = std::round(rate_);
     entry["elapsed_s"] = std::round(elapsed() * 1000) / 1000;
     if (sample) entry["sample"] = *sample;

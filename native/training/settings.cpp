@@ -27,7 +27,7 @@ json default_settings(const Preset& preset) {
         case ProcessKind::gaussian:
             recipe.short_windows = article ? 0 : 0.1f;
             recipe.self_conditioning = article ? 0 : 0.5f;
-            recipe.known = article ? 0 : 0.5f;
+            recipe.prompt_share = article ? 0 : 0.5f;
             recipe.refit_every = 1000;
             recipe.nelbo_share = 0.2f;
             if (!article) break;
@@ -72,7 +72,7 @@ json default_settings(const Preset& preset) {
         settings["short-windows"] = number(recipe.short_windows);
     if (preset.process == ProcessKind::gaussian && !article) {
         settings["self-conditioning"] = number(recipe.self_conditioning);
-        settings["known"] = number(recipe.known);
+        settings["known"] = number(recipe.prompt_share);
         settings["refit-every"] = recipe.refit_every;
         settings.update({{"prediction", "x0"}, {"schedule", "warped"}, {"matched-filter", "yes"}});
     }
@@ -138,7 +138,7 @@ Recipe to_recipe(const json& settings) {
     if (settings.contains("input-noise")) recipe.input_noise = number("input-noise");
     if (settings.contains("known")) {
         recipe.self_conditioning = number("self-conditioning");
-        recipe.known = number("known");
+        recipe.prompt_share = number("known");
         recipe.refit_every = settings.at("refit-every");
     }
     if (preset_of(settings).article) recipe.beta2 = 0.999f;
