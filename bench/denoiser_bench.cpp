@@ -44,7 +44,7 @@ void add_model(const Size& size, const Way& way, int width) {
         const ProcessConfig process{ProcessKind::masked, config.vocab_size - 1};
         SamplingRequest request;
         request.options.steps = sampling_steps;
-        request.given.assign(length, -1);
+        request.conditioned.assign(length, -1);
         measure(state, 0, [&] {
             const auto sampler = unwrap(make_sampler(denoiser, process, request));
             while (!sampler->done()) unwrap(sampler->step());

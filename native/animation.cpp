@@ -22,9 +22,9 @@ constexpr const char* reset_style = "\033[0m";
 /// Style of a position, as on the page: a dot or a pale guess while open, struck when just fixed, bold when given.
 const char* style_of(const Frame& frame, int position) {
     const int flags = frame.flags[position];
-    if (!(flags & place_fixed)) return "\033[2m";
-    if (flags & place_fresh) return "\033[7;31m";
-    return flags & place_given ? "\033[1m" : "";
+    if (!(flags & position_revealed)) return "\033[2m";
+    if (flags & position_new) return "\033[7;31m";
+    return flags & position_conditioned ? "\033[1m" : "";
 }
 
 /// Character at a position: its own, or the most likely one where the last pass favours it, or a dot.

@@ -9,8 +9,8 @@
 #include "core/ops/exact_ops.h"
 #include "core/ops/reference_exact.h"
 #include "core/predict/kernel_self_test.h"
-#include "core/process/time_warp.h"
 #include "core/process/gaussian.h"
+#include "core/process/time_warp.h"
 #include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
 #include "tests/test_support.h"
@@ -339,10 +339,10 @@ std::pair<std::string, std::string> sample(const ModelFile& model, const KernelS
         const std::string name(option.name);
         if (request.contains(name)) REQUIRE(set_option(wanted.options, option, request.at(name).get<double>()));
     }
-    wanted.given.assign(request.at("length").get<std::size_t>(), -1);
+    wanted.conditioned.assign(request.at("length").get<std::size_t>(), -1);
     wanted.before = model.vocabulary.encode(U'\n').value();
     const auto prompt = model.vocabulary.encode(request.at("prompt").get<std::string>()).value();
-    std::copy(prompt.begin(), prompt.end(), wanted.given.begin());
+    std::copy(prompt.begin(), prompt.end(), wanted.conditioned.begin());
     std::optional<ModelFile> reading;
     std::optional<Denoiser> reader;
     std::optional<Proofreader> proofreader;

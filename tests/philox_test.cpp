@@ -63,7 +63,7 @@ TEST_CASE("philox: purposes keep their numbers") {
     CHECK(static_cast<int>(Purpose::pure_noise) == 14);
     CHECK(static_cast<int>(Purpose::reverse) == 15);
     CHECK(static_cast<int>(Purpose::churn) == 16);
-    CHECK(static_cast<int>(Purpose::given) == 17);
+    CHECK(static_cast<int>(Purpose::conditioned) == 17);
     CHECK(static_cast<int>(Purpose::dropout) == 64);
 }
 

@@ -74,7 +74,7 @@ std::vector<Frame> frames_of(Sampler& sampler) {
     return frames;
 }
 
-int count_open(const Frame& frame) { return static_cast<int>(std::count(frame.id.begin(), frame.id.end(), -1)); }
+int count_unrevealed(const Frame& frame) { return static_cast<int>(std::count(frame.id.begin(), frame.id.end(), -1)); }
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
@@ -97,7 +97,7 @@ TEST_CASE("the proofreader rates each character in the window that an autoregres
                 if (has_newline)
                     request.before = proofreader.newline;
                 else
-                    request.given[0] = 2;
+                    request.conditioned[0] = 2;
                 if (!has_newline) proofreader.newline = -1;
                 AutoregressiveSampler sampler = AutoregressiveSampler::create(watched, request).value();
                 const std::vector<int> text = frames_of(sampler).back().id;
@@ -163,7 +163,7 @@ TEST_CASE("a proofread sample is scored, opened and filled round by round") {
         SamplingRequest request = request_for(length, kind, steps);
         request.options.rounds = 3;
         request.options.proofread_share = 0.2;
-        for (int i = 0; i < 4; ++i) request.given[static_cast<std::size_t>(i)] = i;
+        for (int i = 0; i < 4; ++i) request.conditioned[static_cast<std::size_t>(i)] = i;
         MaskedSampler sampler = sampler_of(model, request, proofreader);
         passes = 0;
         const std::vector<Frame> frames = frames_of(sampler);
@@ -174,7 +174,7 @@ TEST_CASE("a proofread sample is scored, opened and filled round by round") {
             CHECK(now.steps <= promised);
             promised = now.steps;
             CHECK(now.done == (i + 1 == frames.size()));
-            CHECK(now.proofread_nll.empty() == (count_open(before) > 0));
+            CHECK(now.proofread_nll.empty() == (count_unrevealed(before) > 0));
             if (now.proofread_nll.empty()) continue;
             const std::vector<double> nll = proofread_nll(proofreader, before.id).value();
             std::vector<std::uint8_t> given(length, 0);
@@ -190,7 +190,7 @@ TEST_CASE("a proofread sample is scored, opened and filled round by round") {
             // The passes that follow are those of any text opened again.
             const int budget = ceil_div(steps * static_cast<int>(opened.size()), length);
             std::size_t filled = i;
-            while (count_open(frames[filled]) > 0) ++filled;
+            while (count_unrevealed(frames[filled]) > 0) ++filled;
             const int taken = static_cast<int>(filled - i);
             CHECK(taken <= budget);
             if (kind == SamplerKind::ancestral) CHECK(taken == budget);
@@ -223,11 +223,11 @@ TEST_CASE("a round that changes nothing is the last, and no round is none") {
     MaskedSampler none = sampler_of(model, request, proofreader);
     CHECK(frames_of(none).size() == 1 + 5);
     request.options.rounds = 2;
-    request.given.assign(10, 1);
+    request.conditioned.assign(10, 1);
     MaskedSampler all_given = sampler_of(model, request, proofreader);
     const std::vector<Frame> scored = frames_of(all_given);
     CHECK(scored.size() == 2);
-    CHECK(scored.back().id == request.given);
+    CHECK(scored.back().id == request.conditioned);
     CHECK(scored.back().proofread_nll.size() == 10);
 }
 
@@ -344,13 +344,13 @@ TEST_CASE("a proofread text's time is the share of all positions that were not g
     };
     const Proofreader proofreader = proofreader_of(hash_reader(5, 8));
     SamplingRequest request = request_for(16, SamplerKind::spread, 8);
-    request.given[15] = 1;
+    request.conditioned[15] = 1;
     request.options.rounds = 1;
     request.options.proofread_share = 0.2;
     MaskedSampler sampler = sampler_of(model, request, proofreader);
     while (sampler.frame().proofread_nll.empty()) REQUIRE(sampler.step());
     while (!sampler.done()) {
-        const int open = count_open(sampler.frame());
+        const int open = count_unrevealed(sampler.frame());
         REQUIRE(sampler.step());
         CHECK(rows.back() == time_row(open / 15.0, 64));
     }

@@ -129,14 +129,14 @@ TEST_CASE("draws follow temperature, top-k and top-p") {
 }
 
 TEST_CASE("each rule chooses its places") {
-    const auto chosen = [](SamplerKind kind, Pace pace, auto... change) {
+    const auto chosen = [](SamplerKind kind, StepBudget pace, auto... change) {
         SamplingOptions options;
         options.sampler = kind;
         (change(options), ...);
         //                              place, confidence, margin, entropy
         std::vector<Candidate> candidates = {{0, .50, .45, .60, 0}, {1, .95, .91, .05, 0}, {2, .60, .21, .04, 0},
                                              {3, .95, .90, .05, 0}, {4, .40, .10, .90, 0}, {5, .60, .50, .30, 0}};
-        const int count = choose(candidates, options, pace);
+        const int count = select_positions(candidates, options, pace);
         std::vector<int> places;
         for (int i = 0; i < count; ++i) places.push_back(candidates[i].position);
         return places;
@@ -166,11 +166,11 @@ TEST_CASE("spread takes one position of each run where confidence takes neighbou
     std::vector<Candidate> candidates;
     for (int place = 0; place < 64; ++place)
         candidates.push_back({place, place >= 20 && place < 28 ? 0.9 : 0.3 + 0.001 * (place % 8), 0, 0, 0});
-    const auto chosen = [&](SamplerKind kind, Pace pace) {
+    const auto chosen = [&](SamplerKind kind, StepBudget pace) {
         std::vector<Candidate> some = candidates;
         SamplingOptions options;
         options.sampler = kind;
-        some.resize(static_cast<std::size_t>(choose(some, options, pace)));
+        some.resize(static_cast<std::size_t>(select_positions(some, options, pace)));
         std::vector<int> places;
         for (const Candidate& candidate : some) places.push_back(candidate.position);
         return places;
@@ -247,7 +247,7 @@ TEST_CASE("places noised again are made up for") {
             CHECK(sigma <= eta);
             std::vector<Candidate> candidates(20000);
             for (int i = 0; i < 20000; ++i) candidates[i].word = philox(1, i, left, Purpose::reveal).word[0];
-            const double revealed = choose(candidates, options, {10, left}) / 20000.0;
+            const double revealed = select_positions(candidates, options, {10, left}) / 20000.0;
             CHECK(t * (1 - revealed) + (1 - t) * sigma == Approx(s).margin(0.01));
         }
         CHECK(remask_probability(options, {10, 1}) == 0);
@@ -288,7 +288,7 @@ TEST_CASE("given characters are conditioned on and stay") {
     const MaskedPredictor model = table.model();
     SamplingRequest request = request_for(3, SamplerKind::confidence, 3);
     request.options.temperature = 1;
-    request.given[1] = 2;
+    request.conditioned[1] = 2;
     std::vector<int> counts(9, 0);
     std::vector<double> expected;
     for (int a = 0; a < 3; ++a) {
@@ -313,7 +313,7 @@ TEST_CASE("every sampler ends within its steps, block by block") {
             request_for(length, all_samplers[static_cast<std::size_t>(trial) % all_samplers.size()], steps);
         for (int place = 0; place < length; ++place) {
             const Words w = philox(78, place, trial, 0u);
-            if (w.word[0] % 100 < chance.word[3] % 100) request.given[place] = w.word[1] % 5;
+            if (w.word[0] % 100 < chance.word[3] % 100) request.conditioned[place] = w.word[1] % 5;
         }
         INFO("trial " << trial << ": " << name_of(*request.options.sampler) << ", length " << length << ", seq_len "
                       << seq_len);
@@ -343,9 +343,9 @@ TEST_CASE("every sampler ends within its steps, block by block") {
         for (int place = 0; place < length; ++place) {
             CHECK(frame.id[place] >= 0);
             CHECK(frame.id[place] < 5);
-            if (request.given[place] >= 0) {
-                CHECK(frame.id[place] == request.given[place]);
-                CHECK(frame.flags[place] == (place_fixed | place_given));
+            if (request.conditioned[place] >= 0) {
+                CHECK(frame.id[place] == request.conditioned[place]);
+                CHECK(frame.flags[place] == (position_revealed | position_conditioned));
             }
         }
         CHECK(next_frame(sampler).step == frame.step);
@@ -356,7 +356,7 @@ TEST_CASE("a sample depends on its options, not on how it was reached") {
     for (const SamplerKind kind : all_samplers) {
         const MaskedPredictor model = hash_model(7, 16);
         SamplingRequest request = request_for(40, kind, 9);
-        request.given[3] = 1;
+        request.conditioned[3] = 1;
         request.edits = {edit_of("4:noise:0-9:50", 40), edit_of("4:put:5:c", 40), edit_of("70:noise:20-30", 40),
                          edit_of("0:put:39:a", 40)};
         const Frame whole = sample(model, request);
@@ -468,7 +468,7 @@ TEST_CASE("edits do what they say") {
     CHECK(open_places().size() == 12);  // 40 % of the 30 that are not kept
     for (const int place : open_places()) {
         CHECK((place < 10 || place > 19));
-        CHECK(sampler.frame().flags[place] == place_reopened);
+        CHECK(sampler.frame().flags[place] == position_reopened);
         CHECK(sampler.frame().probability[place] == 0);
     }
     CHECK(sampler.frame().steps == 32 + 6);  // at the pace of 32 steps for 64 places
@@ -477,14 +477,14 @@ TEST_CASE("edits do what they say") {
     REQUIRE(sampler.edit(edit_of("0:put:10:f", 64)));
     CHECK(open_places().size() == 13);
     CHECK(sampler.frame().id[10] == 5);
-    CHECK(sampler.frame().flags[10] == (place_fixed | place_given));
+    CHECK(sampler.frame().flags[10] == (position_revealed | position_conditioned));
     const Frame after = run(sampler);
     CHECK(after.step == 32 + 7);
     for (int place = 40; place < 64; ++place) CHECK(after.id[place] == done.id[place]);
     for (int place = 12; place < 20; ++place) CHECK(after.id[place] == done.id[place]);
     CHECK(after.id[10] == 5);
     int fresh = 0;
-    for (const int flags : after.flags) fresh += (flags & place_fresh) != 0;
+    for (const int flags : after.flags) fresh += (flags & position_new) != 0;
     CHECK(fresh == 1);
 
     Edit outside = edit_of("0:open:0-63", 64);
@@ -505,7 +505,7 @@ TEST_CASE("edits before the last step share the passes that are left") {
 TEST_CASE("a block that ended early leaves no passes to what comes after it") {
     const MaskedPredictor model = hash_model(7, 64);
     SamplingRequest request = request_for(64, SamplerKind::confidence, 32);
-    std::fill(request.given.begin() + 4, request.given.end(), 2);
+    std::fill(request.conditioned.begin() + 4, request.conditioned.end(), 2);
     MaskedSampler sampler = sampler_of(model, request);
     CHECK(run(sampler).step == 4);
     REQUIRE(sampler.edit(edit_of("0:noise:0-3", 64)));
@@ -569,7 +569,7 @@ TEST_CASE("a text goes into noise and comes back") {
     const MaskedPredictor model = hash_model(5, 32);
     SamplingRequest request = request_for(20, SamplerKind::confidence, 8);
     request.text.assign(20, 3);
-    request.given[4] = 1;
+    request.conditioned[4] = 1;
     MaskedSampler sampler = sampler_of(model, request);
     Frame frame = sampler.frame();
     CHECK(frame.steps == 16);
@@ -605,7 +605,7 @@ TEST_CASE("time is the share of hidden places among those that may be hidden") {
         return inner(ids, times, batch, window, logits);
     };
     SamplingRequest request = request_for(12, SamplerKind::confidence, 4);
-    for (int i = 0; i < 4; ++i) request.given[i] = 0;
+    for (int i = 0; i < 4; ++i) request.conditioned[i] = 0;
     sample(model, request);
     // Four open places a block, whatever stands around them: t = 1, 3/4, 1/2, 1/4.
     CHECK(rows == std::vector<int>{7, 5, 3, 1, 7, 5, 3, 1});
@@ -614,7 +614,7 @@ TEST_CASE("time is the share of hidden places among those that may be hidden") {
 TEST_CASE("frames tell what the pass said") {
     const TableModel table(3, 3, 5);
     SamplingRequest request = request_for(3, SamplerKind::confidence, 3);
-    request.given[2] = 0;
+    request.conditioned[2] = 0;
     MaskedSampler sampler = sampler_of(table.model(), request);
     const Frame frame = next_frame(sampler);
     CHECK(frame.step == 1);
@@ -633,8 +633,8 @@ TEST_CASE("frames tell what the pass said") {
         CHECK(frame.top_id[place * 4 + 3] == -1);
     }
     CHECK(frame.probability[fixed] == Approx(table.conditional(before, fixed)[frame.id[fixed]]));
-    CHECK(frame.flags[fixed] == (place_fixed | place_fresh));
-    CHECK(frame.flags[2] == (place_fixed | place_given));
+    CHECK(frame.flags[fixed] == (position_revealed | position_new));
+    CHECK(frame.flags[2] == (position_revealed | position_conditioned));
     CHECK(frame.entropy[2] == 0);
     CHECK(frame.probability[2] == 1);
 }
@@ -655,11 +655,11 @@ TEST_CASE("failures of the model leave the sampler where it was") {
     CHECK(sampler.save() == state);
 
     SamplingRequest request = request_for(3, SamplerKind::confidence, 3);
-    request.given[0] = 5;
+    request.conditioned[0] = 5;
     CHECK(!MaskedSampler::create(model, request));
-    request.given[0] = 6;
+    request.conditioned[0] = 6;
     CHECK(!MaskedSampler::create(model, request));
-    request.given.clear();
+    request.conditioned.clear();
     CHECK(!MaskedSampler::create(model, request));
     CHECK(!MaskedSampler::create(model, request_for(3, SamplerKind::confidence, 0)));
 }
@@ -818,14 +818,14 @@ TEST_CASE("an autoregressive sampler sees what stands before, and no more") {
         CHECK(known == std::vector<int>{0, 1, 2, 3, 4});
     }
     SECTION("from the prompt alone where there is one, and past what is given further on") {
-        request.given = {2, 2, -1, 0, -1};
+        request.conditioned = {2, 2, -1, 0, -1};
         AutoregressiveSampler sampler = AutoregressiveSampler::create(model, request).value();
         CHECK(run(sampler).id == std::vector<int>{2, 2, 2, 0, 1});
         CHECK(seen == Texts{{2, 2}, {2, 2, 2, 0}});
         CHECK(known == std::vector<int>{0, 2});
     }
     SECTION("of a long text between half a window and a whole one") {
-        request.given.assign(30, -1);
+        request.conditioned.assign(30, -1);
         AutoregressiveSampler sampler = AutoregressiveSampler::create(model, request).value();
         const Frame frame = run(sampler);
         REQUIRE(seen.size() == 30);
@@ -870,7 +870,7 @@ TEST_CASE("an autoregressive sampler sees what stands before, and no more") {
         request.text.clear();
         request.before = -1;
         CHECK(refusal().find("prompt") != std::string::npos);
-        request.given[0] = 4;
+        request.conditioned[0] = 4;
         CHECK(refusal().find("character") != std::string::npos);
         CHECK(!MaskedSampler::create(hash_model(4, 8), request_for(4, SamplerKind::left_to_right, 4)));
     }
@@ -937,10 +937,10 @@ TEST_CASE("Gaussian samplers keep what is given, can be stopped, taken back, edi
         for (const SamplerKind kind : gaussian_samplers) {
             CAPTURE(article, static_cast<int>(kind));
             SamplingRequest request = request_for(30, kind, 10);
-            for (int place : {0, 1, 7, 29}) request.given[place] = place % 5;
+            for (int place : {0, 1, 7, 29}) request.conditioned[place] = place % 5;
             GaussianSampler sampler = model.sampler(request);
             for (int i = 0; i < 4; ++i) REQUIRE(sampler.step());
-            CHECK(count_open(sampler.frame().flags, 0, 12) == 9);
+            CHECK(count_unrevealed(sampler.frame().flags, 0, 12) == 9);
             CHECK(sampler.frame().top_id[4 * 2] >= 0);  // what a noisy place seems to be
             const State state = sampler.save();
             const Frame straight = run(sampler, 100);
@@ -1005,7 +1005,7 @@ TEST_CASE("a Gaussian sampler stops where its most likely characters stand") {
         for (const SamplerKind kind : gaussian_samplers) {
             CAPTURE(article, static_cast<int>(kind));
             SamplingRequest request = request_for(20, kind, 60);  // longer than the window of 12: two blocks
-            request.given[3] = 1;
+            request.conditioned[3] = 1;
             GaussianSampler whole = model.sampler(request);
             std::vector<Frame> frames = {whole.frame()};
             while (!whole.done()) frames.push_back(next_frame(whole));
@@ -1018,7 +1018,7 @@ TEST_CASE("a Gaussian sampler stops where its most likely characters stand") {
                     int open = 0;
                     bool same = step > 1;
                     for (int place = 0; place < window; ++place) {
-                        if (request.given[place] >= 0) continue;
+                        if (request.conditioned[place] >= 0) continue;
                         same = same && frames[step].top_id[4 * place] == frames[step - 1].top_id[4 * place];
                         probability += frames[step].top_probability[4 * place];
                         ++open;
@@ -1058,7 +1058,7 @@ TEST_CASE("Gaussian characters that the proofreader strikes out go back to half 
     proofreader.ids = {0, 1, 2, 3, 4};
     proofreader.newline = 0;
     SamplingRequest request = request_for(12, SamplerKind::ddpm, 10);
-    request.given[0] = 2;
+    request.conditioned[0] = 2;
     request.options.rounds = 2;
     request.options.proofread_share = 0.3;
     GaussianSampler sampler = GaussianSampler::create(*model.denoiser, model.process, request, &proofreader).value();
@@ -1090,7 +1090,7 @@ TEST_CASE("Gaussian characters noised again go back to the time that was asked f
             const auto again = [&](const char* edit) {
                 REQUIRE(sampler.restore(end));
                 REQUIRE(sampler.edit(edit_of(edit, 12)));
-                CHECK(count_open(sampler.frame().flags, 0, 12) == 6);
+                CHECK(count_unrevealed(sampler.frame().flags, 0, 12) == 6);
                 // A state between edit and pass has all that the pass needs.
                 GaussianSampler other = model.sampler(request_for(12, kind, 20));
                 REQUIRE(other.restore(sampler.save()));
@@ -1115,7 +1115,7 @@ TEST_CASE("Gaussian characters noised again go back to the time that was asked f
     const auto after = [&](const char* edit) {
         REQUIRE(sampler.restore(state));
         REQUIRE(sampler.edit(edit_of(edit, 12)));
-        CHECK(sampler.frame().flags[3] == place_reopened);
+        CHECK(sampler.frame().flags[3] == position_reopened);
         return run(sampler, 100).id;
     };
     REQUIRE(sampler.restore(state));

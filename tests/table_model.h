@@ -159,7 +159,7 @@ inline MaskedPredictor hash_model(int characters, int seq_len, int time_rows = 0
 /// A sample of `length` positions, none of which is given.
 inline SamplingRequest request_for(int length, SamplerKind kind, int steps) {
     SamplingRequest request;
-    request.given.assign(static_cast<std::size_t>(length), -1);
+    request.conditioned.assign(static_cast<std::size_t>(length), -1);
     request.options.sampler = kind;
     request.options.steps = steps;
     return request;

@@ -24,7 +24,7 @@ enum class Purpose : std::uint32_t {
     pure_noise = 14,    // what a Gaussian sample starts from
     reverse = 15,       // the noise of its reverse step
     churn = 16,         // the noise before that step
-    given = 17,         // eps of a given character
+    conditioned = 17,   // eps of a conditioned position
     dropout = 64,       // + 2 * layer + {0 attention, 1 mlp}
 };
 

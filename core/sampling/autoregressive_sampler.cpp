@@ -16,15 +16,15 @@ Result<AutoregressiveSampler> AutoregressiveSampler::create(AutoregressivePredic
         return tl::unexpected<Error>(ok.error());
     if (!request.text.empty())
         return fail("An autoregressive model knows no noise that a text could go into; give it a prompt.");
-    if (request.before < 0 && request.given.front() < 0) {
+    if (request.before < 0 && request.conditioned.front() < 0) {
         return fail("The model has no newline to begin after; give a prompt.");
     }
     return AutoregressiveSampler(std::move(model), std::move(request));
 }
 
 Result<void> AutoregressiveSampler::advance() {
-    const int position = first_open();
-    const bool led = !(now_.flags[0] & place_given) && request_.before >= 0;
+    const int position = first_unrevealed();
+    const bool led = !(now_.flags[0] & position_conditioned) && request_.before >= 0;
     const auto [first, start] = context_of(position, led, model_.config.seq_len);
     std::vector<int> text;
     if (start) text.push_back(request_.before);
@@ -37,12 +37,12 @@ Result<void> AutoregressiveSampler::advance() {
     read_.clear();  // where reading fails nothing is cached
     if (auto ok = model_.decode(text, n_cached, logits_); !ok) return ok;
     read_ = std::move(text);
-    if (auto seen = look(position, logits_); !seen) return tl::unexpected<Error>(seen.error());
+    if (auto seen = record_prediction(position, logits_); !seen) return tl::unexpected<Error>(seen.error());
     const int id = draw(logits_, -1, request_.options, word(position, Purpose::draw, 0));
-    fix(position, id, static_cast<float>(probability_[id]));
+    reveal(position, id, static_cast<float>(probability_[id]));
     return {};
 }
 
-std::int64_t AutoregressiveSampler::steps_known() const { return now_.step + open_count(); }
+std::int64_t AutoregressiveSampler::steps_known() const { return now_.step + unrevealed_count(); }
 
 }  // namespace folio

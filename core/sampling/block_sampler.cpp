@@ -21,10 +21,10 @@ Result<void> BlockSampler::advance() {
         return {};
     }
     if (is_complete()) return proofread();
-    if (now_.step >= now_.block_end || count_open_in_window() == 0) begin_block();
+    if (now_.step >= now_.block_end || count_unrevealed_in_window() == 0) begin_block();
     ++now_.step;
-    if (auto ok = reveal(); !ok) return ok;
-    if (count_open_in_window() == 0) now_.block_end = now_.step;
+    if (auto ok = unmask_step(); !ok) return ok;
+    if (count_unrevealed_in_window() == 0) now_.block_end = now_.step;
     return {};
 }
 
@@ -35,16 +35,16 @@ Result<void> BlockSampler::proofread() {
     ++now_.step;
     proofread_nll_.assign(nll->begin(), nll->end());
     now_.round_text = now_.id;
-    std::vector<std::uint8_t> given(now_.flags.size());
-    std::transform(now_.flags.begin(), now_.flags.end(), given.begin(), is_given);
-    const int count = proofread_count(options.proofread_share, now_.round, options.rounds, count_not_given());
-    for (const int position : positions_to_reopen(*nll, given, count)) reopen(position);
+    std::vector<std::uint8_t> conditioned(now_.flags.size());
+    std::transform(now_.flags.begin(), now_.flags.end(), conditioned.begin(), is_conditioned);
+    const int count = proofread_count(options.proofread_share, now_.round, options.rounds, count_unconditioned());
+    for (const int position : positions_to_reopen(*nll, conditioned, count)) reopen(position);
     ++now_.round;
     return {};
 }
 
-int BlockSampler::count_not_given() const {
-    return length() - static_cast<int>(std::count_if(now_.flags.begin(), now_.flags.end(), is_given));
+int BlockSampler::count_unconditioned() const {
+    return length() - static_cast<int>(std::count_if(now_.flags.begin(), now_.flags.end(), is_conditioned));
 }
 
 /// Ends the round of proofreading whose last position has been filled, and all rounds where it has changed nothing.
@@ -64,15 +64,16 @@ SamplingOptions BlockSampler::options_of_pass() const {
 BlockSampler::Window BlockSampler::window_for(const std::vector<std::uint8_t>& flags, int from) const {
     const auto begin = flags.begin();
     const int window = window_length();
-    const int first = static_cast<int>(std::find_if(begin + from, flags.end(), is_open) - begin);
+    const int first = static_cast<int>(std::find_if(begin + from, flags.end(), is_unrevealed) - begin);
     if (first == length()) return {};
     int last = first;
     for (int position = first; position < std::min(length(), first + (window + 1) / 2); ++position) {
-        if (is_open(flags[position])) last = position;
+        if (is_unrevealed(flags[position])) last = position;
     }
     const int spare = window - (last - first + 1);
     int known_behind = 0;
-    while (known_behind < spare / 2 && last + 1 + known_behind < length() && !is_open(flags[last + 1 + known_behind])) {
+    while (known_behind < spare / 2 && last + 1 + known_behind < length() &&
+           is_revealed(flags[last + 1 + known_behind])) {
         ++known_behind;
     }
     return {std::clamp(last + 1 + known_behind - window, 0, length() - window), window};
@@ -81,13 +82,13 @@ BlockSampler::Window BlockSampler::window_for(const std::vector<std::uint8_t>& f
 int BlockSampler::passes_for(const std::vector<std::uint8_t>& flags, Window window) const {
     const auto first = flags.begin() + window.first;
     const bool all_reopened = std::all_of(first, first + window.length, [](std::uint8_t position) {
-        return !is_open(position) || (position & place_reopened);
+        return is_revealed(position) || (position & position_reopened);
     });
     return all_reopened ? passes_again(flags, window) : steps_;
 }
 
 int BlockSampler::passes_again(const std::vector<std::uint8_t>& flags, Window window) const {
-    return share(steps_, count_open(flags, window.first, window.length), window.length);
+    return ceil_mul_div(steps_, count_unrevealed(flags, window.first, window.length), window.length);
 }
 
 void BlockSampler::begin_block() {
@@ -99,20 +100,20 @@ void BlockSampler::begin_block() {
 
 bool BlockSampler::in_block(int position) const {
     const std::uint8_t flags = now_.flags[position];
-    return is_open(flags) || (!(flags & place_given) && now_.fixed_at[position] > now_.block_begin);
+    return is_unrevealed(flags) || (!(flags & position_conditioned) && now_.revealed_at[position] > now_.block_begin);
 }
 
 std::int64_t BlockSampler::steps_known() const {
     std::vector<std::uint8_t> flags = now_.flags;
     std::int64_t steps = now_.step;
     const auto run_block = [&](Window window, int passes) {
-        const int open = count_open(flags, window.first, window.length);
-        steps += takes_all_passes() && open > 0 ? passes : std::min(passes, open);
-        std::fill_n(flags.begin() + window.first, window.length, place_fixed);
+        const int unrevealed = count_unrevealed(flags, window.first, window.length);
+        steps += takes_all_passes() && unrevealed > 0 ? passes : std::min(passes, unrevealed);
+        std::fill_n(flags.begin() + window.first, window.length, position_revealed);
     };
     if (noising()) {
         steps = noising_steps_;
-        for (std::uint8_t& position : flags) position = position & place_given ? position : 0;
+        for (std::uint8_t& position : flags) position = position & position_conditioned ? position : 0;
     } else if (now_.step < now_.block_end) {
         run_block({now_.window_first, window_length()}, now_.block_end - now_.step);
     }
@@ -129,7 +130,7 @@ std::int64_t BlockSampler::steps_known() const {
 std::int64_t BlockSampler::steps_of_rounds() const {
     if (!proofreader_) return 0;
     const SamplingOptions& options = request_.options;
-    const int candidates = count_not_given();
+    const int candidates = count_unconditioned();
     std::int64_t steps = 0;
     for (int round = now_.round; round < options.rounds; ++round) {
         const int opened =

@@ -6,20 +6,20 @@ namespace folio {
 
 /// Base of the samplers that work on many positions at once.
 ///
-/// **Blocks.** The network sees a window of min(length, seq_len) positions. A block is what happens to the open
-/// positions of one window, in at most `steps` passes. The next block takes the first open position and the open ones
-/// within half a window behind it, and as much of the known text around them as the window holds: where all after them
-/// is open too, their whole other half is the tail of the text before (half: as much context as new text, each position
-/// of a long text is then written with between half a window and a whole one to its left); where known text follows,
-/// both sides count alike.
+/// **Blocks.** The network sees a window of min(length, seq_len) positions. A block reveals the unrevealed
+/// positions of one window in at most `steps` passes. The next block takes the first unrevealed position and those
+/// within half a window behind it, and as much of the revealed text around them as the window holds: where nothing
+/// after them is revealed, their whole other half is the tail of the text before (half: as much context as new text,
+/// each position of a long text is then written with between half a window and a whole one to its left); where revealed
+/// text follows, both sides count alike.
 ///
 /// **Edits.** What is opened inside the window of a running block shares the passes that it has left. Everything else
-/// opened again gets a block of its own, at the pace of the whole: ceil(steps * open positions / window) passes, unless
-/// the process has another pace. Edits due later than the last step are applied when nothing is open any more.
+/// opened again gets a block of its own, at the pace of the whole: ceil(steps * unrevealed positions / window) passes,
+/// unless the process has another pace. Edits due later than the last step are applied once everything is revealed.
 ///
-/// **Proofreading.** When nothing is open and no edit is due, a step without a pass of the model has the proofreader
-/// rate every character and opens the least likely again (proofread.h); they get the passes that all opened again gets.
-/// `rounds` times; a round that changes no character is the last.
+/// **Proofreading.** When everything is revealed and no edit is due, a step without a pass of the model has the
+/// proofreader rate every character and hides the least likely again (proofread.h); they get the passes that all opened
+/// again gets. `rounds` times; a round that changes no character is the last.
 ///
 /// **From a text.** It goes into noise over `steps` steps that need no pass, and is sampled anew then.
 class BlockSampler : public Sampler {
@@ -34,24 +34,24 @@ protected:
 
     /// A step of a text's way into noise.
     virtual void noise() = 0;
-    /// Pass pass() of passes() over the window of the block: fixes some of its open positions, all that are left in the
+    /// Pass pass() of passes() over the window of the block: reveals some of its positions, all that are left in the
     /// last.
-    virtual Result<void> reveal() = 0;
-    /// True if a block with open positions takes all its passes.
+    virtual Result<void> unmask_step() = 0;
+    /// True if a block with unrevealed positions takes all its passes.
     virtual bool takes_all_passes() const = 0;
     struct Window {
         int first = 0, length = 0;
     };
-    /// Passes of a block whose open positions were all opened again: here their share of the window's.
+    /// Passes of a block whose unrevealed positions were all opened again: here their share of the window's.
     virtual int passes_again(const std::vector<std::uint8_t>& flags, Window window) const;
     /// Opens a position that the proofreader found unlikely.
-    virtual void reopen(int position) { open(position); }
+    virtual void reopen(int position) { hide(position); }
     /// Passes of a round that opens this many positions of one window.
-    virtual int passes_of_round(int opened) const { return share(steps_, opened, window_length()); }
+    virtual int passes_of_round(int opened) const { return ceil_mul_div(steps_, opened, window_length()); }
 
     int passes() const { return now_.block_end - now_.block_begin; }
     int pass() const { return now_.step - now_.block_begin; }
-    /// True if the position was open when the block began, or since.
+    /// True if the position was unrevealed when the block began, or since.
     bool in_block(int position) const;
     /// True during a round: the unrevealed positions were opened by the proofreader.
     bool proofreading() const { return !now_.round_text.empty(); }
@@ -64,7 +64,7 @@ protected:
 
 private:
     Result<void> advance() override;
-    /// The window of the next block, given that no position before `from` is open; length 0 where none is.
+    /// The window of the next block, given that every position before `from` is revealed; length 0 where none is.
     Window window_for(const std::vector<std::uint8_t>& flags, int from) const;
     int passes_for(const std::vector<std::uint8_t>& flags, Window window) const;
     void begin_block();
@@ -74,8 +74,8 @@ private:
     Result<void> proofread();
     void text_changed() override;
     std::int64_t steps_of_rounds() const;
-    int count_not_given() const;
-    int count_open_in_window() const { return count_open(now_.flags, now_.window_first, window_length()); }
+    int count_unconditioned() const;
+    int count_unrevealed_in_window() const { return count_unrevealed(now_.flags, now_.window_first, window_length()); }
 
     const Proofreader* proofreader_;
 };

@@ -16,13 +16,13 @@ int draw(std::span<const float> logits, int excluded, const SamplingOptions& opt
     };
     std::vector<Choice> choices;
     choices.reserve(logits.size());
-    int likeliest = -1;
+    int best = -1;
     for (int id = 0; id < static_cast<int>(logits.size()); ++id) {
         if (id == excluded) continue;
-        if (likeliest < 0 || logits[id] > logits[likeliest]) likeliest = id;
+        if (best < 0 || logits[id] > logits[best]) best = id;
         choices.push_back({id, 0});
     }
-    if (options.temperature == 0) return likeliest;
+    if (options.temperature == 0) return best;
 
     const bool cut = options.top_k > 0 && options.top_k < static_cast<int>(choices.size());
     if (cut || options.top_p < 1) {
@@ -33,8 +33,7 @@ int draw(std::span<const float> logits, int excluded, const SamplingOptions& opt
     }
     double total = 0;
     for (Choice& choice : choices) {
-        choice.weight =
-            elementary::exp((static_cast<double>(logits[choice.id]) - logits[likeliest]) / options.temperature);
+        choice.weight = elementary::exp((static_cast<double>(logits[choice.id]) - logits[best]) / options.temperature);
         total += choice.weight;
     }
     if (options.top_p < 1) {
@@ -54,7 +53,7 @@ int draw(std::span<const float> logits, int excluded, const SamplingOptions& opt
         mass += choice.weight;
         if (mass > threshold) return choice.id;
     }
-    return likeliest;  // rounding left the sum in this order a little below the other
+    return best;  // rounding left the sum in this order a little below the other
 }
 
 }  // namespace folio

@@ -10,11 +10,11 @@ namespace folio {
 /// Something done to a text by hand between two steps. Positions count from 0, both ends belong to the region.
 struct Edit {
     enum class Kind {
-        noise,  // noises the region's positions that nobody has given; what `percent` means, the process says: see
+        noise,  // noises the region's unconditioned positions; what `percent` means, the process says: see
                 // Sampler::renoise
-        keep,   // characters that stand in the region count as given: nothing touches them any more
-        open,   // hides the whole region, given or not
-        put,    // writes character `id` at `from`, given from now on
+        keep,   // characters in the region become conditioned: nothing changes them any more
+        open,   // hides the whole region, conditioned or not
+        put,    // writes character `id` at `from`, conditioned from then on
     };
     Kind kind = Kind::noise;
     int step = 0;  // applied after this step; 0: before the first pass

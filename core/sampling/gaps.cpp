@@ -92,11 +92,11 @@ Result<std::vector<GapChoice>> expand_gaps(std::string_view text, std::string_vi
     return choices;
 }
 
-double filled_nll(const Frame& frame, std::span<const int> given) {
+double filled_nll(const Frame& frame, std::span<const int> conditioned) {
     double sum = 0;
     int count = 0;
-    for (std::size_t i = 0; i < given.size(); ++i) {
-        if (given[i] >= 0) continue;
+    for (std::size_t i = 0; i < conditioned.size(); ++i) {
+        if (conditioned[i] >= 0) continue;
         sum -= elementary::log(std::max(frame.probability[i], std::numeric_limits<float>::min()));
         ++count;
     }

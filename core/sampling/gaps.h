@@ -24,9 +24,9 @@ struct GapChoice {
 /// most_gap_choices, and where the mark is a brace. The mark is one character of UTF-8.
 Result<std::vector<GapChoice>> expand_gaps(std::string_view text, std::string_view mark, int seq_len);
 
-/// Nats per character of what a finished sample has filled: -log p of the positions that were open at first, with the
-/// probability at temperature 1 that each had when it was revealed. NaN where none was.
-double filled_nll(const Frame& frame, std::span<const int> given);
+/// Nats per character of what a finished sample has filled: -log p of the positions that were unrevealed at first, with
+/// the probability at temperature 1 that each had when it was revealed. NaN where none was.
+double filled_nll(const Frame& frame, std::span<const int> conditioned);
 
 /// The same of the whole text by a proofreader.
 Result<double> text_nll(const Proofreader& proofreader, std::span<const int> text);

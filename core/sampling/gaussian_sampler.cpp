@@ -27,8 +27,8 @@ GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& proces
       network_(denoiser, *diffusion_, process.gaussian.matched_filter, window_length()),
       noisy_(static_cast<std::size_t>(window_length())),
       self_cond_(denoiser.config().self_conditioning ? network_.z().size() : 0),
-      back_to_(request_.given.size()),
-      was_(request_.given.size(), -1),
+      back_to_(request_.conditioned.size()),
+      was_(request_.conditioned.size(), -1),
       argmax_(noisy_.size(), -1),
       eps_(static_cast<std::size_t>(vocab_size_)),
       x_hat_(network_.z().size()),
@@ -48,7 +48,7 @@ Result<GaussianSampler> GaussianSampler::create(Denoiser& denoiser, const Proces
 }
 
 std::span<const double> GaussianSampler::eps(int position, Purpose purpose) {
-    const std::uint64_t row = request_.sample * request_.given.size() + static_cast<std::uint64_t>(position);
+    const std::uint64_t row = request_.sample * request_.conditioned.size() + static_cast<std::uint64_t>(position);
     normals(eps_, request_.options.seed, row, static_cast<std::uint32_t>(now_.step), purpose);
     return eps_;
 }
@@ -57,14 +57,15 @@ void GaussianSampler::noise() {
     const NoiseLevel t = diffusion_->schedule().level(static_cast<double>(now_.step) / noising_steps_);
     std::vector<float> z(eps_.size());
     for (int position = 0; position < length(); ++position) {
-        if (now_.flags[position] & place_given) continue;
+        if (now_.flags[position] & position_conditioned) continue;
         // One noise throughout, so that a character drowns and does not flicker.
         normals(eps_, request_.options.seed,
-                request_.sample * request_.given.size() + static_cast<std::uint64_t>(position), 0, Purpose::noise_text);
+                request_.sample * request_.conditioned.size() + static_cast<std::uint64_t>(position), 0,
+                Purpose::noise_text);
         diffusion_->noised(t, request_.text[position], eps_, z);
         diffusion_->likelihood(t, z, likelihood_);
-        look(position, likelihood_);
-        open(position);
+        record_prediction(position, likelihood_);
+        hide(position);
         now_.flags[position] = 0;
     }
 }
@@ -72,13 +73,13 @@ void GaussianSampler::noise() {
 void GaussianSampler::renoise(int from, int to, int percent) {
     const int first = now_.window_first;
     for (int position = from; position <= to; ++position) {
-        if (now_.flags[position] & place_given) continue;
+        if (now_.flags[position] & position_conditioned) continue;
         const bool seen = now_.step < now_.block_end && position >= first && position < first + window_length();
-        if (!is_open(now_.flags[position])) {
+        if (is_revealed(now_.flags[position])) {
             was_[position] = now_.id[position];
-            open(position);
+            hide(position);
         } else if (seen && noisy_[position - first]) {
-            now_.flags[position] = place_reopened;
+            now_.flags[position] = position_reopened;
         } else {
             continue;  // it is to begin as noise
         }
@@ -89,20 +90,21 @@ void GaussianSampler::renoise(int from, int to, int percent) {
 int GaussianSampler::begins_at(const std::vector<std::uint8_t>& flags, Window window) const {
     int latest = 0;
     for (int position = window.first; position < window.first + window.length; ++position) {
-        if (is_open(flags[position])) latest = std::max(latest, back_to_[position] > 0 ? int{back_to_[position]} : 100);
+        if (is_unrevealed(flags[position]))
+            latest = std::max(latest, back_to_[position] > 0 ? int{back_to_[position]} : 100);
     }
     return latest;
 }
 
 int GaussianSampler::passes_again(const std::vector<std::uint8_t>& flags, Window window) const {
-    return share(steps_, begins_at(flags, window), 100);
+    return ceil_mul_div(steps_, begins_at(flags, window), 100);
 }
 
-Result<void> GaussianSampler::reveal() {
-    std::vector<std::uint8_t> before(more_bytes());
-    save_more(before.data());
+Result<void> GaussianSampler::unmask_step() {
+    std::vector<std::uint8_t> before(extra_state_size());
+    save_extra(before.data());
     auto ok = take_pass();
-    if (!ok) restore_more(before.data());
+    if (!ok) load_extra(before.data());
     return ok;
 }
 
@@ -121,7 +123,7 @@ Result<void> GaussianSampler::take_pass() {
     const NoiseLevel u = *options.sampler == SamplerKind::churn ? diffusion_->schedule().churned(t, options.churn) : t;
     prepare_rows(t, u);
     if (auto ok = network_.forward(
-            u, [&](int i) { return is_known(i); }, self_cond_);
+            u, [&](int i) { return is_revealed_here(i); }, self_cond_);
         !ok)
         return ok;
     logits_.assign(network_.output().begin(), network_.output().end());
@@ -134,7 +136,7 @@ Result<void> GaussianSampler::take_pass() {
     } else {
         const StepCoefficients move = *options.sampler == SamplerKind::ddpm ? ddpm(u, s) : ddim(u, s);
         for (int i = 0; i < window; ++i) {
-            if (is_known(i)) continue;
+            if (is_revealed_here(i)) continue;
             const auto noise = move.eps != 0 ? eps(first + i, Purpose::reverse) : std::span<const double>();
             diffusion_->apply(move, x_hat(i), noise, network_.z(i));
         }
@@ -148,9 +150,9 @@ void GaussianSampler::prepare_rows(const NoiseLevel& t, const NoiseLevel& u) {
     const int first = now_.window_first;
     for (int i = 0; i < window_length(); ++i) {
         const auto z = network_.z(i);
-        if (is_known(i)) {
+        if (is_revealed_here(i)) {
             diffusion_->noised(diffusion_->schedule().conditioned(u), now_.id[first + i],
-                               eps(first + i, Purpose::given), z);
+                               eps(first + i, Purpose::conditioned), z);
             noisy_[i] = 0;
             if (pass() > 1) set_self_cond(i, now_.id[first + i]);
             continue;
@@ -175,7 +177,7 @@ Result<void> GaussianSampler::estimate_rows(const NoiseLevel& u, const NoiseLeve
     const SamplingOptions options = options_of_pass();
     const bool x0 = diffusion_->prediction() == GaussianPrediction::x0;
     for (int i = 0; i < window_length(); ++i) {
-        if (is_known(i)) continue;
+        if (is_revealed_here(i)) continue;
         const auto output = network_.output(i);
         if (!diffusion_->estimate(u, network_.z(i), output, x_hat(i), x0 ? options.temperature : 1,
                                   x0 ? options.top_k : 0)) {
@@ -191,39 +193,40 @@ Result<void> GaussianSampler::estimate_rows(const NoiseLevel& u, const NoiseLeve
             diffusion_->apply(ddim(u, there), x_hat(i), {}, z);
             diffusion_->likelihood(there, z, logits);
         }
-        if (auto seen = look(now_.window_first + i, logits); !seen) return tl::unexpected<Error>(seen.error());
+        if (auto seen = record_prediction(now_.window_first + i, logits); !seen)
+            return tl::unexpected<Error>(seen.error());
         if (!self_cond_.empty()) std::copy(probability_.begin(), probability_.end(), self_cond(i));
     }
     return {};
 }
 
 bool GaussianSampler::is_stable() {
-    int open = 0;
+    int unrevealed = 0;
     double probability = 0;
     bool changed = false;
     for (int i = 0; i < window_length(); ++i) {
         const std::int32_t before = argmax_[i];
         argmax_[i] = -1;
-        if (is_known(i)) continue;
+        if (is_revealed_here(i)) continue;
         const Prediction& prediction = prediction_of(now_.window_first + i);
         argmax_[i] = prediction.top_id[0];
         changed = changed || argmax_[i] != before;
         probability += prediction.confidence;
-        ++open;
+        ++unrevealed;
     }
     stable_passes_ = changed ? 0 : stable_passes_ + 1;
     const int wanted = request_.options.stop_stable;
-    return wanted > 0 && stable_passes_ >= wanted && probability >= stable_probability * open;
+    return wanted > 0 && stable_passes_ >= wanted && probability >= stable_probability * unrevealed;
 }
 
 void GaussianSampler::draw_characters() {
     const SamplingOptions options = options_of_pass();
     for (int i = 0; i < window_length(); ++i) {
-        if (is_known(i)) continue;
+        if (is_revealed_here(i)) continue;
         const int position = now_.window_first + i;
         softmax(char_logits(i), -1, probability_);
         const int id = draw(char_logits(i), -1, options, word(position, Purpose::draw, 0));
-        fix(position, id, static_cast<float>(probability_[id]));
+        reveal(position, id, static_cast<float>(probability_[id]));
     }
 }
 
@@ -233,12 +236,12 @@ void GaussianSampler::set_self_cond(int i, int id) {
     if (id >= 0) self_cond(i)[id] = 1;
 }
 
-std::size_t GaussianSampler::more_bytes() const {
+std::size_t GaussianSampler::extra_state_size() const {
     return (network_.z().size() + self_cond_.size()) * sizeof(float) +
            (was_.size() + argmax_.size() + 1) * sizeof(std::int32_t) + noisy_.size() + back_to_.size() + 1;
 }
 
-void GaussianSampler::save_more(std::uint8_t* bytes) const {
+void GaussianSampler::save_extra(std::uint8_t* bytes) const {
     const auto put = [&](const auto& values) {
         bytes =
             std::copy_n(reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof values[0], bytes);
@@ -253,7 +256,7 @@ void GaussianSampler::save_more(std::uint8_t* bytes) const {
     *bytes = begun_at_;
 }
 
-void GaussianSampler::restore_more(const std::uint8_t* bytes) {
+void GaussianSampler::load_extra(const std::uint8_t* bytes) {
     const auto take = [&](auto& values) {
         const std::size_t count = values.size() * sizeof values[0];
         std::copy_n(bytes, count, reinterpret_cast<std::uint8_t*>(values.data()));

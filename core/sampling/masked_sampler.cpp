@@ -31,15 +31,15 @@ Result<MaskedSampler> MaskedSampler::create(MaskedPredictor model, SamplingReque
 }
 
 void MaskedSampler::noise() {
-    const int hidden = share(length(), now_.step, noising_steps_);
+    const int hidden = ceil_mul_div(length(), now_.step, noising_steps_);
     for (int position = 0; position < length(); ++position) {
-        if (noising_rank_[position] >= hidden || (now_.flags[position] & place_given)) continue;
-        open(position);
+        if (noising_rank_[position] >= hidden || (now_.flags[position] & position_conditioned)) continue;
+        hide(position);
         now_.flags[position] = 0;
     }
 }
 
-Result<void> MaskedSampler::reveal() {
+Result<void> MaskedSampler::unmask_step() {
     const SamplingOptions options = options_of_pass();
     const int first = now_.window_first, window = window_length();
     const auto row = [&](int position) {
@@ -48,41 +48,41 @@ Result<void> MaskedSampler::reveal() {
     };
 
     ids_.resize(window);
-    int hidden = 0, hideable = 0;
+    int n_masked = 0, maskable = 0;
     for (int i = 0; i < window; ++i) {
-        const bool open = is_open(now_.flags[first + i]);
-        ids_[i] = open ? excluded_ : now_.id[first + i];
-        hidden += open;
-        hideable += proofreading() ? !is_given(now_.flags[first + i]) : in_block(first + i);
+        const bool masked = is_unrevealed(now_.flags[first + i]);
+        ids_[i] = masked ? excluded_ : now_.id[first + i];
+        n_masked += masked;
+        maskable += proofreading() ? !is_conditioned(now_.flags[first + i]) : in_block(first + i);
     }
     times_.clear();
     if (model_.config.time_rows > 0) {
-        times_.push_back(time_row(static_cast<double>(hidden) / hideable, model_.config.time_rows));
+        times_.push_back(time_row(static_cast<double>(n_masked) / maskable, model_.config.time_rows));
     }
     if (auto ok = model_.predict(ids_, times_, 1, window, logits_); !ok) return ok;
 
     candidates_.clear();
     for (int position = first; position < first + window; ++position) {
-        if (!is_open(now_.flags[position])) continue;
-        const auto seen = look(position, row(position));
+        if (is_revealed(now_.flags[position])) continue;
+        const auto seen = record_prediction(position, row(position));
         if (!seen) return tl::unexpected<Error>(seen.error());
         candidates_.push_back(
             {position, seen->confidence, seen->margin, seen->entropy, word(position, Purpose::reveal, 0)});
     }
-    const Pace pace{passes(), passes() - pass() + 1};
-    const int chosen = choose(candidates_, options, pace);
+    const StepBudget budget{passes(), passes() - pass() + 1};
+    const int chosen = select_positions(candidates_, options, budget);
 
-    if (const double sigma = remask_probability(options, pace); sigma > 0) {
+    if (const double sigma = remask_probability(options, budget); sigma > 0) {
         for (int position = first; position < first + window; ++position) {
-            const bool may = in_block(position) && !is_open(now_.flags[position]);
-            if (may && uniform(word(position, Purpose::renoise, 0)) < sigma) open(position);
+            const bool may = in_block(position) && is_revealed(now_.flags[position]);
+            if (may && uniform(word(position, Purpose::renoise, 0)) < sigma) hide(position);
         }
     }
     for (int i = 0; i < chosen; ++i) {
         const int position = candidates_[i].position;
         const int id = draw(row(position), excluded_, options, word(position, Purpose::draw, 0));
         softmax(row(position), excluded_, probability_);
-        fix(position, id, static_cast<float>(probability_[id]));
+        reveal(position, id, static_cast<float>(probability_[id]));
     }
     return {};
 }

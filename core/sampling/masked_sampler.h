@@ -16,7 +16,7 @@ namespace folio {
 /// order drawn by chance.
 class MaskedSampler final : public BlockSampler {
 public:
-    /// Fails on ids outside the vocabulary, [MASK] among given characters, edits outside the text, options out of
+    /// Fails on ids outside the vocabulary, [MASK] among conditioned characters, edits outside the text, options out of
     /// range.
     static Result<MaskedSampler> create(MaskedPredictor model, SamplingRequest request,
                                         const Proofreader* proofreader = nullptr);
@@ -25,7 +25,7 @@ private:
     MaskedSampler(MaskedPredictor model, SamplingRequest request, const Proofreader* proofreader);
 
     void noise() override;
-    Result<void> reveal() override;
+    Result<void> unmask_step() override;
     bool takes_all_passes() const override;
 
     MaskedPredictor model_;

@@ -42,10 +42,11 @@ int proofread_count(double share, int round, int rounds, int candidates) {
     return static_cast<int>(std::ceil(share * (rounds - round) * candidates / rounds - 1e-9));
 }
 
-std::vector<int> positions_to_reopen(std::span<const double> nll, std::span<const std::uint8_t> given, int count) {
+std::vector<int> positions_to_reopen(std::span<const double> nll, std::span<const std::uint8_t> conditioned,
+                                     int count) {
     std::vector<int> ranked;
     for (int position = 0; position < static_cast<int>(nll.size()); ++position) {
-        if (!given[position] && !std::isnan(nll[position])) ranked.push_back(position);
+        if (!conditioned[position] && !std::isnan(nll[position])) ranked.push_back(position);
     }
     std::stable_sort(ranked.begin(), ranked.end(),
                      [&](int a, int b) { return round_for_ties(nll[a]) > round_for_ties(nll[b]); });
@@ -53,7 +54,7 @@ std::vector<int> positions_to_reopen(std::span<const double> nll, std::span<cons
 
     std::vector<int> reopened = ranked;
     for (const int position : ranked) {
-        if (position > 0 && !given[position - 1]) reopened.push_back(position - 1);
+        if (position > 0 && !conditioned[position - 1]) reopened.push_back(position - 1);
     }
     std::sort(reopened.begin(), reopened.end());
     reopened.erase(std::unique(reopened.begin(), reopened.end()), reopened.end());

@@ -20,8 +20,8 @@ Result<std::vector<double>> proofread_nll(const Proofreader& proofreader, std::s
 /// rounds) candidates).
 int proofread_count(double share, int round, int rounds, int candidates);
 
-/// The positions to open: the `count` with the highest nll among those not `given` (ties, and differences below 2^-16,
-/// to the lower), each with the position before it unless that is given. Ascending, each once.
-std::vector<int> positions_to_reopen(std::span<const double> nll, std::span<const std::uint8_t> given, int count);
+/// Positions to hide again: the `count` with the highest nll among those not `conditioned` (ties, and differences below
+/// 2^-16, to the lower), each with the position before it unless that is conditioned. Ascending, each once.
+std::vector<int> positions_to_reopen(std::span<const double> nll, std::span<const std::uint8_t> conditioned, int count);
 
 }  // namespace folio

@@ -55,9 +55,9 @@ Result<SamplingRequest> read_request(const RequestWords& words, const SamplingOp
         auto ids = read_ids(*words.text, gap, "the text with gaps", encode);
         if (!ids) return tl::unexpected(ids.error());
         if (ids->empty()) return fail("the text with gaps is empty; write one such as \"To be, or ____ to be\"");
-        request.given = std::move(*ids);
+        request.conditioned = std::move(*ids);
     } else if (words.from_text) {
-        request.given.assign(request.text.size(), -1);
+        request.conditioned.assign(request.text.size(), -1);
     } else {
         auto ids = read_ids(words.prompt, std::nullopt, "the prompt", encode);
         if (!ids) return tl::unexpected(ids.error());
@@ -66,11 +66,11 @@ Result<SamplingRequest> read_request(const RequestWords& words, const SamplingOp
                         " characters, more than the text's length of " + std::to_string(options.length) +
                         "; ask for a longer text");
         }
-        request.given = std::move(*ids);
-        request.given.resize(static_cast<std::size_t>(options.length), -1);
+        request.conditioned = std::move(*ids);
+        request.conditioned.resize(static_cast<std::size_t>(options.length), -1);
     }
     for (const std::string& words_of_edit : words.edits) {
-        auto edit = parse_edit(words_of_edit, static_cast<int>(request.given.size()), encode);
+        auto edit = parse_edit(words_of_edit, static_cast<int>(request.conditioned.size()), encode);
         if (!edit) return tl::unexpected(edit.error());
         request.edits.push_back(*edit);
     }

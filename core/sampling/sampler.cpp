@@ -30,7 +30,7 @@ const std::uint8_t* take_bytes(const std::uint8_t* bytes, std::vector<T>& values
     return bytes + size;
 }
 
-/// The head of a State: then id, fixed_at, probability and flags of every position, and round_text where a round is
+/// The head of a State: then id, revealed_at, probability and flags of every position, and round_text where a round is
 /// running.
 struct StateHead {
     std::uint32_t magic = 0x324D5346;  // "FSM2"
@@ -50,20 +50,22 @@ bool fits(const Edit& edit, int length, int vocab_size, int excluded) {
 
 }  // namespace
 
-bool is_open(std::uint8_t flags) { return !(flags & place_fixed); }
+bool is_revealed(std::uint8_t flags) { return flags & position_revealed; }
 
-bool is_given(std::uint8_t flags) { return flags & place_given; }
+bool is_unrevealed(std::uint8_t flags) { return !is_revealed(flags); }
 
-int count_open(const std::vector<std::uint8_t>& flags, int first, int length) {
-    return static_cast<int>(std::count_if(flags.begin() + first, flags.begin() + first + length, is_open));
+bool is_conditioned(std::uint8_t flags) { return flags & position_conditioned; }
+
+int count_unrevealed(const std::vector<std::uint8_t>& flags, int first, int length) {
+    return static_cast<int>(std::count_if(flags.begin() + first, flags.begin() + first + length, is_unrevealed));
 }
 
 /// a * b / c, rounded up.
-int share(int a, int b, int c) { return static_cast<int>((static_cast<std::int64_t>(a) * b + c - 1) / c); }
+int ceil_mul_div(int a, int b, int c) { return static_cast<int>((static_cast<std::int64_t>(a) * b + c - 1) / c); }
 
 Result<void> Sampler::check(SamplingRequest& request, ProcessKind process, int vocab_size, int excluded) {
-    request.options.length = static_cast<int>(request.given.size());
-    if (request.given.empty()) return fail("There is no text to sample: its length is 0.");
+    request.options.length = static_cast<int>(request.conditioned.size());
+    if (request.conditioned.empty()) return fail("There is no text to sample: its length is 0.");
     if (auto ok = validate(request.options); !ok) return ok;
     SamplingOptions& options = request.options;
     if (!options.sampler) options.sampler = default_sampler(process);
@@ -72,12 +74,12 @@ Result<void> Sampler::check(SamplingRequest& request, ProcessKind process, int v
         return fail("This model has no sampler " + std::string(sampler.name) + "; it has " + list_of_samplers(process) +
                     ".");
     }
-    const std::size_t length = request.given.size();
+    const std::size_t length = request.conditioned.size();
     if (!request.text.empty() && request.text.size() != length) {
         return fail("The text to go into noise must be as long as the text to come out of it.");
     }
     const auto foreign = [&](int id) { return id != -1 && !is_character(id, vocab_size, excluded); };
-    if (std::any_of(request.given.begin(), request.given.end(), foreign) ||
+    if (std::any_of(request.conditioned.begin(), request.conditioned.end(), foreign) ||
         std::any_of(request.text.begin(), request.text.end(), foreign) || foreign(request.before)) {
         return fail("The given text holds a character that the model does not have.");
     }
@@ -97,27 +99,27 @@ Sampler::Sampler(SamplingRequest request, const ModelConfig& config, int exclude
       excluded_(excluded),
       probability_(static_cast<std::size_t>(config.vocab_size)),
       seq_len_(config.seq_len) {
-    const std::size_t length = request_.given.size();
+    const std::size_t length = request_.conditioned.size();
     now_.id.assign(length, -1);
-    now_.fixed_at.assign(length, 0);
+    now_.revealed_at.assign(length, 0);
     now_.probability.assign(length, 0);
     now_.flags.assign(length, 0);
-    open_ = this->length();
+    unrevealed_ = this->length();
     predictions_.assign(length, Prediction{});
     for (int position = 0; position < this->length(); ++position) {
-        const bool given = request_.given[position] >= 0;
-        const int id = given || request_.text.empty() ? request_.given[position] : request_.text[position];
+        const bool conditioned = request_.conditioned[position] >= 0;
+        const int id = conditioned || request_.text.empty() ? request_.conditioned[position] : request_.text[position];
         if (id < 0) continue;
-        fix(position, id, 1);
-        if (given) now_.flags[position] |= place_given;
+        reveal(position, id, 1);
+        if (conditioned) now_.flags[position] |= position_conditioned;
     }
 }
 
-bool Sampler::done() const { return open_ == 0; }
+bool Sampler::done() const { return unrevealed_ == 0; }
 
-int Sampler::first_open() {
-    while (first_open_ < length() && !is_open(now_.flags[first_open_])) ++first_open_;
-    return first_open_;
+int Sampler::first_unrevealed() {
+    while (first_unrevealed_ < length() && is_revealed(now_.flags[first_unrevealed_])) ++first_unrevealed_;
+    return first_unrevealed_;
 }
 
 Result<void> Sampler::step() {
@@ -133,43 +135,44 @@ Result<void> Sampler::step() {
 }
 
 std::uint32_t Sampler::word(int position, Purpose purpose, int element) const {
-    const std::uint64_t index = request_.sample * request_.given.size() + static_cast<std::uint64_t>(position);
+    const std::uint64_t index = request_.sample * request_.conditioned.size() + static_cast<std::uint64_t>(position);
     return philox(request_.options.seed, index, static_cast<std::uint32_t>(now_.step), purpose).word[element];
 }
 
-Result<Prediction> Sampler::look(int position, std::span<const float> logits) {
+Result<Prediction> Sampler::record_prediction(int position, std::span<const float> logits) {
     if (!softmax(logits, excluded_, probability_)) {
         return not_finite();
     }
     return predictions_[position] = summarize(probability_, excluded_);
 }
 
-void Sampler::fix(int position, int id, float probability) {
-    open_ -= is_open(now_.flags[position]);
+void Sampler::reveal(int position, int id, float probability) {
+    unrevealed_ -= is_unrevealed(now_.flags[position]);
     now_.id[position] = id;
     now_.probability[position] = probability;
-    now_.fixed_at[position] = now_.step;
-    now_.flags[position] = place_fixed;
+    now_.revealed_at[position] = now_.step;
+    now_.flags[position] = position_revealed;
 }
 
-void Sampler::open(int position) {
-    if (is_open(now_.flags[position])) return;
-    ++open_;
-    first_open_ = std::min(first_open_, position);
+void Sampler::hide(int position) {
+    if (is_unrevealed(now_.flags[position])) return;
+    ++unrevealed_;
+    first_unrevealed_ = std::min(first_unrevealed_, position);
     now_.id[position] = -1;
     now_.probability[position] = 0;
-    now_.flags[position] = place_reopened;
+    now_.flags[position] = position_reopened;
 }
 
 void Sampler::renoise(int from, int to, int percent) {
     std::vector<std::pair<std::uint32_t, int>> order;  // whose turn it is
     for (int position = from; position <= to; ++position) {
         // Element 1: element 0 of the same counter is the remasking sampler's.
-        if (!(now_.flags[position] & place_given)) order.emplace_back(word(position, Purpose::renoise, 1), position);
+        if (!(now_.flags[position] & position_conditioned))
+            order.emplace_back(word(position, Purpose::renoise, 1), position);
     }
     std::sort(order.begin(), order.end());
-    order.resize(share(static_cast<int>(order.size()), percent, 100));
-    for (const auto& turn : order) open(turn.second);
+    order.resize(ceil_mul_div(static_cast<int>(order.size()), percent, 100));
+    for (const auto& turn : order) hide(turn.second);
 }
 
 void Sampler::apply(const Edit& edit) {
@@ -177,15 +180,15 @@ void Sampler::apply(const Edit& edit) {
         case Edit::Kind::noise: renoise(edit.from, edit.to, edit.percent); break;
         case Edit::Kind::keep:
             for (int position = edit.from; position <= edit.to; ++position) {
-                if (!is_open(now_.flags[position])) now_.flags[position] |= place_given;
+                if (is_revealed(now_.flags[position])) now_.flags[position] |= position_conditioned;
             }
             break;
         case Edit::Kind::open:
-            for (int position = edit.from; position <= edit.to; ++position) open(position);
+            for (int position = edit.from; position <= edit.to; ++position) hide(position);
             break;
         case Edit::Kind::put:
-            fix(edit.from, edit.id, 1);
-            now_.flags[edit.from] |= place_given;
+            reveal(edit.from, edit.id, 1);
+            now_.flags[edit.from] |= position_conditioned;
             break;
     }
 }
@@ -222,8 +225,8 @@ Frame Sampler::frame() const {
     frame.flags = now_.flags;
     frame.probability = now_.probability;
     for (int position = 0; position < length(); ++position) {
-        const bool drawn = (now_.flags[position] & (place_fixed | place_given)) == place_fixed;
-        if (drawn && now_.step > 0 && now_.fixed_at[position] == now_.step) frame.flags[position] |= place_fresh;
+        const bool drawn = (now_.flags[position] & (position_revealed | position_conditioned)) == position_revealed;
+        if (drawn && now_.step > 0 && now_.revealed_at[position] == now_.step) frame.flags[position] |= position_new;
         const Prediction& seen = predictions_[position];
         frame.entropy.push_back(static_cast<float>(seen.entropy));
         frame.top_id.insert(frame.top_id.end(), seen.top_id.begin(), seen.top_id.end());
@@ -244,7 +247,7 @@ State Sampler::write_state(const Progress& progress) const {
     State state;
     put_bytes(state, &head, sizeof head);
     put_bytes(state, progress.id);
-    put_bytes(state, progress.fixed_at);
+    put_bytes(state, progress.revealed_at);
     put_bytes(state, progress.probability);
     put_bytes(state, progress.flags);
     put_bytes(state, progress.round_text);
@@ -254,8 +257,8 @@ State Sampler::write_state(const Progress& progress) const {
 State Sampler::save() const {
     State state = write_state(now_);
     const std::size_t own = state.size();
-    state.resize(own + more_bytes());
-    save_more(state.data() + own);
+    state.resize(own + extra_state_size());
+    save_extra(state.data() + own);
     return state;
 }
 
@@ -264,7 +267,7 @@ State Sampler::recorded_state(const RecordedStep& recorded) const {
     progress.step = recorded.step;
     progress.block_end = recorded.step > 0 ? recorded.steps : 0;
     progress.id = recorded.id;
-    progress.fixed_at = recorded.fixed_at;
+    progress.revealed_at = recorded.revealed_at;
     progress.probability = recorded.probability;
     progress.flags = recorded.flags;
     return write_state(progress);
@@ -285,10 +288,10 @@ bool Sampler::is_possible(const Progress& progress) const {
     }
     for (int position = 0; position < length(); ++position) {
         const int id = progress.id[position], flags = progress.flags[position];
-        const bool fixed = flags == place_fixed || flags == (place_fixed | place_given);
-        const bool open = flags == 0 || flags == place_reopened;
-        if (!(fixed ? is_character(id, vocab_size_, excluded_) : open && id == -1) ||
-            !between(progress.fixed_at[position], 0, progress.step) ||
+        const bool revealed = flags == position_revealed || flags == (position_revealed | position_conditioned);
+        const bool unrevealed = flags == 0 || flags == position_reopened;
+        if (!(revealed ? is_character(id, vocab_size_, excluded_) : unrevealed && id == -1) ||
+            !between(progress.revealed_at[position], 0, progress.step) ||
             !(progress.probability[position] >= 0 && progress.probability[position] <= 1)) {
             return false;
         }
@@ -304,23 +307,23 @@ Result<void> Sampler::restore(const State& state) {
     const std::size_t numbers = head.round_running == 1 ? 4 : 3;  // of four bytes, for each position
     if (head.magic != StateHead{}.magic || head.length != length() ||
         (head.round_running != 0 && head.round_running != 1) ||
-        state.size() != sizeof head + request_.given.size() * (numbers * sizeof(int) + 1) + more_bytes()) {
+        state.size() != sizeof head + request_.conditioned.size() * (numbers * sizeof(int) + 1) + extra_state_size()) {
         return foreign();
     }
     Progress saved = now_;
     static_cast<SampleCounters&>(saved) = head.counters;
-    saved.round_text.resize(head.round_running ? request_.given.size() : 0);
+    saved.round_text.resize(head.round_running ? request_.conditioned.size() : 0);
     const std::uint8_t* bytes = state.data() + sizeof head;
     bytes = take_bytes(bytes, saved.id);
-    bytes = take_bytes(bytes, saved.fixed_at);
+    bytes = take_bytes(bytes, saved.revealed_at);
     bytes = take_bytes(bytes, saved.probability);
     bytes = take_bytes(bytes, saved.flags);
     bytes = take_bytes(bytes, saved.round_text);
     if (!is_possible(saved)) return foreign();
     now_ = std::move(saved);
-    open_ = count_open(now_.flags, 0, length());
-    first_open_ = 0;
-    restore_more(bytes);
+    unrevealed_ = count_unrevealed(now_.flags, 0, length());
+    first_unrevealed_ = 0;
+    load_extra(bytes);
     std::fill(predictions_.begin(), predictions_.end(), Prediction{});
     proofread_nll_.clear();
     return {};
@@ -343,7 +346,7 @@ Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessC
             return kept(MaskedSampler::create(masked_predictor(denoiser, process), std::move(request), proofreader));
         case ProcessKind::autoregressive: break;
     }
-    assert(!proofreader);  // make_proofreader (model_file.h) makes none for such a model
+    assert(!proofreader);  // proofreader_ids (model_file.h) makes none for such a model
     return kept(AutoregressiveSampler::create(autoregressive_predictor(denoiser), std::move(request)));
 }
 

@@ -17,10 +17,10 @@
 
 namespace folio {
 
-/// Request for a sample. The text has given.size() positions.
+/// Request for a sample. The text has conditioned.size() positions.
 struct SamplingRequest {
     SamplingOptions options;
-    std::vector<int> given;    // ids that are fixed from the start, -1 where a position is open
+    std::vector<int> conditioned;  // ids that are given, -1 where a position is to be filled
     std::vector<int> text;     // empty, or as long: a text that goes into noise first, in `steps` steps, and comes back
     int before = -1;           // the unseen character before the text, for models that go from left to right; -1: none
     std::vector<Edit> edits;   // applied after their steps, in this order within a step
@@ -28,25 +28,25 @@ struct SamplingRequest {
 };
 
 /// Bits of Frame::flags.
-enum PlaceFlag : std::uint8_t {
-    place_fixed = 1,     // holds a character
-    place_given = 2,     // that nobody may touch
-    place_fresh = 4,     // fixed in this very step
-    place_reopened = 8,  // was noised or opened again, and is open still
+enum PositionFlag : std::uint8_t {
+    position_revealed = 1,     // holds a character
+    position_conditioned = 2,  // that was given and stays
+    position_new = 4,          // revealed in this very step
+    position_reopened = 8,     // was noised or opened again, and is not revealed yet
 };
 
 /// The text as it stands after a step, position by position.
 struct Frame {
     int step = 0;
-    int steps = 0;  // all in all, as far as is known: samplers that fix more than they must come to fewer
+    int steps = 0;  // all in all, as far as is known: samplers that reveal more than they must come to fewer
     bool done = false;
     int window_first = 0, window_length = 0;  // the positions that the last pass saw
 
-    std::vector<int> id;                 // [length] -1: open
+    std::vector<int> id;                 // [length] -1: unrevealed
     std::vector<std::uint8_t> flags;     // [length]
-    std::vector<float> probability;      // [length] of the character when it was fixed, at temperature 1; 0: open
-    std::vector<float> entropy;          // [length] nats, of the last pass that saw the position open; 0: none has
-    std::vector<int> top_id;             // [length, 4] the likeliest then, temperature 1; -1: none
+    std::vector<float> probability;      // [length] of the character when it was revealed, at temperature 1; else 0
+    std::vector<float> entropy;          // [length] nats, of the last pass that predicted the position; 0: none has
+    std::vector<int> top_id;             // [length, 4] the most likely then, temperature 1; -1: none
     std::vector<float> top_probability;  // [length, 4]
 
     int edits_applied = 0;             // of those that the request schedules
@@ -68,13 +68,13 @@ struct SampleCounters {
 /// A recorded step, from which a State can be made.
 struct RecordedStep {
     int step = 0, steps = 0;
-    std::vector<int> id, fixed_at;    // [length] -1 where open; the step that fixed it
-    std::vector<float> probability;   // [length]
-    std::vector<std::uint8_t> flags;  // [length] place_fixed and place_given alone
+    std::vector<int> id, revealed_at;  // [length] -1 where unrevealed; the step that revealed it
+    std::vector<float> probability;    // [length]
+    std::vector<std::uint8_t> flags;   // [length] position_revealed and position_conditioned alone
 };
 
-/// All that a sampler needs to go on from a step: bytes, to be kept and handed back as they are. What a pass said of
-/// the positions that are open (entropy and the likeliest) is not among it: after restore() it is missing until the
+/// All that a sampler needs to go on from a step: bytes, to be kept and handed back as they are. What a pass predicted
+/// for unrevealed positions (entropy and the most likely) is not among it: after restore() it is missing until the
 /// next pass.
 using State = std::vector<std::uint8_t>;
 
@@ -90,7 +90,7 @@ public:
 
     /// Takes one step, in time that does not grow with the text; once done, none. After an error nothing has changed.
     Result<void> step();
-    /// True when no position is open.
+    /// True when every position is revealed.
     virtual bool done() const;
     /// The text as it stands, in time that grows with it.
     Frame frame() const;
@@ -105,8 +105,8 @@ public:
     /// proofreading.
     State recorded_state(const RecordedStep& recorded) const;
 
-    /// Ids that are fixed from the start, -1 where a position is open.
-    std::span<const int> given() const { return request_.given; }
+    /// Ids that are given, -1 where a position is to be filled.
+    std::span<const int> conditioned() const { return request_.conditioned; }
     /// All steps, done and to come, as far as is known.
     virtual std::int64_t steps_known() const = 0;
     /// The logits [positions, vocab_size] of the last pass; empty before the first.
@@ -116,9 +116,9 @@ protected:
     /// State kept by save().
     struct Progress : SampleCounters {
         std::vector<int> id;
-        std::vector<int> fixed_at;  // step; of no meaning where open
+        std::vector<int> revealed_at;  // step; of no meaning where unrevealed
         std::vector<float> probability;
-        std::vector<std::uint8_t> flags;  // fixed, given, reopened
+        std::vector<std::uint8_t> flags;  // revealed, conditioned, reopened
         std::vector<int>
             round_text;  // [length] the text that the running round began with; empty where none is running
     };
@@ -127,7 +127,7 @@ protected:
     /// the text, options out of range, samplers of another process. Sorts the edits, and fills in the process's own
     /// sampler.
     static Result<void> check(SamplingRequest& request, ProcessKind process, int vocab_size, int excluded);
-    /// A checked request: what is given is fixed, no edit applied yet.
+    /// A checked request: what is given is revealed, no edit applied yet.
     Sampler(SamplingRequest request, const ModelConfig& config, int excluded);
 
     /// One step, which it counts. Where it fails it has changed no position, and the counters are set back.
@@ -135,34 +135,34 @@ protected:
     /// Called after every step and edit.
     virtual void text_changed() {}
     /// State of a process besides now_, to save and to restore.
-    virtual std::size_t more_bytes() const { return 0; }
-    virtual void save_more(std::uint8_t*) const {}
-    virtual void restore_more(const std::uint8_t*) {}
-    /// Noises positions `from` to `to` again that nobody has given: here `percent` of them, chosen by chance, are
+    virtual std::size_t extra_state_size() const { return 0; }
+    virtual void save_extra(std::uint8_t*) const {}
+    virtual void load_extra(const std::uint8_t*) {}
+    /// Noises the unconditioned positions of `from` to `to` again: here `percent` of them, chosen by chance, are
     /// hidden.
     virtual void renoise(int from, int to, int percent);
     /// Positions that a pass sees.
     int window_length() const { return std::min(length(), seq_len_); }
 
-    /// Number of open positions.
-    int open_count() const { return open_; }
-    /// The first open position; length() where none is.
-    int first_open();
-    int length() const { return static_cast<int>(request_.given.size()); }
+    /// Number of unrevealed positions.
+    int unrevealed_count() const { return unrevealed_; }
+    /// The first unrevealed position; length() where none is.
+    int first_unrevealed();
+    int length() const { return static_cast<int>(request_.conditioned.size()); }
     std::uint32_t word(int position, Purpose purpose, int element) const;
-    void fix(int position, int id, float probability);
-    void open(int position);
+    void reveal(int position, int id, float probability);
+    void hide(int position);
     void apply_due_edits();
-    /// A row of logits about an open position: keeps what it says and gives it.
-    Result<Prediction> look(int position, std::span<const float> logits);
-    /// Prediction of the last pass in which the position was open.
+    /// Keeps the prediction that a row of logits makes for an unrevealed position, and returns it.
+    Result<Prediction> record_prediction(int position, std::span<const float> logits);
+    /// Prediction of the last pass in which the position was unrevealed.
     const Prediction& prediction_of(int position) const { return predictions_[position]; }
 
     SamplingRequest request_;
     int vocab_size_, excluded_;
     Progress now_;
     std::vector<float> logits_;
-    std::vector<double> probability_;   // of the row that look() saw last
+    std::vector<double> probability_;   // of the row that record_prediction() had last
     std::vector<float> proofread_nll_;  // of the last step; see Frame
 
 private:
@@ -172,16 +172,17 @@ private:
     bool is_possible(const Progress& progress) const;
 
     int seq_len_;
-    int open_ = 0;                         // number of open positions
-    int first_open_ = 0;                   // no position before it is open
-    std::vector<Prediction> predictions_;  // [length] of the last pass that saw the position open
+    int unrevealed_ = 0;                   // number of unrevealed positions
+    int first_unrevealed_ = 0;             // no position before it is unrevealed
+    std::vector<Prediction> predictions_;  // [length] of the last pass that predicted the position
 };
 
-bool is_open(std::uint8_t flags);
-bool is_given(std::uint8_t flags);
-int count_open(const std::vector<std::uint8_t>& flags, int first, int length);
+bool is_revealed(std::uint8_t flags);
+bool is_unrevealed(std::uint8_t flags);
+bool is_conditioned(std::uint8_t flags);
+int count_unrevealed(const std::vector<std::uint8_t>& flags, int first, int length);
 /// a * b / c, rounded up.
-int share(int a, int b, int c);
+int ceil_mul_div(int a, int b, int c);
 
 /// The sampler of the process that the model is of, whose finished texts `proofreader` reads where there is one. Fails
 /// as its create() does. An autoregressive model has no proofreader. Denoiser and proofreader must outlive it.

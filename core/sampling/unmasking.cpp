@@ -35,22 +35,22 @@ void pick_one_of_each_run(std::vector<Candidate>& candidates, int count) {
 
 }  // namespace
 
-double remask_probability(const SamplingOptions& options, Pace pace) {
+double remask_probability(const SamplingOptions& options, StepBudget budget) {
     if (options.sampler != SamplerKind::remask) return 0;
     // In units of 1 / passes: 1 - alpha_s = left - 1 and alpha_t = passes - left, 0 in the first pass.
-    const double hidden_after = pace.left - 1, shown_before = std::max(1, pace.passes - pace.left);
+    const double hidden_after = budget.left - 1, shown_before = std::max(1, budget.passes - budget.left);
     return std::min({options.eta, hidden_after / shown_before, 1.0});
 }
 
-int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, Pace pace) {
+int select_positions(std::vector<Candidate>& candidates, const SamplingOptions& options, StepBudget budget) {
     const int size = static_cast<int>(candidates.size());
-    const int fewest = (size + pace.left - 1) / pace.left;
+    const int fewest = (size + budget.left - 1) / budget.left;
     const auto confidence = [](const Candidate& c) { return c.confidence; };
     switch (*options.sampler) {
         case SamplerKind::ancestral:
         case SamplerKind::remask: {
-            const double reveal =
-                (1 + remask_probability(options, pace) * (pace.passes - pace.left)) / static_cast<double>(pace.left);
+            const double reveal = (1 + remask_probability(options, budget) * (budget.passes - budget.left)) /
+                                  static_cast<double>(budget.left);
             const auto end = std::stable_partition(candidates.begin(), candidates.end(),
                                                    [&](const Candidate& c) { return uniform(c.word) < reveal; });
             return static_cast<int>(end - candidates.begin());

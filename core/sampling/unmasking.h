@@ -9,20 +9,20 @@ namespace folio {
 
 /// Progress of a block: `left` passes of `passes` are to come, this one among them. Time runs from t = 1 (all hidden)
 /// to 0 in equal parts, so this pass goes from t = left / passes to s = (left - 1) / passes.
-struct Pace {
+struct StepBudget {
     int passes = 1;
     int left = 1;
 };
 
-/// An open position and what the pass says about it.
+/// An unrevealed position and what the pass says about it.
 struct Candidate {
     int position = 0;
     double confidence = 0, margin = 0, entropy = 0;  // as in Prediction
     std::uint32_t word = 0;                          // chance, for the samplers that reveal by chance
 };
 
-/// Brings the candidates that this pass is to fix to the front and returns their number. They come by rising position.
-/// With `left` passes to come and n candidates, m = ceil(n / left) of them:
+/// Brings the candidates that this pass is to reveal to the front and returns their number. They come by rising
+/// position. With `left` passes to come and n candidates, m = ceil(n / left) of them:
 /// - spread: the candidates, by position, are cut into m runs [floor(k n / m), floor((k + 1) n / m)), and the most
 /// confident of each
 ///   is taken: confidence, with the positions of a pass kept apart, since neighbours drawn independently contradict
@@ -36,11 +36,11 @@ struct Candidate {
 /// et
 ///   al. 2025, EB-sampler).
 /// Ties, and scores less than 2^-16 apart count as such, go to the lowest position. In the last pass every sampler
-/// fixes all.
-int choose(std::vector<Candidate>& candidates, const SamplingOptions& options, Pace pace);
+/// reveals all.
+int select_positions(std::vector<Candidate>& candidates, const SamplingOptions& options, StepBudget budget);
 
-/// remask: the chance sigma = min(eta, (1 - alpha_s) / alpha_t, 1) with which a fixed character of the block is noised
-/// again in this pass (ReMDM-cap); 0 in the last one and for every other sampler.
-double remask_probability(const SamplingOptions& options, Pace pace);
+/// remask: the chance sigma = min(eta, (1 - alpha_s) / alpha_t, 1) with which a revealed character of the block is
+/// noised again in this pass (ReMDM-cap); 0 in the last one and for every other sampler.
+double remask_probability(const SamplingOptions& options, StepBudget budget);
 
 }  // namespace folio

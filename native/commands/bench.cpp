@@ -300,7 +300,7 @@ void BenchCommand::execute() const {
             SamplingRequest request;
             request.options = default_options(model.process.kind);
             request.options.steps = passes;
-            request.given.assign(static_cast<std::size_t>(passed_length), -1);
+            request.conditioned.assign(static_cast<std::size_t>(passed_length), -1);
             request.before = 0;
             record({"sampling", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, [&] {
                        const auto sampler = unwrap(make_sampler(denoiser, model.process, request));

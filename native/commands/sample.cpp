@@ -177,7 +177,7 @@ Frame SampleRun::run(SamplingRequest request) {
 }
 
 double SampleRun::score(const Frame& frame, const SamplingRequest& request) const {
-    return proofreader_ ? unwrap(text_nll(*proofreader_, frame.id)) : filled_nll(frame, request.given);
+    return proofreader_ ? unwrap(text_nll(*proofreader_, frame.id)) : filled_nll(frame, request.conditioned);
 }
 
 std::string SampleRun::text_of(const Frame& frame) const { return sampled_.file.vocabulary.decode(frame.id); }

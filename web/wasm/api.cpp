@@ -301,7 +301,7 @@ EXPORT(folio_expand_gaps) const char* folio_expand_gaps(const char* text) {
 EXPORT(folio_score) double folio_score() {
     if (!sampler || !sampler->done()) return std::nan("");
     const Frame frame = sampler->frame();
-    if (!proofreads) return filled_nll(frame, sampler->given());
+    if (!proofreads) return filled_nll(frame, sampler->conditioned());
     const auto nats = text_nll(*proofreader, frame.id);
     return nats ? *nats : std::nan("");
 }
@@ -380,12 +380,12 @@ EXPORT(folio_save) const std::uint8_t* folio_save(std::size_t* size) {
 }
 
 /// The state of a recorded frame of this sample, for folio_restore: int32 step, steps, length, then position by
-/// position int32 id, int32 fixed_at, float32 probability, uint8 flags. 0 after a failure.
+/// position int32 id, int32 revealed_at, float32 probability, uint8 flags. 0 after a failure.
 EXPORT(folio_recorded_state)
 const std::uint8_t* folio_recorded_state(const std::uint8_t* bytes, std::size_t size, std::size_t* state_size) {
     if (!sampler) return failed({"There is no sample yet."}), nullptr;
     std::int32_t head[3];
-    const std::size_t length = sampler->given().size();
+    const std::size_t length = sampler->conditioned().size();
     const bool fits = size == sizeof head + 13 * length;
     if (fits) std::memcpy(head, bytes, sizeof head);
     if (!fits || head[2] != static_cast<std::int32_t>(length))
@@ -402,7 +402,7 @@ const std::uint8_t* folio_recorded_state(const std::uint8_t* bytes, std::size_t 
         bytes += values.size() * sizeof values[0];
     };
     take(step.id);
-    take(step.fixed_at);
+    take(step.revealed_at);
     take(step.probability);
     take(step.flags);
     state = sampler->recorded_state(step);
