@@ -5,6 +5,8 @@
 
 #include "core/ops/cpu_ops.h"
 #include "core/process/gaussian.h"
+#include "core/process/gaussian_bound.h"
+#include "core/process/time_warp.h"
 #include "core/training/initialisation.h"
 #include "core/training/step.h"
 #include "table_model.h"

@@ -57,7 +57,7 @@ struct EvaluationOptions {
 /// Loss and accuracy at the mask shares t in (i / 20, (i + 1) / 20].
 struct NoiseBin {
     double loss = 0;      // nats per masked character
-    double accuracy = 0;  // share of masked characters that are the likeliest
+    double accuracy = 0;  // share of masked characters that are the most likely
     int draws = 0;        // 0: nothing is known of this level
 };
 
@@ -73,9 +73,16 @@ struct Evaluation {
     std::array<NoiseBin, 20> levels;  // of no draws where the process knows no noise
 };
 
-/// Windows as the model's process scores them: masked_bound, gaussian_bound or exact_likelihood.
+/// Likelihood of the windows as the model's process scores them.
 Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows,
                             const EvaluationOptions& options);
+
+// evaluate_masked, evaluate_gaussian ...
+#define FOLIO_EVALUATION(kind, name)                                                                             \
+    Result<Evaluation> evaluate_##kind(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows, \
+                                       const EvaluationOptions& options);
+FOLIO_FOR_EACH_PROCESS(FOLIO_EVALUATION)
+#undef FOLIO_EVALUATION
 
 /// The NELBO of a masked model by its k-stratified form (Uria et al. 2014; Shi et al. 2024): per draw, k uniform over
 /// 1 .. L, a uniform subset of k scored positions hidden, the mean cross-entropy of the hidden ones; the mean of that
@@ -83,14 +90,6 @@ Result<Evaluation> evaluate(Denoiser& denoiser, const ProcessConfig& process, co
 /// hides the same positions for every model, so that differences between models are paired. Fails where the model's
 /// answers are no numbers.
 Result<Evaluation> masked_bound(const MaskedPredictor& model, const Windows& windows, const EvaluationOptions& options);
-
-/// The NELBO of a Gaussian model (Kingma et al. 2021): KL at the noisiest level, the cross-entropy at the cleanest, and
-/// between them the squared error of E[x | z] weighed by the fall of SNR; in continuous time, or over the steps of a
-/// linear schedule, where ddpm with the posterior's variance is what is scored. `draws` times per window, spread
-/// evenly, the same for every model; the first character of a window is given. A model that is conditioned on itself
-/// answers twice.
-Result<Evaluation> gaussian_bound(Denoiser& denoiser, const ProcessConfig& process, const Windows& windows,
-                                  const EvaluationOptions& options);
 
 /// -log p of all ids but the first, nats per character, by an autoregressive model: one pass. At least two ids.
 Result<double> exact_nats(const AutoregressivePredictor& model, std::span<const int> ids);

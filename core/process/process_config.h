@@ -4,7 +4,25 @@
 
 namespace folio {
 
-enum class ProcessKind { masked, gaussian, autoregressive };
+/// The processes and their names in weights files: the one list of them. For each, every layer has functions of its own
+/// in a file of that process: MaskedBatches (training), masked_format (weights), make_masked_sampler (sampling),
+/// evaluate_masked (evaluation) ...
+#define FOLIO_FOR_EACH_PROCESS(DO) \
+    DO(masked, "masked")           \
+    DO(gaussian, "gaussian")       \
+    DO(autoregressive, "ar")
+
+enum class ProcessKind {
+#define FOLIO_KIND(kind, name) kind,
+    FOLIO_FOR_EACH_PROCESS(FOLIO_KIND)
+#undef FOLIO_KIND
+};
+
+inline constexpr const char* process_names[] = {
+#define FOLIO_NAME(kind, name) name,
+    FOLIO_FOR_EACH_PROCESS(FOLIO_NAME)
+#undef FOLIO_NAME
+};
 
 enum class GaussianPrediction { eps, x0 };
 enum class GaussianSchedule { linear, warped };
@@ -37,13 +55,6 @@ inline const char* name_of(GaussianSchedule schedule) {
 }
 
 /// The kind's name in weights files and reports.
-inline const char* name_of(ProcessKind kind) {
-    switch (kind) {
-        case ProcessKind::masked: return "masked";
-        case ProcessKind::gaussian: return "gaussian";
-        case ProcessKind::autoregressive: break;
-    }
-    return "ar";
-}
+inline const char* name_of(ProcessKind kind) { return process_names[static_cast<int>(kind)]; }
 
 }  // namespace folio

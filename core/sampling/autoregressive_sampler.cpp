@@ -1,6 +1,7 @@
 #include "core/sampling/autoregressive_sampler.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace folio {
@@ -44,5 +45,12 @@ Result<void> AutoregressiveSampler::advance() {
 }
 
 std::int64_t AutoregressiveSampler::steps_known() const { return now_.step + unrevealed_count(); }
+
+Result<std::unique_ptr<Sampler>> make_autoregressive_sampler(Denoiser& denoiser, const ProcessConfig&,
+                                                             SamplingRequest request,
+                                                             [[maybe_unused]] const Proofreader* proofreader) {
+    assert(!proofreader);  // proofreader_ids (model_file.h) makes none for such a model
+    return any_sampler(AutoregressiveSampler::create(autoregressive_predictor(denoiser), std::move(request)));
+}
 
 }  // namespace folio

@@ -278,4 +278,9 @@ void GaussianSampler::load_extra(const std::uint8_t* bytes) {
     begun_at_ = std::min(*bytes, all);
 }
 
+Result<std::unique_ptr<Sampler>> make_gaussian_sampler(Denoiser& denoiser, const ProcessConfig& process,
+                                                       SamplingRequest request, const Proofreader* proofreader) {
+    return any_sampler(GaussianSampler::create(denoiser, process, std::move(request), proofreader));
+}
+
 }  // namespace folio

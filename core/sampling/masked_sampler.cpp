@@ -91,4 +91,9 @@ bool MaskedSampler::takes_all_passes() const {
     return request_.options.sampler == SamplerKind::ancestral || request_.options.sampler == SamplerKind::remask;
 }
 
+Result<std::unique_ptr<Sampler>> make_masked_sampler(Denoiser& denoiser, const ProcessConfig& process,
+                                                     SamplingRequest request, const Proofreader* proofreader) {
+    return any_sampler(MaskedSampler::create(masked_predictor(denoiser, process), std::move(request), proofreader));
+}
+
 }  // namespace folio

@@ -1,13 +1,8 @@
 #include "core/sampling/sampler.h"
 
-#include <cassert>
 #include <cstring>
 #include <string>
 #include <utility>
-
-#include "core/sampling/autoregressive_sampler.h"
-#include "core/sampling/gaussian_sampler.h"
-#include "core/sampling/masked_sampler.h"
 
 namespace folio {
 
@@ -331,23 +326,15 @@ Result<void> Sampler::restore(const State& state) {
 
 Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request,
                                               const Proofreader* proofreader) {
-    const auto kept = [](auto sampler) -> Result<std::unique_ptr<Sampler>> {
-        if (!sampler) return tl::unexpected<Error>(sampler.error());
-        if (sampler->steps_known() > most_steps) {
-            return fail("The text would take " + std::to_string(sampler->steps_known()) + " steps, of which " +
-                        std::to_string(most_steps) + " are possible; ask for fewer steps or a shorter text.");
-        }
-        return std::make_unique<typename decltype(sampler)::value_type>(std::move(*sampler));
-    };
-    switch (process.kind) {
-        case ProcessKind::gaussian:
-            return kept(GaussianSampler::create(denoiser, process, std::move(request), proofreader));
-        case ProcessKind::masked:
-            return kept(MaskedSampler::create(masked_predictor(denoiser, process), std::move(request), proofreader));
-        case ProcessKind::autoregressive: break;
+#define FOLIO_SAMPLER(kind, name) make_##kind##_sampler,
+    constexpr decltype(&make_masked_sampler) makers[] = {FOLIO_FOR_EACH_PROCESS(FOLIO_SAMPLER)};
+#undef FOLIO_SAMPLER
+    auto sampler = makers[static_cast<int>(process.kind)](denoiser, process, std::move(request), proofreader);
+    if (sampler && (*sampler)->steps_known() > most_steps) {
+        return fail("The text would take " + std::to_string((*sampler)->steps_known()) + " steps, of which " +
+                    std::to_string(most_steps) + " are possible; ask for fewer steps or a shorter text.");
     }
-    assert(!proofreader);  // proofreader_ids (model_file.h) makes none for such a model
-    return kept(AutoregressiveSampler::create(autoregressive_predictor(denoiser), std::move(request)));
+    return sampler;
 }
 
 }  // namespace folio

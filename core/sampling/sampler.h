@@ -189,4 +189,18 @@ int ceil_mul_div(int a, int b, int c);
 Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request,
                                               const Proofreader* proofreader = nullptr);
 
+// make_masked_sampler, make_gaussian_sampler ...
+#define FOLIO_SAMPLER(kind, name)                                                                            \
+    Result<std::unique_ptr<Sampler>> make_##kind##_sampler(Denoiser& denoiser, const ProcessConfig& process, \
+                                                           SamplingRequest request, const Proofreader* proofreader);
+FOLIO_FOR_EACH_PROCESS(FOLIO_SAMPLER)
+#undef FOLIO_SAMPLER
+
+/// A sampler of one process as one of any.
+template <class OneSampler>
+Result<std::unique_ptr<Sampler>> any_sampler(Result<OneSampler> sampler) {
+    if (!sampler) return tl::unexpected<Error>(sampler.error());
+    return std::make_unique<OneSampler>(std::move(*sampler));
+}
+
 }  // namespace folio

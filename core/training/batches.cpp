@@ -77,10 +77,10 @@ Result<std::unique_ptr<Batches>> make_batches(Ops& ops, TrainingOps& training, c
         return fail("The training text has " + std::to_string(text.size()) + " characters, fewer than one window of " +
                     std::to_string(recipe.seq_len + 1) + "; give a longer text or a smaller --seq-len.");
     }
-    const auto make = process.kind == ProcessKind::masked     ? masked_batches
-                      : process.kind == ProcessKind::gaussian ? gaussian_batches
-                                                              : autoregressive_batches;
-    auto batches = make(ops, training, config, process, recipe);
+#define FOLIO_BATCHES(kind, name) kind##_batches,
+    constexpr decltype(&masked_batches) makers[] = {FOLIO_FOR_EACH_PROCESS(FOLIO_BATCHES)};
+#undef FOLIO_BATCHES
+    auto batches = makers[static_cast<int>(process.kind)](ops, training, config, process, recipe);
     if (auto allocated = batches->allocate(text); !allocated) return tl::unexpected(allocated.error());
     return batches;
 }

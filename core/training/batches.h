@@ -81,12 +81,11 @@ Result<std::unique_ptr<Batches>> make_batches(Ops& ops, TrainingOps& training, c
                                               const ProcessConfig& process, const Recipe& recipe,
                                               std::span<const int> text);
 
-// One file each.
-std::unique_ptr<Batches> masked_batches(Ops& ops, TrainingOps& training, const ModelConfig& config,
-                                        const ProcessConfig& process, const Recipe& recipe);
-std::unique_ptr<Batches> autoregressive_batches(Ops& ops, TrainingOps& training, const ModelConfig& config,
-                                                const ProcessConfig& process, const Recipe& recipe);
-std::unique_ptr<Batches> gaussian_batches(Ops& ops, TrainingOps& training, const ModelConfig& config,
-                                          const ProcessConfig& process, const Recipe& recipe);
+// masked_batches, gaussian_batches ...: not yet allocated.
+#define FOLIO_BATCHES(kind, name)                                                                       \
+    std::unique_ptr<Batches> kind##_batches(Ops& ops, TrainingOps& training, const ModelConfig& config, \
+                                            const ProcessConfig& process, const Recipe& recipe);
+FOLIO_FOR_EACH_PROCESS(FOLIO_BATCHES)
+#undef FOLIO_BATCHES
 
 }  // namespace folio

@@ -9,75 +9,14 @@
 
 #include "core/base/text.h"
 #include "core/model/parameters.h"
-#include "core/process/noise_schedule.h"
 #include "core/weights/json.h"
+#include "core/weights/process_format.h"
 #include "core/weights/quantise.h"
 
 namespace folio {
 namespace {
 
 using nlohmann::json;
-
-/// Takes keys out of one JSON object of the metadata. The first key that is missing or of the wrong kind makes the
-/// error; what is read after it means nothing.
-class Fields {
-public:
-    Fields(const json& object, std::string what) : object_(object), what_(std::move(what)) {}
-
-    int integer(const char* key) {
-        const json* value = find(key);
-        if (value == nullptr) return 0;
-        // is_number_unsigned: what was written without a sign; larger than int64 only there.
-        const bool fits = value->is_number_unsigned()
-                              ? value->get<std::uint64_t>() <= std::uint64_t{std::numeric_limits<int>::max()}
-                              : value->is_number_integer() &&
-                                    value->get<std::int64_t>() >= std::int64_t{std::numeric_limits<int>::min()};
-        if (!fits) return refuse(key, "a whole number of sensible size"), 0;
-        return value->get<int>();
-    }
-    bool boolean(const char* key) {
-        const json* value = find(key);
-        if (value != nullptr && !value->is_boolean()) refuse(key, "true or false");
-        return value != nullptr && value->is_boolean() && value->get<bool>();
-    }
-    std::string string(const char* key) {
-        const json* value = find(key);
-        if (value != nullptr && !value->is_string()) refuse(key, "a string");
-        return value != nullptr && value->is_string() ? value->get<std::string>() : "";
-    }
-    float number(const char* key, float when_absent) {
-        if (!object_.contains(key)) return when_absent;
-        if (!object_[key].is_number()) return refuse(key, "a number"), when_absent;
-        return static_cast<float>(object_[key].get<double>());
-    }
-    std::vector<double> numbers(const char* key) {
-        const json* value = find(key);
-        std::vector<double> result;
-        const bool list =
-            value != nullptr && value->is_array() &&
-            std::all_of(value->begin(), value->end(), [](const json& number) { return number.is_number(); });
-        if (value != nullptr && !list) refuse(key, "a list of numbers");
-        if (list)
-            for (const json& number : *value) result.push_back(number.get<double>());
-        return result;
-    }
-    const std::optional<Error>& error() const { return error_; }
-
-private:
-    const json* find(const char* key) {
-        const auto found = object_.find(key);
-        if (found != object_.end()) return &*found;
-        if (!error_) error_ = Error{what_ + " lacks " + key};
-        return nullptr;
-    }
-    void refuse(const char* key, const char* wanted) {
-        if (!error_) error_ = Error{what_ + " gives a " + key + " that is not " + wanted};
-    }
-
-    const json& object_;
-    std::string what_;
-    std::optional<Error> error_;
-};
 
 /// The JSON of one key of the metadata; an object where `object` says so.
 Result<json> parse_entry(const Metadata& metadata, const std::string& key, bool object) {
@@ -89,50 +28,6 @@ Result<json> parse_entry(const Metadata& metadata, const std::string& key, bool 
     auto parsed = parse_json(found->second, "the weights file's " + key);
     if (parsed && object && !parsed->is_object()) return fail("the weights file's " + key + " is no JSON object");
     return parsed;
-}
-
-Result<ProcessConfig> read_gaussian(Fields& fields) {
-    ProcessConfig process{ProcessKind::gaussian, -1, {}};
-    GaussianConfig& gaussian = process.gaussian;
-    const std::string prediction = fields.string("prediction"), schedule = fields.string("schedule");
-    gaussian.centred = fields.boolean("centred");
-    if (schedule == "linear") gaussian.steps = fields.integer("steps");
-    if (schedule == "warped") gaussian.knots = fields.numbers("knots");
-    if (fields.error()) return fail(fields.error()->sentence);
-    gaussian.prediction = prediction == "x0" ? GaussianPrediction::x0 : GaussianPrediction::eps;
-    gaussian.schedule = schedule == "warped" ? GaussianSchedule::warped : GaussianSchedule::linear;
-    if (prediction == "x0") gaussian.matched_filter = fields.boolean("matched_filter");
-    if (fields.error()) return fail(fields.error()->sentence);
-    if (prediction != name_of(gaussian.prediction))
-        return fail("the weights file predicts " + quote(prediction) + ", but only x0 and eps are known");
-    if (schedule != name_of(gaussian.schedule)) {
-        return fail("the weights file asks for the schedule " + quote(schedule) +
-                    ", but only linear and warped are known");
-    }
-    // Any vocabulary: the schedule is what can be wrong.
-    if (const auto valid = NoiseSchedule::create(gaussian); !valid)
-        return fail("the weights file cannot be used: " + valid.error().sentence);
-    return process;
-}
-
-Result<ProcessConfig> read_process(const json& object) {
-    Fields fields(object, "the weights file's folio.process");
-    const std::string kind = fields.string("kind");
-    if (fields.error()) return fail(fields.error()->sentence);
-    if (kind == "gaussian") return read_gaussian(fields);
-    if (kind == "ar") return ProcessConfig{ProcessKind::autoregressive, -1};
-    if (kind != "masked") {
-        return fail("the weights file holds a model of the unknown kind " + quote(kind) +
-                    "; known are masked, gaussian and ar");
-    }
-    ProcessConfig process;
-    process.mask_id = fields.integer("mask_id");
-    const std::string schedule = fields.string("schedule");
-    if (fields.error()) return fail(fields.error()->sentence);
-    if (schedule != "linear") {
-        return fail("the weights file asks for the schedule " + quote(schedule) + ", but only linear is known");
-    }
-    return process;
 }
 
 Result<ModelConfig> read_config(const json& object) {
@@ -190,23 +85,6 @@ Result<Vocabulary> read_vocabulary(std::string list, int vocab_size, int mask_id
                     " characters, which does not fit its vocab_size of " + std::to_string(vocab_size));
     }
     return vocabulary;
-}
-
-std::string write_process(const ProcessConfig& process) {
-    nlohmann::ordered_json object{{"kind", name_of(process.kind)}};
-    if (process.kind == ProcessKind::masked) object.update({{"mask_id", process.mask_id}, {"schedule", "linear"}});
-    if (process.kind == ProcessKind::gaussian) {
-        const GaussianConfig& gaussian = process.gaussian;
-        object.update({{"prediction", name_of(gaussian.prediction)},
-                       {"schedule", name_of(gaussian.schedule)},
-                       {"centred", gaussian.centred}});
-        if (gaussian.schedule == GaussianSchedule::linear)
-            object["steps"] = gaussian.steps;
-        else
-            object["knots"] = gaussian.knots;
-        if (gaussian.prediction == GaussianPrediction::x0) object["matched_filter"] = gaussian.matched_filter;
-    }
-    return object.dump();
 }
 
 /// The same JSON in printable ASCII: beyond ASCII there is nothing outside of strings, controls are but white space.
@@ -323,27 +201,7 @@ Result<ModelFile> read_metadata(const Metadata& metadata) {
     if (!config_json) return tl::unexpected(config_json.error());
     const auto config = read_config(*config_json);
     if (!config) return tl::unexpected(config.error());
-    const bool causal = process->kind == ProcessKind::autoregressive, gaussian = process->kind == ProcessKind::gaussian;
-    if (config->soft_tokens != gaussian) {
-        return fail(gaussian ? "the weights file's model takes no mixtures, which a Gaussian model must"
-                             : "the weights file's model takes mixtures, which only a Gaussian model does");
-    }
-    if (gaussian && config->self_conditioning && process->gaussian.prediction == GaussianPrediction::eps) {
-        return fail(
-            "the weights file's model answers with noise, of which there is nothing to be conditioned on, yet says "
-            "that it is");
-    }
-    if (config->causal != causal) {
-        return fail(causal ? "the weights file's model is not causal, which an autoregressive model must be"
-                           : "the weights file's model is causal, which only an autoregressive model is");
-    }
-    if (causal && config->time_rows > 0) {
-        return fail("the weights file's model has a time embedding, which an autoregressive model has no use for");
-    }
-    if (process->kind == ProcessKind::masked && (process->mask_id < 0 || process->mask_id >= config->vocab_size)) {
-        return fail("the weights file's mask_id of " + std::to_string(process->mask_id) +
-                    " lies outside its vocab_size of " + std::to_string(config->vocab_size));
-    }
+    if (auto checked = check_process(*process, *config); !checked) return tl::unexpected(checked.error());
 
     const auto list = parse_entry(metadata, "folio.vocab", false);
     if (!list) return tl::unexpected(list.error());

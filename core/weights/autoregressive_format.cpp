@@ -1,0 +1,23 @@
+#include "core/weights/process_format.h"
+
+namespace folio {
+
+namespace {
+
+Result<ProcessConfig> read(Fields&) { return ProcessConfig{ProcessKind::autoregressive, -1, {}}; }
+
+void write(const ProcessConfig&, nlohmann::ordered_json&) {}
+
+Result<void> check(const ProcessConfig&, const ModelConfig& config) {
+    if (config.soft_tokens) return fail("the weights file's model takes mixtures, which only a Gaussian model does");
+    if (!config.causal) return fail("the weights file's model is not causal, which an autoregressive model must be");
+    if (config.time_rows > 0)
+        return fail("the weights file's model has a time embedding, which an autoregressive model has no use for");
+    return {};
+}
+
+}  // namespace
+
+const ProcessFormat autoregressive_format{read, write, check};
+
+}  // namespace folio
