@@ -70,7 +70,7 @@ struct BoundParts {
 struct Evaluation {
     std::vector<double> windows;      // [Windows::size()] nats per character
     BoundParts parts;                 // of Gaussian models
-    std::array<NoiseBin, 20> levels;  // of no draws where the process knows no noise
+    std::array<NoiseBin, 20> levels;  // without draws where the process has no noise
 };
 
 /// Likelihood of the windows as the model's process scores them.
@@ -88,7 +88,7 @@ FOLIO_FOR_EACH_PROCESS(FOLIO_EVALUATION)
 /// 1 .. L, a uniform subset of k scored positions hidden, the mean cross-entropy of the hidden ones; the mean of that
 /// is the bound per character. The draws of a window are spread evenly over k, those of all windows too; the same seed
 /// hides the same positions for every model, so that differences between models are paired. Fails where the model's
-/// answers are no numbers.
+/// logits are not finite.
 Result<Evaluation> masked_bound(const MaskedPredictor& model, const Windows& windows, const EvaluationOptions& options);
 
 /// -log p of all ids but the first, nats per character, by an autoregressive model: one pass. At least two ids.
@@ -104,7 +104,7 @@ inline constexpr std::array<std::string_view, 3> reveal_order_names = {"left-to-
 
 /// The exact negative log-likelihood per window, in nats per character, of the model that reveals one position a pass
 /// by a deterministic rule: by the chain rule, as the rule sees revealed characters only. L passes per window. Ties,
-/// and sureties less than 2^-16 apart count as such, go to the lowest position.
+/// and scores less than 2^-16 apart count as such, go to the lowest position.
 Result<std::vector<double>> ordered_likelihood(const MaskedPredictor& model, const Windows& windows, RevealOrder order,
                                                const EvaluationOptions& options);
 

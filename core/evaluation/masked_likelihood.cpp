@@ -128,12 +128,12 @@ Result<std::vector<double>> ordered_likelihood(const MaskedPredictor& model, con
                     if (sequence[position] != model.mask_id) continue;
                     const auto scored = batch.score_position(b, position, clean[position]);
                     if (!scored) return tl::unexpected<Error>(scored.error());
-                    const Prediction& seen = scored->prediction;
-                    const double surety =
-                        round_for_ties(order == RevealOrder::confidence ? seen.confidence : seen.margin);
-                    if (next >= 0 && surety <= highest) continue;
+                    const Prediction& prediction = scored->prediction;
+                    const double score =
+                        round_for_ties(order == RevealOrder::confidence ? prediction.confidence : prediction.margin);
+                    if (next >= 0 && score <= highest) continue;
                     next = position;
-                    highest = surety;
+                    highest = score;
                     nats = scored->nats;
                     if (order == RevealOrder::left_to_right) break;
                 }

@@ -14,7 +14,7 @@
 
 /// Statistics of samples beside those of real text. None of these figures is good high or good low: a sampler that
 /// repeats itself or copies pleases every judge, so each is read beside its value for text of the same length that
-/// nobody trained on.
+/// no model was trained on.
 namespace folio {
 
 /// A judge that is no network: the n-gram model of a text, each context's distribution mixed with that of the context

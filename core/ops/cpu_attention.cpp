@@ -47,9 +47,9 @@ void CpuOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Attenti
             gemm::multiply(product_, scratch, left, rows, k_panels, length, dim, scores, length);
             for (int i = 0; i < rows; ++i) {
                 float* p = scores + static_cast<std::ptrdiff_t>(i) * length;
-                const int seen = heads.causal ? queries.position(first + i) + 1 : length;
-                const float total = kernels_.exp_sum(p, seen, scale, 0.f);
-                std::memset(p + seen, 0, sizeof(float) * (length - seen));
+                const int visible = heads.causal ? queries.position(first + i) + 1 : length;
+                const float total = kernels_.exp_sum(p, visible, scale, 0.f);
+                std::memset(p + visible, 0, sizeof(float) * (length - visible));
                 inverse[i] = 1.f / total;
                 if (log_sum_exp)
                     log_sum_exp[static_cast<std::ptrdiff_t>(queries.first + first + i) * heads.n_head + h] =

@@ -46,15 +46,15 @@ void CpuTrainingOps::attention_backward(Matrix dqkv, Matrix dout, Matrix qkv, Ma
                            {d_head + static_cast<std::ptrdiff_t>(first) * dout.stride, dout.stride, 1}, rows, v_by_key,
                            length, dim, ds_rows, length);
             for (int i = 0; i < rows; ++i) {
-                const int at = first + i, seen = heads.causal ? at + 1 : length;
+                const int at = first + i, visible = heads.causal ? at + 1 : length;
                 float *p_row = p_rows + static_cast<std::ptrdiff_t>(i) * length,
                       *ds_row = ds_rows + static_cast<std::ptrdiff_t>(i) * length;
                 const float along = kernels_.dot(d_head + static_cast<std::ptrdiff_t>(at) * dout.stride,
                                                  o_head + static_cast<std::ptrdiff_t>(at) * out.stride, dim);
-                kernels_.softmax_backward(p_row, ds_row, seen, scale,
+                kernels_.softmax_backward(p_row, ds_row, visible, scale,
                                           log_sum_exp[static_cast<std::ptrdiff_t>(row + at) * heads.n_head + h], along);
-                std::memset(p_row + seen, 0, sizeof(float) * (length - seen));
-                std::memset(ds_row + seen, 0, sizeof(float) * (length - seen));
+                std::memset(p_row + visible, 0, sizeof(float) * (length - visible));
+                std::memset(ds_row + visible, 0, sizeof(float) * (length - visible));
             }
             gemm::multiply(product_, scratch, {ds_rows, length, 1}, rows, right, dim, length,
                            dq + static_cast<std::ptrdiff_t>(first) * dqkv.stride, dqkv.stride);

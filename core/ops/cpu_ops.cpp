@@ -27,7 +27,7 @@ Result<Storage> CpuOps::allocate(std::size_t bytes) {
 }
 
 void CpuOps::release(void* data) { std::free(data); }
-// Nothing may come from nowhere, which memcpy alone does not allow.
+// memcpy from null is undefined even for 0 bytes.
 void CpuOps::upload(void* device, const void* host, std::size_t bytes) {
     if (bytes > 0) std::memcpy(device, host, bytes);
 }

@@ -307,10 +307,10 @@ void CpuTrainingOps::adamw(float* parameters, float* moment1, float* moment2, co
 }
 
 void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows,
-                          int cols, int matrices, std::size_t apart, const Muon* options) {
+                          int cols, int matrices, std::size_t stride, const Muon* options) {
     if (std::isnan(*scale)) return;
     for (int i = 0; i < matrices; ++i)
-        muon(parameters + i * apart, momentum + i * apart, gradient + i * apart, *scale, rows, cols, *options);
+        muon(parameters + i * stride, momentum + i * stride, gradient + i * stride, *scale, rows, cols, *options);
 }
 
 void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradient, float scale, int rows, int cols,

@@ -43,7 +43,7 @@ public:
     void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
                std::size_t count, const AdamW* options) override;
     void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
-              int matrices, std::size_t apart, const Muon* options) override;
+              int matrices, std::size_t stride, const Muon* options) override;
     void ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) override;
 
 private:

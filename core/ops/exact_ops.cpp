@@ -336,11 +336,12 @@ void ExactOps::run(const RowOperation& operation, int first, int last, int group
         char* to = a.rows + (row - first) * packing.a_stride();
         float& scale = a.scale[row - first];
         std::int32_t& zero = a.zero[row - first] = 0;
-        const bool sound = operation.weight->wide_input ? quantise_wide(*integers_, reinterpret_cast<std::int16_t*>(to),
-                                                                        &scale, in.row(row), in.cols)
-                                                        : integers_->quantise(to, &scale, &zero, in.row(row), in.cols);
-        if (!sound) overflow_ = true;
-        clear_tail(to, sound ? static_cast<std::size_t>(in.cols) * product.a_size : 0, packing.a_stride());
+        const bool finite =
+            operation.weight->wide_input
+                ? quantise_wide(*integers_, reinterpret_cast<std::int16_t*>(to), &scale, in.row(row), in.cols)
+                : integers_->quantise(to, &scale, &zero, in.row(row), in.cols);
+        if (!finite) overflow_ = true;
+        clear_tail(to, finite ? static_cast<std::size_t>(in.cols) * product.a_size : 0, packing.a_stride());
     }
     clear_tail(a.rows, (last - first) * packing.a_stride(), padded_rows * packing.a_stride());
     multiply(packing, a.rows, last - first, weight.panels, packing.panels() * group / groups,
@@ -424,11 +425,11 @@ void ExactOps::attention(Matrix out, Matrix qkv, float* log_sum_exp, const Atten
                                  padded_keys, q + r * keys.a_stride(), static_cast<std::ptrdiff_t>(keys.a_stride()),
                                  static_cast<const char*>(k_panels) + panel * keys.panel_bytes(), keys.padded_depth());
             for (int r = 0; r < rows; ++r) {
-                const int seen = heads.causal ? queries.position(first + r) + 1 : length;
+                const int visible = heads.causal ? queries.position(first + r) + 1 : length;
                 auto* to = reinterpret_cast<std::int16_t*>(p + r * values.a_stride());
                 probability_scale[r] = integers_->softmax(
-                    to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys, value_scale, seen, scale);
-                clear_tail(to, sizeof(std::int16_t) * seen, values.a_stride());
+                    to, scratch, scores + static_cast<std::ptrdiff_t>(r) * padded_keys, value_scale, visible, scale);
+                clear_tail(to, sizeof(std::int16_t) * visible, values.a_stride());
             }
             multiply(values, p, rows, v_panels, 0, values.panels(), tile,
                      [&](const std::int32_t* sums, int r, int count, int col, int cols) {

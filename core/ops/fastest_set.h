@@ -37,8 +37,8 @@ public:
             if (tries_[i].passes > 0 && tries_[i].best <= best) best = tries_[i].best, next_ = i;
         int fewest = most_passes;
         for (std::size_t i = 0; i < tries_.size(); ++i) {
-            const int wanted = tries_[i].best <= 1.25 * best ? most_passes : 2;
-            if (tries_[i].passes < std::min(wanted, fewest)) fewest = tries_[i].passes, next_ = i;
+            const int goal = tries_[i].best <= 1.25 * best ? most_passes : 2;
+            if (tries_[i].passes < std::min(goal, fewest)) fewest = tries_[i].passes, next_ = i;
         }
         converged_ = fewest == most_passes;
     }

@@ -117,7 +117,7 @@ struct IntegerKernels {
     bool (*to_i16)(std::int16_t* out, const float* in, int n, float factor);
     /// out = in / scale within +-1023. False where a number is not finite, or near the end of f32.
     bool (*quantise_value)(std::int16_t* out, float* scale, const float* in, int n);
-    /// p = 2^(scores * scale), to the sum 1, * value_scale as 0 .. 2047; returns what a number of p is worth.
+    /// p = 2^(scores * scale), to the sum 1, * value_scale as 0 .. 2047; returns the value of one unit of p.
     /// `scratch`: n floats.
     float (*softmax)(std::int16_t* p, float* scratch, const std::int32_t* scores, const float* value_scale, int n,
                      float scale);

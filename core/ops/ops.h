@@ -277,8 +277,8 @@ public:
     virtual ~TrainingOps() = default;
 
     virtual void fill_zero(float* data, std::size_t count) = 0;
-    /// Runs body; a device that can record may do so once per key and launch the record afterwards, so a key stands for
-    /// the same operations on the same memory. Inside: no allocation, no upload and no host read.
+    /// Runs body; a device that can capture graphs may capture it once per key and launch the graph afterwards, so a
+    /// key stands for the same operations on the same memory. Inside: no allocation, no upload and no host read.
     virtual void replay(int key, void (*body)(void* context), void* context) = 0;
 
     /// dx [R, in] = dy [R, out] W; where relu2_out (the forward's max(0, z)^2 [R, in]) is given, the gradient of z:
@@ -343,10 +343,10 @@ public:
     /// parameters, moment1, moment2 updated by gradient * (*scale).
     virtual void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
                        std::size_t count, const AdamW* options) = 0;
-    /// parameters [rows, cols] and momentum updated; of `matrices` of them, `apart` floats from one to the next. Step
+    /// parameters [rows, cols] and momentum updated; of `matrices` of them, `stride` floats from one to the next. Step
     /// length lr * sqrt(max(1, rows / cols)).
     virtual void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
-                      int matrices, std::size_t apart, const Muon* options) = 0;
+                      int matrices, std::size_t stride, const Muon* options) = 0;
     /// average = decay * average + (1 - decay) * values.
     virtual void ema(float* average, const float* values, const float* scale, std::size_t count,
                      const float* decay) = 0;

@@ -125,12 +125,12 @@ inline void attention(Matrix out, Matrix qkv, const AttentionShape& heads) {
         static_cast<float>(integers ? 1.4426950408889634 / (static_cast<double>(factor) * factor * root) : 1 / root);
     const int known = qkv.rows - out.rows;  // one sequence, where not 0
     for (int r = known; r < qkv.rows; ++r) {
-        const int first = r - r % heads.length, seen = heads.causal ? r - first + 1 : heads.length;
+        const int first = r - r % heads.length, visible = heads.causal ? r - first + 1 : heads.length;
         for (int h = 0; h < heads.n_head; ++h) {
             const float* q = qkv.row(r) + h * d;
             std::vector<float> e, value_scale, weighted;
             std::vector<std::vector<std::int32_t>> values;
-            for (int s = 0; s < seen; ++s) {
+            for (int s = 0; s < visible; ++s) {
                 const float *k = qkv.row(first + s) + d_model + h * d, *v = qkv.row(first + s) + 2 * d_model + h * d;
                 std::int32_t whole = 0;
                 float dot = 0, largest = 0;
@@ -145,12 +145,12 @@ inline void attention(Matrix out, Matrix qkv, const AttentionShape& heads) {
                 values.emplace_back();
                 for (int c = 0; c < d; ++c) values.back().push_back(nearest(v[c] * (1023.f / largest)));
             }
-            const float total = sum(seen, [&](int s) { return e[static_cast<std::size_t>(s)]; });
+            const float total = sum(visible, [&](int s) { return e[static_cast<std::size_t>(s)]; });
             const float most = *std::max_element(weighted.begin(), weighted.end());
             for (int c = 0; c < d; ++c) {
                 std::int32_t whole = 0;
                 float in_floats = 0;
-                for (int s = 0; s < seen; ++s) {
+                for (int s = 0; s < visible; ++s) {
                     const auto at = static_cast<std::size_t>(s);
                     whole += nearest(weighted[at] * (2047.f / most)) * values[at][static_cast<std::size_t>(c)];
                     in_floats += e[at] * qkv.row(first + s)[2 * d_model + h * d + c];

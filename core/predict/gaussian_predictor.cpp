@@ -47,7 +47,7 @@ Result<void> GaussianPredictor::forward_self_conditioned(const NoiseLevel& t, co
     if (auto ok = forward(t, conditioned); !ok || self_cond_.empty()) return ok;
     std::vector<double> probability(vocab_size_);
     for (int position = 0; position < length_; ++position) {
-        if (!softmax(output(position), -1, probability)) return {};  // whoever reads the output says so
+        if (!softmax(output(position), -1, probability)) return {};  // whoever reads the output reports it
         std::copy(probability.begin(), probability.end(), row(self_cond_, position).begin());
     }
     return forward(t, conditioned, self_cond_);

@@ -24,7 +24,7 @@ double nll(std::span<const float> logits, int id);
 struct Prediction {
     static constexpr int top_kept = 4;
 
-    double confidence = 0;                             // probability of the likeliest character
+    double confidence = 0;                             // probability of the most likely character
     double margin = 0;                                 // its lead over the second
     double entropy = 0;                                // nats
     std::array<int, top_kept> top_id{-1, -1, -1, -1};  // the most likely, -1 where the vocabulary is smaller

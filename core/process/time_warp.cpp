@@ -70,9 +70,9 @@ std::vector<double> adapt_time_warp(std::span<const double> knots, std::span<con
     std::size_t bin = 0;
     double before = 0;  // the mass of all bins before `bin`
     for (std::size_t i = 1; i + 1 < result.size(); ++i) {
-        const double wanted = total * static_cast<double>(i) / static_cast<double>(result.size() - 1);
-        while (bin + 1 < bins && before + share[bin] < wanted) before += share[bin++];
-        const double old_t = (static_cast<double>(bin) + (wanted - before) / share[bin]) / static_cast<double>(bins);
+        const double goal = total * static_cast<double>(i) / static_cast<double>(result.size() - 1);
+        while (bin + 1 < bins && before + share[bin] < goal) before += share[bin++];
+        const double old_t = (static_cast<double>(bin) + (goal - before) / share[bin]) / static_cast<double>(bins);
         result[i] = interpolate(knots, std::min(old_t, 1.0));
     }
     return result;
@@ -99,7 +99,7 @@ std::vector<double> LossByNoise::isotonic_loss() const {
     };
     std::vector<Pool> pools;
     for (int i = 0; i < bins; ++i) {
-        // A bin that has seen nothing counts as the one before it.
+        // A bin without samples counts as the one before it.
         if (counts[i] <= 0 && pools.empty())
             pools.push_back({0, 1e-6, 1});
         else if (counts[i] <= 0)

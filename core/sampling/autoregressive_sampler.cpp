@@ -38,7 +38,7 @@ Result<void> AutoregressiveSampler::advance() {
     read_.clear();  // where reading fails nothing is cached
     if (auto ok = model_.decode(text, n_cached, logits_); !ok) return ok;
     read_ = std::move(text);
-    if (auto seen = record_prediction(position, logits_); !seen) return tl::unexpected<Error>(seen.error());
+    if (auto ok = record_prediction(position, logits_); !ok) return tl::unexpected<Error>(ok.error());
     const int id = draw(logits_, -1, request_.options, word(position, Purpose::draw, 0));
     reveal(position, id, static_cast<float>(probability_[id]));
     return {};

@@ -7,7 +7,7 @@
 namespace folio {
 
 /// Reveals the first unrevealed position, a pass each, seeing only what stands before it: characters given behind a gap
-/// stay as they are, and what fills the gap knows nothing of them. `steps` has no meaning here.
+/// stay as they are, and have no influence on what fills the gap. `steps` has no meaning here.
 ///
 /// The text goes on from `before` where its first character is not given. Beyond seq_len positions the model reads on
 /// from half a window back, so that each character has between half a window and a whole one before it.

@@ -74,11 +74,11 @@ void GaussianSampler::renoise(int from, int to, int percent) {
     const int first = now_.window_first;
     for (int position = from; position <= to; ++position) {
         if (now_.flags[position] & position_conditioned) continue;
-        const bool seen = now_.step < now_.block_end && position >= first && position < first + window_length();
+        const bool in_window = now_.step < now_.block_end && position >= first && position < first + window_length();
         if (is_revealed(now_.flags[position])) {
             was_[position] = now_.id[position];
             hide(position);
-        } else if (seen && noisy_[position - first]) {
+        } else if (in_window && noisy_[position - first]) {
             now_.flags[position] = position_reopened;
         } else {
             continue;  // it is to begin as noise
@@ -193,8 +193,7 @@ Result<void> GaussianSampler::estimate_rows(const NoiseLevel& u, const NoiseLeve
             diffusion_->apply(ddim(u, there), x_hat(i), {}, z);
             diffusion_->likelihood(there, z, logits);
         }
-        if (auto seen = record_prediction(now_.window_first + i, logits); !seen)
-            return tl::unexpected<Error>(seen.error());
+        if (auto ok = record_prediction(now_.window_first + i, logits); !ok) return tl::unexpected<Error>(ok.error());
         if (!self_cond_.empty()) std::copy(probability_.begin(), probability_.end(), self_cond(i));
     }
     return {};

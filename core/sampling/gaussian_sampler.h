@@ -16,7 +16,7 @@ namespace folio {
 /// `stop_stable` N the pass is the last after which the most likely characters of all unrevealed positions have been
 /// the same for N passes, with a mean probability of at least 0.95.
 ///
-/// A model that is conditioned on itself sees what it made of each position in the pass before (Chen et al. 2023).
+/// A model with self-conditioning gets the x_hat of the pass before (Analog Bits, Chen et al. 2023, arXiv 2208.04202).
 ///
 /// Positions that are noised again go back to the time t = percent / 100: characters that stand do so in a block of
 /// their own, which begins there and takes that share of the passes; what the proofreader opens goes back to t = 0.5.

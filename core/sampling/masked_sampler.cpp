@@ -64,10 +64,10 @@ Result<void> MaskedSampler::unmask_step() {
     candidates_.clear();
     for (int position = first; position < first + window; ++position) {
         if (is_revealed(now_.flags[position])) continue;
-        const auto seen = record_prediction(position, row(position));
-        if (!seen) return tl::unexpected<Error>(seen.error());
-        candidates_.push_back(
-            {position, seen->confidence, seen->margin, seen->entropy, word(position, Purpose::reveal, 0)});
+        const auto prediction = record_prediction(position, row(position));
+        if (!prediction) return tl::unexpected<Error>(prediction.error());
+        candidates_.push_back({position, prediction->confidence, prediction->margin, prediction->entropy,
+                               word(position, Purpose::reveal, 0)});
     }
     const StepBudget budget{passes(), passes() - pass() + 1};
     const int chosen = select_positions(candidates_, options, budget);

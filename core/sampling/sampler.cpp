@@ -222,11 +222,11 @@ Frame Sampler::frame() const {
     for (int position = 0; position < length(); ++position) {
         const bool drawn = (now_.flags[position] & (position_revealed | position_conditioned)) == position_revealed;
         if (drawn && now_.step > 0 && now_.revealed_at[position] == now_.step) frame.flags[position] |= position_new;
-        const Prediction& seen = predictions_[position];
-        frame.entropy.push_back(static_cast<float>(seen.entropy));
-        frame.top_id.insert(frame.top_id.end(), seen.top_id.begin(), seen.top_id.end());
-        frame.top_probability.insert(frame.top_probability.end(), seen.top_probability.begin(),
-                                     seen.top_probability.end());
+        const Prediction& prediction = predictions_[position];
+        frame.entropy.push_back(static_cast<float>(prediction.entropy));
+        frame.top_id.insert(frame.top_id.end(), prediction.top_id.begin(), prediction.top_id.end());
+        frame.top_probability.insert(frame.top_probability.end(), prediction.top_probability.begin(),
+                                     prediction.top_probability.end());
     }
     frame.edits_applied = now_.edits_applied;
     frame.passes_saved = now_.passes_saved;

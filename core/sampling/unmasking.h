@@ -14,7 +14,7 @@ struct StepBudget {
     int left = 1;
 };
 
-/// An unrevealed position and what the pass says about it.
+/// An unrevealed position and its prediction.
 struct Candidate {
     int position = 0;
     double confidence = 0, margin = 0, entropy = 0;  // as in Prediction

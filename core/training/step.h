@@ -74,7 +74,7 @@ private:
     Optimizer optimizer_;
     std::unique_ptr<Batches> batches_;
     std::unique_ptr<Denoiser> denoiser_;
-    int excluded_ = -1;  // [MASK], which is never an answer
+    int excluded_ = -1;  // [MASK], which is never predicted
     DeviceArray<float> gradients_, token_losses_;
     DeviceArray<StepScalars> scalars_;
 };

@@ -38,7 +38,7 @@ struct ModelFile {
 /// The `folio.` metadata of a model: all of it but the parameters. Checkpoints carry the same.
 Metadata write_metadata(const ModelFile& model);
 
-/// Reads `folio.` metadata into a model without parameters; other keys are nobody's business. Refuses whatever is
+/// Reads `folio.` metadata into a model without parameters; other keys are ignored. Refuses whatever is
 /// missing, absurd, or contradicts the rest, and the models that this version does not run.
 Result<ModelFile> read_metadata(const Metadata& metadata);
 

@@ -80,13 +80,13 @@ Result<ModelFile> quantise(const ModelFile& model) {
     const std::size_t embeddings = embedding_count(model.config);
     std::vector<float>& turned = result.parameters;
     result.quantised.resize(turned.size() - embeddings);
-    bool sound = true;
+    bool finite = true;
     for_each_tensor(model.config, [&](const TensorSpec& tensor) {
         // The article's trunk adds positions to its stream, and a filter multiplies each of its channels: no weight
         // could turn those.
-        sound = sound && (model.config.trunk == Trunk::article || model.config.conv_radius > 0 ||
-                          turn(tensor, turned.data() + tensor.offset));
-        if (!sound || !is_multiplied(tensor.kind)) return;
+        finite = finite && (model.config.trunk == Trunk::article || model.config.conv_radius > 0 ||
+                            turn(tensor, turned.data() + tensor.offset));
+        if (!finite || !is_multiplied(tensor.kind)) return;
         for (int row = 0; row < tensor.rows; ++row) {
             const std::size_t at =
                 tensor.offset + static_cast<std::size_t>(row) * static_cast<std::size_t>(tensor.cols);
@@ -108,7 +108,7 @@ Result<ModelFile> quantise(const ModelFile& model) {
             result.scales.push_back(best.scale);
         }
     });
-    if (!sound)
+    if (!finite)
         return fail("The weights are too large to be rounded to int8; they are no good, so train the model again.");
     turned.resize(embeddings);
     return result;

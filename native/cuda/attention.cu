@@ -24,8 +24,8 @@ using Shared = Bf16[tile * tile_stride];
 using Fragments = std::uint32_t[steps][4];  // a warp's 16 rows of a tile as a left operand
 using Sums = float[blocks][4];              // a warp's 16 rows of a product
 
-__device__ float4 load_four(const float* from, bool wide) {
-    return wide ? __ldg(reinterpret_cast<const float4*>(from)) : float4{from[0], from[1], from[2], from[3]};
+__device__ float4 load_four(const float* from, bool vector_ok) {
+    return vector_ok ? __ldg(reinterpret_cast<const float4*>(from)) : float4{from[0], from[1], from[2], from[3]};
 }
 
 /// 64 rows of a head on their way to shared memory as bf16. All of a thread's loads are under way before it waits for
@@ -33,20 +33,20 @@ __device__ float4 load_four(const float* from, bool wide) {
 class HeadTile {
 public:
     /// Rows first .. first + 63, 0 from row `end` on. `from` is row 0.
-    __device__ void fetch(const float* from, std::ptrdiff_t stride, int first, int end, bool wide) {
+    __device__ void fetch(const float* from, std::ptrdiff_t stride, int first, int end, bool vector_ok) {
         from += (first + row_) * stride + col_;
 #pragma unroll
         for (int u = 0; u < units; ++u) {
             const bool inside = first + row_ + u * rows_apart < end;
-            held_[u] = inside ? load_four(from + u * rows_apart * stride, wide) : float4{};
+            held_[u] = inside ? load_four(from + u * rows_apart * stride, vector_ok) : float4{};
         }
     }
     /// Queries first .. first + 63 of a sequence, 0 beyond its last one.
-    __device__ void fetch(const float* from, std::ptrdiff_t stride, const Queries& queries, int first, bool wide) {
+    __device__ void fetch(const float* from, std::ptrdiff_t stride, const Queries& queries, int first, bool vector_ok) {
 #pragma unroll
         for (int u = 0; u < units; ++u) {
             const int i = first + row_ + u * rows_apart;
-            held_[u] = i < queries.count ? load_four(from + queries.position(i) * stride + col_, wide) : float4{};
+            held_[u] = i < queries.count ? load_four(from + queries.position(i) * stride + col_, vector_ok) : float4{};
         }
     }
     __device__ void put(Shared& shared) const {
@@ -116,12 +116,12 @@ __device__ void for_each_sum(Sums& sums, F f) {
 }
 
 /// The sequence and head of a block.
-struct Place {
+struct HeadSlice {
     const float *q, *k, *v;
     std::ptrdiff_t first_row;  // of the sequence
     int head;
 
-    __device__ Place(Matrix qkv, const AttentionShape& heads) : head(static_cast<int>(blockIdx.y)) {
+    __device__ HeadSlice(Matrix qkv, const AttentionShape& heads) : head(static_cast<int>(blockIdx.y)) {
         const int d_model = heads.n_head * heads.head_dim;
         first_row = static_cast<std::ptrdiff_t>(blockIdx.z) * heads.length;
         q = qkv.data + first_row * qkv.stride + head * heads.head_dim;
@@ -134,14 +134,14 @@ struct Place {
 __global__ void __launch_bounds__(tile_threads)
     attend(Matrix out, Matrix qkv, float* log_sum_exp, AttentionShape heads) {
     alignas(16) __shared__ Shared keys, values;
-    const Place place(qkv, heads);
+    const HeadSlice slice(qkv, heads);
     const Queries queries(heads, out.rows, qkv.rows, static_cast<int>(blockIdx.z));
-    const bool wide = aligned(qkv.data, qkv.stride, 0, 4);
+    const bool vector_ok = aligned(qkv.data, qkv.stride, 0, 4);
     const int length = heads.length, first = static_cast<int>(blockIdx.x) * tile;
     if (first >= queries.count) return;
     HeadTile next_keys, next_values;
     Fragments q;
-    next_keys.fetch(place.q, qkv.stride, queries, first, wide);
+    next_keys.fetch(slice.q, qkv.stride, queries, first, vector_ok);
     next_keys.put(keys);
     __syncthreads();
     load_fragments(q, keys);
@@ -155,8 +155,8 @@ __global__ void __launch_bounds__(tile_threads)
     float totals[2] = {};  // of this lane's two rows
     const int end = heads.causal ? queries.position(min(first + tile, queries.count) - 1) + 1 : length;
     for (int key = 0; key < end; key += tile) {
-        next_keys.fetch(place.k, qkv.stride, key, length, wide);
-        next_values.fetch(place.v, qkv.stride, key, length, wide);
+        next_keys.fetch(slice.k, qkv.stride, key, length, vector_ok);
+        next_values.fetch(slice.v, qkv.stride, key, length, vector_ok);
         __syncthreads();  // all have read the last ones
         next_keys.put(keys);
         next_values.put(values);
@@ -164,8 +164,8 @@ __global__ void __launch_bounds__(tile_threads)
         Sums weights;
         scores(weights, q, keys);
         for_each_sum(weights, [&](int row, int col, float& weight) {
-            const bool seen = key + col < length && (!heads.causal || key + col <= position[row / 8 % 2]);
-            weight = seen ? expf(weight * scale) : 0.f;
+            const bool visible = key + col < length && (!heads.causal || key + col <= position[row / 8 % 2]);
+            weight = visible ? expf(weight * scale) : 0.f;
             totals[row / 8 % 2] += weight;
         });
         add_product(sums, weights, values);
@@ -175,26 +175,26 @@ __global__ void __launch_bounds__(tile_threads)
     for_each_sum(sums, [&](int row, int col, float sum) {
         if (first + row >= queries.count) return;
         const std::ptrdiff_t r = queries.first + first + row;
-        out.data[r * out.stride + place.head * width + col] = sum / totals[row / 8 % 2];
-        if (log_sum_exp && col == 0) log_sum_exp[r * heads.n_head + place.head] = logf(totals[row / 8 % 2]);
+        out.data[r * out.stride + slice.head * width + col] = sum / totals[row / 8 % 2];
+        if (log_sum_exp && col == 0) log_sum_exp[r * heads.n_head + slice.head] = logf(totals[row / 8 % 2]);
     });
 }
 
 /// log-sum-exp and dout . out of the queries first .. first + 63 of a head, two threads a row.
 __device__ void load_rows(float* shared_log, float* shared_dot, Matrix dout, Matrix out, const float* log_sum_exp,
-                          const Place& place, const AttentionShape& heads, int first, bool wide) {
+                          const HeadSlice& slice, const AttentionShape& heads, int first, bool vector_ok) {
     static_assert(tile_threads == 2 * tile);
     const int i = static_cast<int>(threadIdx.x) / 2, half = static_cast<int>(threadIdx.x) % 2;
     const bool inside = first + i < heads.length;
-    const std::ptrdiff_t r = place.first_row + first + i;
+    const std::ptrdiff_t r = slice.first_row + first + i;
     float log = INFINITY, dot = 0.f;  // so that what is not there has probabilities of 0
     if (inside) {
-        const int col = place.head * width + half * width / 2;
+        const int col = slice.head * width + half * width / 2;
         const float *from = dout.data + r * dout.stride + col, *beside = out.data + r * out.stride + col;
-        log = log_sum_exp[r * heads.n_head + place.head];
+        log = log_sum_exp[r * heads.n_head + slice.head];
 #pragma unroll
         for (int c = 0; c < width / 2; c += 4) {
-            const float4 a = load_four(from + c, wide), b = load_four(beside + c, wide);
+            const float4 a = load_four(from + c, vector_ok), b = load_four(beside + c, vector_ok);
             dot += (a.x * b.x + a.y * b.y) + (a.z * b.z + a.w * b.w);
         }
     }
@@ -215,22 +215,22 @@ template <bool owns_keys>
 __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matrix dqkv, Matrix dout, Matrix qkv,
                                      Matrix out, const float* log_sum_exp, const AttentionShape& heads) {
     auto& [others, other_values, logs, dots] = shared;
-    const Place place(qkv, heads);
-    const bool wide = aligned(qkv.data, qkv.stride, 0, 4);
-    const bool wide_out = aligned(dout.data, dout.stride, 0, 4) && aligned(out.data, out.stride, 0, 4);
+    const HeadSlice slice(qkv, heads);
+    const bool vector_ok = aligned(qkv.data, qkv.stride, 0, 4);
+    const bool vector_ok_out = aligned(dout.data, dout.stride, 0, 4) && aligned(out.data, out.stride, 0, 4);
     const int length = heads.length, first = tile_index * tile;
-    const float* gradient = dout.data + place.first_row * dout.stride + place.head * width;
+    const float* gradient = dout.data + slice.first_row * dout.stride + slice.head * width;
     const float scale = 1.f / sqrtf(static_cast<float>(width));
 
     HeadTile next, next_values;
-    next.fetch(owns_keys ? place.k : place.q, qkv.stride, first, length, wide);
+    next.fetch(owns_keys ? slice.k : slice.q, qkv.stride, first, length, vector_ok);
     if (owns_keys)
-        next_values.fetch(place.v, qkv.stride, first, length, wide);
+        next_values.fetch(slice.v, qkv.stride, first, length, vector_ok);
     else
-        next_values.fetch(gradient, dout.stride, first, length, wide_out);
+        next_values.fetch(gradient, dout.stride, first, length, vector_ok_out);
     next.put(others);
     next_values.put(other_values);
-    if (!owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, place, heads, first, wide_out);
+    if (!owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, slice, heads, first, vector_ok_out);
     __syncthreads();
     Fragments own, own_values;
     load_fragments(own, others);
@@ -240,25 +240,25 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
     const int begin = owns_keys && heads.causal ? first : 0;
     const int end = !owns_keys && heads.causal ? min(length, first + tile) : length;
     for (int other = begin; other < end; other += tile) {
-        next.fetch(owns_keys ? place.q : place.k, qkv.stride, other, length, wide);
+        next.fetch(owns_keys ? slice.q : slice.k, qkv.stride, other, length, vector_ok);
         if (owns_keys)
-            next_values.fetch(gradient, dout.stride, other, length, wide_out);
+            next_values.fetch(gradient, dout.stride, other, length, vector_ok_out);
         else
-            next_values.fetch(place.v, qkv.stride, other, length, wide);
+            next_values.fetch(slice.v, qkv.stride, other, length, vector_ok);
         __syncthreads();  // all have read the last ones
         next.put(others);
         next_values.put(other_values);
-        if (owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, place, heads, other, wide_out);
+        if (owns_keys) load_rows(logs, dots, dout, out, log_sum_exp, slice, heads, other, vector_ok_out);
         __syncthreads();
         Sums weights, d_scores;
         scores(weights, own, others);
         scores(d_scores, own_values, other_values);
         for_each_sum(weights, [&](int row, int col, float& weight) {
             const int query = owns_keys ? col : row;  // within its tile
-            const int key_place = owns_keys ? first + row : other + col,
-                      query_place = owns_keys ? other + col : first + row;
-            const bool seen = key_place < length && (!heads.causal || key_place <= query_place);
-            weight = seen ? expf(weight * scale - logs[query]) : 0.f;
+            const int key_position = owns_keys ? first + row : other + col,
+                      query_position = owns_keys ? other + col : first + row;
+            const bool visible = key_position < length && (!heads.causal || key_position <= query_position);
+            weight = visible ? expf(weight * scale - logs[query]) : 0.f;
         });
         if (owns_keys) add_product(d_values, weights, other_values);
 #pragma unroll
@@ -276,7 +276,7 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
     const auto store = [&](Sums& sums, int part) {
         for_each_sum(sums, [&](int row, int col, float sum) {
             if (first + row < length)
-                dqkv.data[(place.first_row + first + row) * dqkv.stride + part * d_model + place.head * width + col] =
+                dqkv.data[(slice.first_row + first + row) * dqkv.stride + part * d_model + slice.head * width + col] =
                     sum;
         });
     };
@@ -304,13 +304,13 @@ __device__ float dot(const float* a, const float* b, int n) {
 }
 
 /// Values that the lanes of a warp exchange.
-using Shown = float[block_warps][warp_size];
+using WarpScratch = float[block_warps][warp_size];
 
 /// out[0 .. d) += the sum of `count` rows, the i-th times lane i's weight.
-__device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdiff_t stride, float weight, int count,
-                         int d) {
+__device__ void add_rows(WarpScratch& scratch, float* out, const float* rows, std::ptrdiff_t stride, float weight,
+                         int count, int d) {
     const int self = lane();
-    float* weights = shown[threadIdx.x / warp_size];
+    float* weights = scratch[threadIdx.x / warp_size];
     __syncwarp();  // all have read the last ones
     weights[self] = weight;
     __syncwarp();
@@ -322,7 +322,7 @@ __device__ void add_rows(Shown& shown, float* out, const float* rows, std::ptrdi
 }
 
 __global__ void portable_attend(Matrix out, Matrix qkv, float* log_sum_exp, AttentionShape heads) {
-    __shared__ Shown shown;
+    __shared__ WarpScratch scratch;
     const int at = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size,
               h = static_cast<int>(blockIdx.y);
     if (at >= out.rows) return;
@@ -337,7 +337,7 @@ __global__ void portable_attend(Matrix out, Matrix qkv, float* log_sum_exp, Atte
         const float weight =
             s + self < end ? expf(dot(qkv.row(r) + h * d, qkv.row(s + self) + d_model + h * d, d) * scale) : 0.f;
         total += weight;
-        add_rows(shown, to, qkv.row(s) + 2 * d_model + h * d, qkv.stride, weight, min(warp_size, end - s), d);
+        add_rows(scratch, to, qkv.row(s) + 2 * d_model + h * d, qkv.stride, weight, min(warp_size, end - s), d);
     }
     total = warp_sum(total);
     for (int c = self; c < d; c += warp_size) to[c] /= total;
@@ -347,7 +347,7 @@ __global__ void portable_attend(Matrix out, Matrix qkv, float* log_sum_exp, Atte
 /// A warp computes row r's dq, dk and dv.
 __global__ void portable_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
                                          AttentionShape heads) {
-    __shared__ Shown shown;
+    __shared__ WarpScratch scratch;
     const int r = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size,
               h = static_cast<int>(blockIdx.y);
     if (r >= qkv.rows) return;
@@ -369,14 +369,14 @@ __global__ void portable_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, M
     for (int s = first; s < end; s += warp_size) {
         float d_logit = 0.f;
         if (s + self < end) weigh(r, mean, s + self, d_logit);
-        add_rows(shown, dq, qkv.row(s) + d_model + h * d, qkv.stride, d_logit, min(warp_size, end - s), d);
+        add_rows(scratch, dq, qkv.row(s) + d_model + h * d, qkv.stride, d_logit, min(warp_size, end - s), d);
     }
     for (int q = heads.causal ? r : first; q < last; q += warp_size) {
         float d_logit = 0.f;
         const float weight = q + self < last ? weigh(q + self, mean_of(q + self), r, d_logit) : 0.f;
         const int count = min(warp_size, last - q);
-        add_rows(shown, dk, qkv.row(q) + h * d, qkv.stride, d_logit, count, d);
-        add_rows(shown, dv, dout.row(q) + h * d, dout.stride, weight, count, d);
+        add_rows(scratch, dk, qkv.row(q) + h * d, qkv.stride, d_logit, count, d);
+        add_rows(scratch, dv, dout.row(q) + h * d, dout.stride, weight, count, d);
     }
 }
 

@@ -20,11 +20,11 @@ constexpr int block_warps = block_threads / warp_size;
 FOLIO_HOST_DEVICE constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 /// True if `count` numbers of any row may be moved at once, from every multiple of `count` on; the matrices of a batch
-/// lie `apart`.
+/// lie `batch_stride` apart.
 template <class T>
-FOLIO_HOST_DEVICE bool aligned(const T* data, std::ptrdiff_t stride, std::size_t apart, int count) {
+FOLIO_HOST_DEVICE bool aligned(const T* data, std::ptrdiff_t stride, std::size_t batch_stride, int count) {
     return reinterpret_cast<std::uintptr_t>(data) % (count * sizeof(T)) == 0 && stride % count == 0 &&
-           apart % count == 0;
+           batch_stride % count == 0;
 }
 
 __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_size; }
@@ -60,7 +60,7 @@ __device__ inline float dropout_factor(const Dropout& dropout, int row, int col,
     return bits >= dropout_limit(dropout.rate) ? 1.f / (1.f - dropout.rate) : 0.f;
 }
 
-/// The implementation: device.cu has memory, stream and records, the other files the operations by topic.
+/// The implementation: device.cu has memory, stream and captured graphs, the other files the operations by topic.
 class Device final : public CudaOps {
 public:
     Device(Precision precision, std::string name, cudaStream_t stream);
@@ -121,7 +121,7 @@ public:
     void adamw(float* parameters, float* moment1, float* moment2, const float* gradient, const float* scale,
                std::size_t count, const AdamW* options) override;
     void muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
-              int matrices, std::size_t apart, const Muon* options) override;
+              int matrices, std::size_t stride, const Muon* options) override;
     void ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) override;
 
     struct Product;  // linear.cu
@@ -152,20 +152,20 @@ private:
     }
 
     /// Memory between the kernels of one operation; null, and a sentence kept, where there is none. It grows where an
-    /// operation runs the first time, never in a record: records that knew the old one are forgotten.
+    /// operation runs the first time, never in a captured graph: graphs that use the old one are dropped.
     void* workspace(std::size_t bytes);
-    void forget_records();
-    template <class L, class How>
-    void multiply(Product product, const How& how, int batch);
-    template <class L, class How>
-    void multiply_f32(const Product& product, const How& how, int batch);
+    void drop_graphs();
+    template <class L, class Epilogue>
+    void multiply(Product product, const Epilogue& epilogue, int batch);
+    template <class L, class Epilogue>
+    void multiply_f32(const Product& product, const Epilogue& epilogue, int batch);
     void total(double* result, const float* data, std::size_t count, bool squared);
 
     Precision precision_;
     std::string name_;
     cudaStream_t stream_;
-    bool recording_ = false;
-    std::map<int, cudaGraphExec_t> records_;  // null of a key that ran once
+    bool capturing_ = false;
+    std::map<int, cudaGraphExec_t> graphs_;  // null of a key that ran once
     void* workspace_ = nullptr;
     std::size_t workspace_bytes_ = 0;
     std::string failure_;

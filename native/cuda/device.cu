@@ -10,7 +10,7 @@ namespace cuda {
 namespace {
 
 /// Short windows come in hundreds of lengths, each of them rarely: a record is kept of the first keys that come twice.
-constexpr int most_records = 32;
+constexpr int most_graphs = 32;
 
 std::string sentence(cudaError_t status) {
     if (status == cudaErrorMemoryAllocation)
@@ -25,7 +25,7 @@ Device::Device(Precision precision, std::string name, cudaStream_t stream)
 
 Device::~Device() {
     cudaStreamSynchronize(stream_);
-    forget_records();
+    drop_graphs();
     if (workspace_) cudaFree(workspace_);
     cudaStreamDestroy(stream_);
 }
@@ -36,7 +36,7 @@ void Device::note(cudaError_t status) {
 
 Result<Storage> Device::allocate(std::size_t bytes) {
     // Who allocates begins something else, whose keys are not those of the records.
-    forget_records();
+    drop_graphs();
     void* data = nullptr;
     const cudaError_t status = cudaMalloc(&data, bytes > 0 ? bytes : 1);
     if (status == cudaSuccess) return Storage(*this, data, bytes);
@@ -49,7 +49,7 @@ Result<Storage> Device::allocate(std::size_t bytes) {
 void Device::release(void* data) {
     // Records may know it, and work under way.
     note(cudaStreamSynchronize(stream_));
-    forget_records();
+    drop_graphs();
     note(cudaFree(data));
 }
 
@@ -74,13 +74,13 @@ Result<void> Device::synchronize() {
 
 void* Device::workspace(std::size_t bytes) {
     if (bytes <= workspace_bytes_) return workspace_;
-    if (recording_) {
+    if (capturing_) {
         if (failure_.empty())
             failure_ = "A recorded step needs more memory than the step before it; this is a mistake of the program.";
         return nullptr;
     }
     note(cudaStreamSynchronize(stream_));
-    forget_records();
+    drop_graphs();
     if (workspace_) note(cudaFree(workspace_));
     workspace_ = nullptr;
     workspace_bytes_ = 0;
@@ -95,39 +95,39 @@ void* Device::workspace(std::size_t bytes) {
     return workspace_;
 }
 
-void Device::forget_records() {
-    if (records_.empty()) return;
+void Device::drop_graphs() {
+    if (graphs_.empty()) return;
     note(cudaStreamSynchronize(stream_));
-    for (const auto& [key, graph] : records_)
+    for (const auto& [key, graph] : graphs_)
         if (graph) cudaGraphExecDestroy(graph);
-    records_.clear();
+    graphs_.clear();
 }
 
 void Device::replay(int key, void (*body)(void* context), void* context) {
-    const auto known = records_.find(key);
-    if (known != records_.end() && known->second) return note(cudaGraphLaunch(known->second, stream_));
-    // The first run is no record: kernels are loaded and the workspace grows on the way.
-    const bool seen = known != records_.end();
+    const auto found = graphs_.find(key);
+    if (found != graphs_.end() && found->second) return note(cudaGraphLaunch(found->second, stream_));
+    // The first run is not captured: kernels are loaded and the workspace grows on the way.
+    const bool has_run = found != graphs_.end();
     const auto kept =
-        std::count_if(records_.begin(), records_.end(), [](const auto& record) { return record.second != nullptr; });
-    if (!seen || kept >= most_records || !failure_.empty()) {
+        std::count_if(graphs_.begin(), graphs_.end(), [](const auto& graph) { return graph.second != nullptr; });
+    if (!has_run || kept >= most_graphs || !failure_.empty()) {
         body(context);
-        if (!seen) records_[key] = nullptr;
+        if (!has_run) graphs_[key] = nullptr;
         return;
     }
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t executable = nullptr;
     cudaError_t status = cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
     if (status != cudaSuccess) return note(status);
-    recording_ = true;
+    capturing_ = true;
     body(context);
-    recording_ = false;
+    capturing_ = false;
     status = cudaStreamEndCapture(stream_, &graph);
     if (status == cudaSuccess && failure_.empty()) status = cudaGraphInstantiate(&executable, graph, 0);
     if (graph) cudaGraphDestroy(graph);
     note(status);
     if (!executable) return;
-    records_[key] = executable;
+    graphs_[key] = executable;
     note(cudaGraphLaunch(executable, stream_));
 }
 

@@ -3,9 +3,9 @@
 
 #include "native/cuda/common.cuh"
 
-// Products of all three kinds by one kernel: out = how(a b^T), a [rows, depth], b [cols, depth], each stored along its
-// depth or across it. Operands are rounded to bf16 on their way into shared memory, so no rounded copy of an activation
-// is ever written; or they stay f32.
+// Products of all three kinds by one kernel: out = epilogue(a b^T), a [rows, depth], b [cols, depth], each stored along
+// its depth or across it. Operands are rounded to bf16 on their way into shared memory, so no rounded copy of an
+// activation is ever written; or they stay f32.
 
 namespace folio::cuda {
 namespace {
@@ -16,33 +16,33 @@ template <class T>
 struct Operand {
     const T* data = nullptr;
     std::ptrdiff_t step = 0;
-    std::size_t apart = 0;  // from one product of a batch to the next
-    bool wide = false;      // every row of memory begins where a vector may
+    std::size_t batch_stride = 0;  // from one product of a batch to the next
+    bool vector_ok = false;        // every row of memory begins where a vector may
 };
 
-/// Destination of the sums, and the operand of `how` beside each.
+/// Destination of the sums, and what the epilogue combines each with.
 struct Output {
     Matrix out;
     Matrix other{};
     int period = 0;  // row r of out meets row r % period of other; 0: row r
-    std::size_t out_apart = 0, other_apart = 0;
-    bool wide = false;  // of out and other, pairs of columns
+    std::size_t out_batch_stride = 0, other_batch_stride = 0;
+    bool vector_ok = false;  // of out and other, pairs of columns
 
-    __device__ float* to(int batch, int row, int col) const { return out.row(row) + col + batch * out_apart; }
-    __device__ const float* beside(int batch, int row, int col) const {
-        return other.row(period > 0 ? row % period : row) + col + batch * other_apart;
+    __device__ float* to(int batch, int row, int col) const { return out.row(row) + col + batch * out_batch_stride; }
+    __device__ const float* operand_at(int batch, int row, int col) const {
+        return other.row(period > 0 ? row % period : row) + col + batch * other_batch_stride;
     }
 };
 
 // What becomes of a sum before it is stored.
 
 struct Store {
-    static constexpr bool looks_beside = false;
+    static constexpr bool needs_operand = false;
     __device__ float operator()(float sum, float, int, int) const { return sum; }
 };
 
 struct Relu2 {
-    static constexpr bool looks_beside = false;
+    static constexpr bool needs_operand = false;
     __device__ float operator()(float sum, float, int, int) const {
         // Not fmaxf, which would turn what is no number into 0.
         const float positive = sum < 0.f ? 0.f : sum;
@@ -50,20 +50,20 @@ struct Relu2 {
     }
 };
 
-/// Beside it lies the forward's max(0, z)^2.
+/// Its operand is the forward's max(0, z)^2.
 struct Relu2Backward {
-    static constexpr bool looks_beside = true;
+    static constexpr bool needs_operand = true;
     __device__ float operator()(float sum, float squared, int, int) const { return sum * 2.f * sqrtf(squared); }
 };
 
 struct Blend {
-    static constexpr bool looks_beside = true;
+    static constexpr bool needs_operand = true;
     float keep = 1, add = 1;
     __device__ float operator()(float sum, float other, int, int) const { return keep * other + add * sum; }
 };
 
 struct DropAndAdd {
-    static constexpr bool looks_beside = true;
+    static constexpr bool needs_operand = true;
     Dropout dropout;
     int cols;
     __device__ float operator()(float sum, float other, int row, int col) const {
@@ -74,7 +74,7 @@ struct DropAndAdd {
 /// Storage of the operands of a product.
 template <bool a_is_along, class Right, bool b_is_along>
 struct Layout {
-    static constexpr bool a_along = a_is_along, b_along = b_is_along;
+    static constexpr bool a_k_contiguous = a_is_along, b_k_contiguous = b_is_along;
     using B = Right;
 };
 using Forward = Layout<true, Bf16, true>;            // in [rows, in], weight [out, in]
@@ -89,7 +89,7 @@ struct Device::Product {
     struct Side {
         const void* data;
         std::ptrdiff_t step;
-        std::size_t apart = 0;
+        std::size_t batch_stride = 0;
     };
     Side a, b;
     int depth = 0;
@@ -102,12 +102,12 @@ namespace {
 
 constexpr int tile = 128;  // rows and columns of a block
 constexpr int tile_depth = 32;
-constexpr int pad = 8;   // bf16 numbers, so that eight rows of a tile lie in different banks
-constexpr int unit = 4;  // numbers that a thread moves at once
-constexpr int units = tile * tile_depth / unit / block_threads;
+constexpr int pad = 8;  // bf16 numbers, so that eight rows of a tile lie in different banks
+constexpr int vec = 4;  // numbers that a thread moves at once
+constexpr int vecs = tile * tile_depth / vec / block_threads;
 
-__device__ float4 vector_of(const float (&four)[unit]) { return {four[0], four[1], four[2], four[3]}; }
-__device__ uint2 vector_of(const Bf16 (&four)[unit]) {
+__device__ float4 vector_of(const float (&four)[vec]) { return {four[0], four[1], four[2], four[3]}; }
+__device__ uint2 vector_of(const Bf16 (&four)[vec]) {
     return {four[0] | static_cast<std::uint32_t>(four[1]) << 16, four[2] | static_cast<std::uint32_t>(four[3]) << 16};
 }
 __device__ uint2 rounded(const float4& four) { return {pack_bf16(four.x, four.y), pack_bf16(four.z, four.w)}; }
@@ -115,35 +115,35 @@ __device__ uint2 rounded(const uint2& four) { return four; }
 
 /// A tile of an operand on its way to shared memory: [lane][depth] where the operand is stored along its depth, else
 /// [depth][lane]. What lies outside is 0. Numbers are rounded by put(), so that fetch() waits for none of them.
-template <class T, bool along>
+template <class T, bool k_contiguous>
 class Tile {
 public:
-    static constexpr int minor = along ? tile_depth : tile, stride = minor + pad,
-                         size = (along ? tile : tile_depth) * stride;
+    static constexpr int minor = k_contiguous ? tile_depth : tile, stride = minor + pad,
+                         size = (k_contiguous ? tile : tile_depth) * stride;
 
     __device__ Tile(const Operand<T>& from, int lanes, int depth, int lane)
         : step_(from.step),
           lanes_(lanes - lane),
           depth_(depth),
-          wide_(from.wide && lanes - lane >= tile),
-          row_(static_cast<int>(threadIdx.x) / (minor / unit)),
-          col_(static_cast<int>(threadIdx.x) % (minor / unit) * unit),
-          from_(from.data + (along ? lane + row_ : row_) * from.step + (along ? col_ : lane + col_)) {}
+          vector_ok_(from.vector_ok && lanes - lane >= tile),
+          row_(static_cast<int>(threadIdx.x) / (minor / vec)),
+          col_(static_cast<int>(threadIdx.x) % (minor / vec) * vec),
+          from_(from.data + (k_contiguous ? lane + row_ : row_) * from.step + (k_contiguous ? col_ : lane + col_)) {}
 
     /// The tile from depth k on.
     __device__ void fetch(int k) {
-        const T* from = from_ + (along ? k : k * step_);
-        if (wide_ && k + tile_depth <= depth_) {
+        const T* from = from_ + (k_contiguous ? k : k * step_);
+        if (vector_ok_ && k + tile_depth <= depth_) {
 #pragma unroll
-            for (int u = 0; u < units; ++u) held_[u] = *reinterpret_cast<const Vector*>(from + u * rows_apart * step_);
+            for (int u = 0; u < vecs; ++u) held_[u] = *reinterpret_cast<const Vector*>(from + u * rows_apart * step_);
             return;
         }
-        const int rows = along ? lanes_ : depth_ - k, cols = along ? depth_ - k : lanes_;
+        const int rows = k_contiguous ? lanes_ : depth_ - k, cols = k_contiguous ? depth_ - k : lanes_;
 #pragma unroll
-        for (int u = 0; u < units; ++u) {
-            T four[unit];
+        for (int u = 0; u < vecs; ++u) {
+            T four[vec];
 #pragma unroll
-            for (int e = 0; e < unit; ++e) {
+            for (int e = 0; e < vec; ++e) {
                 const bool inside = row_ + u * rows_apart < rows && col_ + e < cols;
                 four[e] = inside ? from[u * rows_apart * step_ + e] : T{};
             }
@@ -152,41 +152,42 @@ public:
     }
     __device__ void put(Bf16* shared) const {
 #pragma unroll
-        for (int u = 0; u < units; ++u)
+        for (int u = 0; u < vecs; ++u)
             *reinterpret_cast<uint2*>(shared + (row_ + u * rows_apart) * stride + col_) = rounded(held_[u]);
     }
 
 private:
     using Vector = std::conditional_t<sizeof(T) == sizeof(float), float4, uint2>;
     static constexpr int rows_apart =
-        block_threads / (minor / unit);  // of memory, from one unit of a thread to its next
+        block_threads / (minor / vec);  // of memory, from one unit of a thread to its next
 
     std::ptrdiff_t step_;
     int lanes_, depth_;
-    bool wide_;
+    bool vector_ok_;
     int row_, col_;  // of this thread's first unit in the tile
     const T* from_;
-    Vector held_[units];
+    Vector held_[vecs];
 };
 
 /// The four 8 x 8 tiles of 16 lanes and 16 steps of depth: (lanes 0..7, depth 0..7), then by `lanes_first` lanes or
 /// depth.
-template <bool along>
+template <bool k_contiguous>
 __device__ void load_square(std::uint32_t (&tiles)[4], const Bf16* shared, int stride, int first, int k,
                             bool lanes_first) {
     const int self = lane(), row = self % 8;
     const int second = self / 8 % 2 * 8, third = self / 16 * 8;
     const int l = first + (lanes_first ? second : third), d = k + (lanes_first ? third : second);
-    if (along)
+    if (k_contiguous)
         load_tiles(tiles, shared + (l + row) * stride + d);
     else
         load_tiles_transposed(tiles, shared + (d + row) * stride + l);
 }
 
-/// Stores a warp's sums of 16 rows and 64 columns from (row, col) on. All that lies beside is read before anything is
+/// Stores a warp's sums of 16 rows and 64 columns from (row, col) on. All operands are read before anything is
 /// written: `other` may be `out`.
-template <class How>
-__device__ void finish(const Output& output, const How& how, int batch, int row, int col, const float (&sums)[8][4]) {
+template <class Epilogue>
+__device__ void store_epilogue(const Output& output, const Epilogue& epilogue, int batch, int row, int col,
+                               const float (&sums)[8][4]) {
     const Matrix& out = output.out;
     const int first_row = row + lane() / 4, first_col = col + lane() % 4 * 2;
     float results[8][4] = {};
@@ -200,11 +201,11 @@ __device__ void finish(const Output& output, const How& how, int batch, int row,
             for (int j = 0; j < 8; ++j) f(half, j, r, first_col + 8 * j, out.cols - first_col - 8 * j);
         }
     };
-    if constexpr (How::looks_beside) {
+    if constexpr (Epilogue::needs_operand) {
         for_pairs([&](int half, int j, int r, int c, int left) {
-            const float* from = output.beside(batch, r, c);
+            const float* from = output.operand_at(batch, r, c);
             float* pair = results[j] + 2 * half;
-            if (output.wide && left >= 2) {
+            if (output.vector_ok && left >= 2) {
                 const float2 two = *reinterpret_cast<const float2*>(from);
                 pair[0] = two.x;
                 pair[1] = two.y;
@@ -215,12 +216,12 @@ __device__ void finish(const Output& output, const How& how, int batch, int row,
         });
     }
     for_pairs([&](int half, int j, int r, int c, int) {
-        for (int e = 2 * half; e < 2 * half + 2; ++e) results[j][e] = how(sums[j][e], results[j][e], r, c + e % 2);
+        for (int e = 2 * half; e < 2 * half + 2; ++e) results[j][e] = epilogue(sums[j][e], results[j][e], r, c + e % 2);
     });
     for_pairs([&](int half, int j, int r, int c, int left) {
         float* to = output.to(batch, r, c);
         const float* pair = results[j] + 2 * half;
-        if (output.wide && left >= 2) {
+        if (output.vector_ok && left >= 2) {
             *reinterpret_cast<float2*>(to) = float2{pair[0], pair[1]};
         } else {
             if (left > 0) to[0] = pair[0];
@@ -231,10 +232,10 @@ __device__ void finish(const Output& output, const How& how, int batch, int row,
 
 /// The rows and columns of a block and its part of the depth. Neighbouring blocks share their rows of a, the longer
 /// operand.
-struct Share {
+struct BlockTile {
     int batch, row, col, begin, end;
 
-    __device__ Share(int size, const Matrix& out, int depth, int part) : batch(static_cast<int>(blockIdx.z)) {
+    __device__ BlockTile(int size, const Matrix& out, int depth, int part) : batch(static_cast<int>(blockIdx.z)) {
         const int across = divide_up(out.cols, size), block = static_cast<int>(blockIdx.x);
         row = block / across * size;
         col = block % across * size;
@@ -244,30 +245,31 @@ struct Share {
 };
 
 /// bf16 on the tensor cores: 8 warps of 32 x 64 each, the next tiles on their way while these are multiplied.
-template <class L, class How>
+template <class L, class Epilogue>
 __global__ void __launch_bounds__(block_threads, 2)
-    tensor_product(Operand<float> a, Operand<typename L::B> b, int depth, int part, Output output, How how) {
-    using TileA = Tile<float, L::a_along>;
-    using TileB = Tile<typename L::B, L::b_along>;
+    tensor_core_gemm(Operand<float> a, Operand<typename L::B> b, int depth, int part, Output output,
+                     Epilogue epilogue) {
+    using TileA = Tile<float, L::a_k_contiguous>;
+    using TileB = Tile<typename L::B, L::b_k_contiguous>;
     alignas(16) __shared__ Bf16 shared_a[2][TileA::size];
     alignas(16) __shared__ Bf16 shared_b[2][TileB::size];
-    const Share share(tile, output.out, depth, part);
-    a.data += share.batch * a.apart;
-    b.data += share.batch * b.apart;
+    const BlockTile block(tile, output.out, depth, part);
+    a.data += block.batch * a.batch_stride;
+    b.data += block.batch * b.batch_stride;
     const int warp = static_cast<int>(threadIdx.x) / warp_size;
     const int warp_row = warp % 4 * 32, warp_col = warp / 4 * 64;
 
     float sums[2][8][4] = {};
-    TileA next_a(a, output.out.rows, share.end, share.row);
-    TileB next_b(b, output.out.cols, share.end, share.col);
-    next_a.fetch(share.begin);
-    next_b.fetch(share.begin);
-    for (int k = share.begin, buffer = 0; k < share.end; k += tile_depth, buffer ^= 1) {
+    TileA next_a(a, output.out.rows, block.end, block.row);
+    TileB next_b(b, output.out.cols, block.end, block.col);
+    next_a.fetch(block.begin);
+    next_b.fetch(block.begin);
+    for (int k = block.begin, buffer = 0; k < block.end; k += tile_depth, buffer ^= 1) {
         next_a.put(shared_a[buffer]);
         next_b.put(shared_b[buffer]);
         // One barrier a turn: who writes this buffer again has passed the next turn's barrier, so everyone has read it.
         __syncthreads();
-        if (k + tile_depth < share.end) {
+        if (k + tile_depth < block.end) {
             next_a.fetch(k + tile_depth);
             next_b.fetch(k + tile_depth);
         }
@@ -275,10 +277,10 @@ __global__ void __launch_bounds__(block_threads, 2)
         for (int step = 0; step < tile_depth; step += 16) {
             std::uint32_t left[2][4];
             for (int i = 0; i < 2; ++i)
-                load_square<L::a_along>(left[i], shared_a[buffer], TileA::stride, warp_row + 16 * i, step, true);
+                load_square<L::a_k_contiguous>(left[i], shared_a[buffer], TileA::stride, warp_row + 16 * i, step, true);
             for (int j = 0; j < 4; ++j) {
                 std::uint32_t right[4];
-                load_square<L::b_along>(right, shared_b[buffer], TileB::stride, warp_col + 16 * j, step, false);
+                load_square<L::b_k_contiguous>(right, shared_b[buffer], TileB::stride, warp_col + 16 * j, step, false);
                 for (int i = 0; i < 2; ++i) {
                     multiply_add(sums[i][2 * j], left[i], right[0], right[1]);
                     multiply_add(sums[i][2 * j + 1], left[i], right[2], right[3]);
@@ -288,35 +290,35 @@ __global__ void __launch_bounds__(block_threads, 2)
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i)
-        finish(output, how, share.batch, share.row + warp_row + 16 * i, share.col + warp_col, sums[i]);
+        store_epilogue(output, epilogue, block.batch, block.row + warp_row + 16 * i, block.col + warp_col, sums[i]);
 }
 
 constexpr int portable_tile = 64, portable_depth = 16;
 
 /// f32 throughout: 4 x 4 sums a thread, in order of depth.
-template <class L, class How>
+template <class L, class Epilogue>
 __global__ void __launch_bounds__(block_threads)
-    portable_gemm(Operand<float> a, Operand<float> b, int depth, int part, Output output, How how) {
+    portable_gemm(Operand<float> a, Operand<float> b, int depth, int part, Output output, Epilogue epilogue) {
     __shared__ float shared_a[portable_depth][portable_tile + 1], shared_b[portable_depth][portable_tile + 1];
     const int self = static_cast<int>(threadIdx.x);
-    const Share share(portable_tile, output.out, depth, part);
-    const auto fetch = [&](float(&shared)[portable_depth][portable_tile + 1], const Operand<float>& operand, auto along,
-                           int first, int lanes, int k) {
-        const float* from = operand.data + share.batch * operand.apart;
+    const BlockTile block(portable_tile, output.out, depth, part);
+    const auto fetch = [&](float(&shared)[portable_depth][portable_tile + 1], const Operand<float>& operand,
+                           auto k_contiguous, int first, int lanes, int k) {
+        const float* from = operand.data + block.batch * operand.batch_stride;
         for (int at = self; at < portable_tile * portable_depth; at += block_threads) {
             // Neighbouring threads read what lies side by side.
-            const int lane = along ? at / portable_depth : at % portable_tile,
-                      d = along ? at % portable_depth : at / portable_tile;
+            const int lane = k_contiguous ? at / portable_depth : at % portable_tile,
+                      d = k_contiguous ? at % portable_depth : at / portable_tile;
             const int l = first + lane, z = k + d;
             shared[d][lane] =
-                l < lanes && z < share.end ? from[along ? l * operand.step + z : z * operand.step + l] : 0.f;
+                l < lanes && z < block.end ? from[k_contiguous ? l * operand.step + z : z * operand.step + l] : 0.f;
         }
     };
     const int my_row = self / 16 * 4, my_col = self % 16;  // columns 16 apart: neighbouring threads in different banks
     float sums[4][4] = {};
-    for (int k = share.begin; k < share.end; k += portable_depth) {
-        fetch(shared_a, a, std::bool_constant<L::a_along>(), share.row, output.out.rows, k);
-        fetch(shared_b, b, std::bool_constant<L::b_along>(), share.col, output.out.cols, k);
+    for (int k = block.begin; k < block.end; k += portable_depth) {
+        fetch(shared_a, a, std::bool_constant<L::a_k_contiguous>(), block.row, output.out.rows, k);
+        fetch(shared_b, b, std::bool_constant<L::b_k_contiguous>(), block.col, output.out.cols, k);
         __syncthreads();
         for (int d = 0; d < portable_depth; ++d)
             for (int i = 0; i < 4; ++i)
@@ -326,11 +328,11 @@ __global__ void __launch_bounds__(block_threads)
     }
     for (int i = 0; i < 4; ++i) {
         for (int j = 0; j < 4; ++j) {
-            const int row = share.row + my_row + i, col = share.col + my_col + 16 * j;
+            const int row = block.row + my_row + i, col = block.col + my_col + 16 * j;
             if (row >= output.out.rows || col >= output.out.cols) continue;
-            float beside = 0.f;
-            if constexpr (How::looks_beside) beside = *output.beside(share.batch, row, col);
-            *output.to(share.batch, row, col) = how(sums[i][j], beside, row, col);
+            float operand_at = 0.f;
+            if constexpr (Epilogue::needs_operand) operand_at = *output.operand_at(block.batch, row, col);
+            *output.to(block.batch, row, col) = epilogue(sums[i][j], operand_at, row, col);
         }
     }
 }
@@ -365,7 +367,7 @@ int packed_stride(int in) { return divide_up(in, 8) * 8; }
 template <class T>
 Operand<T> operand(const Device::Product::Side& side) {
     const auto* data = static_cast<const T*>(side.data);
-    return {data, side.step, side.apart, aligned(data, side.step, side.apart, unit)};
+    return {data, side.step, side.batch_stride, aligned(data, side.step, side.batch_stride, vec)};
 }
 
 dim3 tiles_of(const Matrix& out, int size, int batch) {
@@ -375,20 +377,20 @@ dim3 tiles_of(const Matrix& out, int size, int batch) {
 
 }  // namespace
 
-template <class L, class How>
-void Device::multiply_f32(const Product& p, const How& how, int batch) {
-    launch(portable_gemm<L, How>, tiles_of(p.output.out, portable_tile, batch), operand<float>(p.a),
-           operand<float>(p.b), p.depth, p.part, p.output, how);
+template <class L, class Epilogue>
+void Device::multiply_f32(const Product& p, const Epilogue& epilogue, int batch) {
+    launch(portable_gemm<L, Epilogue>, tiles_of(p.output.out, portable_tile, batch), operand<float>(p.a),
+           operand<float>(p.b), p.depth, p.part, p.output, epilogue);
 }
 
-template <class L, class How>
-void Device::multiply(Product p, const How& how, int batch) {
-    if (precision_ == Precision::f32) return multiply_f32<L>(p, how, batch);
+template <class L, class Epilogue>
+void Device::multiply(Product p, const Epilogue& epilogue, int batch) {
+    if (precision_ == Precision::f32) return multiply_f32<L>(p, epilogue, batch);
     const Matrix &out = p.output.out, &other = p.output.other;
-    p.output.wide = aligned(out.data, out.stride, p.output.out_apart, 2) &&
-                    aligned(other.data, other.stride, p.output.other_apart, 2);
-    launch(tensor_product<L, How>, tiles_of(out, tile, batch), operand<float>(p.a), operand<typename L::B>(p.b),
-           p.depth, p.part, p.output, how);
+    p.output.vector_ok = aligned(out.data, out.stride, p.output.out_batch_stride, 2) &&
+                         aligned(other.data, other.stride, p.output.other_batch_stride, 2);
+    launch(tensor_core_gemm<L, Epilogue>, tiles_of(out, tile, batch), operand<float>(p.a), operand<typename L::B>(p.b),
+           p.depth, p.part, p.output, epilogue);
 }
 
 Result<void> Device::pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool) {
@@ -453,7 +455,7 @@ void Device::linear_backward_weight(Matrix dw, Matrix dy, Matrix x) {
     auto* sums = static_cast<float*>(workspace(used * size * sizeof(float)));
     if (!sums) return;
     Product p{{dy.data, dy.stride}, {x.data, x.stride}, dy.rows, part, {{sums, dw.rows, dw.cols}}};
-    p.output.out_apart = size;
+    p.output.out_batch_stride = size;
     multiply<BackwardWeight>(p, Store{}, used);
     launch(add_parts, for_elements(size), dw, static_cast<const float*>(sums), used);
 }
@@ -465,11 +467,11 @@ namespace {
 constexpr int norm_chunk = 1 << 14;
 
 /// momentum and x = the update by Nesterov, transposed where the matrix is taller than wide; grid.y counts matrices.
-__global__ void begin_muon(float* momentum, const float* gradient, const float* scale, std::size_t apart, float* x,
-                           int rows, int cols, const Muon* options) {
+__global__ void begin_muon(float* momentum, const float* gradient, const float* scale, std::size_t batch_stride,
+                           float* x, int rows, int cols, const Muon* options) {
     const int size = rows * cols, at = static_cast<int>(blockIdx.x) * block_threads + static_cast<int>(threadIdx.x);
     if (at >= size || isnan(*scale)) return;
-    const std::size_t i = blockIdx.y * apart + at;
+    const std::size_t i = blockIdx.y * batch_stride + at;
     const float g = gradient[i] * *scale;
     momentum[i] = options->momentum * momentum[i] + g;
     x += static_cast<std::size_t>(blockIdx.y) * size;
@@ -500,12 +502,12 @@ __global__ void normalise(float* x, const double* sums, int chunks, int size) {
     x[static_cast<std::size_t>(blockIdx.y) * size + at] *= static_cast<float>(1.0 / (sqrt(sum) + 1e-7));
 }
 
-__global__ void end_muon(float* parameters, const float* scale, std::size_t apart, const float* x, int rows, int cols,
-                         const Muon* options) {
+__global__ void end_muon(float* parameters, const float* scale, std::size_t batch_stride, const float* x, int rows,
+                         int cols, const Muon* options) {
     const int size = rows * cols, at = static_cast<int>(blockIdx.x) * block_threads + static_cast<int>(threadIdx.x);
     if (at >= size || isnan(*scale)) return;
     const float step = options->lr * sqrtf(fmaxf(1.f, static_cast<float>(rows) / static_cast<float>(cols)));
-    float& value = parameters[blockIdx.y * apart + at];
+    float& value = parameters[blockIdx.y * batch_stride + at];
     x += static_cast<std::size_t>(blockIdx.y) * size;
     value =
         value * (1.f - options->lr * options->weight_decay) - step * x[rows > cols ? at % cols * rows + at / cols : at];
@@ -514,7 +516,7 @@ __global__ void end_muon(float* parameters, const float* scale, std::size_t apar
 }  // namespace
 
 void Device::muon(float* parameters, float* momentum, const float* gradient, const float* scale, int rows, int cols,
-                  int matrices, std::size_t apart, const Muon* options) {
+                  int matrices, std::size_t batch_stride, const Muon* options) {
     // The orthogonal factor is sought on the side with fewer rows.
     const int r = std::min(rows, cols), c = std::max(rows, cols), chunks = divide_up(rows * cols, norm_chunk);
     const std::size_t size = static_cast<std::size_t>(rows) * cols, square = static_cast<std::size_t>(r) * r,
@@ -526,7 +528,7 @@ void Device::muon(float* parameters, float* momentum, const float* gradient, con
     auto *x = reinterpret_cast<float*>(sums + partial), *turned = x + n * size, *gram = turned + n * size,
          *polynomial = gram + n * square;
     const dim3 grid(for_elements(size).x, static_cast<unsigned>(matrices));
-    launch(begin_muon, grid, momentum, gradient, scale, apart, x, rows, cols, options);
+    launch(begin_muon, grid, momentum, gradient, scale, batch_stride, x, rows, cols, options);
     launch(chunk_squares, dim3(static_cast<unsigned>(chunks), static_cast<unsigned>(matrices)), sums,
            static_cast<const float*>(x), rows * cols);
     launch(normalise, grid, x, static_cast<const double*>(sums), chunks, rows * cols);
@@ -544,7 +546,7 @@ void Device::muon(float* parameters, float* momentum, const float* gradient, con
                         matrices);
         std::swap(x, turned);
     }
-    launch(end_muon, grid, parameters, scale, apart, static_cast<const float*>(x), rows, cols, options);
+    launch(end_muon, grid, parameters, scale, batch_stride, static_cast<const float*>(x), rows, cols, options);
 }
 
 }  // namespace folio::cuda

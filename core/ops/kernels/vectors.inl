@@ -31,7 +31,7 @@ inline Floats load(const float* p) { return *reinterpret_cast<const LooseFloats*
 inline void store(float* p, Floats v) { *reinterpret_cast<LooseFloats*>(p) = v; }
 inline Floats splat(float x) { return x - Floats{}; }  // not 0 + x, which would have to turn -0 into 0
 
-// A NaN in x stays: whatever it spoils must be seen by the trainer's guard.
+// A NaN in x stays: the trainer checks losses and gradients for it.
 inline Floats at_least(Floats bound, Floats x) { return bound > x ? bound : x; }
 inline Floats at_most(Floats bound, Floats x) { return bound < x ? bound : x; }
 
