@@ -264,13 +264,14 @@ void Denoiser::project_qkv(const Pass& pass, int layer) {
 void Denoiser::attend(const Pass& pass, int layer, Activations::Block& x) {
     const Rows& rows = pass.rows.projected;
     const bool chosen = is_last(layer) && rows.count > 0;
+    const Matrix qkv = sequence_qkv(pass, layer);  // all rows, which resize() cuts
     AttentionShape shape = heads(pass.end());
     if (chosen) {
         activations_.resize(rows.count);
         x.attn_out.rows = x.mid_residual.rows = x.mlp_hidden.rows = rows.count;
         shape.queries = pass.kv_cache ? nullptr : rows.row;  // of a sequence that is decoded the last ones
     }
-    ops_->attention(x.attn_out, sequence_qkv(pass, layer), x.log_sum_exp, shape);
+    ops_->attention(x.attn_out, qkv, x.log_sum_exp, shape);
     if (chosen) {
         // An embedding is a choice of rows; the block's qkv is free by now.
         const Matrix input(x.qkv.data, rows.count, config_.d_model);
