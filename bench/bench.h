@@ -11,9 +11,9 @@
 #include "core/base/philox.h"
 #include "core/model/config.h"
 #include "core/ops/cpu_training_ops.h"
-#include "native/devices.h"
-#include "native/failure.h"
-#include "native/threads.h"
+#include "native/host/devices.h"
+#include "native/host/failure.h"
+#include "native/host/threads.h"
 
 /// Shared parts of the benches. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best set first.
 namespace folio::bench {

@@ -3,7 +3,7 @@
 #include "core/model/trial.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/weights/quantise.h"
-#include "native/models.h"
+#include "native/host/models.h"
 
 namespace folio::bench {
 namespace {

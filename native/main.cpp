@@ -13,9 +13,9 @@
 
 #include "core/base/text.h"
 #include "native/commands/commands.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/signals.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/signals.h"
 #include "native/version.h"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "native/frontier.h"
+#include "native/report/frontier.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -9,13 +9,13 @@
 #include "core/base/text.h"
 #include "core/evaluation/likelihood.h"
 #include "native/commands/commands.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/models.h"
-#include "native/options.h"
-#include "native/progress.h"
-#include "native/samples.h"
-#include "native/text_data.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/models.h"
+#include "native/host/options.h"
+#include "native/host/progress.h"
+#include "native/host/text_data.h"
+#include "native/report/samples.h"
 
 namespace folio {
 namespace {

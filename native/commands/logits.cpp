@@ -10,11 +10,11 @@
 #include "core/process/noisy_rows.h"
 #include "core/weights/json.h"
 #include "native/commands/commands.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/models.h"
-#include "native/npy.h"
-#include "native/options.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/models.h"
+#include "native/host/npy.h"
+#include "native/host/options.h"
 
 namespace folio {
 namespace {

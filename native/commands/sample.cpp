@@ -9,15 +9,15 @@
 #include "core/base/text.h"
 #include "core/sampling/gaps.h"
 #include "core/sampling/request.h"
-#include "native/animation.h"
 #include "native/commands/commands.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/models.h"
-#include "native/options.h"
-#include "native/progress.h"
-#include "native/terminal.h"
-#include "native/text_data.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/models.h"
+#include "native/host/options.h"
+#include "native/host/progress.h"
+#include "native/host/terminal.h"
+#include "native/host/text_data.h"
+#include "native/report/animation.h"
 
 namespace folio {
 namespace {

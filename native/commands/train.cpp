@@ -11,9 +11,9 @@
 #include "core/training/initialisation.h"
 #include "core/weights/quantise.h"
 #include "native/commands/commands.h"
-#include "native/failure.h"
-#include "native/models.h"
-#include "native/options.h"
+#include "native/host/failure.h"
+#include "native/host/models.h"
+#include "native/host/options.h"
 #include "native/training/run.h"
 
 namespace folio {

@@ -8,15 +8,14 @@
 #include "core/base/text.h"
 #include "core/model/parameters.h"
 #include "core/weights/json.h"
-#include "native/failure.h"
+#include "native/host/failure.h"
+#include "native/host/models.h"
 #include "native/training/settings.h"
 
 namespace folio {
 namespace {
 
 using nlohmann::json;
-
-constexpr const char* key = "folio.checkpoint";
 
 /// The state's numbers by the names of their tensors: as many as parameters, or as a Gaussian run watches noise levels.
 template <class State>
@@ -51,27 +50,26 @@ std::string to_json_name(const fs::path& path) {
 
 }  // namespace
 
-bool is_checkpoint(const SafetensorsFile& file) { return file.metadata.contains(key); }
-
 void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
     const RunPosition& at = checkpoint.position;
     Metadata metadata = write_metadata(checkpoint.model);
-    metadata[key] = json{{"version", 2},
-                         {"settings", checkpoint.settings},
-                         {"text", checkpoint.text_checksum},
-                         {"text_file", to_json_name(checkpoint.text_file)},
-                         {"kernels", checkpoint.kernels},
-                         {"step", at.step},
-                         {"loss_sum", at.loss_sum},
-                         {"loss_count", at.loss_count},
-                         {"best_nll", at.best_nll},
-                         {"best_step", at.best_step},
-                         {"validations_since_best", at.validations_since_best},
-                         {"lr_factor", at.lr_factor},
-                         {"rollbacks", at.rollbacks},
-                         {"elapsed_s", at.elapsed_s},
-                         {"checksum", checksum(checkpoint)}}
-                        .dump();
+    metadata[checkpoint_key] = json{
+        {"version", 2},
+        {"settings", checkpoint.settings},
+        {"text", checkpoint.text_checksum},
+        {"text_file", to_json_name(checkpoint.text_file)},
+        {"kernels", checkpoint.kernels},
+        {"step", at.step},
+        {"loss_sum", at.loss_sum},
+        {"loss_count", at.loss_count},
+        {"best_nll", at.best_nll},
+        {"best_step", at.best_step},
+        {"validations_since_best", at.validations_since_best},
+        {"lr_factor", at.lr_factor},
+        {"rollbacks", at.rollbacks},
+        {"elapsed_s", at.elapsed_s},
+        {"checksum",
+         checksum(checkpoint)}}.dump();
     std::vector<TensorView> tensors;
     for (const auto& [name, arena] : arenas(checkpoint.state, checkpoint.model.process.kind)) {
         tensors.push_back({name, Dtype::f32, {arena->size()}, std::as_bytes(std::span(*arena))});
@@ -93,7 +91,7 @@ Checkpoint read_checkpoint(const fs::path& path) {
     const std::string bytes = read_file(path, "the checkpoint", std::size_t{16} << 30);
     const SafetensorsFile file = take(read_safetensors(std::as_bytes(std::span(bytes))));
     if (!is_checkpoint(file)) refuse("it is no checkpoint of a training run");
-    const json fields = take(parse_json(file.metadata.at(key), key));
+    const json fields = take(parse_json(file.metadata.at(checkpoint_key), checkpoint_key));
 
     Checkpoint checkpoint;
     checkpoint.model = take(read_metadata(file.metadata));
@@ -123,7 +121,7 @@ Checkpoint read_checkpoint(const fs::path& path) {
         at.elapsed_s = fields.at("elapsed_s").get<double>();
         written = fields.at("checksum").get<std::string>();
     } catch (const json::exception&) {
-        refuse(fmt::format("its {} is incomplete", key));
+        refuse(fmt::format("its {} is incomplete", checkpoint_key));
     }
     if (at.step < 0 || at.loss_count < 0) refuse("its position is no position");
     for (const auto& [name, arena] : arenas(checkpoint.state, checkpoint.model.process.kind)) {

@@ -9,10 +9,10 @@
 #include "core/base/text.h"
 #include "core/evaluation/likelihood.h"
 #include "core/sampling/request.h"
-#include "native/failure.h"
-#include "native/models.h"
-#include "native/signals.h"
-#include "native/terminal.h"
+#include "native/host/failure.h"
+#include "native/host/models.h"
+#include "native/host/signals.h"
+#include "native/host/terminal.h"
 #include "native/version.h"
 
 namespace folio {

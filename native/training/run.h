@@ -6,9 +6,9 @@
 #include <optional>
 #include <span>
 
-#include "native/devices.h"
-#include "native/progress.h"
-#include "native/text_data.h"
+#include "native/host/devices.h"
+#include "native/host/progress.h"
+#include "native/host/text_data.h"
 #include "native/training/checkpoint.h"
 #include "native/training/settings.h"
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/sampling/defaults.h"
-#include "native/devices.h"
+#include "native/host/devices.h"
 
 namespace CLI {
 class App;

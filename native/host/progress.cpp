@@ -1,4 +1,4 @@
-#include "native/progress.h"
+#include "native/host/progress.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "native/failure.h"
-#include "native/terminal.h"
+#include "native/host/failure.h"
+#include "native/host/terminal.h"
 
 namespace folio {
 namespace {

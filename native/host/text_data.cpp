@@ -1,4 +1,4 @@
-#include "native/text_data.h"
+#include "native/host/text_data.h"
 
 #include <curl/curl.h>
 #include <fmt/format.h>
@@ -6,8 +6,8 @@
 #include <cstdlib>
 
 #include "core/base/text.h"
-#include "native/failure.h"
-#include "native/files.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
 
 namespace folio {
 namespace {

@@ -1,4 +1,4 @@
-#include "native/options.h"
+#include "native/host/options.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "core/base/text.h"
-#include "native/failure.h"
+#include "native/host/failure.h"
 
 namespace folio {
 namespace {

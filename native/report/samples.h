@@ -10,8 +10,8 @@
 #include "core/evaluation/statistics.h"
 #include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
-#include "native/progress.h"
-#include "native/text_data.h"
+#include "native/host/progress.h"
+#include "native/host/text_data.h"
 
 namespace folio {
 

@@ -1,4 +1,4 @@
-#include "native/terminal.h"
+#include "native/host/terminal.h"
 
 #include <locale.h>
 #include <sys/ioctl.h>

@@ -1,11 +1,11 @@
-#include "native/npy.h"
+#include "native/host/npy.h"
 
 #include <fmt/format.h>
 
 #include <charconv>
 #include <cstring>
 
-#include "native/failure.h"
+#include "native/host/failure.h"
 
 namespace folio {
 namespace {

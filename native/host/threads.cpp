@@ -1,4 +1,4 @@
-#include "native/threads.h"
+#include "native/host/threads.h"
 
 #include <fmt/format.h>
 #include <sched.h>

@@ -1,4 +1,4 @@
-#include "native/frontier.h"
+#include "native/report/frontier.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "native/svg.h"
+#include "native/report/svg.h"
 
 namespace folio {
 namespace {

@@ -1,4 +1,4 @@
-#include "native/svg.h"
+#include "native/report/svg.h"
 
 #include <fmt/format.h>
 

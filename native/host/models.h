@@ -6,7 +6,7 @@
 
 #include "core/model/denoiser.h"
 #include "core/weights/model_file.h"
-#include "native/devices.h"
+#include "native/host/devices.h"
 
 namespace folio {
 
@@ -14,6 +14,11 @@ namespace folio {
 ModelFile load_model(const std::string& path);
 /// The same from a file's bytes; `path` names it in the sentence.
 ModelFile parse_model(std::string_view bytes, const std::string& path);
+
+/// Metadata key of a training run's checkpoint, which is a safetensors file too.
+inline constexpr const char* checkpoint_key = "folio.checkpoint";
+/// True if a safetensors file declares itself a checkpoint.
+bool is_checkpoint(const SafetensorsFile& file);
 
 /// A denoiser for inference out of parameters in host memory.
 Denoiser make_denoiser(Ops& ops, const ModelConfig& config, std::span<const float> parameters);

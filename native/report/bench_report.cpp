@@ -1,4 +1,4 @@
-#include "native/bench_report.h"
+#include "native/report/bench_report.h"
 
 #include <fmt/format.h>
 
@@ -8,9 +8,9 @@
 
 #include "core/base/text.h"
 #include "core/weights/json.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/svg.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/report/svg.h"
 
 namespace folio {
 namespace {

@@ -1,4 +1,4 @@
-#include "native/samples.h"
+#include "native/report/samples.h"
 
 #include <fmt/format.h>
 
@@ -7,10 +7,10 @@
 #include <cmath>
 
 #include "core/sampling/request.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/frontier.h"
-#include "native/models.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/models.h"
+#include "native/report/frontier.h"
 
 namespace folio {
 namespace {

@@ -1,11 +1,10 @@
-#include "native/models.h"
+#include "native/host/models.h"
 
 #include <fmt/format.h>
 
 #include "core/base/text.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/training/checkpoint.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
 
 namespace folio {
 
@@ -23,6 +22,8 @@ ModelFile parse_model(std::string_view bytes, const std::string& path) {
     }
     return unwrap(std::move(model), quote_path(path));
 }
+
+bool is_checkpoint(const SafetensorsFile& file) { return file.metadata.contains(checkpoint_key); }
 
 Denoiser make_denoiser(Ops& ops, const ModelConfig& config, std::span<const float> parameters) {
     const Storage storage = unwrap(ops.allocate(parameters.size_bytes()));

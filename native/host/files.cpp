@@ -1,4 +1,4 @@
-#include "native/files.h"
+#include "native/host/files.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,8 +12,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/text.h"
-#include "native/failure.h"
-#include "native/signals.h"
+#include "native/host/failure.h"
+#include "native/host/signals.h"
 
 namespace folio {
 Descriptor::~Descriptor() {

@@ -1,4 +1,4 @@
-#include "native/signals.h"
+#include "native/host/signals.h"
 
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-#include "native/devices.h"
+#include "native/host/devices.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 
 #include "core/base/text.h"
 #include "core/model/trial.h"
-#include "native/failure.h"
+#include "native/host/failure.h"
 
 namespace folio {
 namespace {

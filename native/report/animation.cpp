@@ -1,4 +1,4 @@
-#include "native/animation.h"
+#include "native/report/animation.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/base/text.h"
-#include "native/terminal.h"
+#include "native/host/terminal.h"
 
 namespace folio {
 namespace {
