@@ -105,7 +105,8 @@ Checkpoint read_checkpoint(const fs::path& path) {
             checkpoint.settings["conv-radius"] = checkpoint.model.config.conv_radius;
         if (checkpoint.settings.contains("mask-rate")) checkpoint.settings["mask-rate"] = "uniform";
         checkpoint.settings.update(fields.at("settings"));
-        if (!complete(checkpoint.settings) || preset_of(checkpoint.settings).process != checkpoint.model.process.kind)
+        if (!is_complete(checkpoint.settings) ||
+            preset_of(checkpoint.settings).process != checkpoint.model.process.kind)
             refuse("its settings are incomplete");
         checkpoint.text_checksum = fields.at("text").get<std::string>();
         checkpoint.text_file = fields.value("text_file", std::string());
