@@ -18,8 +18,8 @@
 /// Shared parts of the benches. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best set first.
 namespace folio::bench {
 
-inline std::string name_of(const Way& way) {
-    return std::string(way.kernels->name) + "/" + folio::name_of(way.precision);
+inline std::string name_of(const CpuConfig& cpu) {
+    return std::string(cpu.kernels->name) + "/" + folio::name_of(cpu.precision);
 }
 
 /// Thread counts: one, and one per physical core.

@@ -37,15 +37,14 @@ bool cpu_has_bf16() {
     return forced ? forced->bf16 != nullptr : !distinct_kernels(Precision::bf16).empty();
 }
 
-/// The GPU, or null where the options leave the choice and there is none; whoever names CPU kernels or threads means
-/// those.
+/// The GPU, or null where the options leave the choice and there is none, or name CPU kernels or threads.
 std::unique_ptr<CudaOps> chosen_gpu(const DeviceOptions& options, Precision precision) {
     if (options.device == "cpu") return nullptr;
     if (options.device == "auto" && (forced_kernels() || options.threads > 0)) return nullptr;
     auto gpu = make_cuda_ops(precision);
     if (gpu) return std::move(*gpu);
     if (options.device == "cuda") stop(gpu.error().sentence);
-    // One that is there and cannot be used is worth a word.
+    // A GPU that is there and cannot be used deserves a notice.
     if (std::error_code unknown; std::filesystem::exists("/dev/nvidiactl", unknown)) notice(gpu.error().sentence);
     return nullptr;
 }
@@ -61,9 +60,9 @@ const char* name_of(Precision precision) {
     return "int8";
 }
 
-std::vector<Way> ways(bool exact) {
+std::vector<CpuConfig> available_configs(bool exact) {
     using enum Precision;
-    std::vector<Way> result;
+    std::vector<CpuConfig> result;
     for (const Precision precision : exact ? std::vector{int8} : std::vector{bf16, f32}) {
         if (const KernelSet* forced = forced_kernels()) {
             if (precision != bf16 || forced->bf16) result.push_back({forced, precision});

@@ -22,22 +22,22 @@ struct DeviceOptions {
 /// The name of what products multiply: f32, bf16 or int8.
 const char* name_of(Precision precision);
 
-/// One way to compute: a set of kernels and what its products multiply.
-struct Way {
+/// A set of kernels and the precision of its products.
+struct CpuConfig {
     const KernelSet* kernels;
     Precision precision;
 };
 
-/// All ways of this machine to run a model, or those of the set that FOLIO_KERNELS forces; an unknown or unsupported
-/// name ends the command. An I8 model has one arithmetic; else a set whose f32 is that of a plainer one is left out,
-/// unless it is forced.
-std::vector<Way> ways(bool exact);
+/// All configurations in which this machine can run a model, or those of the set that FOLIO_KERNELS forces; an unknown
+/// or unsupported name ends the command. An I8 model has one arithmetic; else a set whose f32 is that of a plainer one
+/// is left out, unless it is forced.
+std::vector<CpuConfig> available_configs(bool exact);
 
-/// `wanted` threads, or one per physical core for 0. A system that grants fewer is worth a notice.
+/// `wanted` threads, or one per physical core for 0. Says so where the system grants fewer.
 std::unique_ptr<ThreadPool> start_threads(int wanted);
 
-/// A device ready to compute: a GPU where there is one and nothing says otherwise, else the CPU. What its options ask
-/// for in vain ends the command with a sentence.
+/// A device ready to compute: a GPU where there is one and the options allow it, else the CPU. Options that cannot be
+/// met end the command with a sentence.
 class Device {
 public:
     /// To train: f32, or bf16 where the device has it.

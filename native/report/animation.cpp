@@ -84,7 +84,7 @@ void Animation::show(const Frame& frame, const Vocabulary& vocabulary) {
         return;
     }
     lines.front().resize(std::min(lines.front().size(), static_cast<std::size_t>(columns)));
-    // What has scrolled off the top could not be redrawn.
+    // Lines that have scrolled off the top could not be redrawn.
     lines.resize(std::min(lines.size(), static_cast<std::size_t>(std::max(1, size.rows - 1))));
     std::string picture = erase(size.columns);
     for (const std::string& line : lines) picture += line + "\n";

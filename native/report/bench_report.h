@@ -3,12 +3,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
-/// The report that `folio bench --json` and the page's bench write alike, and reports laid side by side. The page's
-/// reader (web/src/report.ts) asks the same of a file.
+/// The report that `folio bench --json` and the page's bench write alike. The page's reader (web/src/report.ts) asks
+/// the same of a file.
 namespace folio {
 
 namespace fs = std::filesystem;
@@ -21,6 +20,9 @@ struct Work {
 
     bool operator==(const Work&) const = default;
 };
+
+/// "forward, avx2, f32, 2 threads".
+std::string describe(const Work& work);
 
 struct Timing {
     Work work;
@@ -43,42 +45,5 @@ struct BenchReport {
 
 /// Ends the command with one sentence where the file is no such report.
 BenchReport read_bench_report(const fs::path& path);
-
-/// Any number of reports side by side: a row for whatever one of them timed, a column for each; then, since targets
-/// have no kernel set in common, the fastest set of each in a row. A ratio says how many times as fast as the first
-/// report a later one was, and is there only where both did the same work.
-class BenchComparison {
-public:
-    explicit BenchComparison(std::vector<BenchReport> reports);
-
-    /// For a terminal.
-    std::string table() const;
-    /// Bars with whiskers at the quartiles; follows the reader's light or dark.
-    std::string svg() const;
-    nlohmann::ordered_json json() const;
-
-private:
-    struct Row {
-        Work work;
-        std::vector<std::optional<Timing>> timings;  // one a report
-    };
-
-    /// The row of this work, a new one where there is none.
-    Row& row_of(std::vector<Row>& rows, const Work& work) const;
-
-    std::optional<double> ratio(const Row& row, std::size_t report) const;
-    /// Description of a report beside its name: "2 cores, 2026-11-23, 10657536 parameters, 256 characters".
-    std::string about(std::size_t report) const;
-    /// A sentence where reports timed different models or lengths, else empty.
-    std::string warning() const;
-    /// A report's column of the table, a cell for each row.
-    std::vector<std::string> column(std::size_t report, const std::vector<Row>& rows, bool with_kernels) const;
-    nlohmann::ordered_json json(const std::vector<Row>& rows) const;
-
-    std::vector<BenchReport> reports_;
-    std::vector<std::string> names_;
-    std::vector<Row> rows_;
-    std::vector<Row> fastest_;  // by task, products and threads; only what at least two reports timed
-};
 
 }  // namespace folio

@@ -59,27 +59,35 @@ ordered_json to_json(const TextStatistics& of, const std::optional<Estimate>& ju
     return report;
 }
 
-std::string draw_frontier(std::span<const FrontierPoint> points, const TextStatistics& real, int count, int length) {
-    return frontier_svg(
-        points, real,
-        fmt::format("{} samples of {} characters at each setting; the judge is a 5-gram of the training text", count,
-                    length));
+/// The setting of samples for people.
+std::string setting(const SampleResults& results) {
+    const SamplingOptions& options = results.options;
+    std::string text = fmt::format("{}, temperature {}", name_of(*options.sampler), options.temperature);
+    if (options.temperature_fall > 0)
+        text += fmt::format(" falling to {:.3g}", options.temperature * (1 - options.temperature_fall));
+    if (results.proofread)
+        text += fmt::format(", proofread in {} rounds from a share of {}", options.rounds, options.proofread_share);
+    return text;
+}
+
+std::string with_error(double value, double error) {
+    return std::isnan(error) ? fmt::format("{:.3f}", value) : fmt::format("{:.3f} ± {:.3f}", value, error);
 }
 
 }  // namespace
 
-ordered_json to_json(const Drawn& drawn) {
-    ordered_json report = {{"sampler", name_of(*drawn.options.sampler)}};
+ordered_json to_json(const SampleResults& results) {
+    ordered_json report = {{"sampler", name_of(*results.options.sampler)}};
     for (const SamplingOption& option : sampling_options) {
-        const bool used = check_used(option, *drawn.options.sampler, drawn.proofread).has_value();
+        const bool used = check_used(option, *results.options.sampler, results.proofread).has_value();
         if (!used || option.name == "length") continue;
-        const double value = value_of(drawn.options, option);
+        const double value = value_of(results.options, option);
         const bool whole = std::holds_alternative<int SamplingOptions::*>(option.member);
         report[std::string(option.name)] = whole ? ordered_json(std::llround(value)) : ordered_json(value);
     }
-    report.update(to_json(drawn.statistics, drawn.judge));
-    report.update({{"passes", drawn.passes}, {"ms", drawn.ms}});
-    if (drawn.options.stop_stable > 0) report["passes_saved"] = drawn.passes_saved;
+    report.update(to_json(results.statistics, results.judge));
+    report.update({{"passes", results.passes}, {"ms", results.ms}});
+    if (results.options.stop_stable > 0) report["passes_saved"] = results.passes_saved;
     return report;
 }
 
@@ -128,10 +136,10 @@ void SampleMeasure::check(Denoiser& denoiser, const ModelFile& model, const Samp
         wrong_usage(sampler.error().sentence);
 }
 
-Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)>& progress) const {
-    Drawn drawn;
-    drawn.options = options;
-    drawn.proofread = proofreader_ != nullptr;
+SampleResults SampleMeasure::draw(SamplingOptions options, const std::function<void(int)>& progress) const {
+    SampleResults results;
+    results.options = options;
+    results.proofread = proofreader_ != nullptr;
     std::vector<std::u32string> texts;
     for (int i = 0; i < count_; ++i) {
         progress(i);
@@ -140,83 +148,83 @@ Drawn SampleMeasure::draw(SamplingOptions options, const std::function<void(int)
         const auto begin = std::chrono::steady_clock::now();
         const auto sampler = unwrap(make_sampler(denoiser_, model_.process, wanted, proofreader_));
         while (!sampler->done()) unwrap(sampler->step());
-        drawn.ms +=
+        results.ms +=
             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / count_;
         const Frame frame = sampler->frame();
-        drawn.passes += static_cast<double>(frame.step) / count_;
-        drawn.passes_saved += static_cast<double>(frame.passes_saved) / count_;
+        results.passes += static_cast<double>(frame.step) / count_;
+        results.passes_saved += static_cast<double>(frame.passes_saved) / count_;
         texts.push_back(characters(frame.id, model_.vocabulary));
     }
     progress(count_);
-    drawn.statistics = training_.measure(texts);
-    drawn.judge = judged(texts);
-    return drawn;
+    results.statistics = training_.measure(texts);
+    results.judge = judged(texts);
+    return results;
 }
 
-void SampleMeasure::begin_plot(const std::string& file) const {
-    write_file(file, draw_frontier({}, real_, count_, length()));
+void SampleMeasure::draw_frontier(const std::string& file, std::span<const SampleResults> results) const {
+    const std::string caption = fmt::format(
+        "{} samples of {} characters at each setting; the judge is a 5-gram of the training text", count_, length());
+    write_file(file, frontier_svg(results, real_, caption));
 }
 
-ordered_json SampleMeasure::plot(const std::string& file, const SamplingOptions& wanted, Progress& progress) const {
+void SampleMeasure::begin_plot(const std::string& file) const { draw_frontier(file, {}); }
+
+std::vector<SamplingOptions> SampleMeasure::plotted_settings(const SamplingOptions& options) const {
     std::vector<SamplingOptions> settings;
     for (const SamplerName& sampler : sampler_names) {
         if (sampler.process != model_.process.kind) continue;
+        // From left to right every character is a pass.
+        const bool in_order = sampler.kind == SamplerKind::left_to_right;
         for (const int steps : plotted_steps) {
-            // From left to right every character is a pass.
-            if (sampler.kind == SamplerKind::left_to_right && steps != plotted_steps.front()) continue;
+            if (in_order && steps != plotted_steps.front()) continue;
             for (const double temperature : plotted_temperatures) {
-                settings.push_back(wanted);
-                settings.back().sampler = sampler.kind;
-                settings.back().steps = sampler.kind == SamplerKind::left_to_right ? length() : steps;
-                settings.back().temperature = temperature;
+                SamplingOptions& setting = settings.emplace_back(options);
+                setting.sampler = sampler.kind;
+                setting.steps = in_order ? length() : steps;
+                setting.temperature = temperature;
             }
         }
     }
-    std::vector<FrontierPoint> points;
+    return settings;
+}
+
+ordered_json SampleMeasure::plot(const std::string& file, const SamplingOptions& wanted, Progress& progress) const {
+    const std::vector<SamplingOptions> settings = plotted_settings(wanted);
+    std::vector<SampleResults> results;
     ordered_json report = ordered_json::array();
     for (const SamplingOptions& options : settings) {
-        const Drawn drawn = draw(options, [&](int done) {
-            const double all = static_cast<double>(points.size()) + static_cast<double>(done) / count_;
+        const auto show = [&](int done) {
+            const double all = static_cast<double>(results.size()) + static_cast<double>(done) / count_;
             progress.show(all / static_cast<double>(settings.size()),
                           fmt::format("setting {} of {}, {}, {} passes, temperature {}: {} of {} samples",
-                                      points.size() + 1, settings.size(), name_of(*options.sampler), options.steps,
+                                      results.size() + 1, settings.size(), name_of(*options.sampler), options.steps,
                                       options.temperature, done, count_));
-        });
-        points.push_back(
-            {std::string(name_of(*options.sampler)), options.steps, options.temperature, drawn.statistics});
-        report.push_back(to_json(drawn));
-        write_file(file, draw_frontier(points, real_, count_, length()));
+        };
+        results.push_back(draw(options, show));
+        report.push_back(to_json(results.back()));
+        draw_frontier(file, results);
     }
     return report;
 }
 
 ordered_json SampleMeasure::real() const { return to_json(real_, real_judged_); }
 
-void SampleMeasure::print(const Drawn& drawn) const {
-    const TextStatistics &ours = drawn.statistics, &real = real_;
-    const SamplingOptions& options = drawn.options;
-    std::string how = fmt::format("{}, temperature {}", name_of(*options.sampler), options.temperature);
-    if (options.temperature_fall > 0)
-        how += fmt::format(" falling to {:.3g}", options.temperature * (1 - options.temperature_fall));
-    if (drawn.proofread)
-        how += fmt::format(", proofread in {} rounds from a share of {}", options.rounds, options.proofread_share);
-    fmt::print("{} samples of {} characters, {}: {:.1f} steps and {:.1f} ms each\n", ours.count, length(), how,
-               drawn.passes, drawn.ms);
+void SampleMeasure::print(const SampleResults& results) const {
+    const TextStatistics &ours = results.statistics, &real = real_;
+    fmt::print("{} samples of {} characters, {}: {:.1f} steps and {:.1f} ms each\n", ours.count, length(),
+               setting(results), results.passes, results.ms);
     fmt::print("{:44}{:>18}{:>18}\n", "", "samples", "real text");
-    const auto line = [](const char* what, const std::string& a, const std::string& b) {
-        fmt::print("{:44}{:>18}{:>18}\n", what, a, b);
+    const auto line = [](const char* name, const std::string& a, const std::string& b) {
+        fmt::print("{:44}{:>18}{:>18}\n", name, a, b);
     };
-    const auto with_error = [](double value, double error) {
-        return std::isnan(error) ? fmt::format("{:.3f}", value) : fmt::format("{:.3f} ± {:.3f}", value, error);
+    const auto mean = [&](const char* name, const Estimate& a, const Estimate& b) {
+        line(name, with_error(a.nats_per_char, a.standard_error), with_error(b.nats_per_char, b.standard_error));
     };
-    const auto mean = [&](const char* what, const Estimate& a, const Estimate& b) {
-        line(what, with_error(a.nats_per_char, a.standard_error), with_error(b.nats_per_char, b.standard_error));
-    };
-    const auto rate = [&](const char* what, const Rate& a, const Rate& b) {
-        line(what, with_error(a.share, a.standard_error), with_error(b.share, b.standard_error));
+    const auto rate = [&](const char* name, const Rate& a, const Rate& b) {
+        line(name, with_error(a.share, a.standard_error), with_error(b.share, b.standard_error));
     };
     mean("5-gram judge, nats/character", ours.judge, real.judge);
-    if (drawn.judge) mean("the other model as judge", *drawn.judge, *real_judged_);
+    if (results.judge) mean("the other model as judge", *results.judge, *real_judged_);
     mean("entropy of a sample, nats/character", ours.entropy, real.entropy);
     line("different 4-grams/characters, pooled", fmt::format("{:.3f}", ours.distinct_4),
          fmt::format("{:.3f}", real.distinct_4));

@@ -8,21 +8,12 @@
 
 #include "core/evaluation/likelihood.h"
 #include "core/evaluation/statistics.h"
-#include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
 #include "native/host/progress.h"
 #include "native/host/text_data.h"
+#include "native/report/sample_results.h"
 
 namespace folio {
-
-/// Results of sampling at one setting; passes and time are means over samples.
-struct Drawn {
-    SamplingOptions options;
-    TextStatistics statistics;
-    std::optional<Estimate> judge;  // where a model judges too: -log p of all characters but a sample's first
-    double passes = 0, passes_saved = 0, ms = 0;
-    bool proofread = false;
-};
 
 /// Samples of a model, measured beside real text of the same length.
 class SampleMeasure {
@@ -41,23 +32,24 @@ public:
     /// Ends the command with a sentence where such samples cannot be drawn.
     static void check(Denoiser& denoiser, const ModelFile& model, const SamplingOptions& options,
                       const Proofreader* proofreader);
-    /// Samples of seeds 0, 1, 2, ...; `progress` is told of those done.
-    Drawn draw(SamplingOptions options, const std::function<void(int done)>& progress) const;
+    /// Samples of seeds 0, 1, 2, ...; `progress` is called with the number of samples done.
+    SampleResults draw(SamplingOptions options, const std::function<void(int done)>& progress) const;
     /// Tries every sampler of the model at several numbers of passes and temperatures, and draws the frontier
-    /// (frontier.h) into a file, anew after each. The report has a row for each.
+    /// (frontier.h) into a file, anew after each setting. The report has a row for each.
     nlohmann::ordered_json plot(const std::string& file, const SamplingOptions& options, Progress& progress) const;
-    /// The same picture with nothing in it: whether the file can be written shows before the long work.
+    /// Draws the same picture without a sample, so that a file that cannot be written is refused before the long work.
     void begin_plot(const std::string& file) const;
 
-    int count() const { return count_; }
     nlohmann::ordered_json real() const;
-    void print(const Drawn& drawn) const;
+    void print(const SampleResults& results) const;
 
 private:
     /// The request for a sample that begins as a text with this character does.
     static SamplingRequest request(const ModelFile& model, SamplingOptions options, std::uint64_t seed, int first_id);
     int length() const { return model_.config.seq_len; }
     std::optional<Estimate> judged(std::span<const std::u32string> texts) const;
+    std::vector<SamplingOptions> plotted_settings(const SamplingOptions& options) const;
+    void draw_frontier(const std::string& file, std::span<const SampleResults> results) const;
 
     Denoiser& denoiser_;
     const ModelFile& model_;
@@ -71,6 +63,6 @@ private:
 };
 
 /// The setting and what came of it.
-nlohmann::ordered_json to_json(const Drawn& drawn);
+nlohmann::ordered_json to_json(const SampleResults& results);
 
 }  // namespace folio
