@@ -18,10 +18,10 @@ struct Failure {
 [[noreturn]] inline void stop(std::string sentence) { throw Failure{1, std::move(sentence)}; }
 [[noreturn]] inline void wrong_usage(std::string sentence) { throw Failure{2, std::move(sentence)}; }
 
-/// A line on stderr. Nobody reading it is no reason to fail.
+/// A line on stderr; that it cannot be written is no failure.
 inline void notice(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
 
-/// The value of a result, or the end of the command with its sentence, which may be told whose fault it is.
+/// The value of a result; a failure ends the command with its sentence, behind `about`.
 template <class T>
 T unwrap(Result<T>&& result, const std::string& about = "") {
     if (!result) stop(about.empty() ? result.error().sentence : about + ": " + result.error().sentence);

@@ -53,7 +53,7 @@ std::string read_any(const fs::path& path, std::string_view what, std::size_t li
     const auto refuse = [&](const std::string& why) {
         stop(fmt::format("{} {} cannot be read: {}", what, quote_path(path), why));
     };
-    // Without O_NONBLOCK opening a pipe that nobody writes to would wait for ever.
+    // Without O_NONBLOCK opening a pipe without a writer would wait for ever.
     const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | (stream ? 0 : O_NONBLOCK)));
     if (file.number < 0) refuse(system_reason(errno));
     struct stat status {};
@@ -96,7 +96,7 @@ namespace {
     stop(fmt::format("{} cannot be written: {}", quote_path(path), why));
 }
 
-/// Why opening a file to write it failed.
+/// Ends the command where a file could not be opened to write it.
 [[noreturn]] void refuse_to_open(const fs::path& path, int error) {
     std::error_code unknown;
     const bool folder_missing =
@@ -135,7 +135,7 @@ fs::path partial_of(const fs::path& target) {
 /// Opens the partial file for this process alone.
 int open_partial(const fs::path& partial, const fs::path& path) {
     constexpr int flags =
-        O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // a pipe that nobody reads must not be waited for
+        O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // a pipe without a reader must not be waited for
     struct stat status {};
     if (::lstat(partial.c_str(), &status) == 0) {
         if (!S_ISREG(status.st_mode))

@@ -38,14 +38,14 @@ std::string read_stream(const fs::path& path, std::string_view what, std::size_t
 void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write);
 void write_file(const fs::path& path, std::string_view content);
 
-/// Ends the command, as wrong usage, where `target`, about to be written, is stdout under whatever name.
+/// Ends the command, as wrong usage, where `target`, about to be written, is stdout under any name.
 void refuse_stdout(const fs::path& target);
 
 /// Ends the command, as wrong usage, where `target`, about to be written, or the partial file before it is one of the
-/// files that the command reads, under whatever name.
+/// files that the command reads, under any name.
 void refuse_overwrite(const fs::path& target, std::initializer_list<fs::path> sources);
 
-/// A file that is written line by line as the lines come: what is there stays there whatever ends the command.
+/// A file that is written line by line: lines stay there however the command ends.
 class LineFile {
 public:
     /// Makes or empties the file. Ends the command where that cannot be, and as wrong usage where it is stdout.

@@ -35,7 +35,7 @@ void handle_signals() {
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-        // Whoever starts the program in the background or under nohup wants the signal ignored.
+        // In the background or under nohup the signal is to be ignored.
         if (sigaction(signal, nullptr, &inherited) == 0 && inherited.sa_handler == SIG_IGN) continue;
         sigaction(signal, &action, nullptr);
     }

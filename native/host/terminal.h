@@ -5,7 +5,7 @@
 
 namespace folio {
 
-/// True when stderr is a terminal that can be steered: not one that says TERM=dumb or nothing about itself.
+/// True if stderr is a terminal that takes control sequences: TERM is set and not dumb.
 bool can_redraw();
 /// True when lines on stderr may be coloured: can_redraw(), and NO_COLOR is unset or empty (no-color.org).
 bool can_colour();
@@ -16,7 +16,7 @@ struct TerminalSize {
 TerminalSize terminal_size();
 /// Columns that a character takes: 2 for wide ones, 0 for marks that combine.
 int columns_of(char32_t code);
-/// Text of a stranger made fit for a terminal: carriage returns as line breaks, tabs as they are, other controls as
+/// Untrusted text made safe for a terminal: carriage returns as line breaks, tabs as they are, other controls as
 /// question marks.
 std::string terminal_text(std::string_view text);
 

@@ -14,7 +14,7 @@
 namespace folio {
 
 /// Threads that share the items of a call, which are handed out one at a time, in order. The caller works too, and a
-/// call waits only for items that were begun: a thread that other programs keep from its core delays nobody.
+/// call waits only for items that were begun: a thread that other programs keep from its core delays no call.
 class ThreadPool final : public Parallel {
 public:
     /// `width` workers, the caller included, or fewer where the system grants no more threads.

@@ -100,7 +100,7 @@ std::string Source::describe(TransferredParameters transferred, ProcessKind proc
         fmt::join(initialised, ", "));
 }
 
-/// Ends the command where an option of the command line would make another run; sets the others.
+/// Sets the options of the command line; ends the command at one that would make another run.
 void change_settings(Checkpoint& checkpoint, const json& given, const fs::path& folder) {
     for (const auto& [name, value] : given.items()) {
         require_setting(checkpoint.settings, name);
@@ -111,7 +111,7 @@ void change_settings(Checkpoint& checkpoint, const json& given, const fs::path& 
                                     quote_path(folder), name, setting.dump()));
         }
         setting = value;
-        // Whoever prolongs a run that stopped early means it.
+        // A run that stopped early may be prolonged on purpose: its patience begins anew.
         if (name == "steps" || name == "patience") checkpoint.position.validations_since_best = 0;
     }
 }
