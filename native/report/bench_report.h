@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-/// The report that `folio bench --json` and the page's bench write alike. The page's reader (web/src/report.ts) asks
-/// the same of a file.
+/// The report that `folio bench --json` and the page's bench write alike; bench/report.schema.json says for both what
+/// is valid.
 namespace folio {
 
 namespace fs = std::filesystem;
