@@ -11,15 +11,15 @@
 #include "core/base/philox.h"
 #include "core/model/config.h"
 #include "core/ops/cpu_training_ops.h"
-#include "native/devices.h"
-#include "native/failure.h"
-#include "native/threads.h"
+#include "native/host/devices.h"
+#include "native/host/failure.h"
+#include "native/host/threads.h"
 
 /// Shared parts of the benches. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best set first.
 namespace folio::bench {
 
-inline std::string name_of(const Way& way) {
-    return std::string(way.kernels->name) + "/" + folio::name_of(way.precision);
+inline std::string name_of(const CpuConfig& cpu) {
+    return std::string(cpu.kernels->name) + "/" + folio::name_of(cpu.precision);
 }
 
 /// Thread counts: one, and one per physical core.

@@ -3,7 +3,7 @@
 #include "core/predict/kernel_self_test.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/weights/quantise.h"
-#include "native/models.h"
+#include "native/host/models.h"
 
 namespace folio::bench {
 namespace {
@@ -18,18 +18,18 @@ double pass_flops(const ModelConfig& config) {
     return 2.0 * length * weights + 4.0 * config.n_layer * length * length * d;
 }
 
-void add_model(const Size& size, const Way& way, int width) {
+void add_model(const Size& size, const CpuConfig& cpu, int width) {
     const ModelConfig& config = size.config;
-    const std::string suffix = std::string("/") + size.name + "/" + name_of(way) + "/" + std::to_string(width);
-    const auto random_denoiser = [config, way](Ops& ops) {
+    const std::string suffix = std::string("/") + size.name + "/" + name_of(cpu) + "/" + std::to_string(width);
+    const auto random_denoiser = [config, cpu](Ops& ops) {
         ModelFile model;
         model.config = config;
         model.parameters = random_values(parameter_count(config), 0.1);
-        return make_denoiser(ops, way.precision == Precision::int8 ? quantise(model).value() : model);
+        return make_denoiser(ops, cpu.precision == Precision::int8 ? quantise(model).value() : model);
     };
     add("forward" + suffix, [=](benchmark::State& state) {
         ThreadPool parallel(width);
-        const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
+        const auto ops = make_ops(parallel, {&cpu.kernels, 1}, cpu.precision);
         Denoiser denoiser = random_denoiser(*ops);
         HostForward network(denoiser);
         std::vector<int> ids(length);
@@ -39,7 +39,7 @@ void add_model(const Size& size, const Way& way, int width) {
     });
     add("sampling" + suffix, [=](benchmark::State& state) {
         ThreadPool parallel(width);
-        const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
+        const auto ops = make_ops(parallel, {&cpu.kernels, 1}, cpu.precision);
         Denoiser denoiser = random_denoiser(*ops);
         const ProcessConfig process{ProcessKind::masked, config.vocab_size - 1};
         SamplingRequest request;
@@ -57,7 +57,7 @@ void add_all() {
     for (const Size& size : sizes()) {
         for (const int width : widths()) {
             for (const bool exact : {false, true})
-                for (const Way& way : ways(exact)) add_model(size, way, width);
+                for (const CpuConfig& cpu : available_configs(exact)) add_model(size, cpu, width);
         }
     }
 }

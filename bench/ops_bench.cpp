@@ -53,14 +53,14 @@ struct Values {
 struct Bench {
     ThreadPool parallel;
     CpuTrainingOps ops;
-    Way way;
+    CpuConfig cpu;
 
-    Bench(const Way& way, int width) : parallel(width), ops(parallel, *way.kernels, way.precision), way(way) {}
+    Bench(const CpuConfig& cpu, int width) : parallel(width), ops(parallel, *cpu.kernels, cpu.precision), cpu(cpu) {}
 
     /// A benchmark of products: its rate, and its share of the peak of this moment.
     template <class F>
     void product(benchmark::State& state, double flops, F&& body) {
-        const double peak = register_peak(way.kernels->name, way.precision, parallel);
+        const double peak = register_peak(cpu.kernels->name, cpu.precision, parallel);
         const double rate = measure(state, flops, body);
         if (peak <= 0) return;
         state.counters["peak"] = peak;
@@ -68,12 +68,12 @@ struct Bench {
     }
 };
 
-void add_products(const Way& way, int width, const std::string& suffix) {
+void add_products(const CpuConfig& cpu, int width, const std::string& suffix) {
     for (const Layer& layer : layers()) {
         const auto flops = [=](int rows) { return 2.0 * rows * layer.out * layer.in; };
         for (const int rows : {pass_rows, batch_rows}) {
             add("linear/" + layer.name + "/" + std::to_string(rows) + suffix, [=](benchmark::State& state) {
-                Bench bench(way, width);
+                Bench bench(cpu, width);
                 const Values in(bench.ops, rows, layer.in), out(bench.ops, rows, layer.out),
                     w(bench.ops, layer.out, layer.in);
                 PackedWeight weight;
@@ -82,7 +82,7 @@ void add_products(const Way& way, int width, const std::string& suffix) {
             });
         }
         add("linear_backward_input/" + layer.name + suffix, [=](benchmark::State& state) {
-            Bench bench(way, width);
+            Bench bench(cpu, width);
             const Values dx(bench.ops, update_rows, layer.in), dy(bench.ops, update_rows, layer.out);
             const Values w(bench.ops, layer.out, layer.in);
             PackedWeight weight;
@@ -91,7 +91,7 @@ void add_products(const Way& way, int width, const std::string& suffix) {
                           [&] { bench.ops.linear_backward_input(dx.matrix, dy.matrix, weight, nullptr); });
         });
         add("linear_backward_weight/" + layer.name + suffix, [=](benchmark::State& state) {
-            Bench bench(way, width);
+            Bench bench(cpu, width);
             const Values x(bench.ops, update_rows, layer.in), dy(bench.ops, update_rows, layer.out);
             const Values dw(bench.ops, layer.out, layer.in);
             bench.product(state, flops(update_rows),
@@ -118,7 +118,7 @@ void add_peer(const char* name, int width, F&& f) {
     }
 }
 
-void add_others(const Way& way, int width, const std::string& suffix) {
+void add_others(const CpuConfig& cpu, int width, const std::string& suffix) {
     const ModelConfig config = sizes().front().config;
     const int d = config.d_model, rows = update_rows;
     const AttentionShape heads{pass_rows, config.n_head, config.head_dim(), false};
@@ -126,13 +126,13 @@ void add_others(const Way& way, int width, const std::string& suffix) {
     const double product = 2.0 * rows * heads.length * d;
 
     add("attention" + suffix, [=](benchmark::State& state) {
-        Bench bench(way, width);
+        Bench bench(cpu, width);
         const Values qkv(bench.ops, rows, 3 * d), out(bench.ops, rows, d), sums(bench.ops, rows, heads.n_head);
         bench.product(state, 2 * product,
                       [&] { bench.ops.attention(out.matrix, qkv.matrix, sums.matrix.data, heads); });
     });
     add("attention_backward" + suffix, [=](benchmark::State& state) {
-        Bench bench(way, width);
+        Bench bench(cpu, width);
         const Values qkv(bench.ops, rows, 3 * d), dqkv(bench.ops, rows, 3 * d), out(bench.ops, rows, d),
             dout(bench.ops, rows, d);
         const Values sums(bench.ops, rows, heads.n_head);
@@ -142,20 +142,20 @@ void add_others(const Way& way, int width, const std::string& suffix) {
         });
     });
     add("rms_norm" + suffix, [=](benchmark::State& state) {
-        Bench bench(way, width);
+        Bench bench(cpu, width);
         const Values in(bench.ops, rows, d), out(bench.ops, rows, d);
         measure(state, 0, [&] { bench.ops.rms_norm(out.matrix, in.matrix, config.norm_eps); });
         state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(2 * in.storage.bytes()));
     });
     add("rope_qk_norm" + suffix, [=](benchmark::State& state) {
-        Bench bench(way, width);
+        Bench bench(cpu, width);
         const Values qkv(bench.ops, rows, 3 * d), rope(bench.ops, heads.length, heads.head_dim, 0.7);
         measure(state, 0,
                 [&] { bench.ops.rope_qk_norm(qkv.matrix, rope.matrix.data, nullptr, heads, config.norm_eps); });
         state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(2 * qkv.storage.bytes() * 2 / 3));
     });
     add("cross_entropy" + suffix, [=](benchmark::State& state) {
-        Bench bench(way, width);
+        Bench bench(cpu, width);
         const Values logits(bench.ops, rows, config.vocab_size), dlogits(bench.ops, rows, config.vocab_size);
         const std::vector<int> targets(rows, 1);
         const std::vector<float> weights(rows, 1.f);
@@ -166,7 +166,7 @@ void add_others(const Way& way, int width, const std::string& suffix) {
         state.SetItemsProcessed(state.iterations() * rows);
     });
     add("muon" + suffix, [=](benchmark::State& state) {
-        Bench bench(way, width);
+        Bench bench(cpu, width);
         const Values parameters(bench.ops, config.d_ff, d), momentum(bench.ops, config.d_ff, d),
             gradient(bench.ops, config.d_ff, d);
         const float scale = 1;
@@ -181,10 +181,10 @@ void add_others(const Way& way, int width, const std::string& suffix) {
 
 void add_all() {
     for (const int width : widths()) {
-        for (const Way& way : ways(false)) {
-            const std::string suffix = "/" + name_of(way) + "/" + std::to_string(width);
-            add_products(way, width, suffix);
-            add_others(way, width, suffix);
+        for (const CpuConfig& cpu : available_configs(false)) {
+            const std::string suffix = "/" + name_of(cpu) + "/" + std::to_string(width);
+            add_products(cpu, width, suffix);
+            add_others(cpu, width, suffix);
         }
 #if defined(FOLIO_EIGEN)
         add_peer("eigen", width, eigen_product);

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int batch = 32, length = 256;
 
-void add_step(const Size& size, bool muon, const Way& way, int width) {
+void add_step(const Size& size, bool muon, const CpuConfig& cpu, int width) {
     ModelConfig config = size.config;
     config.seq_len = length;
     Recipe recipe;
@@ -16,10 +16,10 @@ void add_step(const Size& size, bool muon, const Way& way, int width) {
     recipe.short_windows = 0;
     if (!muon) recipe.muon_lr = 0;
     const std::string name =
-        std::string("step/") + size.name + (muon ? "/muon/" : "/adamw/") + name_of(way) + "/" + std::to_string(width);
+        std::string("step/") + size.name + (muon ? "/muon/" : "/adamw/") + name_of(cpu) + "/" + std::to_string(width);
     add(name, [=](benchmark::State& state) {
         ThreadPool parallel(width);
-        CpuTrainingOps ops(parallel, *way.kernels, way.precision);
+        CpuTrainingOps ops(parallel, *cpu.kernels, cpu.precision);
         const int mask_id = config.vocab_size - 1;
         std::vector<int> text(16 * length);
         for (std::size_t i = 0; i < text.size(); ++i)
@@ -32,12 +32,12 @@ void add_step(const Size& size, bool muon, const Way& way, int width) {
 }
 
 /// The best set of each kind of products: a step on the others would take minutes.
-std::vector<Way> best_ways() {
-    std::vector<Way> result;
-    for (const Way& way : ways(false)) {
-        const bool known =
-            std::any_of(result.begin(), result.end(), [&](const Way& w) { return w.precision == way.precision; });
-        if (!known) result.push_back(way);
+std::vector<CpuConfig> best_configs() {
+    std::vector<CpuConfig> result;
+    for (const CpuConfig& cpu : available_configs(false)) {
+        const bool known = std::any_of(result.begin(), result.end(),
+                                       [&](const CpuConfig& other) { return other.precision == cpu.precision; });
+        if (!known) result.push_back(cpu);
     }
     return result;
 }
@@ -46,7 +46,7 @@ void add_all() {
     for (const Size& size : sizes()) {
         for (const bool muon : {true, false}) {
             for (const int width : widths()) {
-                for (const Way& way : best_ways()) add_step(size, muon, way, width);
+                for (const CpuConfig& cpu : best_configs()) add_step(size, muon, cpu, width);
             }
         }
     }

@@ -13,22 +13,22 @@
 
 #include "core/base/text.h"
 #include "native/commands/commands.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/signals.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/signals.h"
 #include "native/version.h"
 
 namespace {
 
-/// One sentence on stderr, whoever wrote it: capital first, full stop last.
-void complain(std::string sentence) {
+/// Prints one sentence on stderr, with a capital and a full stop.
+void print_error(std::string sentence) {
     if (sentence.empty()) return;
     sentence[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(sentence[0])));
     if (sentence.back() != '.') sentence += '.';
     folio::notice(sentence);
 }
 
-/// The parser's complaint in our words.
+/// The parser's error as a sentence.
 std::string usage_sentence(const CLI::App& program, const CLI::ParseError& error) {
     const auto chosen = program.get_subcommands();
     const std::string command = chosen.empty() ? "folio" : "folio " + chosen.front()->get_name();
@@ -96,18 +96,18 @@ int main(int argc, char** argv) {
     try {
         return run(argc, argv);
     } catch (const folio::Failure& failure) {
-        complain(failure.sentence);
+        print_error(failure.sentence);
         std::fflush(stdout);
         return failure.exit_code;
     } catch (const std::bad_alloc&) {
-        complain("there is not enough memory for this");
+        print_error("there is not enough memory for this");
     } catch (const std::filesystem::filesystem_error& error) {
-        complain(fmt::format("{} cannot be used: {}", folio::quote_path(error.path1()),
-                             folio::system_reason(error.code().value())));
+        print_error(fmt::format("{} cannot be used: {}", folio::quote_path(error.path1()),
+                                folio::system_reason(error.code().value())));
     } catch (const std::system_error&) {
-        complain("the output cannot be written");  // all else that the library reports so
+        print_error("the output cannot be written");  // all else that the library reports so
     } catch (const std::exception&) {
-        complain("something went wrong that should not have; please report how it came about");
+        print_error("something went wrong that should not have; please report how it came about");
     }
     return 1;
 }

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "core/model/parameters.h"
-#include "native/failure.h"
+#include "native/host/failure.h"
 #include "native/training/checkpoint.h"
 #include "tests/program.h"
 #include "tests/test_support.h"

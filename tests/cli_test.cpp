@@ -13,9 +13,9 @@
 #include "core/predict/gaussian_predictor.h"
 #include "core/predict/kernel_self_test.h"
 #include "core/weights/model_file.h"
-#include "native/models.h"
-#include "native/npy.h"
-#include "native/text_data.h"
+#include "native/host/models.h"
+#include "native/host/npy.h"
+#include "native/host/text_data.h"
 #include "tests/program.h"
 #include "tests/test_support.h"
 

@@ -1,4 +1,4 @@
-#include "native/frontier.h"
+#include "native/report/frontier.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "native/report/svg.h"
 
 using namespace folio;
 
@@ -80,14 +82,17 @@ TextStatistics statistics(double entropy, double judge) {
     return result;
 }
 
-std::vector<FrontierPoint> points() {
-    std::vector<FrontierPoint> result;
-    for (const char* sampler : {"careful", "bold & <fast>"}) {
-        const double worse = *sampler == 'b' ? 0.5 : 0;
+std::vector<SampleResults> points() {
+    std::vector<SampleResults> result;
+    for (const SamplerKind sampler : {SamplerKind::confidence, SamplerKind::margin}) {
+        const double worse = sampler == SamplerKind::margin ? 0.5 : 0;
         for (const int steps : {8, 64}) {
             for (const double temperature : {0.7, 1.0}) {
-                result.push_back({sampler, steps, temperature,
-                                  statistics(2.3 + temperature, 1 + temperature - steps / 200.0 + worse)});
+                SampleResults& point = result.emplace_back();
+                point.options.sampler = sampler;
+                point.options.steps = steps;
+                point.options.temperature = temperature;
+                point.statistics = statistics(2.3 + temperature, 1 + temperature - steps / 200.0 + worse);
             }
         }
     }
@@ -110,7 +115,8 @@ TEST_CASE("the frontier is well-formed, escaped, and without a script") {
     }
     CHECK(dots == 8 + 2);  // and the legend's
     CHECK(curves == 4 + 2);
-    CHECK(svg.find("bold &#38; &#60;fast&#62;, 8 passes, temperature 0.7: entropy 3.000, judge +0.480<") != svg.npos);
+    CHECK(svg.find(">margin, 8 passes, temperature 0.7: entropy 3.000, judge +0.480<") != svg.npos);
+    CHECK(svg_escaped("bold & <fast>") == "bold &#38; &#60;fast&#62;");
     CHECK(svg.find("20 samples &#38; &#60;more&#62;") != svg.npos);
     CHECK(svg.find("prefers-color-scheme: dark") != svg.npos);
     CHECK(svg == frontier_svg(points(), statistics(3.2, 1.68), "20 samples & <more>"));
@@ -152,10 +158,10 @@ TEST_CASE("a point lies where the axes say") {
         const auto [high, last] = *axis.rbegin();
         return first + (value - low) / (high - low) * (last - first);
     };
-    const auto [x, y] = dots.at("careful, 64 passes, temperature 1: entropy 3.300, judge 0");
+    const auto [x, y] = dots.at("confidence, 64 passes, temperature 1: entropy 3.300, judge 0");
     CHECK(x == Approx(place(across, 3.3)).margin(0.11));
     CHECK(y == Approx(place(up, 1 + 1 - 0.32 - 1.68)).margin(0.11));
-    const auto [x2, y2] = dots.at("careful, 8 passes, temperature 0.7: entropy 3.000, judge \u22120.020");
+    const auto [x2, y2] = dots.at("confidence, 8 passes, temperature 0.7: entropy 3.000, judge \u22120.020");
     CHECK(x2 == Approx(place(across, 3.0)).margin(0.11));
     CHECK(y2 == Approx(place(up, 1.66 - 1.68)).margin(0.11));
     CHECK(y2 > y);  // what the judge likes better lies lower

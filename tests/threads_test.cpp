@@ -5,7 +5,7 @@
 #include <new>
 #include <numeric>
 
-#include "native/threads.h"
+#include "native/host/threads.h"
 #include "tests/program.h"
 
 using namespace folio::test;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <ctime>
@@ -21,14 +22,14 @@
 #include "core/training/initialisation.h"
 #include "core/training/step.h"
 #include "core/weights/quantise.h"
-#include "native/bench_report.h"
 #include "native/commands/commands.h"
-#include "native/devices.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/models.h"
-#include "native/options.h"
-#include "native/progress.h"
+#include "native/host/devices.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/models.h"
+#include "native/host/options.h"
+#include "native/host/progress.h"
+#include "native/report/bench_chart.h"
 #include "native/version.h"
 
 namespace folio {
@@ -175,10 +176,228 @@ std::vector<double> time(double seconds, F&& body) {
 
 /// The value below which `share` of the sorted ones lie, between neighbours in proportion.
 double quantile(const std::vector<double>& sorted, double share) {
-    const double place = share * static_cast<double>(sorted.size() - 1);
-    const auto below = static_cast<std::size_t>(place);
+    const double rank = share * static_cast<double>(sorted.size() - 1);
+    const auto below = static_cast<std::size_t>(rank);
     const std::size_t above = std::min(below + 1, sorted.size() - 1);
-    return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+    return sorted[below] + (rank - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+/// A text of random characters, long enough for training and for a pass.
+std::vector<int> random_text(const ModelFile& model) {
+    const ModelConfig& config = model.config;
+    std::vector<int> text(static_cast<std::size_t>(4 * std::max(length, config.seq_len)));
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        text[i] =
+            static_cast<int>(philox_word(3, i, 0, Purpose::window) % static_cast<std::uint32_t>(config.vocab_size));
+        if (text[i] == model.process.mask_id) text[i] = (text[i] + 1) % config.vocab_size;
+    }
+    return text;
+}
+
+/// A set of kernels or a GPU, as a row of the report names it.
+struct Target {
+    std::string_view kernels;
+    Precision precision;
+    int threads;
+};
+
+/// The command at work: measures one target after another, and makes the report of what it measured.
+class BenchRun {
+public:
+    explicit BenchRun(const BenchCommand& command);
+    BenchRun(const BenchRun&) = delete;
+    BenchRun& operator=(const BenchRun&) = delete;
+
+    void measure();
+    ordered_json report() const;
+    /// True if every target computes what the baseline computes, but for rounding.
+    bool passed() const;
+
+private:
+    void find_targets();
+    bool trains(const CpuConfig& config) const { return !model_.exact() && config.precision != Precision::int8; }
+    std::size_t count_rows() const;
+    const ModelFile& model_for(Precision precision) const {
+        return precision == Precision::int8 ? exact_model_ : model_;
+    }
+    std::vector<float> baseline_logits(Precision precision);
+    void measure(const CpuConfig& config, int threads);
+    void measure(CudaOps& gpu, Precision precision);
+    void check(const Target& target, std::span<const float> logits);
+    /// A forward pass and a sample, and with `checked` the logits beside the baseline's.
+    void time_inference(const Target& target, bool checked, Ops& ops);
+    void time_training(const Target& target, Ops& ops, TrainingOps& training);
+    void record(const char* task, const Target& target, int characters, const std::vector<double>& times);
+
+    const BenchCommand& command_;
+    ModelFile model_;
+    ModelFile exact_model_;  // an I8 file has one arithmetic; any other is timed as it is and as its I8 form
+    std::vector<int> text_;
+    std::span<const int> clean_;  // the part that a pass sees
+    std::unique_ptr<Subject> subject_;
+    std::vector<std::unique_ptr<CudaOps>> gpus_;  // one GPU in each of gpu_precisions
+    std::vector<CpuConfig> configs_;
+    std::set<int> widths_;
+    const KernelSet* baseline_ = available_kernels().back();
+    std::vector<float> exact_logits_, logits_;  // of the baseline
+    Progress progress_;
+    ordered_json results_ = ordered_json::array(), checks_ = ordered_json::array();
+};
+
+constexpr std::array gpu_precisions = {Precision::bf16, Precision::f32};
+
+BenchRun::BenchRun(const BenchCommand& command)
+    : command_(command),
+      model_(command.weights.empty() ? random_model() : load_model(command.weights)),
+      exact_model_(model_.exact() ? model_ : unwrap(quantise(model_))),
+      text_(random_text(model_)),
+      clean_(text_.data(), static_cast<std::size_t>(std::min(length, model_.config.max_length()))),
+      subject_(make_subject(model_, clean_)) {
+    subject_->noise();
+    find_targets();
+    widths_ = {1, start_threads(command.threads)->width()};
+}
+
+void BenchRun::find_targets() {
+    const std::string& device = command_.device;
+    if (device == "cuda" && model_.exact())
+        wrong_usage("the weights are integers, which the CPU alone computes; leave --device out");
+    if (device != "cpu" && !model_.exact()) {
+        for (const Precision precision : gpu_precisions) {
+            auto gpu = make_cuda_ops(precision);
+            if (!gpu && device == "cuda") stop(gpu.error().sentence);
+            if (!gpu) break;
+            gpus_.push_back(std::move(*gpu));
+        }
+    }
+    if (device == "cuda") return;
+    if (!model_.exact()) configs_ = available_configs(false);
+    for (const CpuConfig& config : available_configs(true)) configs_.push_back(config);
+}
+
+std::size_t BenchRun::count_rows() const {
+    std::size_t tasks = 0;
+    for (const CpuConfig& config : configs_) tasks += trains(config) ? 3 : 2;
+    return subject_->noisy() + tasks * widths_.size() + 3 * gpus_.size();
+}
+
+void BenchRun::record(const char* task, const Target& target, int characters, const std::vector<double>& times) {
+    const double median = quantile(times, 0.5);
+    const bool computes = !target.kernels.empty();
+    const Work work{task, std::string(target.kernels), computes ? name_of(target.precision) : "", target.threads};
+    results_.push_back(to_json(Timing{work, static_cast<std::int64_t>(times.size()), median, quantile(times, 0.25),
+                                      quantile(times, 0.75), characters / median * 1000}));
+    const std::size_t rows = count_rows();
+    progress_.show(static_cast<double>(results_.size()) / static_cast<double>(rows),
+                   fmt::format("{} of {} measured: {} {:.2f} ms", results_.size(), rows, work.task, median));
+}
+
+std::vector<float> BenchRun::baseline_logits(Precision precision) {
+    Serial serial;
+    const auto ops = make_ops(serial, {&baseline_, 1}, precision);
+    Denoiser denoiser = make_denoiser(*ops, model_for(precision));
+    const std::span<const float> logits = subject_->pass(denoiser)();
+    return {logits.begin(), logits.end()};
+}
+
+void BenchRun::check(const Target& target, std::span<const float> logits) {
+    const bool exact = target.precision == Precision::int8;
+    const Comparison comparison = compare_logits(logits, exact ? exact_logits_ : logits_, target.precision);
+    checks_.push_back({{"kernels", target.kernels},
+                       {"products", name_of(target.precision)},
+                       {"largest_difference", comparison.largest_difference},
+                       {"passed", comparison.good}});
+}
+
+/// Passes of a sample: from left to right a pass writes one character.
+int passes_of(const ModelFile& model, std::span<const int> text) {
+    return model.process.kind == ProcessKind::autoregressive ? static_cast<int>(text.size()) : sampling_steps;
+}
+
+void BenchRun::time_inference(const Target& target, bool checked, Ops& ops) {
+    const int characters = static_cast<int>(clean_.size());
+    Denoiser denoiser = make_denoiser(ops, model_for(target.precision));
+    const Pass pass = subject_->pass(denoiser);
+    if (checked) check(target, pass());
+    record("forward", target, characters, time(command_.seconds, pass));
+    SamplingRequest request;
+    request.options = default_options(model_.process.kind);
+    request.options.steps = passes_of(model_, clean_);
+    request.conditioned.assign(clean_.size(), -1);
+    request.before = 0;
+    record("sampling", target, characters, time(command_.seconds, [&] {
+               const auto sampler = unwrap(make_sampler(denoiser, model_.process, request));
+               while (!sampler->done()) unwrap(sampler->step());
+           }));
+}
+
+void BenchRun::time_training(const Target& target, Ops& ops, TrainingOps& training) {
+    Recipe recipe;
+    recipe.batch = training_batch;
+    recipe.seq_len = model_.config.seq_len;
+    recipe.short_windows = 0;
+    Trainer trainer = unwrap(Trainer::create(ops, training, model_.config, model_.process, recipe, text_));
+    int step = 0;
+    record("training", target, training_batch * recipe.seq_len,
+           time(command_.seconds, [&] { unwrap(trainer.run(step++)); }));
+}
+
+void BenchRun::measure(const CpuConfig& config, int threads) {
+    ThreadPool parallel(threads);
+    const Target target{config.kernels->name, config.precision, threads};
+    const auto ops = make_ops(parallel, {&config.kernels, 1}, config.precision);
+    time_inference(target, threads == *widths_.rbegin(), *ops);
+    if (!trains(config)) return;
+    CpuTrainingOps training(parallel, *config.kernels, config.precision);
+    time_training(target, training, training);
+}
+
+void BenchRun::measure(CudaOps& gpu, Precision precision) {
+    const Target target{"cuda", precision, 1};
+    time_inference(target, true, gpu);
+    time_training(target, gpu, gpu);
+}
+
+void BenchRun::measure() {
+    if (subject_->noisy())
+        record("noising", {"", {}, 1}, static_cast<int>(clean_.size()),
+               time(command_.seconds, [&] { subject_->noise(); }));
+    exact_logits_ = baseline_logits(Precision::int8);
+    logits_ = model_.exact() ? exact_logits_ : baseline_logits(Precision::f32);
+    for (const CpuConfig& config : configs_) {
+        for (const int threads : widths_) measure(config, threads);
+    }
+    for (std::size_t i = 0; i < gpus_.size(); ++i) measure(*gpus_[i], gpu_precisions[i]);
+}
+
+bool BenchRun::passed() const {
+    return std::all_of(checks_.begin(), checks_.end(),
+                       [](const ordered_json& check) { return check["passed"].get<bool>(); });
+}
+
+ordered_json BenchRun::report() const {
+    std::vector<std::string_view> names;
+    for (const KernelSet* set : available_kernels()) names.push_back(set->name);
+    if (!gpus_.empty()) names.push_back("cuda");
+    ordered_json machine{{"processor", processor_name()},
+                         {"cores", physical_cores()},
+                         {"memory_mib", (sysconf(_SC_PHYS_PAGES) >> 10) * (sysconf(_SC_PAGE_SIZE) >> 10)}};
+    if (!gpus_.empty()) machine["gpu"] = gpus_.front()->name();
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return {{"program", "folio"},
+            {"version", program_version()},
+            {"machine", machine},
+            {"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))},
+            {"kernels", names},
+            {"threads", *widths_.rbegin()},
+            {"parameters", parameter_count(model_.config)},
+            {"length", clean_.size()},
+            {"sampling_steps", passes_of(model_, clean_)},
+            {"training_batch", training_batch},
+            {"results", results_},
+            {"memory_mib", usage.ru_maxrss >> 10},
+            {"self_check", {{"passed", passed()}, {"against", baseline_->name}, {"kernels", checks_}}}};
 }
 
 /// A report for people.
@@ -206,159 +425,14 @@ void print(const ordered_json& report) {
 }
 
 void BenchCommand::execute() const {
-    const ModelFile model = weights.empty() ? random_model() : load_model(weights);
-    // An I8 file has one arithmetic; any other is timed as it is and as its I8 form.
-    const ModelFile exact_model = model.exact() ? model : unwrap(quantise(model));
-    const ModelConfig& config = model.config;
-    const int passed_length = std::min(length, config.max_length());
-    std::vector<int> text(static_cast<std::size_t>(4 * std::max(length, config.seq_len)));
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        text[i] =
-            static_cast<int>(philox_word(3, i, 0, Purpose::window) % static_cast<std::uint32_t>(config.vocab_size));
-        if (text[i] == model.process.mask_id) text[i] = (text[i] + 1) % config.vocab_size;
-    }
-    const std::span<const int> clean(text.data(), static_cast<std::size_t>(passed_length));
-    // From left to right a pass writes one character.
-    const int passes = model.process.kind == ProcessKind::autoregressive ? passed_length : sampling_steps;
-    const auto subject = make_subject(model, clean);
-    subject->noise();
-
-    std::vector<std::unique_ptr<CudaOps>> gpus;  // one GPU in each precision
-    if (device != "cpu" && !model.exact()) {
-        for (const Precision precision : {Precision::bf16, Precision::f32}) {
-            auto gpu = make_cuda_ops(precision);
-            if (!gpu && device == "cuda") stop(gpu.error().sentence);
-            if (!gpu) break;
-            gpus.push_back(std::move(*gpu));
-        }
-    } else if (device == "cuda") {
-        wrong_usage("the weights are integers, which the CPU alone computes; leave --device out");
-    }
-    std::vector<Way> all;
-    if (device != "cuda") all = ways(true);
-    if (device != "cuda" && !model.exact()) {
-        const std::vector<Way> others = ways(false);
-        all.insert(all.begin(), others.begin(), others.end());
-    }
-    const auto trains = [&](const Way& way) { return !model.exact() && way.precision != Precision::int8; };
-    const auto tasks = [&] {
-        std::size_t count = 0;
-        for (const Way& way : all) count += trains(way) ? 3 : 2;
-        return count;
-    }();
-    const int most_threads = start_threads(threads)->width();
-    const std::set<int> widths{1, most_threads};
-
-    Progress progress;
-    ordered_json results = ordered_json::array(), checks = ordered_json::array();
-    const std::size_t rows = subject->noisy() + tasks * widths.size() + 3 * gpus.size();
-    const auto record = [&](const Work& work, int characters, const std::vector<double>& times) {
-        const double median = quantile(times, 0.5);
-        const Timing timing{work,
-                            static_cast<std::int64_t>(times.size()),
-                            median,
-                            quantile(times, 0.25),
-                            quantile(times, 0.75),
-                            characters / median * 1000};
-        results.push_back(to_json(timing));
-        progress.show(static_cast<double>(results.size()) / static_cast<double>(rows),
-                      fmt::format("{} of {} measured: {} {:.2f} ms", results.size(), rows, work.task, median));
-    };
-
-    if (subject->noisy()) record({"noising", "", "", 1}, passed_length, time(seconds, [&] { subject->noise(); }));
-
-    const auto logits_of = [&](const Way& way, Parallel& parallel) {
-        const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
-        Denoiser denoiser = make_denoiser(*ops, way.precision == Precision::int8 ? exact_model : model);
-        const std::span<const float> logits = subject->pass(denoiser)();
-        return std::vector<float>(logits.begin(), logits.end());
-    };
-    Serial serial;
-    const KernelSet* baseline = available_kernels().back();
-    const std::vector<float> exact_reference = logits_of({baseline, Precision::int8}, serial);
-    const std::vector<float> reference =
-        model.exact() ? exact_reference : logits_of({baseline, Precision::f32}, serial);
-    /// Both interfaces of what trains.
-    struct Training {
-        Ops& ops;
-        TrainingOps& training;
-    };
-    const auto measure = [&](std::string_view kernels, Precision precision, int width, bool checked, Ops& ops,
-                             std::optional<Training> trains) {
-        const bool exact = precision == Precision::int8;
-        {
-            Denoiser denoiser = make_denoiser(ops, exact ? exact_model : model);
-            const Pass pass = subject->pass(denoiser);
-            if (checked) {
-                const Comparison comparison = compare_logits(pass(), exact ? exact_reference : reference, precision);
-                checks.push_back({{"kernels", kernels},
-                                  {"products", name_of(precision)},
-                                  {"largest_difference", comparison.largest_difference},
-                                  {"passed", comparison.good}});
-            }
-            record({"forward", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, pass));
-            SamplingRequest request;
-            request.options = default_options(model.process.kind);
-            request.options.steps = passes;
-            request.conditioned.assign(static_cast<std::size_t>(passed_length), -1);
-            request.before = 0;
-            record({"sampling", std::string(kernels), name_of(precision), width}, passed_length, time(seconds, [&] {
-                       const auto sampler = unwrap(make_sampler(denoiser, model.process, request));
-                       while (!sampler->done()) unwrap(sampler->step());
-                   }));
-        }
-        if (!trains) return;
-        Recipe recipe;
-        recipe.batch = training_batch;
-        recipe.seq_len = config.seq_len;
-        recipe.short_windows = 0;
-        Trainer trainer = unwrap(Trainer::create(trains->ops, trains->training, config, model.process, recipe, text));
-        int step = 0;
-        record({"training", std::string(kernels), name_of(precision), width}, training_batch * config.seq_len,
-               time(seconds, [&] { unwrap(trainer.run(step++)); }));
-    };
-    for (const Way& way : all) {
-        for (const int width : widths) {
-            ThreadPool parallel(width);
-            const auto ops = make_ops(parallel, {&way.kernels, 1}, way.precision);
-            std::optional<CpuTrainingOps> training;
-            if (trains(way)) training.emplace(parallel, *way.kernels, way.precision);
-            measure(way.kernels->name, way.precision, width, width == most_threads, *ops,
-                    training ? std::optional<Training>({*training, *training}) : std::nullopt);
-        }
-    }
-    for (std::size_t i = 0; i < gpus.size(); ++i)
-        measure("cuda", i == 0 ? Precision::bf16 : Precision::f32, 1, true, *gpus[i], Training{*gpus[i], *gpus[i]});
-
-    std::vector<std::string_view> names;
-    for (const KernelSet* set : available_kernels()) names.push_back(set->name);
-    if (!gpus.empty()) names.push_back("cuda");
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    const bool passed = std::all_of(checks.begin(), checks.end(),
-                                    [](const ordered_json& check) { return check["passed"].get<bool>(); });
-    ordered_json report{{"program", "folio"},
-                        {"version", program_version()},
-                        {"machine",
-                         {{"processor", processor_name()},
-                          {"cores", physical_cores()},
-                          {"memory_mib", (sysconf(_SC_PHYS_PAGES) >> 10) * (sysconf(_SC_PAGE_SIZE) >> 10)}}},
-                        {"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))},
-                        {"kernels", names},
-                        {"threads", most_threads},
-                        {"parameters", parameter_count(config)},
-                        {"length", passed_length},
-                        {"sampling_steps", passes},
-                        {"training_batch", training_batch},
-                        {"results", results},
-                        {"memory_mib", usage.ru_maxrss >> 10},
-                        {"self_check", {{"passed", passed}, {"against", baseline->name}, {"kernels", checks}}}};
-    if (!gpus.empty()) report["machine"]["gpu"] = gpus.front()->name();
+    BenchRun run(*this);
+    run.measure();
+    const ordered_json report = run.report();
     if (as_json)
         fmt::print("{}\n", to_text(report));
     else
         print(report);
-    if (!passed) stop("a set of kernels computes wrongly on this machine; the report says which");
+    if (!run.passed()) stop("a set of kernels computes wrongly on this machine; the report says which");
 }
 
 void BenchCommand::compare() const {
@@ -370,7 +444,7 @@ void BenchCommand::compare() const {
         refuse_overwrite(svg, {file});
     }
     const BenchComparison comparison(std::move(reports));
-    if (!svg.empty()) write_file(svg, comparison.svg());
+    if (!svg.empty()) write_file(svg, bench_chart(comparison));
     if (as_json)
         fmt::print("{}\n", to_text(comparison.json()));
     else

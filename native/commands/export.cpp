@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "native/commands/commands.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/models.h"
-#include "native/options.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/models.h"
+#include "native/host/options.h"
 
 namespace folio {
 namespace {

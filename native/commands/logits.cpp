@@ -10,16 +10,23 @@
 #include "core/process/masked.h"
 #include "core/weights/json.h"
 #include "native/commands/commands.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/models.h"
-#include "native/npy.h"
-#include "native/options.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/models.h"
+#include "native/host/npy.h"
+#include "native/host/options.h"
 
 namespace folio {
 namespace {
 
 using nlohmann::ordered_json;
+
+/// Input of the model: ids, or noisy rows of a Gaussian one.
+struct Rows {
+    std::vector<int> ids;      // [batch, length]
+    std::vector<float> noisy;  // [batch, length, vocab_size]
+    int batch = 0, length = 0;
+};
 
 struct LogitsCommand {
     std::string weights, text, ids_file, noisy_file, out;
@@ -28,16 +35,16 @@ struct LogitsCommand {
     DeviceOptions device;
 
     void execute() const;
+
+private:
+    void check() const;
+    void check_input(const ModelConfig& config) const;
+    Rows read_input(const ModelFile& model) const;
 };
 
 bool all_finite(std::span<const float> values) {
     return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
 }
-
-struct Rows {
-    std::vector<int> ids;  // [batch, length]
-    int batch = 0, length = 0;
-};
 
 /// Rows of ids out of a JSON file: [[1, 2], [3, 4]], all of one length.
 Rows read_ids(const std::string& path, int vocab_size) {
@@ -63,101 +70,139 @@ Rows read_ids(const std::string& path, int vocab_size) {
     return rows;
 }
 
-/// The noisy rows of a Gaussian model out of a file, as many and as wide as the model takes.
-Npy read_rows(const std::string& path, const ModelConfig& config) {
-    Npy rows = parse_npy(read_file(path, "the file of noisy rows"), quote_path(path));
-    if (rows.shape[2] != static_cast<std::size_t>(config.vocab_size)) {
-        stop(fmt::format("the noisy rows are {} wide, but the model has {} characters", rows.shape[2],
+/// The noisy rows of a Gaussian model out of a file, as wide as the model takes them.
+Rows read_soft_rows(const std::string& path, const ModelConfig& config) {
+    Npy file = parse_npy(read_file(path, "the file of noisy rows"), quote_path(path));
+    if (file.shape[2] != static_cast<std::size_t>(config.vocab_size)) {
+        stop(fmt::format("the noisy rows are {} wide, but the model has {} characters", file.shape[2],
                          config.vocab_size));
     }
-    if (!all_finite(rows.values))
+    if (!all_finite(file.values))
         stop(fmt::format("{} holds numbers that are not finite; write finite ones", quote_path(path)));
-    return rows;
+    return {{}, std::move(file.values), static_cast<int>(file.shape[0]), static_cast<int>(file.shape[1])};
 }
 
-void LogitsCommand::execute() const {
+/// One pass a row: the same numbers as all rows at once, and the memory of one.
+class RowPass {
+public:
+    /// `t` is the time of all rows; negative: each row's own share of [MASK].
+    RowPass(Denoiser& denoiser, const ModelFile& model, const Rows& rows, double t);
+
+    /// The logits [length, vocab_size] of a row.
+    std::span<const float> logits(int row);
+
+private:
+    void forward_ids(std::span<const int> ids);
+    void forward_noisy(std::span<const float> z);
+
+    HostForward network_;
+    const ModelFile& model_;
+    const Rows& rows_;
+    double t_;
+    std::vector<float> logits_;
+    std::optional<GaussianDiffusion> diffusion_;
+    std::optional<GaussianPredictor> gaussian_;
+};
+
+RowPass::RowPass(Denoiser& denoiser, const ModelFile& model, const Rows& rows, double t)
+    : network_(denoiser),
+      model_(model),
+      rows_(rows),
+      t_(t),
+      logits_(static_cast<std::size_t>(rows.length) * static_cast<std::size_t>(model.config.vocab_size)) {
+    if (rows.noisy.empty()) return;
+    diffusion_ = unwrap(GaussianDiffusion::create(model.process.gaussian, model.config.vocab_size));
+    gaussian_.emplace(denoiser, *diffusion_, model.process.gaussian.matched_filter, rows.length);
+}
+
+std::span<const float> RowPass::logits(int row) {
+    const auto number = static_cast<std::size_t>(row), length = static_cast<std::size_t>(rows_.length);
+    if (gaussian_)
+        forward_noisy(std::span(rows_.noisy).subspan(number * logits_.size(), logits_.size()));
+    else
+        forward_ids(std::span(rows_.ids).subspan(number * length, length));
+    if (!all_finite(logits_))
+        stop(fmt::format("the model answers with numbers that are not finite; its weights are damaged{}",
+                         gaussian_ ? ", or the rows too large" : ""));
+    return logits_;
+}
+
+void RowPass::forward_ids(std::span<const int> ids) {
+    const double masked = static_cast<double>(std::count(ids.begin(), ids.end(), model_.process.mask_id));
+    std::vector<int> time;
+    if (model_.config.time_rows > 0)
+        time.push_back(time_row(t_ < 0 ? masked / static_cast<double>(ids.size()) : t_, model_.config.time_rows));
+    unwrap(network_.forward(ids, time, 1, rows_.length, logits_));
+}
+
+void RowPass::forward_noisy(std::span<const float> z) {
+    std::copy(z.begin(), z.end(), gaussian_->z().begin());
+    unwrap(gaussian_->forward(diffusion_->schedule().level(t_), [](int) { return false; }));
+    std::copy(gaussian_->output().begin(), gaussian_->output().end(), logits_.begin());
+}
+
+void LogitsCommand::check() const {
     if (weights.empty()) wrong_usage("a weights file is missing; name it with --weights");
     if (out.empty()) wrong_usage("a file for the logits is missing; name it with --out");
     if (text.empty() + ids_file.empty() + noisy_file.empty() != 2)
         wrong_usage("give the input either by --text, by --ids or by --input");
     refuse_overwrite(out, {weights, ids_file, noisy_file});
     if (as_json) refuse_stdout(out);
-    const ModelFile model = load_model(weights);
-    Device computer(device, model);
-    const ModelConfig& config = model.config;
+}
+
+/// Ends the command where the model does not take the kind of input that is given.
+void LogitsCommand::check_input(const ModelConfig& config) const {
     if (config.soft_tokens == noisy_file.empty()) {
         wrong_usage(config.soft_tokens
                         ? "a Gaussian model looks at noisy rows; give them by --input, and their time by --t"
                         : "--input takes the noisy rows of a Gaussian model; give this one --text or --ids");
     }
     if (t >= 0 && config.time_rows == 0) wrong_usage("this model is not told the time; leave --t out");
+    if (t < 0 && config.soft_tokens)
+        wrong_usage("the time of the noisy rows is missing; give it by --t, 1 being noise");
+}
+
+Rows LogitsCommand::read_input(const ModelFile& model) const {
+    const ModelConfig& config = model.config;
     Rows rows;
-    Npy noisy;
     if (config.soft_tokens) {
-        if (t < 0) wrong_usage("the time of the noisy rows is missing; give it by --t, 1 being noise");
-        noisy = read_rows(noisy_file, config);
-        rows.batch = static_cast<int>(noisy.shape[0]);
-        rows.length = static_cast<int>(noisy.shape[1]);
+        rows = read_soft_rows(noisy_file, config);
     } else if (!ids_file.empty()) {
         rows = read_ids(ids_file, config.vocab_size);
     } else {
         refuse_backslash(text, "--text", model.vocabulary);
         auto ids = model.vocabulary.encode(text);
         if (!ids) wrong_usage("--text: " + ids.error().sentence);
-        rows = {std::move(*ids), 1, 0};
-        rows.length = static_cast<int>(rows.ids.size());
+        const int length = static_cast<int>(ids->size());
+        rows = {std::move(*ids), {}, 1, length};
     }
     if (rows.length > config.max_length()) {
-        stop(fmt::format("a row has {} places, more than the {} that this model takes", rows.length,
+        stop(fmt::format("a row has {} positions, more than the {} that this model takes", rows.length,
                          config.max_length()));
     }
+    return rows;
+}
 
-    // One row at a time: the same numbers, and the memory of one.
+void LogitsCommand::execute() const {
+    check();
+    const ModelFile model = load_model(weights);
+    Device computer(device, model);
+    check_input(model.config);
+    const Rows rows = read_input(model);
     Denoiser denoiser = make_denoiser(computer.ops(), model);
-    HostForward network(denoiser);
-    const auto length = static_cast<std::size_t>(rows.length);
-    std::vector<float> logits(length * static_cast<std::size_t>(config.vocab_size));
-    const auto of_ids = [&](std::size_t row) {
-        const std::span<const int> ids(rows.ids.data() + row * length, length);
-        // Without --t the noise is what the row shows.
-        const double masked = static_cast<double>(std::count(ids.begin(), ids.end(), model.process.mask_id));
-        std::vector<int> time;
-        if (config.time_rows > 0)
-            time.push_back(time_row(t < 0 ? masked / static_cast<double>(length) : t, config.time_rows));
-        unwrap(network.forward(ids, time, 1, rows.length, logits));
-    };
-    std::optional<GaussianDiffusion> diffusion;
-    std::optional<GaussianPredictor> gaussian;
-    if (config.soft_tokens) {
-        diffusion = unwrap(GaussianDiffusion::create(model.process.gaussian, config.vocab_size));
-        gaussian.emplace(denoiser, *diffusion, model.process.gaussian.matched_filter, rows.length);
-    }
-    const auto of_noise = [&](std::size_t row) {
-        std::copy_n(noisy.values.begin() + static_cast<std::ptrdiff_t>(row * logits.size()), logits.size(),
-                    gaussian->z().begin());
-        unwrap(gaussian->forward(diffusion->schedule().level(t), [](int) { return false; }));
-        std::copy(gaussian->output().begin(), gaussian->output().end(), logits.begin());
-    };
-    const std::string header =
-        npy_header({static_cast<std::size_t>(rows.batch), length, static_cast<std::size_t>(config.vocab_size)});
+    RowPass pass(denoiser, model, rows, t);
+    const auto size = [](int extent) { return static_cast<std::size_t>(extent); };
+    const std::string header = npy_header({size(rows.batch), size(rows.length), size(model.config.vocab_size)});
     write_file(out, [&](const ByteSink& sink) -> Result<void> {
         if (auto written = sink(std::as_bytes(std::span(header))); !written) return written;
-        for (int row = 0; row < rows.batch; ++row) {
-            if (config.soft_tokens)
-                of_noise(static_cast<std::size_t>(row));
-            else
-                of_ids(static_cast<std::size_t>(row));
-            if (!all_finite(logits))
-                stop(noisy_file.empty() ? "the model answers with numbers that are not finite; its weights are damaged"
-                                        : "the model answers with numbers that are not finite; its weights are "
-                                          "damaged, or the rows too large");
-            if (auto written = sink(std::as_bytes(std::span(logits))); !written) return written;
-        }
+        for (int row = 0; row < rows.batch; ++row)
+            if (auto written = sink(std::as_bytes(pass.logits(row))); !written) return written;
         return {};
     });
-    if (as_json)
+    if (as_json) {
         fmt::print("{}\n",
-                   to_text(ordered_json{{"file", out}, {"shape", {rows.batch, rows.length, config.vocab_size}}}));
+                   to_text(ordered_json{{"file", out}, {"shape", {rows.batch, rows.length, model.config.vocab_size}}}));
+    }
 }
 
 }  // namespace

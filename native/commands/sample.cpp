@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,15 +8,16 @@
 #include "core/base/text.h"
 #include "core/sampling/gaps.h"
 #include "core/sampling/request.h"
-#include "native/animation.h"
 #include "native/commands/commands.h"
-#include "native/failure.h"
-#include "native/files.h"
-#include "native/models.h"
-#include "native/options.h"
-#include "native/progress.h"
-#include "native/terminal.h"
-#include "native/text_data.h"
+#include "native/host/failure.h"
+#include "native/host/files.h"
+#include "native/host/models.h"
+#include "native/host/options.h"
+#include "native/host/progress.h"
+#include "native/host/terminal.h"
+#include "native/host/text_data.h"
+#include "native/report/animation.h"
+#include "native/report/trace.h"
 
 namespace folio {
 namespace {
@@ -41,41 +41,6 @@ struct SampleCommand {
     void check() const;
     void execute() const;
 };
-
-/// A step as a line of JSON, byte for byte the one that the page saves: numbers of at most six digits, of which the
-/// library would write some with seventeen. NaN becomes null.
-std::string trace_line(const Frame& frame, const Vocabulary& vocabulary, std::uint64_t sample) {
-    const auto number = [](float value) { return std::isnan(value) ? "null" : fmt::format("{:.6g}", value); };
-    const auto numbers = [&](const std::vector<float>& values) {
-        std::vector<std::string> texts;
-        for (const float value : values) texts.push_back(number(value));
-        return texts;
-    };
-    const auto list = [](const std::vector<std::string>& texts) { return fmt::format("[{}]", fmt::join(texts, ",")); };
-    const auto in_fours = [&](const std::vector<std::string>& texts) {
-        std::vector<std::string> rows;
-        for (std::size_t i = 0; i < texts.size(); i += 4) {
-            rows.push_back(list({texts[i], texts[i + 1], texts[i + 2], texts[i + 3]}));
-        }
-        return list(rows);
-    };
-    std::string text;
-    for (const int id : frame.id) append_utf8(text, vocabulary.character(id));
-    ordered_json top = ordered_json::array();
-    for (std::size_t i = 0; i < frame.top_id.size(); i += 4) {
-        top.push_back({frame.top_id[i], frame.top_id[i + 1], frame.top_id[i + 2], frame.top_id[i + 3]});
-    }
-    std::string line =
-        ordered_json{{"sample", sample}, {"step", frame.step}, {"steps", frame.steps}, {"length", frame.id.size()},
-                     {"text", text},     {"ids", frame.id},    {"flags", frame.flags}}
-            .dump();
-    line.back() = ',';
-    line +=
-        fmt::format(R"("probability":{},"entropy":{},"top":{},"top_probability":{})", list(numbers(frame.probability)),
-                    list(numbers(frame.entropy)), top.dump(), in_fours(numbers(frame.top_probability)));
-    if (!frame.proofread_nll.empty()) line += fmt::format(R"(,"proofread_nll":{})", list(numbers(frame.proofread_nll)));
-    return line + "}\n";
-}
 
 /// The prompt in a file or out of a pipe; one newline at its end is the file's.
 std::string read_prompt(const std::string& path) {

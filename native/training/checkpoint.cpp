@@ -8,7 +8,8 @@
 #include "core/base/text.h"
 #include "core/model/parameters.h"
 #include "core/weights/json.h"
-#include "native/failure.h"
+#include "native/host/failure.h"
+#include "native/host/models.h"
 #include "native/training/settings.h"
 
 namespace folio {
@@ -16,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* key = "folio.checkpoint";
+constexpr int format_version = 2;
 
 /// The state's numbers by the names of their tensors: as many as parameters, or as a Gaussian run watches noise levels.
 template <class State>
@@ -49,83 +50,85 @@ std::string to_json_name(const fs::path& path) {
     return name;
 }
 
-}  // namespace
-
-bool is_checkpoint(const SafetensorsFile& file) { return file.metadata.contains(key); }
-
-void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
-    const RunPosition& at = checkpoint.position;
-    Metadata metadata = write_metadata(checkpoint.model);
-    metadata[key] = json{{"version", 2},
-                         {"settings", checkpoint.settings},
-                         {"text", checkpoint.text_checksum},
-                         {"text_file", to_json_name(checkpoint.text_file)},
-                         {"kernels", checkpoint.kernels},
-                         {"step", at.step},
-                         {"loss_sum", at.loss_sum},
-                         {"loss_count", at.loss_count},
-                         {"best_nll", at.best_nll},
-                         {"best_step", at.best_step},
-                         {"validations_since_best", at.validations_since_best},
-                         {"lr_factor", at.lr_factor},
-                         {"rollbacks", at.rollbacks},
-                         {"elapsed_s", at.elapsed_s},
-                         {"checksum", checksum(checkpoint)}}
-                        .dump();
-    std::vector<TensorView> tensors;
-    for (const auto& [name, arena] : arenas(checkpoint.state, checkpoint.model.process.kind)) {
-        tensors.push_back({name, Dtype::f32, {arena->size()}, std::as_bytes(std::span(*arena))});
-    }
-    write_file(path, [&](const ByteSink& sink) { return write_safetensors(metadata, tensors, sink); });
+/// Calls f(name, member) for each member, by its name in the file.
+template <class Position, class F>
+void for_each_member(Position& position, F&& f) {
+    f("step", position.step);
+    f("loss_sum", position.loss_sum);
+    f("loss_count", position.loss_count);
+    f("best_nll", position.best_nll);
+    f("best_step", position.best_step);
+    f("validations_since_best", position.validations_since_best);
+    f("lr_factor", position.lr_factor);
+    f("rollbacks", position.rollbacks);
+    f("elapsed_s", position.elapsed_s);
 }
 
-Checkpoint read_checkpoint(const fs::path& path) {
-    const auto refuse = [&](const std::string& why) {
-        stop(
-            fmt::format("the checkpoint {} cannot be used: {}; begin another run, from last.safetensors beside it by "
-                        "--init or anew",
-                        quote_path(path), why));
-    };
-    const auto take = [&](auto result) {
+/// Reads one file; whatever it lacks ends the command with a sentence that names the file.
+class Reader {
+public:
+    explicit Reader(const fs::path& path) : path_(path) {}
+
+    Checkpoint read() const;
+
+private:
+    [[noreturn]] void refuse(const std::string& why) const;
+    template <class T>
+    T take(Result<T> result) const {
         if (!result) refuse(result.error().sentence);
         return std::move(*result);
-    };
-    const std::string bytes = read_file(path, "the checkpoint", std::size_t{16} << 30);
+    }
+    /// Reads all but model and state; throws where `fields` lacks something.
+    void read_fields(Checkpoint& checkpoint, const json& fields) const;
+    void read_arenas(Checkpoint& checkpoint, const SafetensorsFile& file) const;
+
+    const fs::path& path_;
+};
+
+void Reader::refuse(const std::string& why) const {
+    stop(
+        fmt::format("the checkpoint {} cannot be used: {}; begin another run, from last.safetensors beside it by "
+                    "--init or anew",
+                    quote_path(path_), why));
+}
+
+Checkpoint Reader::read() const {
+    const std::string bytes = read_file(path_, "the checkpoint", std::size_t{16} << 30);
     const SafetensorsFile file = take(read_safetensors(std::as_bytes(std::span(bytes))));
     if (!is_checkpoint(file)) refuse("it is no checkpoint of a training run");
-    const json fields = take(parse_json(file.metadata.at(key), key));
-
+    const json fields = take(parse_json(file.metadata.at(checkpoint_key), checkpoint_key));
     Checkpoint checkpoint;
     checkpoint.model = take(read_metadata(file.metadata));
-    RunPosition& at = checkpoint.position;
     std::string written;
     try {
-        if (fields.at("version").get<int>() != 2) refuse("it was written by another version of Folio");
-        // Settings that are newer than the checkpoint stand as they were before there was a choice.
-        checkpoint.settings = default_settings(preset_of(fields.at("settings")));
-        if (checkpoint.settings.contains("conv-radius"))
-            checkpoint.settings["conv-radius"] = checkpoint.model.config.conv_radius;
-        if (checkpoint.settings.contains("mask-rate")) checkpoint.settings["mask-rate"] = "uniform";
-        checkpoint.settings.update(fields.at("settings"));
-        if (!complete(checkpoint.settings) || preset_of(checkpoint.settings).process != checkpoint.model.process.kind)
-            refuse("its settings are incomplete");
-        checkpoint.text_checksum = fields.at("text").get<std::string>();
-        checkpoint.text_file = fields.value("text_file", std::string());
-        checkpoint.kernels = fields.at("kernels").get<std::string>();
-        at.step = fields.at("step").get<int>();
-        at.loss_sum = fields.at("loss_sum").get<double>();
-        at.loss_count = fields.at("loss_count").get<int>();
-        at.best_nll = fields.at("best_nll").get<double>();
-        at.best_step = fields.at("best_step").get<int>();
-        at.validations_since_best = fields.at("validations_since_best").get<int>();
-        at.lr_factor = fields.at("lr_factor").get<double>();
-        at.rollbacks = fields.at("rollbacks").get<int>();
-        at.elapsed_s = fields.at("elapsed_s").get<double>();
+        read_fields(checkpoint, fields);
         written = fields.at("checksum").get<std::string>();
     } catch (const json::exception&) {
-        refuse(fmt::format("its {} is incomplete", key));
+        refuse(fmt::format("its {} is incomplete", checkpoint_key));
     }
-    if (at.step < 0 || at.loss_count < 0) refuse("its position is no position");
+    read_arenas(checkpoint, file);
+    if (written != checksum(checkpoint)) refuse("its numbers are not those that were written");
+    return checkpoint;
+}
+
+void Reader::read_fields(Checkpoint& checkpoint, const json& fields) const {
+    if (fields.at("version").get<int>() != format_version) refuse("it was written by another version of Folio");
+    // Settings that are newer than the checkpoint stand as they were before there was a choice.
+    json& settings = checkpoint.settings;
+    settings = default_settings(preset_of(fields.at("settings")));
+    if (settings.contains("conv-radius")) settings["conv-radius"] = checkpoint.model.config.conv_radius;
+    if (settings.contains("mask-rate")) settings["mask-rate"] = "uniform";
+    settings.update(fields.at("settings"));
+    if (!is_complete(settings) || preset_of(settings).process != checkpoint.model.process.kind)
+        refuse("its settings are incomplete");
+    checkpoint.text_checksum = fields.at("text").get<std::string>();
+    checkpoint.text_file = fields.value("text_file", std::string());
+    checkpoint.kernels = fields.at("kernels").get<std::string>();
+    for_each_member(checkpoint.position, [&](const char* name, auto& member) { fields.at(name).get_to(member); });
+    if (checkpoint.position.step < 0 || checkpoint.position.loss_count < 0) refuse("its position is no position");
+}
+
+void Reader::read_arenas(Checkpoint& checkpoint, const SafetensorsFile& file) const {
     for (const auto& [name, arena] : arenas(checkpoint.state, checkpoint.model.process.kind)) {
         const std::size_t count = arena->empty() ? parameter_count(checkpoint.model.config) : arena->size();
         const TensorView* tensor = file.find(name);
@@ -135,8 +138,24 @@ Checkpoint read_checkpoint(const fs::path& path) {
         arena->resize(count);
         to_floats(*tensor, arena->data());
     }
-    if (written != checksum(checkpoint)) refuse("its numbers are not those that were written");
-    return checkpoint;
 }
+
+}  // namespace
+
+void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
+    json fields{{"version", format_version},        {"settings", checkpoint.settings},
+                {"text", checkpoint.text_checksum}, {"text_file", to_json_name(checkpoint.text_file)},
+                {"kernels", checkpoint.kernels},    {"checksum", checksum(checkpoint)}};
+    for_each_member(checkpoint.position, [&](const char* name, auto value) { fields[name] = value; });
+    Metadata metadata = write_metadata(checkpoint.model);
+    metadata[checkpoint_key] = fields.dump();
+    std::vector<TensorView> tensors;
+    for (const auto& [name, arena] : arenas(checkpoint.state, checkpoint.model.process.kind)) {
+        tensors.push_back({name, Dtype::f32, {arena->size()}, std::as_bytes(std::span(*arena))});
+    }
+    write_file(path, [&](const ByteSink& sink) { return write_safetensors(metadata, tensors, sink); });
+}
+
+Checkpoint read_checkpoint(const fs::path& path) { return Reader(path).read(); }
 
 }  // namespace folio

@@ -5,7 +5,7 @@
 
 #include "core/training/step.h"
 #include "core/weights/model_file.h"
-#include "native/files.h"
+#include "native/host/files.h"
 
 namespace folio {
 
@@ -40,8 +40,5 @@ void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint);
 
 /// Ends the command with a sentence where the file is no checkpoint or is damaged.
 Checkpoint read_checkpoint(const fs::path& path);
-
-/// True if a safetensors file declares itself a checkpoint.
-bool is_checkpoint(const SafetensorsFile& file);
 
 }  // namespace folio

@@ -9,10 +9,10 @@
 #include "core/base/text.h"
 #include "core/evaluation/likelihood.h"
 #include "core/sampling/request.h"
-#include "native/failure.h"
-#include "native/models.h"
-#include "native/signals.h"
-#include "native/terminal.h"
+#include "native/host/failure.h"
+#include "native/host/models.h"
+#include "native/host/signals.h"
+#include "native/host/terminal.h"
 #include "native/version.h"
 
 namespace folio {
@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int most_rollbacks = 3;
 constexpr double rollback_factor = 0.5;
-// Validation on the way is an estimate by common random numbers: few draws, always the same.
+// Validation during training uses few draws, always the same (common random numbers).
 constexpr int validation_windows = 64;
 constexpr int validation_draws = 4;
 constexpr int sample_length = 192;
@@ -36,8 +36,7 @@ std::string rate(double per_second) {
                                : fmt::format("{:.0f}", per_second);
 }
 
-/// Drops the lines that tell of steps after `step`, one that was cut short and, with a word about them, those that are
-/// damaged.
+/// Drops lines of steps after `step` and an incomplete last line; and damaged ones, with a notice.
 void truncate_metrics(const fs::path& path, int step) {
     if (std::error_code unknown; !fs::exists(path, unknown)) return;
     const std::string content = read_file(path, "the metrics file");
@@ -69,20 +68,20 @@ TrainingRun::TrainingRun(Device& device, const TextData& data, Checkpoint start,
       folder_(std::move(folder)),
       checkpoint_(std::move(start)),
       recipe_(to_recipe(checkpoint_.settings)),
-      at_(checkpoint_.position),
-      begun_s_(at_.elapsed_s),
-      begin_(Clock::now()) {
+      position_(checkpoint_.position),
+      elapsed_before_s_(position_.elapsed_s),
+      start_time_(Clock::now()) {
     start_trainer(checkpoint_.state);
     checkpoint_.state = {};
-    truncate_metrics(folder_ / "metrics.jsonl", at_.step);
-    // From the first step on there is something to roll back to and to resume from.
-    if (at_.step == 0) save_checkpoint();
+    truncate_metrics(folder_ / "metrics.jsonl", position_.step);
+    // There is a checkpoint to roll back to and to resume from even before the first step.
+    if (position_.step == 0) save_checkpoint();
 }
 
 void TrainingRun::start_trainer(const Trainer::State& state) {
     Recipe recipe = recipe_;
-    recipe.lr *= static_cast<float>(at_.lr_factor);
-    recipe.muon_lr *= static_cast<float>(at_.lr_factor);
+    recipe.lr *= static_cast<float>(position_.lr_factor);
+    recipe.muon_lr *= static_cast<float>(position_.lr_factor);
     trainer_.reset();
     state_.reset();
     trainer_.emplace(unwrap(Trainer::create(device_.ops(), device_.training_ops(), checkpoint_.model.config,
@@ -94,20 +93,20 @@ RunEnd TrainingRun::run() {
     const GracefulStop ctrl_c;
     RunEnd end = RunEnd::done;
     const int patience = checkpoint_.settings.at("patience");
-    while (at_.step < recipe_.steps || at_.step != saved_step_) {
-        if (at_.step == recipe_.steps) {
-            save_checkpoint();  // or a step back, from where it goes on
+    while (position_.step < recipe_.steps || position_.step != saved_step_) {
+        if (position_.step == recipe_.steps) {
+            save_checkpoint();  // or rolls back, and goes on from there
             continue;
         }
         if (ctrl_c.asked()) end = RunEnd::interrupted;
-        if (patience > 0 && at_.validations_since_best >= patience) end = RunEnd::stopped_early;
+        if (patience > 0 && position_.validations_since_best >= patience) end = RunEnd::stopped_early;
         if (end != RunEnd::done) {
-            if (at_.step != saved_step_) save_checkpoint();
+            if (position_.step != saved_step_) save_checkpoint();
             break;
         }
 
         const Clock::time_point step_begin = Clock::now();
-        const StepReport report = unwrap(trainer_->run(at_.step));
+        const StepReport report = unwrap(trainer_->run(position_.step));
         state_.reset();
         checkpoint_.model.process = trainer_->process();
         if (!report.finite) {
@@ -115,9 +114,9 @@ RunEnd TrainingRun::run() {
             continue;
         }
         const double step_s = seconds_since(step_begin);
-        ++at_.step;
-        at_.loss_sum += report.loss;
-        ++at_.loss_count;
+        ++position_.step;
+        position_.loss_sum += report.loss;
+        ++position_.loss_count;
         interval_s_ += step_s;
         interval_characters_ += report.characters;
         rate_ = static_cast<double>(interval_characters_) / interval_s_;
@@ -125,13 +124,15 @@ RunEnd TrainingRun::run() {
         show_progress();
         if (!report_or_save())
             roll_back();
-        else if (due("checkpoint-every"))
+        else if (is_due("checkpoint-every"))
             save_checkpoint();
     }
     return end;
 }
 
-bool TrainingRun::due(const char* what) const { return every(what) > 0 && at_.step % every(what) == 0; }
+bool TrainingRun::is_due(const char* option) const {
+    return interval(option) > 0 && position_.step % interval(option) == 0;
+}
 
 bool TrainingRun::report_or_save() {
     try {
@@ -148,12 +149,12 @@ bool TrainingRun::report_or_save() {
 }
 
 bool TrainingRun::report_progress() {
-    const bool validating = at_.step == recipe_.steps || due("eval-every");
-    const bool sampling = due("sample-every");
+    const bool validating = position_.step == recipe_.steps || is_due("eval-every");
+    const bool sampling = is_due("sample-every");
     std::optional<std::string> text;
     if (validating && !validate()) return false;
     if (sampling && !(text = sample())) return false;
-    if (validating || sampling || due("log-every")) {
+    if (validating || sampling || is_due("log-every")) {
         log(validating, text);
         interval_s_ = 0;
         interval_characters_ = 0;
@@ -162,16 +163,18 @@ bool TrainingRun::report_progress() {
 }
 
 void TrainingRun::show_progress() {
-    std::string line = fmt::format("step {}/{}  loss {:.3f}", at_.step, recipe_.steps, at_.loss_sum / at_.loss_count);
+    std::string line = fmt::format("step {}/{}  loss {:.3f}", position_.step, recipe_.steps,
+                                   position_.loss_sum / position_.loss_count);
     if (val_nll_) line += fmt::format("  val {:.3f}", *val_nll_);
-    line += fmt::format("  {} characters/s  {} left", rate(rate_), duration(step_s_ * (recipe_.steps - at_.step)));
-    progress_.show(static_cast<double>(at_.step) / recipe_.steps, line);
+    line +=
+        fmt::format("  {} characters/s  {} left", rate(rate_), duration(step_s_ * (recipe_.steps - position_.step)));
+    progress_.show(static_cast<double>(position_.step) / recipe_.steps, line);
 }
 
 void TrainingRun::roll_back() {
-    const int failed_at = at_.step + 1;  // the first step that would be taken from here
-    const int rollbacks = at_.rollbacks + 1;
-    const double factor = at_.lr_factor * rollback_factor;
+    const int failed_at = position_.step + 1;  // the first step that would be taken from here
+    const int rollbacks = position_.rollbacks + 1;
+    const double factor = position_.lr_factor * rollback_factor;
     if (rollbacks > most_rollbacks) {
         stop(
             fmt::format("training diverges: step {} gave numbers that are not finite after {} returns to the last "
@@ -181,15 +184,15 @@ void TrainingRun::roll_back() {
     const Checkpoint last = read_checkpoint(folder_ / "checkpoint.safetensors");
     interval_s_ = 0;
     interval_characters_ = 0;
-    at_ = last.position;
-    at_.rollbacks = rollbacks;
-    at_.lr_factor = factor;
+    position_ = last.position;
+    position_.rollbacks = rollbacks;
+    position_.lr_factor = factor;
     checkpoint_.model.process = last.model.process;
     start_trainer(last.state);
-    truncate_metrics(folder_ / "metrics.jsonl", at_.step);
+    truncate_metrics(folder_ / "metrics.jsonl", position_.step);
     progress_.say(
         fmt::format("Step {} gave numbers that are not finite; going on from step {} with the learning rate times {}.",
-                    failed_at, at_.step, factor));
+                    failed_at, position_.step, factor));
 }
 
 const Trainer::State& TrainingRun::state() {
@@ -209,14 +212,14 @@ bool TrainingRun::validate() {
     if (!evaluation && evaluation.error().not_finite) return false;
     val_nll_ = estimate(unwrap(std::move(evaluation)).windows).nats_per_char;
     if (!std::isfinite(*val_nll_)) return false;
-    val_step_ = at_.step;
-    if (at_.best_step == 0 || *val_nll_ < at_.best_nll) {
-        at_.best_nll = *val_nll_;
-        at_.best_step = at_.step;
-        at_.validations_since_best = 0;
+    val_step_ = position_.step;
+    if (position_.best_step == 0 || *val_nll_ < position_.best_nll) {
+        position_.best_nll = *val_nll_;
+        position_.best_step = position_.step;
+        position_.validations_since_best = 0;
         save_model("best.safetensors");
     } else {
-        ++at_.validations_since_best;
+        ++position_.validations_since_best;
     }
     return true;
 }
@@ -237,17 +240,18 @@ std::optional<std::string> TrainingRun::sample() {
         unwrap(std::move(stepped));
     }
     const std::string text = checkpoint_.model.vocabulary.decode(sampler->frame().id);
-    progress_.say(fmt::format("--- a sample after {} steps\n{}\n---", at_.step, terminal_text(text)));
+    progress_.say(fmt::format("--- a sample after {} steps\n{}\n---", position_.step, terminal_text(text)));
     return text;
 }
 
 void TrainingRun::log(bool validated, const std::optional<std::string>& sample) {
-    nlohmann::ordered_json entry{{"step", at_.step}, {"loss", at_.loss_sum / at_.loss_count}};
+    nlohmann::ordered_json entry{{"step", position_.step}, {"loss", position_.loss_sum / position_.loss_count}};
     if (validated) {
         entry["val_nll"] = *val_nll_;
         entry["val_perplexity"] = std::exp(*val_nll_);
     }
-    entry["lr"] = checkpoint_.settings["lr"].get<double>() * at_.lr_factor * lr_schedule(recipe_, at_.step - 1);
+    entry["lr"] =
+        checkpoint_.settings["lr"].get<double>() * position_.lr_factor * lr_schedule(recipe_, position_.step - 1);
     entry["chars_per_s"] = std::round(rate_);
     entry["elapsed_s"] = std::round(elapsed() * 1000) / 1000;
     if (sample) entry["sample"] = *sample;
@@ -260,12 +264,12 @@ void TrainingRun::log(bool validated, const std::optional<std::string>& sample) 
     if (!file)
         stop(fmt::format("{} cannot be written: {}; go on with --resume afterwards", quote_path(path),
                          system_reason(errno)));
-    at_.loss_sum = 0;
-    at_.loss_count = 0;
-    if (validated) progress_.say(fmt::format("step {}  validation {:.4f} nats/character", at_.step, *val_nll_));
+    position_.loss_sum = 0;
+    position_.loss_count = 0;
+    if (validated) progress_.say(fmt::format("step {}  validation {:.4f} nats/character", position_.step, *val_nll_));
 }
 
-bool TrainingRun::sound() {
+bool TrainingRun::is_finite_state() {
     Denoiser denoiser = make_denoiser(device_.ops(), checkpoint_.model.config, state().parameters);
     const Windows windows = unwrap(Windows::of(data_.validation(), checkpoint_.model.config.seq_len, 1));
     EvaluationOptions options;
@@ -274,15 +278,15 @@ bool TrainingRun::sound() {
 }
 
 void TrainingRun::save_checkpoint() {
-    if (!sound()) return roll_back();
-    at_.elapsed_s = elapsed();
-    checkpoint_.position = at_;
+    if (!is_finite_state()) return roll_back();
+    position_.elapsed_s = elapsed();
+    checkpoint_.position = position_;
     state();
     std::swap(checkpoint_.state, *state_);
     write_checkpoint(folder_ / "checkpoint.safetensors", checkpoint_);
     std::swap(checkpoint_.state, *state_);
     save_model("last.safetensors");
-    saved_step_ = at_.step;
+    saved_step_ = position_.step;
 }
 
 void TrainingRun::save_model(const char* name) {
@@ -290,7 +294,7 @@ void TrainingRun::save_model(const char* name) {
     model.parameters = state().average;
     nlohmann::ordered_json training{{"version", program_version()},
                                     {"data_sha256", checkpoint_.text_checksum},
-                                    {"step", at_.step},
+                                    {"step", position_.step},
                                     {"steps", recipe_.steps},
                                     {"seed", recipe_.seed},
                                     {"recipe", checkpoint_.settings},
@@ -303,6 +307,6 @@ void TrainingRun::save_model(const char* name) {
     write_file(folder_ / name, [&](const ByteSink& sink) { return write_model(model, Dtype::f32, sink); });
 }
 
-double TrainingRun::elapsed() const { return begun_s_ + seconds_since(begin_); }
+double TrainingRun::elapsed() const { return elapsed_before_s_ + seconds_since(start_time_); }
 
 }  // namespace folio

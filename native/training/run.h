@@ -6,9 +6,9 @@
 #include <optional>
 #include <span>
 
-#include "native/devices.h"
-#include "native/progress.h"
-#include "native/text_data.h"
+#include "native/host/devices.h"
+#include "native/host/progress.h"
+#include "native/host/text_data.h"
 #include "native/training/checkpoint.h"
 #include "native/training/settings.h"
 
@@ -20,14 +20,13 @@ enum class RunEnd { done, stopped_early, interrupted };
 /// One training run and its folder: checkpoint.safetensors, metrics.jsonl, best.safetensors and last.safetensors.
 class TrainingRun {
 public:
-    /// Goes on in `folder` from `start`, which is a fresh run's beginning or what read_checkpoint gave.
+    /// Goes on in `folder` from `start`, the beginning of a new run or a checkpoint.
     TrainingRun(Device& device, const TextData& data, Checkpoint start, fs::path folder);
 
-    /// Trains until the settings' last step, early stopping or Ctrl-C; whatever the end, the run can be resumed from
-    /// it.
+    /// Trains until the settings' last step, early stopping or Ctrl-C; the run can be resumed from each of these.
     RunEnd run();
 
-    const RunPosition& position() const { return at_; }
+    const RunPosition& position() const { return position_; }
 
 private:
     void start_trainer(const Trainer::State& state);
@@ -35,27 +34,27 @@ private:
     void roll_back();
     /// The trainer's state at this step, fetched once.
     const Trainer::State& state();
-    /// A denoiser with the averaged weights, for looking at: validation and samples.
+    /// A denoiser with the averaged weights, for validation and samples.
     Denoiser averaged();
-    /// False where the model's numbers are not finite.
+    /// Scores the validation text. False where the model's numbers are not finite.
     bool validate();
-    /// Nothing where the model's numbers are not finite.
+    /// A sample's text; none where the model's numbers are not finite.
     std::optional<std::string> sample();
     /// Validation, sample and line of the log that are due after this step. False where numbers are not finite.
     bool report_progress();
-    /// Ends the command where the line cannot be written.
+    /// Writes a line of metrics.jsonl; ends the command where it cannot be written.
     void log(bool validated, const std::optional<std::string>& sample);
-    /// The same; before a failure ends the command a checkpoint is tried.
+    /// Reports progress; before a failure ends the command it tries to save a checkpoint.
     bool report_or_save();
     void show_progress();
     /// A setting in steps.
-    int every(const char* what) const { return checkpoint_.settings.at(what); }
+    int interval(const char* option) const { return checkpoint_.settings.at(option); }
     /// True where the setting in steps divides this step; 0 is never.
-    bool due(const char* what) const;
+    bool is_due(const char* option) const;
     /// True if a pass with these parameters gives finite numbers: an update too large shows only in the next pass, and
     /// a checkpoint must not hold it.
-    bool sound();
-    /// Rolls back instead where the state is not sound.
+    bool is_finite_state();
+    /// Rolls back instead where the state is not finite.
     void save_checkpoint();
     void save_model(const char* name);
     double elapsed() const;
@@ -65,15 +64,15 @@ private:
     const fs::path folder_;
     Checkpoint checkpoint_;  // all of the next checkpoint but position and state
     const Recipe recipe_;
-    RunPosition at_;
+    RunPosition position_;
     std::optional<Trainer> trainer_;
     std::optional<Trainer::State> state_;
     std::optional<double> val_nll_;  // of the last validation in this process
     int val_step_ = 0;
     Progress progress_;
-    int saved_step_ = -1;  // of the checkpoint on disk, where this process wrote it
-    double begun_s_ = 0;   // elapsed before this process
-    std::chrono::steady_clock::time_point begin_;
+    int saved_step_ = -1;          // of the checkpoint on disk, where this process wrote it
+    double elapsed_before_s_ = 0;  // this process
+    std::chrono::steady_clock::time_point start_time_;
     double interval_s_ = 0;  // since the last logged step
     std::int64_t interval_characters_ = 0;
     double rate_ = 0;    // characters per second in it

@@ -4,88 +4,19 @@
 
 #include <algorithm>
 
+#include "core/process/time_warp.h"
+#include "native/host/failure.h"
+
 namespace folio {
 
 using nlohmann::json;
 
-const Preset& preset_named(std::string_view name) {
-    return *std::find_if(presets.begin(), presets.end() - 1, [&](const Preset& preset) { return name == preset.name; });
-}
+namespace {
 
-const Preset& preset_of(const json& settings) { return preset_named(settings.value("preset", presets.front().name)); }
+constexpr int head_dim = 64;
+constexpr int time_features = 64;
 
-json default_settings(const Preset& preset) {
-    Recipe recipe;
-    const bool masked = preset.process == ProcessKind::masked, article = preset.article;
-    switch (preset.process) {
-        case ProcessKind::masked: break;
-        case ProcessKind::autoregressive:
-            recipe.dropout = 0.2f;
-            recipe.weight_decay = 0.1f;
-            recipe.input_noise = 0.05f;
-            break;
-        case ProcessKind::gaussian:
-            recipe.short_windows = article ? 0 : 0.1f;
-            recipe.self_conditioning = article ? 0 : 0.5f;
-            recipe.prompt_share = article ? 0 : 0.5f;
-            recipe.refit_every = 1000;
-            recipe.nelbo_share = 0.2f;
-            if (!article) break;
-            // The article's own: Adam at one rate throughout.
-            recipe.steps = 20000;
-            recipe.lr = 1e-4f;
-            recipe.muon_lr = 0;
-            recipe.beta2 = 0.999f;
-            recipe.warmup = 0;
-            recipe.decay = 0;
-            recipe.dropout = 0.1f;
-            break;
-    }
-    // Floats are written as the shortest decimals that name them, not as the doubles nearest to them.
-    const auto number = [](float value) { return std::stod(fmt::format("{}", value)); };
-    json settings{{"steps", recipe.steps},
-                  {"batch", recipe.batch},
-                  {"seq-len", recipe.seq_len},
-                  {"lr", number(recipe.lr)},
-                  {"muon-lr", number(recipe.muon_lr)},
-                  {"weight-decay", number(recipe.weight_decay)},
-                  {"warmup", recipe.warmup},
-                  {"decay", number(recipe.decay)},
-                  {"clip", number(recipe.clip)},
-                  {"ema", number(recipe.ema)},
-                  {"dropout", number(recipe.dropout)},
-                  {"rows-per-pass", recipe.rows_per_pass},
-                  {"seed", recipe.seed},
-                  {"log-every", 10},
-                  {"eval-every", 250},
-                  {"sample-every", 1000},
-                  {"checkpoint-every", 1000},
-                  {"patience", 20}};
-    settings["preset"] = preset.name;
-    if (!article) settings["conv-radius"] = 3;
-    if (masked) settings.update({{"loss", "mean"}, {"mask-rate", "beta"}});
-    if (masked || (preset.process == ProcessKind::gaussian && !article))
-        settings["nelbo-share"] = number(recipe.nelbo_share);
-    if (preset.process == ProcessKind::autoregressive)
-        settings["input-noise"] = number(recipe.input_noise);
-    else
-        settings["short-windows"] = number(recipe.short_windows);
-    if (preset.process == ProcessKind::gaussian && !article) {
-        settings["self-conditioning"] = number(recipe.self_conditioning);
-        settings["known"] = number(recipe.prompt_share);
-        settings["refit-every"] = recipe.refit_every;
-        settings.update({{"prediction", "x0"}, {"schedule", "warped"}, {"matched-filter", "yes"}});
-    }
-    return settings;
-}
-
-json with_given(json settings, const json& given) {
-    settings.update(given);
-    // The NELBO is a mean over uniform mask rates.
-    if (settings.value("loss", "") == "nelbo" && !given.contains("mask-rate")) settings["mask-rate"] = "uniform";
-    return settings;
-}
-
+/// A contradiction among the settings, as a clause; empty where there is none.
 std::string contradiction(const json& settings) {
     if (settings.value("mask-rate", "") == "beta" && settings["loss"] == "nelbo")
         return "--loss nelbo is the bound of uniform mask rates; leave --mask-rate beta out, or train the plain mean "
@@ -101,6 +32,87 @@ std::string contradiction(const json& settings) {
     return "";
 }
 
+// Members of a recipe by their settings. An option that the preset lacks is off: its number is 0 and its word the
+// first.
+void set_member(int& member, const TrainingOption& option, const json& settings) {
+    member = settings.value(option.name, 0);
+}
+void set_member(float& member, const TrainingOption& option, const json& settings) {
+    member = static_cast<float>(settings.value(option.name, 0.0));
+}
+void set_member(std::uint64_t& member, const TrainingOption& option, const json& settings) {
+    member = settings.at(option.name);
+}
+template <class Enum>
+void set_member(Enum& member, const TrainingOption& option, const json& settings) {
+    member = static_cast<Enum>(option.enumerator(settings.value(option.name, "")));
+}
+
+/// Sets those members of `target`, a Recipe or a ModelConfig, that options stand for.
+template <class Target>
+void set_members(Target& target, const json& settings) {
+    for (const TrainingOption& option : training_options()) {
+        std::visit(
+            [&](auto member) {
+                if constexpr (requires { target.*member; }) set_member(target.*member, option, settings);
+            },
+            option.member);
+    }
+}
+
+}  // namespace
+
+const Preset& preset_of(const json& settings) {
+    const std::string name = settings.value("preset", presets.front().name);
+    return *std::find_if(presets.begin(), presets.end() - 1, [&](const Preset& preset) { return name == preset.name; });
+}
+
+json default_settings(const Preset& preset) {
+    json settings{{"preset", preset.name}};
+    for (const TrainingOption& option : training_options()) {
+        if (json value = option.default_setting(preset); !value.is_null()) settings[option.name] = std::move(value);
+    }
+    return settings;
+}
+
+void set_size(json& settings, const ModelSize& size) {
+    settings.update({{"n-layer", size.n_layer}, {"d-model", size.d_model}, {"n-head", size.n_head}});
+}
+
+json spell_out_sizes(json given) {
+    const json explicit_sizes = given;
+    for (const ModelSize& size : model_sizes) {
+        if (explicit_sizes.value("size", "") == size.name) set_size(given, size);
+    }
+    given.update(explicit_sizes);
+    given.erase("size");
+    if (explicit_sizes.contains("d-model") && !explicit_sizes.contains("n-head")) {
+        const int d_model = given["d-model"];
+        if (d_model % head_dim != 0) {
+            wrong_usage(
+                fmt::format("--d-model {} is no multiple of {}; name the heads with --n-head", d_model, head_dim));
+        }
+        given["n-head"] = d_model / head_dim;
+    }
+    return given;
+}
+
+json with_given(json settings, const json& given) {
+    settings.update(given);
+    // The NELBO is a mean over uniform mask rates.
+    if (settings.value("loss", "") == "nelbo" && !given.contains("mask-rate")) settings["mask-rate"] = "uniform";
+    return settings;
+}
+
+void require_setting(const json& settings, const std::string& name) {
+    if (settings.contains(name)) return;
+    wrong_usage(fmt::format("the preset {} has no --{}; leave it out", preset_of(settings).name, name));
+}
+
+void refuse_contradiction(const json& settings) {
+    if (const std::string why = contradiction(settings); !why.empty()) wrong_usage(why);
+}
+
 ProcessConfig to_process(const json& settings, int characters) {
     const Preset& preset = preset_of(settings);
     ProcessConfig process{preset.process, preset.process == ProcessKind::masked ? characters : -1, {}};
@@ -113,51 +125,47 @@ ProcessConfig to_process(const json& settings, int characters) {
     return process;
 }
 
-Recipe to_recipe(const json& settings) {
-    const auto number = [&](const char* key) { return static_cast<float>(settings.at(key).get<double>()); };
-    Recipe recipe;
-    recipe.steps = settings.at("steps");
-    recipe.batch = settings.at("batch");
-    recipe.seq_len = settings.at("seq-len");
-    recipe.lr = number("lr");
-    recipe.muon_lr = number("muon-lr");
-    recipe.weight_decay = number("weight-decay");
-    recipe.warmup = settings.at("warmup");
-    recipe.decay = number("decay");
-    recipe.clip = number("clip");
-    recipe.ema = number("ema");
-    recipe.dropout = number("dropout");
-    recipe.rows_per_pass = settings.at("rows-per-pass");
-    recipe.seed = settings.at("seed");
-    if (settings.contains("loss")) recipe.loss = settings["loss"] == "mean" ? MaskedLoss::mean : MaskedLoss::nelbo;
-    if (settings.contains("mask-rate"))
-        recipe.mask_rate = settings["mask-rate"] == "beta" ? MaskRate::beta : MaskRate::uniform;
-    if (settings.contains("nelbo-share")) recipe.nelbo_share = number("nelbo-share");
-    // A causal window is all shorter ones at once.
-    recipe.short_windows = settings.contains("short-windows") ? number("short-windows") : 0;
-    if (settings.contains("input-noise")) recipe.input_noise = number("input-noise");
-    if (settings.contains("known")) {
-        recipe.self_conditioning = number("self-conditioning");
-        recipe.prompt_share = number("known");
-        recipe.refit_every = settings.at("refit-every");
+ModelConfig to_model_config(const json& settings, int characters) {
+    const Preset& preset = preset_of(settings);
+    ModelConfig config;
+    set_shape(config, settings);
+    config.vocab_size = characters + (preset.process == ProcessKind::masked);
+    config.causal = preset.process == ProcessKind::autoregressive;
+    if (preset.process == ProcessKind::gaussian) {
+        config.trunk = preset.article ? Trunk::article : Trunk::modern;
+        config.soft_tokens = true;
+        config.self_conditioning = settings.value("self-conditioning", 0.0) > 0;
+        config.time_rows = time_features;
     }
-    if (preset_of(settings).article) recipe.beta2 = 0.999f;
+    // The article's MLP is 512 wide at d_model 384.
+    config.d_ff = config.trunk == Trunk::article ? config.d_model * 4 / 3 : 4 * config.d_model;
+    return config;
+}
+
+void set_shape(ModelConfig& config, const json& settings) {
+    set_members(config, settings);
+    config.seq_len = settings.at("seq-len");
+}
+
+Recipe to_recipe(const json& settings) {
+    Recipe recipe;
+    set_members(recipe, settings);
+    if (preset_of(settings).article) recipe.beta2 = 0.999f;  // the article's Adam
     return recipe;
 }
 
-bool complete(const json& settings) {
+bool is_complete(const json& settings) {
     if (!settings.is_object()) return false;
-    json wanted = default_settings(preset_of(settings));
-    wanted.update({{"n-layer", 1}, {"d-model", 1}, {"n-head", 1}, {"precision", "f32"}});
-    for (const auto& [name, value] : wanted.items()) {
-        const auto found = settings.find(name);
-        const bool same_kind =
-            found != settings.end() && (value.is_number_float() ? found->is_number()
-                                        : value.is_number()     ? found->is_number_integer() && *found >= 0
-                                                                : found->is_string());
-        if (!same_kind) return false;
+    for (const char* word : {"preset", "precision"}) {
+        if (!settings.contains(word) || !settings[word].is_string()) return false;
     }
-    return settings.size() == wanted.size();
+    std::size_t count = 2;
+    for (const TrainingOption& option : training_options()) {
+        if (!option.belongs_to(preset_of(settings))) continue;
+        if (!settings.contains(option.name) || !option.accepts(settings[option.name])) return false;
+        ++count;
+    }
+    return settings.size() == count;
 }
 
 }  // namespace folio

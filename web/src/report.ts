@@ -1,4 +1,5 @@
-/** The report that the bench and `folio bench --json` write alike. The reader asks what native/bench_report.cpp asks. */
+/** The report that the bench and `folio bench --json` write alike; bench/report.schema.json says for both what is valid. */
+import schema from "../../bench/report.schema.json";
 import type { BenchSetting, Timing } from "./protocol";
 
 export interface Report extends Partial<BenchSetting> {
@@ -13,31 +14,38 @@ export interface Report extends Partial<BenchSetting> {
 
 export const largestReport = 1 << 20;
 
-type Fields = Record<string, unknown>;
-
-function fieldsOf(value: unknown, place: string): Fields {
-  if (value === undefined || value === null) return {};
-  if (typeof value !== "object" || Array.isArray(value)) throw new Error(`${place} is no object`);
-  return value as Fields;
+/** What the schema uses of JSON Schema, as native/report/json_schema.h has it. */
+interface Rule {
+  $ref?: string; const?: unknown; type?: string; required?: string[]; properties?: Record<string, Rule>;
+  items?: Rule; minItems?: number; minimum?: number; exclusiveMinimum?: number; maximum?: number; minLength?: number; maxLength?: number;
 }
 
-/** What does not show has no place in a name. */
-function checkText(fields: Fields, key: string, place: string): void {
-  const value = fields[key] ?? "";
-  if (typeof value !== "string") throw new Error(`${key} of ${place} is no text`);
-  if ([...value].length > 120 || /[\p{C}\p{Zl}\p{Zp}]/u.test(value))
-    throw new Error(`${key} of ${place} is too long or holds characters that do not show`);
-}
+const unprintable = /[\p{C}\p{Zl}\p{Zp}]/u;
 
-function checkCount(fields: Fields, key: string, place: string, least = 0, most = 1e12): void {
-  const value = fields[key] ?? 0;
-  if (!Number.isInteger(value) || (value as number) < least || (value as number) > most)
-    throw new Error(`${key} of ${place} is no whole number from ${least} to ${most}`);
-}
-
-function checkMeasure(fields: Fields, key: string, place: string, most: number): void {
-  const value = fields[key];
-  if (typeof value !== "number" || !(value > 0 && value <= most)) throw new Error(`${key} of ${place} must be a number above 0, and at most ${most}`);
+/** Throws an Error with a clause at the first violation. A null counts as a key that is left out. */
+function check(value: unknown, rule: Rule, path: string): void {
+  const refuse = (why: string): never => { throw new Error(`${path || "it"} ${why}`); };
+  if (rule.$ref) return check(value, (schema.$defs as Record<string, Rule>)[rule.$ref.replace("#/$defs/", "")]!, path);
+  const { type, minimum = -Infinity, exclusiveMinimum = -Infinity, maximum = Infinity, minLength = 0, maxLength = Infinity } = rule;
+  if ("const" in rule) {
+    if (value !== rule.const) refuse(`is not ${JSON.stringify(rule.const)}`);
+  } else if (type === "object") {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return refuse("is no object");
+    const fields = value as Record<string, unknown>, pathOf = (key: string) => (path ? `${path}.${key}` : key);
+    for (const key of rule.required ?? []) if ((fields[key] ?? null) === null) throw new Error(`${pathOf(key)} is missing`);
+    for (const [key, member] of Object.entries(rule.properties!)) if ((fields[key] ?? null) !== null) check(fields[key], member, pathOf(key));
+  } else if (type === "array") {
+    if (!Array.isArray(value) || value.length < (rule.minItems ?? 0)) return refuse("is no list, or too short");
+    value.forEach((item, index) => check(item, rule.items!, `${path}[${index}]`));
+  } else if (type === "string") {
+    if (typeof value !== "string") return refuse("is no text");
+    if ([...value].length > maxLength || unprintable.test(value)) refuse("is too long or holds characters that do not show");
+    if (value.length < minLength) refuse("is empty");
+  } else if (type === "boolean") {
+    if (typeof value !== "boolean") refuse("is neither true nor false");
+  } else if (typeof value !== "number" || !(value >= minimum && value > exclusiveMinimum && value <= maximum) || (type === "integer" && !Number.isInteger(value))) {
+    refuse(type === "integer" ? `must be a whole number from ${minimum} to ${maximum}` : `must be a number above ${exclusiveMinimum}, and at most ${maximum}`);
+  }
 }
 
 /** What tells a row of a report from the others. */
@@ -45,43 +53,21 @@ export function workOf({ task, kernels, products, threads }: Timing): string {
   return [task, kernels, products, threads === 1 ? "1 thread" : `${threads} threads`].filter(Boolean).join(", ");
 }
 
-function checkRow(value: unknown, place: string): Timing {
-  const fields = fieldsOf(value, place);
-  for (const key of ["task", "kernels", "products"]) checkText(fields, key, place);
-  checkCount(fields, "threads", place, 1, 1 << 20);
-  checkCount(fields, "repetitions", place, 1);
-  for (const key of ["median_ms", "lower_quartile_ms", "upper_quartile_ms"]) checkMeasure(fields, key, place, 1e9);
-  checkMeasure(fields, "chars_per_s", place, 1e15);
-  const row = fields as unknown as Timing;
-  if (!row.task) throw new Error(`${place} names no task`);
-  if (row.lower_quartile_ms > row.median_ms || row.median_ms > row.upper_quartile_ms) throw new Error(`the median of ${place} does not lie between its quartiles`);
-  return row;
-}
-
 /** Throws an Error with the end of a sentence where the text is no report. */
 export function readReport(text: string): Report {
-  let parsed: unknown;
+  let report: Report;
   try {
-    parsed = JSON.parse(text);
+    report = JSON.parse(text) as Report;
   } catch {
     throw new Error("it is not valid JSON");
   }
-  const whole = "the report";
-  const fields = fieldsOf(parsed, whole);
-  const { program, results } = fields;
-  if (program !== "folio" || !Array.isArray(results) || !results.length) throw new Error("it is not what folio bench --json writes");
-  const machine = fieldsOf(fields.machine, "machine");
-  for (const key of ["processor", "browser"]) checkText(machine, key, "machine");
-  for (const key of ["cores", "memory_mib"]) checkCount(machine, key, "machine");
-  for (const key of ["version", "date"]) checkText(fields, key, whole);
-  for (const key of ["parameters", "length", "sampling_steps", "training_batch"]) checkCount(fields, key, whole);
-  const { passed } = fieldsOf(fields.self_check, "self_check");
-  if (passed !== undefined && typeof passed !== "boolean") throw new Error("its self-check neither passed nor failed");
+  check(report, schema as Rule, "");
   const rows = new Set<string>();
-  results.forEach((value, index) => {
-    const work = workOf(checkRow(value, `row ${index + 1}`));
+  for (const row of report.results) {
+    const work = workOf(row);
+    if (row.lower_quartile_ms > row.median_ms || row.median_ms > row.upper_quartile_ms) throw new Error(`the median of ${work} does not lie between its quartiles`);
     if (rows.has(work)) throw new Error(`it has the row ${work} twice`);
     rows.add(work);
-  });
-  return { ...(fields as unknown as Report), machine };
+  }
+  return { ...report, machine: report.machine ?? {} };
 }

@@ -1,0 +1,176 @@
+#include "native/host/threads.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace folio {
+
+namespace {
+
+/// Waits until `value` is no longer `old`. The next call usually follows within microseconds, sooner than a sleeping
+/// thread wakes, so the first moment is spent awake; longer would take the core from other programs.
+template <class T>
+void wait_while(const std::atomic<T>& value, T old) {
+    using Clock = std::chrono::steady_clock;
+    constexpr auto awake = std::chrono::microseconds(50);
+    constexpr int looks = 64;  // between two readings of the clock
+    const auto begin = Clock::now();
+    do {
+        for (int i = 0; i < looks; ++i) {
+            if (value.load(std::memory_order_acquire) != old) return;
+#if defined(__x86_64__)
+            __builtin_ia32_pause();
+#endif
+        }
+    } while (Clock::now() - begin < awake);
+    value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int width) {
+    try {
+        threads_.reserve(static_cast<std::size_t>(width - 1));
+        for (int worker = 1; worker < width; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
+    } catch (const std::system_error&) {
+        // A limit on threads or memory: those that were made do the work.
+    }
+}
+
+ThreadPool::~ThreadPool() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    calls_.fetch_add(1, std::memory_order_release);
+    calls_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+}
+
+void ThreadPool::take_items(const Call& call, int worker) {
+    try {
+        for (int i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < call.count;)
+            call.task(call.context, i, worker);
+    } catch (...) {
+        const std::lock_guard lock(mutex_);
+        if (!failure_) failure_ = std::current_exception();
+    }
+}
+
+void ThreadPool::serve(int worker) {
+    for (unsigned seen = 0;;) {
+        wait_while(calls_, seen);
+        seen = calls_.load(std::memory_order_acquire);
+        Call call;
+        {
+            const std::lock_guard lock(mutex_);
+            if (stopping_) return;
+            if (!open_) continue;  // the others were faster
+            call = call_;
+            joined_.fetch_add(1, std::memory_order_relaxed);
+        }
+        take_items(call, worker);
+        if (joined_.fetch_sub(1, std::memory_order_acq_rel) == 1) joined_.notify_one();
+    }
+}
+
+void ThreadPool::run(int count, Task task, void* context) {
+    const Call call{task, context, count};
+    if (threads_.empty() || count <= 1) {
+        for (int i = 0; i < count; ++i) task(context, i, 0);
+        return;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        call_ = call;
+        open_ = true;
+        next_.store(0, std::memory_order_relaxed);
+    }
+    calls_.fetch_add(1, std::memory_order_release);
+    calls_.notify_all();
+    take_items(call, 0);
+    {
+        const std::lock_guard lock(mutex_);
+        open_ = false;
+    }
+    for (int joined; (joined = joined_.load(std::memory_order_acquire)) != 0;) wait_while(joined_, joined);
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string first_line(const fs::path& file) {
+    std::ifstream stream(file);
+    std::string line;
+    std::getline(stream, line);
+    return line;
+}
+
+/// The quota that one group sets itself: "QUOTA PERIOD" or "max PERIOD" in version 2, two files in version 1.
+std::optional<double> quota_of(const fs::path& group) {
+    std::istringstream values(first_line(group / "cpu.max"));
+    double quota = 0, period = 0;
+    if (!(values >> quota >> period)) {
+        values =
+            std::istringstream(first_line(group / "cpu.cfs_quota_us") + " " + first_line(group / "cpu.cfs_period_us"));
+        if (!(values >> quota >> period)) return std::nullopt;
+    }
+    if (quota <= 0 || period <= 0) return std::nullopt;  // -1: none
+    return quota / period;
+}
+
+}  // namespace
+
+std::optional<double> cpu_quota(const fs::path& root, const std::string& membership) {
+    std::optional<double> least;
+    std::istringstream lines(membership);
+    for (std::string line; std::getline(lines, line);) {
+        // NUMBER:CONTROLLERS:PATH, without controllers in version 2.
+        const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+        if (second == line.npos) continue;
+        const std::string controllers = line.substr(first + 1, second - first - 1);
+        if (!controllers.empty() && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
+        for (const fs::path& top : {root / controllers, root / "cpu", root}) {
+            fs::path group = top / fs::path(line.substr(second + 1)).relative_path();
+            for (;; group = group.parent_path()) {
+                const auto quota = quota_of(group);
+                if (quota && (!least || *quota < *least)) least = quota;
+                if (group.string().size() <= top.string().size() + 1) break;
+            }
+        }
+    }
+    return least;
+}
+
+int physical_cores() {
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
+    std::set<std::string> cores;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (!CPU_ISSET(cpu, &allowed)) continue;
+        // Every hardware thread of a core lists the same siblings.
+        std::ifstream siblings(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
+        std::string list;
+        if (!std::getline(siblings, list)) list = fmt::format("cpu {}", cpu);
+        cores.insert(list);
+    }
+    std::ifstream membership("/proc/self/cgroup");
+    const std::string groups{std::istreambuf_iterator<char>(membership), {}};
+    const auto count = static_cast<double>(cores.size());
+    return std::max(1, static_cast<int>(std::min(count, cpu_quota("/sys/fs/cgroup", groups).value_or(count))));
+}
+
+}  // namespace folio
