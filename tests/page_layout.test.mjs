@@ -356,7 +356,7 @@ async function colours(page) {
 test("every sign that is drawn on the sheet can be read: letters at 4.8 to 1, dots at 3.2 to 1, on every ground, also while it dries", async (t) => {
   const { build } = fromWeb("esbuild");
   const { outputFiles } = await build({
-    stdin: { contents: 'export * from "./src/views/ink.ts"; export * from "./src/views/looks.ts"; export * from "./src/protocol.ts";', resolveDir: web },
+    stdin: { contents: 'export * from "./src/views/ink.ts"; export * from "./src/views/looks.ts"; export * from "./src/engine/protocol.ts";', resolveDir: web },
     bundle: true, format: "esm", write: false,
   });
   const page = await visit(quick);

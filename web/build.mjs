@@ -78,7 +78,7 @@ async function findWeights() {
 /** Runs the page's own engine here. Node has no fetch for files, and its relaxed SIMD is not to be trusted. */
 async function makeRecord({ file, version }) {
   const folder = join(out, ".engine");
-  await build({ entryPoints: ["wasm", "record"].map((name) => join(here, `src/${name}.ts`)), bundle: true, format: "esm",
+  await build({ entryPoints: { wasm: join(here, "src/wasm.ts"), record: join(here, "src/page/record.ts") }, bundle: true, format: "esm",
     outdir: folder, outExtension: { ".js": ".mjs" }, logLevel: "warning" });
   const load = (name) => import(pathToFileURL(join(folder, `${name}.mjs`)).href);
   const { fetch } = globalThis;
@@ -115,7 +115,7 @@ async function makeRecord({ file, version }) {
  * probabilities and the entropy. A sign stands for a whole number, "#" for 0, and "!" for the same as a step before, or a close
  * neighbour of it where it is a measure. Probabilities are 63 times their root, entropies tenths of a nat: finer than the eye, and a
  * tenth of the bytes. Only the probabilities of the letters that were fixed are exact, being part of the sampler's state.
- * src/record.ts reads it.
+ * src/page/record.ts reads it.
  */
 function pack(frames, request, defaults, vocab, rootSlack) {
   const last = frames[frames.length - 1];

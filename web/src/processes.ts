@@ -1,5 +1,5 @@
 /** How a model comes to its text, as far as the page does or says something else for it. Its texts by kind are in index.html. */
-import type { Request } from "./protocol";
+import type { Request } from "./engine/protocol";
 
 export type Preset = "quick" | "careful" | "think";
 

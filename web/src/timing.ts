@@ -1,8 +1,8 @@
 /** The bench, in the worker: passes and samples of one model under every kernel set, on one thread and on all. */
 import { processOf } from "./processes";
-import type { FromWorker, Source, Timing } from "./protocol";
+import type { FromWorker, Source, Timing } from "./engine/protocol";
 import { instantiate } from "./wasm";
-import { read } from "./weights";
+import { read } from "./engine/weights";
 
 /** Of all rows together, where the device is quick enough for three repetitions of each. */
 const budget = 15000;

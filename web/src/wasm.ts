@@ -1,6 +1,6 @@
 /** Loads the module that suits this browser and wraps its exports (web/wasm/api.cpp) into an `Engine`. */
-import { fetchSteadily, patience, Stalled } from "./download";
-import type { Description, Engine, Frame, GapChoice, RatedChoice, Request } from "./protocol";
+import { fetchSteadily, patience, Stalled } from "./engine/download";
+import type { Description, Engine, Frame, GapChoice, RatedChoice, Request } from "./engine/protocol";
 
 /** Of the memory, in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
 const initialPages = 256;

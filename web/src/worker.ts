@@ -1,8 +1,8 @@
 /** The model's side: loads one weights file, runs one sampler at a time, and posts a message for every step. */
 import { bench } from "./timing";
 import { instantiate } from "./wasm";
-import { read, WeightsLost } from "./weights";
-import type { Engine, FromWorker, RatedChoice, ShelfSource, Source, ToWorker } from "./protocol";
+import { read, WeightsLost } from "./engine/weights";
+import type { Engine, FromWorker, RatedChoice, ShelfSource, Source, ToWorker } from "./engine/protocol";
 
 type Run = Extract<ToWorker, { type: "run" }>;
 type Infill = Extract<ToWorker, { type: "infill" }>;

@@ -1,8 +1,8 @@
 /** The bench: what this browser makes of the model, and reports of other machines laid beside it. */
-import type { EngineHost } from "../engine";
-import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } from "../features";
-import type { Description, Timing } from "../protocol";
-import { largestReport, readReport, type Report } from "../report";
+import type { EngineHost } from "../engine/host";
+import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } from "../page/features";
+import type { Description, Timing } from "../engine/protocol";
+import { largestReport, readReport, type Report } from "../page/report";
 import type { Announcer } from "./announcer";
 import { byId, html, StopButton, svg } from "./dom";
 import { download } from "./save";

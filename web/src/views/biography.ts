@@ -1,6 +1,6 @@
 /** The life of one place: when its letter was fixed, how sure that was, and what else it might have been. */
-import { GIVEN } from "../protocol";
-import type { Lane, Proofreading } from "../lanes";
+import { GIVEN } from "../engine/protocol";
+import type { Lane, Proofreading } from "../page/lanes";
 import { samplers } from "../processes";
 import { byId, html, sign, spoken, svg } from "./dom";
 import { columns } from "./looks";

@@ -1,9 +1,9 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
-import { isSeed, numberKeys, ranges, readNumber, usesOption, type Range } from "../address";
-import type { Vocabulary } from "../lanes";
+import { isSeed, numberKeys, ranges, readNumber, usesOption, type Range } from "../page/address";
+import type { Vocabulary } from "../page/lanes";
 import { masked, processes, samplers as samplerTexts, type Preset, type Process, type Settings } from "../processes";
-import type { Request } from "../protocol";
-import { plainText, whyUnknownInPrompt } from "../typography";
+import type { Request } from "../engine/protocol";
+import { plainText, whyUnknownInPrompt } from "../page/typography";
 import { byId, html, Radios } from "./dom";
 
 export const speeds: readonly (readonly [string, string])[] = [

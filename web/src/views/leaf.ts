@@ -1,7 +1,7 @@
 /** The leaf around the sheet: running head, signature, catchword, and the sentences that stand in its foot. */
-import { isPhone } from "../features";
-import type { Lane } from "../lanes";
-import type { Show } from "../address";
+import { isPhone } from "../page/features";
+import type { Lane } from "../page/lanes";
+import type { Show } from "../page/address";
 import type { Announcer } from "./announcer";
 import { byId, html } from "./dom";
 

@@ -1,10 +1,10 @@
 /** Where the weights come from: the shelf beside the page, or a visitor's own file. It says what goes wrong with them. */
-import { fetchSteadily } from "../download";
+import { fetchSteadily } from "../engine/download";
 import {
   EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, sentenceOfLost, WeightsMissing, type Shelf, type Weights,
-} from "../engine";
-import { readNumber, type Address } from "../address";
-import { hasSimd, mostThreads, prefersSmall } from "../features";
+} from "../engine/host";
+import { readNumber, type Address } from "../page/address";
+import { hasSimd, mostThreads, prefersSmall } from "../page/features";
 import { processes, processOf } from "../processes";
 import { byId, html } from "./dom";
 import type { Leaf } from "./leaf";

@@ -1,8 +1,8 @@
 /** How the places of a frame look, each by the state in which it stands. */
-import type { Show } from "../address";
-import type { Choice } from "../editing";
-import type { Lane } from "../lanes";
-import { GIVEN, JUST_FIXED, NOISED_AGAIN } from "../protocol";
+import type { Show } from "../page/address";
+import type { Choice } from "../page/edits";
+import type { Lane } from "../page/lanes";
+import { GIVEN, JUST_FIXED, NOISED_AGAIN } from "../engine/protocol";
 import { lineEnd, plain, type Look } from "./ink";
 
 export const columns = 32;

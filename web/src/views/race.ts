@@ -1,13 +1,13 @@
 /** The race: one text by a model of each process, one after another, then all of them side by side on one clock. */
 import {
   EngineFailed, fromShelf, OutOfMemory, RefusedFile, sentenceOfLost, WeightsMissing, type EngineHost, type Shelf,
-} from "../engine";
-import { mostThreads, prefersStillness } from "../features";
-import { hasOpenGap } from "../gaps";
-import { Lane, Vocabulary } from "../lanes";
+} from "../engine/host";
+import { mostThreads, prefersStillness } from "../page/features";
+import { hasOpenGap } from "../page/gaps";
+import { Lane, Vocabulary } from "../page/lanes";
 import { processOf, type Process } from "../processes";
-import type { Request } from "../protocol";
-import { plainText, whyUnknown } from "../typography";
+import type { Request } from "../engine/protocol";
+import { plainText, whyUnknown } from "../page/typography";
 import type { Announcer } from "./announcer";
 import { byId, html, Radios, StopButton } from "./dom";
 import { drawCell, fitCanvas, readPalette, type Cell, type Palette } from "./ink";

@@ -1,5 +1,5 @@
 /** The rooms of the page: the sheet, and those below it. */
-import { prefersStillness } from "../features";
+import { prefersStillness } from "../page/features";
 import { byId } from "./dom";
 
 const below = ["race", "bench", "story"];

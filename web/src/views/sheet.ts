@@ -2,9 +2,9 @@
  * The sheet: a canvas for ink, a transparent textarea over it for meaning (caret, selection, reading aloud), and, once
  * the sample rests, real text in verse.
  */
-import type { Choice } from "../editing";
-import { prefersStillness } from "../features";
-import { GIVEN, type Frame } from "../protocol";
+import type { Choice } from "../page/edits";
+import { prefersStillness } from "../page/features";
+import { GIVEN, type Frame } from "../engine/protocol";
 import { byId, html } from "./dom";
 import { drawCell, drawGliding, fitCanvas, readPalette, type Cell, type Look, type Palette } from "./ink";
 import { columns, lookOfAll, type Picture } from "./looks";

@@ -1,7 +1,7 @@
 /** The story below the sheet: its links move the sheet, and leaving it puts the sheet back. */
 import { byId, html } from "./dom";
 import { drawCell, fitCanvas, plain, readPalette, type Look } from "./ink";
-import { shows, type Show } from "../address";
+import { shows, type Show } from "../page/address";
 import { Schedule } from "./schedule";
 
 export interface StoryEvents {

@@ -1,5 +1,5 @@
 /** Light or dark: the system's choice until the visitor makes one, which is remembered. */
-import { prefersDark } from "../features";
+import { prefersDark } from "../page/features";
 import { byId } from "./dom";
 
 export type Theme = "light" | "dark";

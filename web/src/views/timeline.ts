@@ -1,5 +1,5 @@
 /** One strip: letters fixed at each step, the doubt that is left, the step on show; lanes below it where it forks. */
-import { summarise, type Lane } from "../lanes";
+import { summarise, type Lane } from "../page/lanes";
 import { byId, Radios, svg } from "./dom";
 
 export interface TimelineEvents {

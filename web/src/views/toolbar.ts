@@ -1,7 +1,7 @@
 /** What can be done with the chosen letters: the toolbar stands below them, or above where there is no room. */
-import type { Choice } from "../editing";
-import { GIVEN } from "../protocol";
-import type { Lane } from "../lanes";
+import type { Choice } from "../page/edits";
+import { GIVEN } from "../engine/protocol";
+import type { Lane } from "../page/lanes";
 import { byId } from "./dom";
 import { columns } from "./looks";
 import type { Sheet } from "./sheet";

@@ -1,7 +1,7 @@
 /** A lane is one run through the steps: all its frames are kept, so that looking back never computes. */
 import { escapeBraces } from "./gaps";
-import type { Process } from "./processes";
-import { FIXED, GIVEN, JUST_FIXED, NOISED_AGAIN, type Frame, type Request, type SavedState } from "./protocol";
+import type { Process } from "../processes";
+import { FIXED, GIVEN, JUST_FIXED, NOISED_AGAIN, type Frame, type Request, type SavedState } from "../engine/protocol";
 
 export class Vocabulary {
   readonly characters: string[];

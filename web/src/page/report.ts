@@ -1,5 +1,5 @@
 /** The report that the bench and `folio bench --json` write alike. The reader asks what native/bench_report.cpp asks. */
-import type { BenchSetting, Timing } from "./protocol";
+import type { BenchSetting, Timing } from "../engine/protocol";
 
 export interface Report extends Partial<BenchSetting> {
   program: "folio";

@@ -1,6 +1,6 @@
 /** Acts on chosen places, as `--edit` has them, and why some of them would change nothing. */
 import type { Lane } from "./lanes";
-import { FIXED, GIVEN } from "./protocol";
+import { FIXED, GIVEN } from "../engine/protocol";
 
 /** Places from `from` to `to`, both included. */
 export interface Choice {

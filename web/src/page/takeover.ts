@@ -1,6 +1,6 @@
 /** The recorded sample, and the live one that takes its place in mid-sentence: two views of one text, compared as they go. */
 import type { Lane, Vocabulary } from "./lanes";
-import type { Request } from "./protocol";
+import type { Request } from "../engine/protocol";
 import { isSame, recordedFrames, type Recording } from "./record";
 import type { Session } from "./session";
 

@@ -1,8 +1,8 @@
 /** The recorded sample that plays while the weights load, unpacked from trace.json (packed by build.mjs, which says how). */
-import { fetchSteadily } from "./download";
-import { FIXED, GIVEN, JUST_FIXED, type Frame, type Request } from "./protocol";
+import { fetchSteadily } from "../engine/download";
+import { FIXED, GIVEN, JUST_FIXED, type Frame, type Request } from "../engine/protocol";
 import { Lane, Vocabulary } from "./lanes";
-import { masked } from "./processes";
+import { masked } from "../processes";
 
 export interface Packed {
   /** The version of the weights that made it, where any engine makes the very same of them. */

@@ -1,8 +1,8 @@
 /** A sample as an address and as a command line. Keys are the command's option names. */
 import { hasOpenGap, unescapeBraces } from "./gaps";
 import { Vocabulary } from "./lanes";
-import type { Process } from "./processes";
-import type { Description, Request } from "./protocol";
+import type { Process } from "../processes";
+import type { Description, Request } from "../engine/protocol";
 import { plainText } from "./typography";
 
 export type Show = "ink" | "doubt" | "order";

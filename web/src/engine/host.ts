@@ -1,8 +1,8 @@
 /** The page's end of the worker: starts and replaces workers, tells them which weights to load, and orders runs. */
 import { patience } from "./download";
-import { hasSimd, mostThreads } from "./features";
+import { hasSimd, mostThreads } from "../page/features";
 import { Heartbeat, longestSilence } from "./heartbeat";
-import { processOf } from "./processes";
+import { processOf } from "../processes";
 import type { BenchSetting, Description, Frame, FromWorker, GapChoice, Request, SavedState, ShelfSource, Source, Timing, ToWorker } from "./protocol";
 
 /** One line of weights/index.json, which the build writes. */

@@ -1,7 +1,7 @@
 /** The lanes of one visit and what is done to them; it knows the engine, and nothing of the page. */
-import type { EngineHost } from "./engine";
+import type { EngineHost } from "../engine/host";
 import { Lane, laneName } from "./lanes";
-import type { Frame, Request } from "./protocol";
+import type { Frame, Request } from "../engine/protocol";
 
 export interface SessionEvents {
   /** A frame came, or a run ended. */
