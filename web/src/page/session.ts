@@ -13,6 +13,9 @@ export interface SessionEvents {
   dropped(name: string): void;
 }
 
+/** Where an act on a lane may edit that very lane; elsewhere it forks it. */
+export type EditMode = "in place" | "in place unless finished" | "in a fork";
+
 const mostLanes = 8;
 const mostTimes = 9;
 
@@ -82,7 +85,7 @@ export class Session {
    * of one lane and step, while the first of them was under way, have one fork. Resolves to the lane that has the edits, once its
    * frame is there.
    */
-  act(asked: Lane, step: number, edits: string[], how: "in place" | "in place unless finished" | "in a fork", goOn: boolean): Promise<Lane> {
+  act(asked: Lane, step: number, edits: string[], how: EditMode, goOn: boolean): Promise<Lane> {
     ++this.acting;
     const act = this.acts.then(async () => {
       const before = this.forks.get(asked);

@@ -1,6 +1,7 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
-import { isSeed, numberKeys, ranges, readNumber, usesOption, type Range } from "../page/address";
+import { isSeed, numberKeys, ranges, readNumber, unnamed, usesOption, type Address, type Range } from "../page/address";
 import type { Vocabulary } from "../page/lanes";
+import type { Recording } from "../page/record";
 import { masked, processes, samplers as samplerTexts, type Preset, type Process, type Settings } from "../processes";
 import type { Request } from "../engine/protocol";
 import { plainText, whyUnknownInPrompt } from "../page/typography";
@@ -41,7 +42,8 @@ export class Controls {
   private presets: Radios<Preset | "custom">;
   private processes: Radios<string>;
   private process = masked;
-  private defaults: Request | undefined;
+  /** The defaults of the model in use, or of the one that made the record. */
+  defaults: Request | undefined;
   private vocabulary: Vocabulary | undefined;
   /** What fields may hold that hold something else; empty where all is well. */
   complaint = "";
@@ -100,6 +102,11 @@ export class Controls {
     byId("more").hidden = !open;
   }
 
+  showShortcuts(): void {
+    this.unfold(true);
+    byId("shortcut-list").scrollIntoView({ block: "nearest" });
+  }
+
   /** Another one than before. */
   newSeed(): void {
     const before = this.seed.value;
@@ -141,6 +148,12 @@ export class Controls {
   offerProcesses(kinds: readonly string[], chosen = this.process.kind): void {
     this.processes.offer(processes.map(({ kind, name }) => [kind, name] as const), chosen);
     for (const { kind } of processes) this.processes.allow(kind, kind === this.process.kind || kinds.includes(kind));
+  }
+
+  /** Shows a recorded sample's request; that of an address, which is to be answered, goes before it. */
+  setRecorded({ lane, defaults }: Recording, asked: Address | undefined): void {
+    this.setModel(this.defaults ?? defaults, [lane.request.sampler], lane.process, lane.vocabulary);
+    this.set(asked ? { ...unnamed(asked, this.defaults!, lane.process), ...asked.request } : lane.request);
   }
 
   /** Shows a request in the fields. */

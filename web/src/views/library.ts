@@ -7,7 +7,7 @@ import { readNumber, type Address } from "../page/address";
 import { hasSimd, mostThreads, prefersSmall } from "../page/features";
 import { processes, processOf } from "../processes";
 import { byId, html } from "./dom";
-import type { Leaf } from "./leaf";
+import type { StatusBar } from "./status_bar";
 
 export interface LibraryEvents {
   /** Weights have come; `changed` if they are other ones than before. */
@@ -32,7 +32,7 @@ export class Library {
   wanted: string | undefined;
   private file = byId<HTMLInputElement>("file");
 
-  constructor(private engine: EngineHost, private leaf: Leaf, private events: LibraryEvents) {
+  constructor(private engine: EngineHost, private statusBar: StatusBar, private events: LibraryEvents) {
     this.threads.max = this.threads.value = String(mostThreads());
     this.threads.disabled = mostThreads() === 1;
     this.threads.addEventListener("change", () => {
@@ -87,6 +87,12 @@ export class Library {
     return proofreaders.find((shelf) => shelf.size === size) ?? proofreaders[0];
   }
 
+  /** Says what proofreading will download. */
+  sayProofreader(): void {
+    const { proofreader } = this;
+    if (proofreader) this.statusBar.say(`Proofreading loads ${proofreader.name}, ${(proofreader.bytes / 1e6).toFixed(1)} MB.`);
+  }
+
   /** Of the process of the weights that are here or, so far as is known, on their way. */
   get kind(): string | undefined {
     return (this.loading && this.coming) || this.engine.description?.process.kind;
@@ -98,11 +104,12 @@ export class Library {
   }
 
   /** Weights of another process, as large as those in use where there are such; without a word where it is the same one. */
-  turnTo(kind: string): void {
+  turnTo(kind: string | undefined): void {
+    if (kind === undefined) return;
     const size = this.shelves.find(({ name }) => name === this.name)?.size;
     const shelves = this.shelves.filter(({ process }) => process === kind);
     const shelf = shelves.find((other) => other.size === size) ?? shelves[0];
-    if (!shelf && this.shelves.length) this.leaf.say("There are no weights of that process here.");
+    if (!shelf && this.shelves.length) this.statusBar.say("There are no weights of that process here.");
     if (shelf && kind !== this.kind) void this.load(fromShelf(shelf), shelf.bytes);
   }
 
@@ -137,7 +144,7 @@ export class Library {
     const wanted = (this.wanted = asked?.weights);
     const named = this.shelves.find(({ name }) => name === wanted);
     if (wanted && !named)
-      this.leaf.say(`This link was made with other weights, ${wanted}: open that file to see the same text.`,
+      this.statusBar.say(`This link was made with other weights, ${wanted}: open that file to see the same text.`,
         { label: "Open weights", apply: () => this.file.click() }, () => this.wanted === wanted && this.name !== wanted);
     const shelf = named ?? ((!asked && prefersSmall() && this.smallest) || this.shelves[0]);
     await this.load(fromShelf(shelf), shelf.bytes);
@@ -146,7 +153,7 @@ export class Library {
   /** After the engine has replaced a worker that trapped. */
   restarted(outOfMemory: boolean): void {
     if (outOfMemory) this.sayOutOfMemory();
-    else if (this.engine.description) this.leaf.say("The engine stopped and was restarted; the last step is kept.");
+    else if (this.engine.description) this.statusBar.say("The engine stopped and was restarted; the last step is kept.");
     else this.fail("The engine stopped.", "Try again", () => this.engine.weights && void this.load(this.engine.weights, 0));
   }
 
@@ -161,11 +168,11 @@ export class Library {
     const { width } = this;
     this.loading = true;
     this.failed = false;
-    this.leaf.recover();
-    this.leaf.progress(0, bytes);
+    this.statusBar.clearAlert();
+    this.statusBar.progress(0, bytes);
     this.events.changed();
     try {
-      await this.engine.open(weights, width, (arrived) => this.leaf.progress(arrived, bytes), signal);
+      await this.engine.open(weights, width, (arrived) => this.statusBar.progress(arrived, bytes), signal);
       this.loading = false;
       this.describe();
       this.events.loaded(before !== this.name);
@@ -176,7 +183,7 @@ export class Library {
       else if (error instanceof EngineFailed) this.fail(error.message, "Try again", () => void this.load(weights, bytes));
       else this.fail(sentenceOfLost("The weights", error instanceof WeightsMissing && error.damaged), "Try again", () => void this.load(weights, bytes));
     }
-    this.leaf.progress(0, 0);
+    this.statusBar.progress(0, 0);
     this.offer();
     this.events.changed();
     // Threads were changed meanwhile.
@@ -186,7 +193,7 @@ export class Library {
   /** Of two loads that overlap, the one begun last counts; the other ends without a word. */
   private overtake(): AbortSignal {
     this.turn.abort();
-    this.leaf.progress(0, 0);
+    this.statusBar.progress(0, 0);
     this.turn = new AbortController();
     return this.turn.signal;
   }
@@ -204,7 +211,7 @@ export class Library {
   private fail(sentence: string, label = "", apply?: () => void): void {
     this.loading = false;
     this.failed = !this.engine.description;
-    this.leaf.fail(sentence, apply && { label, apply }, this.failed);
+    this.statusBar.fail(sentence, apply && { label, apply }, this.failed);
     this.events.changed();
   }
 

@@ -64,12 +64,12 @@ export class Toolbar {
     const lastRow = Math.max(choice.from, choice.to - (choice.to % columns));
     const first = this.sheet.rectangle(lastRow);
     const last = this.sheet.rectangle(choice.to);
-    const leaf = this.stage.getBoundingClientRect();
+    const around = this.stage.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = this.root;
-    const middle = (Math.min(first.left, last.left) + last.right) / 2 - leaf.left;
-    const left = Math.max(4, Math.min(leaf.width - width - 4, middle - width / 2));
-    let top = last.bottom - leaf.top + 6;
-    if (top + height > leaf.height + 8) top = this.sheet.rectangle(choice.from).top - leaf.top - height - 6;
+    const middle = (Math.min(first.left, last.left) + last.right) / 2 - around.left;
+    const left = Math.max(4, Math.min(around.width - width - 4, middle - width / 2));
+    let top = last.bottom - around.top + 6;
+    if (top + height > around.height + 8) top = this.sheet.rectangle(choice.from).top - around.top - height - 6;
     this.root.style.setProperty("left", `${left}px`);
     this.root.style.setProperty("top", `${Math.max(2, top)}px`);
   }

@@ -1,0 +1,58 @@
+/** What the visitor points at: chosen places, the biography that is pinned, the place under the pointer. */
+import { closestCall } from "../views/biography";
+import type { Views } from "../views/views";
+import type { Choice } from "./edits";
+import { isPhone } from "./features";
+import type { Narrator } from "./narrator";
+import type { Player } from "./player";
+import type { SheetState } from "./sheet_state";
+
+export class Selection {
+  /** `hovers` hears that the pointer is over another place. */
+  constructor(private state: SheetState, private player: Player, private narrator: Narrator, private views: Pick<Views, "sheet" | "statusBar">,
+    private hovers: () => void) {}
+
+  choose(choice: Choice | undefined): void {
+    const { chosen } = this.state;
+    if (choice?.from === chosen?.from && choice?.to === chosen?.to) return;
+    this.state.chosen = choice;
+    if (choice && this.player.playing) this.player.pause();
+    this.state.refresh();
+  }
+
+  /** Lets the choice go, in the textarea too. */
+  unchoose(): void {
+    this.views.sheet.select(undefined);
+    this.state.chosen = undefined;
+  }
+
+  pin(place: number): void {
+    this.state.pinned = place === this.state.pinned ? -1 : place;
+    this.state.touched = true;
+    if (this.state.pinned >= 0) this.narrator.sayPinned(place);
+    this.state.refresh();
+  }
+
+  /** Pins the biography that stands in the margin by itself, or ends the one that is pinned. */
+  pinClosest(): void {
+    const { lane, step, pinned } = this.state;
+    const place = pinned >= 0 || !lane ? pinned : closestCall(lane, step);
+    if (place >= 0) this.pin(place);
+    else this.views.statusBar.say("No letter has a biography yet; go on a few steps first.");
+  }
+
+  hover(place: number): void {
+    if (place === this.state.hovered || isPhone.matches) return;
+    this.state.hovered = place;
+    this.hovers();
+  }
+
+  /** True where there was something to let go of. */
+  clear(): boolean {
+    if (!this.state.chosen && this.state.pinned < 0) return false;
+    this.unchoose();
+    this.state.pinned = -1;
+    this.state.refresh();
+    return true;
+  }
+}
