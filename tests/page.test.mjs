@@ -1695,7 +1695,7 @@ test("colophon and facts name the kernels that run, and why", async () => {
         constructor(...given) {
           super(...given);
           window.engine = this;
-          this.addEventListener("message", ({ data }) => ["loaded", "settled"].includes(data.type) && window.told.push(data));
+          this.addEventListener("message", ({ data }) => ["loaded", "kernels-settled"].includes(data.type) && window.told.push(data));
         }
       };
     }),
@@ -1708,7 +1708,7 @@ test("colophon and facts name the kernels that run, and why", async () => {
   await done(page);
   const told = await page.evaluate(() => window.told);
   const { choice, kernels } = told.at(-1).description;
-  assert.deepEqual(told.map(({ type }) => type), choice.length > 1 ? ["loaded", "settled"] : ["loaded"]);
+  assert.deepEqual(told.map(({ type }) => type), choice.length > 1 ? ["loaded", "kernels-settled"] : ["loaded"]);
   assert.equal(told[0].description.settled, choice.length === 1);
   const facts = page.locator("#bench-facts dd").first(), colophon = page.locator("#colophon");
   const plainly = (name) => name.replaceAll("_", " ");
@@ -1716,7 +1716,7 @@ test("colophon and facts name the kernels that run, and why", async () => {
   assert.ok((await facts.textContent()).startsWith(`${plainly(kernels)}: `));
   const tell = (changes) => page.evaluate((changes) => {
     const description = { ...window.told[0].description, ...changes };
-    window.engine.dispatchEvent(new MessageEvent("message", { data: { type: "settled", description } }));
+    window.engine.dispatchEvent(new MessageEvent("message", { data: { type: "kernels-settled", description } }));
   }, changes);
   for (const [changes, colophonSays, factsSay] of [
     [{ settled: true, kernels: "b_2", choice: ["a", "b_2"], sets: ["a", "b_2", "c"] }, /with the b 2 kernels on/, /^b 2: the fastest here .* of 2 that .*\(a, b 2\)$/],

@@ -365,7 +365,7 @@ test("a download that stalls is given up, and can be asked for again", async () 
     prepare: (page) => page.addInitScript(() => {
       const { postMessage } = Worker.prototype;
       Worker.prototype.postMessage = function (message, ...rest) {
-        if (message.source?.patience) message.source.patience = 700;
+        if (message.source?.stallTimeout) message.source.stallTimeout = 700;
         postMessage.call(this, message, ...rest);
       };
     }),

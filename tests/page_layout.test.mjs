@@ -365,11 +365,11 @@ test("every sign that is drawn on the sheet can be read: letters at 4.8 to 1, do
   await role(page, "button", "Dark").click();
   themes.Dark = await colours(page);
   globalThis.matchMedia ??= () => ({ matches: false });
-  const { drawCell, lookOfAll, readPalette, GIVEN, JUST_FIXED, NOISED_AGAIN } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString("base64")}`);
+  const { drawCell, looksOf, readPalette, GIVEN, FRESH, REOPENED } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString("base64")}`);
   const vocab = "ab\n ";
   // By place: open ones, of which the network thinks nothing, little and much; fixed; just fixed; line ends; given; noised again; struck out.
   const id = [-1, -1, -1, 0, 1, 2, 2, 0, 1, -1, -1, -1];
-  const flags = [0, 0, 0, 0, JUST_FIXED, 0, JUST_FIXED, GIVEN, JUST_FIXED | GIVEN, NOISED_AGAIN, NOISED_AGAIN, 0];
+  const flags = [0, 0, 0, 0, FRESH, 0, FRESH, GIVEN, FRESH | GIVEN, REOPENED, REOPENED, 0];
   const probability = [0.1, 0.3, 0.9, 1, 1, 1, 1, 1, 1, 0.1, 0.5, 0.5];
   const struck = 11;
   const frame = {
@@ -379,7 +379,7 @@ test("every sign that is drawn on the sheet can be read: letters at 4.8 to 1, do
   const lane = {
     steps: 4, frames: [{ ...frame, id: id.map((letter) => Math.max(0, letter)) }, frame], process: { inOrder: false, together: false },
     vocabulary: { character: (letter) => vocab[letter] ?? "" }, letters: () => id,
-    struckOut: (place) => place === struck, fixedAt: (place) => (id[place] < 0 ? undefined : 1 + (place % 4)), seeming: () => 0,
+    struckOut: (place) => place === struck, fixedAt: (place) => (id[place] < 0 ? undefined : 1 + (place % 4)), mostLikely: () => 0,
   };
   for (const [theme, values] of Object.entries(themes)) {
     globalThis.document = { documentElement: {} };
@@ -388,7 +388,7 @@ test("every sign that is drawn on the sheet can be read: letters at 4.8 to 1, do
     const worst = { letters: Infinity, dots: Infinity };
     for (const show of ["ink", "doubt", "order"])
       for (const chosen of [undefined, { from: 0, to: id.length - 1 }])
-        lookOfAll({ lane, step: 1, show, guesses: true, chosen, pinned: -1, closest: -1, compared: undefined, moving: false }).forEach((look, place) => {
+        looksOf({ lane, step: 1, show, guesses: true, chosen, pinned: -1, closest: -1, compared: undefined, moving: false }).forEach((look, place) => {
           for (const dryness of look.wet || id[place] < 0 || show !== "ink" ? [1] : [0, 0.05, 0.1, 0.2, 0.4, 0.7, 1]) {
             const context = watchingContext(palette.sheet);
             drawCell(context, look, 0, 0, { width: 22, height: 35, size: 19.5 }, palette, look.size, dryness);

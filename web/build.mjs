@@ -23,7 +23,7 @@ const out = resolve(values.out ?? join(here, "dist"));
 
 const [, version] = /project\(Folio VERSION ([\d.]+)/.exec(await readFile(join(here, "../CMakeLists.txt"), "utf8"));
 
-const shelves = await findWeights();
+const entries = await findWeights();
 await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "weights"), { recursive: true });
 await build({
@@ -35,16 +35,16 @@ await build({ entryPoints: [join(here, "style.css")], minify: true, outdir: out,
 const modules = (await readdir(from.wasm)).filter((name) => /^folio[a-z-]*\.wasm$/.test(name));
 if (!modules.length) throw new Error(`There are no folio*.wasm in ${from.wasm}; build them first.`);
 for (const name of modules) await cp(join(from.wasm, name), join(out, name));
-for (const { name, file, card } of shelves) {
+for (const { name, file, card } of entries) {
   await cp(join(from.weights, file), join(out, "weights", file));
   // As plain text, which every browser shows.
   if (card) await cp(join(from.weights, `${name}.md`), join(out, "weights", card));
 }
 // A native machine's figures, for the page's bench to stand beside.
 await cp(join(here, "../bench/native.json"), join(out, "native.json"));
-await writeFile(join(out, "weights/index.json"), JSON.stringify(shelves));
+await writeFile(join(out, "weights/index.json"), JSON.stringify(entries));
 
-const record = await makeRecord(shelves[0]);
+const record = await makeRecord(entries[0]);
 await writeFile(join(out, "trace.json"), JSON.stringify(record));
 await writeFile(join(out, "index.html"), await fillPage(record));
 
@@ -97,11 +97,11 @@ async function makeRecord({ file, version }) {
       frames.push(engine.frame());
       states.push(engine.save());
     }
-    const { unpack, recordedFrames, isSame, rootSlack } = await load("record");
-    const packed = { ...(products === "int8" ? { weights: version } : {}), ...pack(frames, request, defaults, vocab, rootSlack) };
+    const { unpack, recordedFrames, framesAgree, rootTolerance } = await load("record");
+    const packed = { ...(products === "int8" ? { weights: version } : {}), ...pack(frames, request, defaults, vocab, rootTolerance) };
     const lane = unpack(packed);
     const restored = recordedFrames(lane).every((bytes, step) => Buffer.from(engine.recordedState(bytes)).equals(states[step]));
-    if (!restored || !frames.every((frame, step) => isSame(frame, lane.frames[step], true)))
+    if (!restored || !frames.every((frame, step) => framesAgree(frame, lane.frames[step], true)))
       throw new Error("The record does not unpack to what was recorded.");
     return packed;
   } finally {
@@ -117,24 +117,24 @@ async function makeRecord({ file, version }) {
  * tenth of the bytes. Only the probabilities of the letters that were fixed are exact, being part of the sampler's state.
  * src/page/record.ts reads it.
  */
-function pack(frames, request, defaults, vocab, rootSlack) {
+function pack(frames, request, defaults, vocab, rootTolerance) {
   const last = frames[frames.length - 1];
   const characters = [...vocab];
   const given = [...request.prompt].length;
-  const fixedAt = Array.from(last.id, (_, place) => frames.findIndex((frame) => frame.id[place] >= 0));
+  const fixedAt = Array.from(last.id, (_, position) => frames.findIndex((frame) => frame.id[position] >= 0));
   const root = (probability) => Math.min(63, Math.round(63 * Math.sqrt(probability)));
-  const rankings = rankLetters(frames, fixedAt, given, root, rootSlack);
+  const rankings = rankLetters(frames, fixedAt, given, root, rootTolerance);
   /** `numbers` gives those of a place at a step; one that is off by at most its slack from the one before is "the same". */
-  const series = (slacks, numbers) => {
+  const series = (tolerances, numbers) => {
     let signs = "";
     const before = fixedAt.map(() => []);
     for (let step = 1; step <= last.step; ++step)
-      for (let place = given; place < last.length; ++place)
-        if (step <= fixedAt[place])
-          numbers(frames[step], place).forEach((number, index) => {
-            const same = Math.abs(number - before[place][index]) <= slacks[index];
+      for (let position = given; position < last.length; ++position)
+        if (step <= fixedAt[position])
+          numbers(frames[step], position).forEach((number, index) => {
+            const same = Math.abs(number - before[position][index]) <= tolerances[index];
             signs += same ? "!" : String.fromCharCode(35 + number);
-            if (!same) before[place][index] = number;
+            if (!same) before[position][index] = number;
           });
     return signs;
   };
@@ -142,27 +142,27 @@ function pack(frames, request, defaults, vocab, rootSlack) {
     request, defaults, vocab, given, fixedAt,
     text: Array.from(last.id, (id) => characters[id]).join(""),
     probability: Buffer.from(Float32Array.from(last.probability).buffer).toString("base64"),
-    topIds: series([0, 0, 0, 0], (frame, place) => rankings[frame.step][place]),
-    measures: series([rootSlack, rootSlack, rootSlack, rootSlack, 1], ({ topProbability, entropy }, place) =>
-      [...Array.from(topProbability.subarray(4 * place, 4 * place + 4), root), Math.min(90, Math.round(10 * entropy[place]))]),
+    topIds: series([0, 0, 0, 0], (frame, position) => rankings[frame.step][position]),
+    measures: series([rootTolerance, rootTolerance, rootTolerance, rootTolerance, 1], ({ topProbability, entropy }, position) =>
+      [...Array.from(topProbability.subarray(4 * position, 4 * position + 4), root), Math.min(90, Math.round(10 * entropy[position]))]),
   };
 }
 
 /** The four likeliest letters by step and place; those that are as good as equally likely keep the ranks of the step before. */
-function rankLetters(frames, fixedAt, given, root, rootSlack) {
+function rankLetters(frames, fixedAt, given, root, rootTolerance) {
   const ranks = [0, 1, 2, 3];
   const rankings = frames.map(() => []);
-  for (let place = given; place < fixedAt.length; ++place) {
+  for (let position = given; position < fixedAt.length; ++position) {
     let before = [];
-    for (let step = 1; step <= fixedAt[place]; ++step) {
+    for (let step = 1; step <= fixedAt[position]; ++step) {
       const { topId, topProbability } = frames[step];
-      const ids = ranks.map((rank) => Math.max(0, topId[4 * place + rank]));
-      const roots = ranks.map((rank) => root(topProbability[4 * place + rank]));
-      const fits = (id, rank) => ids.includes(id) && Math.abs(roots[ids.indexOf(id)] - roots[rank]) <= rootSlack;
+      const ids = ranks.map((rank) => Math.max(0, topId[4 * position + rank]));
+      const roots = ranks.map((rank) => root(topProbability[4 * position + rank]));
+      const fits = (id, rank) => ids.includes(id) && Math.abs(roots[ids.indexOf(id)] - roots[rank]) <= rootTolerance;
       const kept = ranks.map((rank) => (fits(before[rank], rank) ? before[rank] : undefined));
       const others = ids.filter((id) => !kept.includes(id));
       const ranking = kept.map((id) => id ?? others.shift());
-      rankings[step][place] = before = ranking.every(fits) ? ranking : ids;
+      rankings[step][position] = before = ranking.every(fits) ? ranking : ids;
     }
   }
   return rankings;
@@ -171,7 +171,7 @@ function rankLetters(frames, fixedAt, given, root, rootSlack) {
 /** The page as it stands without a script: the recorded sample's first step behind, its verse for those without scripts. */
 async function fillPage({ text, given }) {
   const escape = (part) => part.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);
-  const cells = [...text].map((character, place) => (place < given ? character : "\u00b7"));
+  const cells = [...text].map((character, position) => (position < given ? character : "\u00b7"));
   const rows = cells.join("").match(/.{1,32}/gsu) ?? [];
   const page = await readFile(join(here, "index.html"), "utf8");
   return page.replace("<!-- still -->", () => escape(rows.join("\n"))).replaceAll("<!-- verse -->", () => text.split(/(?<=\n)/).map((line) => `<span class="line">${escape(line)}</span>`).join(""));

@@ -82,9 +82,9 @@ class Page implements Views {
   });
   readonly sheet = new Sheet({
     choose: (choice) => this.selection.choose(choice),
-    pin: (place) => this.selection.pin(place),
-    hover: (place) => this.selection.hover(place),
-    put: (place, text) => this.editing.put(place, text),
+    pin: (position) => this.selection.pin(position),
+    hover: (position) => this.selection.hover(position),
+    put: (position, text) => this.editing.put(position, text),
     open: (choice) => this.editing.open(choice),
     noiseAgain: () => this.editing.noiseAgain(),
     leave: () => this.clear(),
@@ -98,7 +98,7 @@ class Page implements Views {
   });
   readonly timeline = new Timeline({ step: (step) => this.player.scrub(step), lane: (name) => this.editing.showLane(name) });
   readonly biography = new Biography({
-    take: (place, step, character) => void this.editing.take(place, step, character),
+    take: (position, step, character) => void this.editing.take(position, step, character),
     close: (byKey) => {
       // A tap shall not raise a keyboard.
       if (byKey) this.sheet.focus();
@@ -108,7 +108,7 @@ class Page implements Views {
   readonly controls = new Controls({
     sample: () => this.sampling.sample(),
     noiseText: () => this.sampling.noiseText(),
-    process: (kind) => this.library.turnTo(kind),
+    process: (kind) => this.library.switchTo(kind),
     changed: () => {
       this.statusBar.makeRoom();
       this.display.refresh();
@@ -123,7 +123,7 @@ class Page implements Views {
     goTo: (share) => this.storyVisit.goTo(share),
     goBy: (steps) => this.storyVisit.goBy(steps),
     show: (show) => this.storyVisit.show(show),
-    turnTo: (kind) => this.library.turnTo(kind),
+    switchTo: (kind) => this.library.switchTo(kind),
     copyCommand: () => this.exporter.copyCommand(),
     leave: () => this.storyVisit.leave(),
   });
@@ -137,7 +137,7 @@ class Page implements Views {
     rested: () => this.links.replaceSoon(),
     ended: () => this.ended(),
   });
-  private takeover = new Takeover(this.state, this.session, this.player, (verdict) => this.bench.tell(verdict));
+  private takeover = new Takeover(this.state, this.session, this.player, (verdict) => this.bench.setSelfTest(verdict));
   private links = new Links(this.state, this.engine, this, {
     apply: (address) => this.apply(address),
     unreadable: (keys) => this.sampling.sayUnreadable(keys),
@@ -209,7 +209,7 @@ class Page implements Views {
     const { library } = this;
     this.controls.offerProcesses(library.kinds, library.kind);
     this.controls.offerProofreader(library.proofreader?.name);
-    this.race.offer(library.racers);
+    this.race.offer(library.raceEntries);
     this.story.compare(library.schedule);
     if (library.failed) this.sheet.expect(undefined);
     this.display.refresh();
@@ -229,7 +229,7 @@ class Page implements Views {
     this.sampling.laneChanged(lane);
     if (lane !== state.lane) return;
     player.laneChanged(lane);
-    const isStopped = !lane.computing && !lane.finished && state.step === lane.head && !this.session.acting;
+    const isStopped = !lane.computing && !lane.finished && state.step === lane.head && !this.session.pendingActs;
     // While weights load, the new engine takes up what the old one left.
     if (isStopped && !this.library.loading) player.halt();
     this.narrator.sayIfSlow();
@@ -245,7 +245,7 @@ class Page implements Views {
   }
 
   private apply({ theme, show, room }: Address): void {
-    if (theme) this.theme.wearOnce(theme);
+    if (theme) this.theme.applyOnce(theme);
     if (show) this.setShow(show);
     if (room) this.rooms.enter(room, true);
   }
@@ -273,7 +273,7 @@ class Page implements Views {
       pinBiography: () => this.selection.pinClosest(),
       nextLane: () => editing.showNextLane(),
       toggleDoubt: () => this.setShow(state.show === "doubt" ? "ink" : "doubt"),
-      turnTo: (index) => this.library.turnTo(processes[index]?.kind),
+      switchTo: (index) => this.library.switchTo(processes[index]?.kind),
       clear: () => this.clear(),
       help: () => this.controls.showShortcuts(),
     };

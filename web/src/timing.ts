@@ -31,9 +31,9 @@ function time(share: number, body: () => void): number[] {
 }
 
 function quantile(sorted: readonly number[], share: number): number {
-  const place = share * (sorted.length - 1);
-  const below = Math.floor(place);
-  return sorted[below] + (place - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
+  const index = share * (sorted.length - 1);
+  const below = Math.floor(index);
+  return sorted[below] + (index - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
 }
 
 export async function bench(base: string, source: Source, most: number, tell: (message: FromWorker) => void): Promise<void> {

@@ -29,8 +29,8 @@ export interface Frame {
 
 export const FIXED = 1;
 export const GIVEN = 2;
-export const JUST_FIXED = 4;
-export const NOISED_AGAIN = 8;
+export const FRESH = 4;
+export const REOPENED = 8;
 
 /** Options of `folio sample` by their names there; `edit` as its --edit has it, `STEP:noise:FROM-TO[:PERCENT]` and so on. */
 export interface Request {
@@ -146,16 +146,16 @@ export interface BenchSetting {
 }
 
 /** Weights beside the page. */
-export interface ShelfSource {
+export interface HostedWeights {
   url: string;
   bytes: number;
   version: string;
   /** In milliseconds: without a byte for so long they count as lost. */
-  patience: number;
+  stallTimeout: number;
 }
 
 /** Where weights are: beside the page, or in a file of the visitor's. */
-export type Source = ShelfSource | File;
+export type Source = HostedWeights | File;
 
 export type ToWorker =
   /** Weights are about to be named: the engine can be fetched and compiled before. */
@@ -170,14 +170,14 @@ export type ToWorker =
       held: number;
       state: SavedState | null;
       /** Where the request names a proofreader: its weights. They are read once. */
-      proofreader: ShelfSource | null;
+      proofreader: HostedWeights | null;
       /** Applied at step `from`, without its number. */
       edits: string[];
       /** False: go no further than the edits. */
       goOn: boolean;
     }
   /** Fills a text with open gaps, each choice of lengths as a sample of its own; of the request all else counts. */
-  | { type: "infill"; run: number; request: Request; text: string; mark: string; proofreader: ShelfSource | null }
+  | { type: "infill"; run: number; request: Request; text: string; mark: string; proofreader: HostedWeights | null }
   | { type: "stop" }
   /** Is answered by a pong, by a worker that lives. */
   | { type: "ping" }
@@ -187,15 +187,15 @@ export type ToWorker =
 export type FromWorker =
   | { type: "pong" }
   /** Bytes of the weights so far; not for every one of them. */
-  | { type: "arrived"; bytes: number }
+  | { type: "weights-progress"; bytes: number }
   | { type: "loaded"; description: Description; version: string | undefined }
   /** The first passes have shown which kernels are the fastest here. */
-  | { type: "settled"; description: Description }
-  | { type: "refused"; sentence: string }
+  | { type: "kernels-settled"; description: Description }
+  | { type: "weights-refused"; sentence: string }
   /** The weights could not be fetched or read; `damaged`: other bytes have come than those that are named. */
-  | { type: "missing"; damaged: boolean }
+  | { type: "weights-missing"; damaged: boolean }
   /** The module could not be fetched or compiled. */
-  | { type: "absent" }
+  | { type: "engine-missing" }
   | { type: "frame"; run: number; frame: Frame; state: SavedState; milliseconds: number }
   /** Progress of the proofreader's weights that a run waits for. */
   | { type: "proofreader-progress"; run: number; bytes: number }
@@ -213,4 +213,4 @@ export type FromWorker =
   | { type: "timed"; row: Timing }
   | { type: "bench ends" }
   /** The instance cannot be trusted any more; the page ends this worker and starts another. */
-  | { type: "trapped"; outOfMemory: boolean };
+  | { type: "engine-crashed"; outOfMemory: boolean };

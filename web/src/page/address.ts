@@ -82,9 +82,9 @@ export function isSeed(text: string): boolean {
 function readEdit(text: string): { to: number; character: string | undefined } | undefined {
   const found = /^(\d{1,9}):(?:(?:noise:(\d{1,9})-(\d{1,9})(?::(\d{1,3}))?|(?:keep|open):(\d{1,9})-(\d{1,9}))|put:(\d{1,9}):([^]))$/u.exec(text);
   if (!found) return undefined;
-  const [, , noiseFrom, noiseTo, percent = "100", keepFrom, keepTo, place, character] = found;
-  const from = Number(noiseFrom ?? keepFrom ?? place);
-  const to = Number(noiseTo ?? keepTo ?? place);
+  const [, , noiseFrom, noiseTo, percent = "100", keepFrom, keepTo, position, character] = found;
+  const from = Number(noiseFrom ?? keepFrom ?? position);
+  const to = Number(noiseTo ?? keepTo ?? position);
   return from <= to && Number(percent) >= 1 && Number(percent) <= 100 ? { to, character } : undefined;
 }
 
@@ -142,14 +142,14 @@ export function sameRequest(a: Request, b: Request): boolean {
  * A request to one model, whose defaults were `before`, as a request to another: a sampler that it does not have, options that mean
  * nothing to it, and what nobody had changed, are its own.
  */
-export function suit(request: Request, before: Request, { defaults, samplers }: Description, process: Process): Request {
+export function adaptRequest(request: Request, before: Request, { defaults, samplers }: Description, process: Process): Request {
   const own = (["sampler", ...numberKeys, ...process.without] as const).filter((key) =>
     request[key] === before[key] || process.without.includes(key) || (key === "sampler" && !samplers.includes(request.sampler)));
   return { ...request, ...Object.fromEntries(own.map((key) => [key, defaults[key]])) };
 }
 
 /** Values of the options that an address does not name. */
-export function unnamed({ version, request }: Address, defaults: Request, process: Process): Request {
+export function unnamedOptions({ version, request }: Address, defaults: Request, process: Process): Request {
   // A temperature given alone is that of every pass, as the engine has it.
   const fall = request.temperature === undefined ? defaults["temperature-fall"] : 0;
   if (version === 1) return { ...defaults, ...baseline, sampler: process.firstSampler, steps: 64, temperature: 0.8 };
@@ -186,7 +186,7 @@ export function requestOf(address: Address, description: Description, process: P
   };
   if (asked.sampler !== undefined && !samplers.includes(asked.sampler)) leaveOut(asked, "sampler");
   if (asked.proofread !== undefined && (process.without.includes("proofread") || !proofreaders.includes(asked.proofread))) leaveOut(asked, "proofread");
-  const request = suit({ ...unnamed(address, defaults, process), ...asked }, defaults, description, process);
+  const request = adaptRequest({ ...unnamedOptions(address, defaults, process), ...asked }, defaults, description, process);
   const knows = (text: string, gap?: string) => [...text].every((character) => character === gap || vocabulary.has(character));
   const { text, mark = "_", "from-text": whole } = request;
   // Whether an open gap can be filled is for the engine to say.
@@ -235,20 +235,20 @@ function options(request: Request, edits: readonly string[], process: Process, s
   return pairs;
 }
 
-export interface Place {
+export interface ViewState {
   weights: string | undefined;
   step: number | undefined;
   show: Show;
   char: number | undefined;
 }
 
-export function writeAddress(request: Request, edits: readonly string[], process: Process, place: Place): string {
+export function writeAddress(request: Request, edits: readonly string[], process: Process, view: ViewState): string {
   const pairs: [string, string][] = [["v", "2"]];
-  if (place.weights !== undefined) pairs.push(["weights", place.weights]);
+  if (view.weights !== undefined) pairs.push(["weights", view.weights]);
   pairs.push(...options(request, edits, process, baseline, ["sampler", "steps", "temperature"], request.proofread));
-  if (place.step !== undefined) pairs.push(["step", String(place.step)]);
-  if (place.show !== "ink") pairs.push(["show", place.show]);
-  if (place.char !== undefined) pairs.push(["char", String(place.char)]);
+  if (view.step !== undefined) pairs.push(["step", String(view.step)]);
+  if (view.show !== "ink") pairs.push(["show", view.show]);
+  if (view.char !== undefined) pairs.push(["char", String(view.char)]);
   return "#" + pairs.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
 }
 

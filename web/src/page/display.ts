@@ -69,7 +69,7 @@ export class Display {
     views.toolbar.show(lane, step, chosen);
     views.story.nameSteps(lane.steps);
     byId("command").textContent = this.links.command;
-    const kept = this.editing.keptPlaces.length;
+    const kept = this.editing.keptPositions.length;
     byId("kept").hidden = !kept;
     byId("kept-count").textContent = kept === 1 ? "Kept: 1 letter." : `Kept: ${kept} letters.`;
     this.showBiography();
@@ -80,8 +80,8 @@ export class Display {
     if (!lane?.frames[step]) return;
     const isPinned = pinned >= 0 && pinned < lane.frames[step].length;
     const automatic = !isPinned && hovered < 0;
-    const place = hovered >= 0 ? hovered : isPinned ? pinned : isPhone.matches ? -1 : closestCall(lane, step);
-    this.views.biography.show(lane, step, place, isPinned, automatic, this.engine.description !== undefined);
+    const position = hovered >= 0 ? hovered : isPinned ? pinned : isPhone.matches ? -1 : closestCall(lane, step);
+    this.views.biography.show(lane, step, position, isPinned, automatic, this.engine.description !== undefined);
   }
 
   picture(): Picture {

@@ -16,9 +16,9 @@ export class Editing {
   ) {}
 
   /** The places whose letters the next sample keeps. */
-  get keptPlaces(): number[] {
+  get keptPositions(): number[] {
     const { lane, step } = this.state;
-    return lane?.live ? lane.keptPlaces(step, this.views.candidates.isFromPrompt(lane.request)) : [];
+    return lane?.live ? lane.keptPositions(step, this.views.candidates.isFromPrompt(lane.request)) : [];
   }
 
   noiseAgain(): void {
@@ -48,27 +48,27 @@ export class Editing {
   }
 
   openAllKept(): void {
-    void this.act(openingEdits(this.keptPlaces), "in place unless finished", false);
+    void this.act(openingEdits(this.keptPositions), "in place unless finished", false);
   }
 
   /** Writes a text from a place on; returns how many places it takes. */
-  put(place: number, text: string): number {
+  put(position: number, text: string): number {
     const { lane, step } = this.state;
     if (!lane) return 0;
     const { vocabulary, frames } = lane;
     const plain = plainText(text, vocabulary);
     const refusal = whyUnknown(plain, vocabulary);
-    const characters = refusal ? [] : [...plain].slice(0, frames[step].length - place);
+    const characters = refusal ? [] : [...plain].slice(0, frames[step].length - position);
     if (refusal) this.views.statusBar.say(refusal);
-    else if (characters.length) void this.act(characters.map((character, index) => `put:${place + index}:${character}`), "in place unless finished", false);
+    else if (characters.length) void this.act(characters.map((character, index) => `put:${position + index}:${character}`), "in place unless finished", false);
     return characters.length;
   }
 
   /** Goes back to a step and takes another letter there. */
-  async take(place: number, step: number, character: string): Promise<void> {
+  async take(position: number, step: number, character: string): Promise<void> {
     if (!this.state.lane) return;
     this.player.scrub(step);
-    await this.act([`put:${place}:${character}`], "in place unless finished", true);
+    await this.act([`put:${position}:${character}`], "in place unless finished", true);
   }
 
   async fork(): Promise<void> {

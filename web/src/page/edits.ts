@@ -24,18 +24,18 @@ export function keepingEdits(lane: Lane, step: number, { from, to }: Choice): st
   if (!letters.subarray(from, to + 1).some((letter) => letter >= 0)) return undefined;
   const edits = [`keep:${from}-${to}`];
   // A letter may stand before it is decided: then to keep it is to write it.
-  for (let place = from; place <= to; ++place)
-    if (letters[place] >= 0 && id[place] < 0) edits.push(`put:${place}:${lane.vocabulary.character(letters[place])}`);
+  for (let position = from; position <= to; ++position)
+    if (letters[position] >= 0 && id[position] < 0) edits.push(`put:${position}:${lane.vocabulary.character(letters[position])}`);
   return edits;
 }
 
 /** The edits that open these places, which rise: one for each stretch of neighbours. */
-export function openingEdits(places: readonly number[]): string[] {
+export function openingEdits(positions: readonly number[]): string[] {
   const stretches: Choice[] = [];
-  for (const place of places) {
+  for (const position of positions) {
     const last = stretches[stretches.length - 1];
-    if (last?.to === place - 1) last.to = place;
-    else stretches.push({ from: place, to: place });
+    if (last?.to === position - 1) last.to = position;
+    else stretches.push({ from: position, to: position });
   }
   return stretches.map(({ from, to }) => `open:${from}-${to}`);
 }

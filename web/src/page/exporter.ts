@@ -1,6 +1,6 @@
 /** Takes what is on show away: to the clipboard, or as a file. */
 import { download, imageOf, type SaveKind } from "../views/save";
-import { lookOfAll, type Picture } from "../views/looks";
+import { looksOf, type Picture } from "../views/looks";
 import type { StatusBar } from "../views/status_bar";
 import type { Links } from "./links";
 import type { SheetState } from "./sheet_state";
@@ -28,7 +28,7 @@ export class Exporter {
     const name = `folio-${lane.request.seed}`;
     if (kind === "text") download(`${name}.txt`, "text/plain", lane.text(step, "_"));
     if (kind === "trace") download(`${name}.jsonl`, "application/jsonl", traceOf(lane));
-    if (kind === "image") download(`${name}.svg`, "image/svg+xml", imageOf(lookOfAll(this.picture()), this.links.currentUrl, lane.text(step, "_")));
+    if (kind === "image") download(`${name}.svg`, "image/svg+xml", imageOf(looksOf(this.picture()), this.links.currentUrl, lane.text(step, "_")));
   }
 
   private async copy(text: string, done: string): Promise<void> {

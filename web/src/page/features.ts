@@ -24,7 +24,7 @@ export async function isolate(): Promise<void> {
   await navigator.serviceWorker.ready;
 }
 
-export const prefersStillness = matchMedia("(prefers-reduced-motion: reduce)");
+export const prefersReducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 export const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 export const isPhone = matchMedia("(max-width: 600px)");
 

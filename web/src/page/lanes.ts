@@ -1,7 +1,7 @@
 /** A lane is one run through the steps: all its frames are kept, so that looking back never computes. */
 import { escapeBraces } from "./gaps";
 import type { Process } from "../processes";
-import { FIXED, GIVEN, JUST_FIXED, NOISED_AGAIN, type Frame, type Request, type SavedState } from "../engine/protocol";
+import { FIXED, GIVEN, FRESH, REOPENED, type Frame, type Request, type SavedState } from "../engine/protocol";
 
 export class Vocabulary {
   readonly characters: string[];
@@ -32,7 +32,7 @@ export class Vocabulary {
 /** What the timeline draws of a frame. */
 export interface Summary {
   /** Letters that were fixed in this step, or changed where every step changes them. */
-  moved: number;
+  changed: number;
   /**
    * Mean entropy of the open places, of a process that goes in order of those fixed in this step: the others nobody has looked
    * at. As a share of the greatest possible, 0 to 1.
@@ -50,22 +50,22 @@ export interface Proofreading {
 
 const summaries = new WeakMap<Frame, Summary>();
 
-export function summarise(lane: Lane, step: number): Summary {
+export function summarize(lane: Lane, step: number): Summary {
   const frame = lane.frames[step];
-  const known = summaries.get(frame);
-  if (known) return known;
+  const cached = summaries.get(frame);
+  if (cached) return cached;
   const most = Math.log(Math.max(2, lane.vocabulary.characters.length));
-  let moved = 0;
+  let changed = 0;
   let [entropy, count] = [0, 0];
-  for (let place = 0; place < frame.length; ++place) {
-    const fresh = (frame.flags[place] & JUST_FIXED) !== 0;
-    if (lane.moves(place, step)) ++moved;
-    if (lane.process.inOrder ? !fresh && step > 0 : frame.id[place] >= 0) continue;
+  for (let position = 0; position < frame.length; ++position) {
+    const fresh = (frame.flags[position] & FRESH) !== 0;
+    if (lane.changes(position, step)) ++changed;
+    if (lane.process.inOrder ? !fresh && step > 0 : frame.id[position] >= 0) continue;
     // Of what no pass has seen doubt is complete.
-    entropy += frame.topProbability[4 * place] > 0 ? frame.entropy[place] : most;
+    entropy += frame.topProbability[4 * position] > 0 ? frame.entropy[position] : most;
     ++count;
   }
-  const summary = { moved, doubt: count === 0 ? 0 : Math.min(1, entropy / count / most) };
+  const summary = { changed, doubt: count === 0 ? 0 : Math.min(1, entropy / count / most) };
   summaries.set(frame, summary);
   return summary;
 }
@@ -80,7 +80,7 @@ export class Lane {
   states: (SavedState | undefined)[] = [];
   computing = false;
   /** The letters last asked for. */
-  private known: { step: number; letters: Int32Array } | undefined;
+  private lettersOf: { step: number; letters: Int32Array } | undefined;
 
   constructor(
     readonly name: string,
@@ -125,20 +125,20 @@ export class Lane {
     this.frames.length = this.states.length = Math.min(this.frames.length, step);
     this.frames[step] = frame;
     this.states[step] = keep || step % largeStatesEvery === 0 || (state && state.bytes.length <= largeState) ? state : undefined;
-    this.known = undefined;
+    this.lettersOf = undefined;
   }
 
   /** The letter that stands at each place, -1 where none does. */
   letters(step: number): Int32Array {
     const { id } = this.frames[step];
     if (!this.process.together) return id;
-    if (this.known?.step !== step)
-      this.known = { step, letters: id.map((_, place) => (this.fixedAt(place, step) === undefined ? -1 : this.seeming(place, step))) };
-    return this.known.letters;
+    if (this.lettersOf?.step !== step)
+      this.lettersOf = { step, letters: id.map((_, position) => (this.fixedAt(position, step) === undefined ? -1 : this.mostLikely(position, step))) };
+    return this.lettersOf.letters;
   }
 
   /** How many places have their letter. */
-  standing(step: number): number {
+  countStanding(step: number): number {
     return this.letters(step).reduce((count, id) => count + (id >= 0 ? 1 : 0), 0);
   }
 
@@ -149,40 +149,40 @@ export class Lane {
   }
 
   /** The letter of a place, or the likeliest one where it is open; -1 where nobody has looked. */
-  seeming(place: number, step: number): number {
+  mostLikely(position: number, step: number): number {
     const { id, topId, topProbability } = this.frames[step];
-    if (id[place] >= 0) return id[place];
-    return topProbability[4 * place] > 0 && !this.isNoisedAt(place, step) ? topId[4 * place] : -1;
+    if (id[position] >= 0) return id[position];
+    return topProbability[4 * position] > 0 && !this.isNoisedAt(position, step) ? topId[4 * position] : -1;
   }
 
   /** True where an edit at this very step has taken away what the passes had made of a place: what was likely there is so no more. */
-  private isNoisedAt(place: number, step: number): boolean {
-    const noised = (at: number) => (this.frames[at].flags[place] & NOISED_AGAIN) !== 0;
+  private isNoisedAt(position: number, step: number): boolean {
+    const noised = (at: number) => (this.frames[at].flags[position] & REOPENED) !== 0;
     return this.process.together && step > 0 && noised(step) && !noised(step - 1);
   }
 
   /** How sure that letter is, or was when it was fixed. */
-  sureness(place: number, step: number): number {
+  confidence(position: number, step: number): number {
     const { id, probability, topProbability } = this.frames[step];
-    return id[place] >= 0 ? probability[place] : topProbability[4 * place];
+    return id[position] >= 0 ? probability[position] : topProbability[4 * position];
   }
 
   /** Whether a place gets its letter in a step, or another where every step changes them. */
-  moves(place: number, step: number): boolean {
-    if (!this.process.together) return (this.frames[step].flags[place] & JUST_FIXED) !== 0;
-    if (step === 0 || this.frames[step].flags[place] & GIVEN) return false;
-    const before = this.seeming(place, step - 1);
-    return before >= 0 && this.seeming(place, step) !== before;
+  changes(position: number, step: number): boolean {
+    if (!this.process.together) return (this.frames[step].flags[position] & FRESH) !== 0;
+    if (step === 0 || this.frames[step].flags[position] & GIVEN) return false;
+    const before = this.mostLikely(position, step - 1);
+    return before >= 0 && this.mostLikely(position, step) !== before;
   }
 
   /** The step since which a place has the letter that it has at `step`; undefined where none stands there. */
-  fixedAt(place: number, step: number): number | undefined {
-    if (this.process.together && !(this.frames[step].flags[place] & GIVEN)) return this.settledAt(place, step);
-    if (!(this.frames[step].flags[place] & FIXED)) return undefined;
-    const id = this.frames[step].id[place];
+  fixedAt(position: number, step: number): number | undefined {
+    if (this.process.together && !(this.frames[step].flags[position] & GIVEN)) return this.settledAt(position, step);
+    if (!(this.frames[step].flags[position] & FIXED)) return undefined;
+    const id = this.frames[step].id[position];
     let first = step;
-    while (first > 0 && !(this.frames[first].flags[place] & JUST_FIXED) &&
-      this.frames[first - 1].flags[place] & FIXED && this.frames[first - 1].id[place] === id) --first;
+    while (first > 0 && !(this.frames[first].flags[position] & FRESH) &&
+      this.frames[first - 1].flags[position] & FIXED && this.frames[first - 1].id[position] === id) --first;
     return first;
   }
 
@@ -190,63 +190,63 @@ export class Lane {
    * The step after which the likeliest letter of a place has not changed until it was decided. As long as nobody knows what is to
    * come, it counts as settled where it has not changed for an eighth of all steps.
    */
-  private settledAt(place: number, step: number): number | undefined {
-    const fixed = (at: number) => (this.frames[at].flags[place] & FIXED) !== 0;
+  private settledAt(position: number, step: number): number | undefined {
+    const fixed = (at: number) => (this.frames[at].flags[position] & FIXED) !== 0;
     // No pass has seen it since.
-    const opened = (at: number) => (at > 0 && fixed(at - 1) && !fixed(at)) || this.isNoisedAt(place, at);
+    const opened = (at: number) => (at > 0 && fixed(at - 1) && !fixed(at)) || this.isNoisedAt(position, at);
     if (opened(step)) return undefined;
     let last = step;
     while (last < this.head && !fixed(last)) ++last;
-    const letter = this.seeming(place, last);
+    const letter = this.mostLikely(position, last);
     let first = last;
-    while (first > 0 && !opened(first - 1) && this.seeming(place, first - 1) === letter) --first;
-    const known = fixed(last) || last - first >= this.steps / 8;
-    return letter >= 0 && known && first <= step ? first : undefined;
+    while (first > 0 && !opened(first - 1) && this.mostLikely(position, first - 1) === letter) --first;
+    const settled = fixed(last) || last - first >= this.steps / 8;
+    return letter >= 0 && settled && first <= step ? first : undefined;
   }
 
   /** The step after which the place was open for good until it was fixed, or until `step`. */
-  openSince(place: number, step: number): number {
-    let first = this.fixedAt(place, step) ?? step;
-    while (first > 0 && !(this.frames[first - 1].flags[place] & FIXED)) --first;
+  openSince(position: number, step: number): number {
+    let first = this.fixedAt(position, step) ?? step;
+    while (first > 0 && !(this.frames[first - 1].flags[position] & FIXED)) --first;
     return first;
   }
 
   /** The step since which a place has been the visitor's: kept or typed. */
-  givenSince(place: number, step: number): number {
-    const given = (at: number) => (this.frames[at].flags[place] & GIVEN) !== 0 && this.frames[at].id[place] === this.frames[step].id[place];
+  givenSince(position: number, step: number): number {
+    const given = (at: number) => (this.frames[at].flags[position] & GIVEN) !== 0 && this.frames[at].id[position] === this.frames[step].id[position];
     let first = step;
     while (first > 0 && given(first - 1)) --first;
     return first;
   }
 
   /** The places whose letters the visitor keeps, beyond the prompt. `textIsPrompt`: all that were given from the start belong to it. */
-  keptPlaces(step: number, textIsPrompt: boolean): number[] {
+  keptPositions(step: number, textIsPrompt: boolean): number[] {
     const { flags, id } = this.frames[step];
-    const ofPrompt = (place: number) => place < this.promptLength || (textIsPrompt && (this.frames[0].flags[place] & GIVEN) !== 0);
-    return Array.from(id.keys()).filter((place) => flags[place] & GIVEN && id[place] >= 0 && !ofPrompt(place));
+    const ofPrompt = (position: number) => position < this.promptLength || (textIsPrompt && (this.frames[0].flags[position] & GIVEN) !== 0);
+    return Array.from(id.keys()).filter((position) => flags[position] & GIVEN && id[position] >= 0 && !ofPrompt(position));
   }
 
   /** Their letters, which a new sample must keep, with a mark at each other place; undefined where there are none. */
   keptText(step: number, textIsPrompt: boolean): string[] | undefined {
     const { id } = this.frames[step];
     const text = new Array<string>(id.length).fill(this.vocabulary.mark);
-    const places = this.keptPlaces(step, textIsPrompt);
-    for (const place of places) text[place] = this.vocabulary.character(id[place]);
-    return places.length ? text : undefined;
+    const positions = this.keptPositions(step, textIsPrompt);
+    for (const position of positions) text[position] = this.vocabulary.character(id[position]);
+    return positions.length ? text : undefined;
   }
 
   /** True where a proofreading step struck out the letter of a place. */
-  struckOut(place: number, step: number): boolean {
+  struckOut(position: number, step: number): boolean {
     const { proofreadNll, flags } = this.frames[step];
-    return proofreadNll !== undefined && (flags[place] & NOISED_AGAIN) !== 0 && this.frames[step - 1].id[place] >= 0;
+    return proofreadNll !== undefined && (flags[position] & REOPENED) !== 0 && this.frames[step - 1].id[position] >= 0;
   }
 
   /** The last score of a place by the proofreader up to `step`; `struckOut`: the last time that it struck its letter out. */
-  proofreading(place: number, step: number, struckOut = false): Proofreading | undefined {
+  proofreading(position: number, step: number, struckOut = false): Proofreading | undefined {
     for (let at = step; at > 0; --at) {
-      const nll = this.frames[at].proofreadNll?.[place] ?? NaN;
-      if (!Number.isNaN(nll) && (!struckOut || this.struckOut(place, at)))
-        return { step: at, letter: this.frames[at - 1].id[place], nll, struckOut: this.struckOut(place, at) };
+      const nll = this.frames[at].proofreadNll?.[position] ?? NaN;
+      if (!Number.isNaN(nll) && (!struckOut || this.struckOut(position, at)))
+        return { step: at, letter: this.frames[at - 1].id[position], nll, struckOut: this.struckOut(position, at) };
     }
     return undefined;
   }

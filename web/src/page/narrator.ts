@@ -46,13 +46,13 @@ export class Narrator {
     this.told = verse;
   }
 
-  sayPinned(place: number): void {
+  sayPinned(position: number): void {
     const { lane, step } = this.state;
     if (!lane) return;
     const { process } = lane;
-    const character = lane.vocabulary.character(lane.letters(step)[place]);
-    const fixedAt = lane.fixedAt(place, step);
-    const given = lane.frames[step].flags[place] & GIVEN;
+    const character = lane.vocabulary.character(lane.letters(step)[position]);
+    const fixedAt = lane.fixedAt(position, step);
+    const given = lane.frames[step].flags[position] & GIVEN;
     this.views.announcer.say(fixedAt === undefined ? `Biography of an ${process.open} place.`
       : `Biography of ${character === "\n" ? "a line end" : character === " " ? "a space" : character}, ${given ? "given by you" : `${process.fixed} at step ${fixedAt}`}.`);
   }
@@ -74,7 +74,7 @@ export class Narrator {
   private sayQuarter(): void {
     const { lane, step } = this.state;
     if (!lane?.live) return;
-    const quarter = Math.floor((4 * lane.standing(step)) / lane.frames[step].length);
+    const quarter = Math.floor((4 * lane.countStanding(step)) / lane.frames[step].length);
     if (quarter > this.lastQuarter && quarter < 4)
       this.views.announcer.say(`${["", "A quarter", "Half", "Three quarters"][quarter]} of the letters are ${lane.process.fixed}.`);
     this.lastQuarter = quarter;
@@ -83,7 +83,7 @@ export class Narrator {
   private sayStruckOut(): void {
     const { lane, step } = this.state;
     if (!lane?.frames[step].proofreadNll) return;
-    const count = lane.frames[step].id.reduce((sum, _, place) => sum + (lane.struckOut(place, step) ? 1 : 0), 0);
+    const count = lane.frames[step].id.reduce((sum, _, position) => sum + (lane.struckOut(position, step) ? 1 : 0), 0);
     this.views.announcer.say(count === 1 ? "The proofreader strikes out a letter." : `The proofreader strikes out ${count} letters.`);
   }
 }

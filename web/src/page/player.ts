@@ -1,5 +1,5 @@
 /** Plays the lane on show, step by step: frames that are computed meanwhile, or that were kept. */
-import { prefersStillness } from "./features";
+import { prefersReducedMotion } from "./features";
 import type { Lane } from "./lanes";
 import type { Narrator } from "./narrator";
 import type { Session } from "./session";
@@ -54,7 +54,7 @@ export class Player {
   play(): void {
     this.playing = true;
     // What is being done to the sheet comes first; the last of it plays on.
-    if (this.session.acting) return this.state.refresh();
+    if (this.session.pendingActs) return this.state.refresh();
     this.following = !this.state.lane?.finished;
     this.lastTick = performance.now();
     this.events.wanted();
@@ -106,7 +106,7 @@ export class Player {
         this.pause();
       }
     } else if (this.playing) {
-      if (prefersStillness.matches && lane.finished && lane.computing) state.step = lane.head;
+      if (prefersReducedMotion.matches && lane.finished && lane.computing) state.step = lane.head;
       this.schedule();
     }
   }
@@ -123,8 +123,8 @@ export class Player {
     }
     if (this.events.holds()) return;
     // Asked for stillness, a sample is shown when it is finished; a replay goes in slow cuts.
-    if (prefersStillness.matches && lane.computing) return;
-    const rate = prefersStillness.matches ? 1 : this.perSecond;
+    if (prefersReducedMotion.matches && lane.computing) return;
+    const rate = prefersReducedMotion.matches ? 1 : this.perSecond;
     const due = rate === 0 ? 0 : this.lastTick + 1000 / rate - performance.now();
     this.timer = window.setTimeout(() => {
       this.lastTick = performance.now();

@@ -1,6 +1,6 @@
 /** The recorded sample that plays while the weights load, unpacked from trace.json (packed by build.mjs, which says how). */
-import { fetchSteadily } from "../engine/download";
-import { FIXED, GIVEN, JUST_FIXED, type Frame, type Request } from "../engine/protocol";
+import { fetchUnlessStalled } from "../engine/download";
+import { FIXED, GIVEN, FRESH, type Frame, type Request } from "../engine/protocol";
 import { Lane, Vocabulary } from "./lanes";
 import { masked } from "../processes";
 
@@ -20,10 +20,10 @@ export interface Packed {
 }
 
 /** By how much 63 times the root of a probability may be off where the record repeats it. */
-export const rootSlack = 4;
+export const rootTolerance = 4;
 
 /** Signs stand for whole numbers from 0; "!" repeats the number that the same place had a step before. */
-class Signs {
+class SymbolReader {
   private at = 0;
   constructor(private signs: string) {}
 
@@ -44,22 +44,22 @@ export interface Recording {
 }
 
 export async function fetchRecord(): Promise<Recording | undefined> {
-  const response = await fetchSteadily(new URL("trace.json", document.baseURI));
+  const response = await fetchUnlessStalled(new URL("trace.json", document.baseURI));
   if (!response.ok) return undefined;
   const packed = (await response.json()) as Packed;
   return { lane: unpack(packed), defaults: packed.defaults, weights: packed.weights };
 }
 
 /** Whether a frame computed here is the recorded one, as far as the record tells; not `exact`: to within rounding. */
-export function isSame(live: Frame, recorded: Frame | undefined, exact: boolean): boolean {
+export function framesAgree(live: Frame, recorded: Frame | undefined, exact: boolean): boolean {
   if (live.length !== recorded?.length) return false;
-  const near = (a: number, b: number, slack: number) => Math.abs(a - b) <= slack;
-  return live.id.every((id, place) => {
-    if (id !== recorded.id[place] || !near(live.probability[place], recorded.probability[place], exact ? 0 : 0.02)) return false;
+  const near = (a: number, b: number, tolerance: number) => Math.abs(a - b) <= tolerance;
+  return live.id.every((id, position) => {
+    if (id !== recorded.id[position] || !near(live.probability[position], recorded.probability[position], exact ? 0 : 0.02)) return false;
     // No pass has an opinion of a place that was fixed before it.
-    if (id >= 0 && !(recorded.flags[place] & JUST_FIXED)) return true;
-    return [0, 1, 2, 3].every((rank) => near(63 * Math.sqrt(live.topProbability[4 * place + rank]),
-      63 * Math.sqrt(recorded.topProbability[4 * place + rank]), rootSlack + 0.51));
+    if (id >= 0 && !(recorded.flags[position] & FRESH)) return true;
+    return [0, 1, 2, 3].every((rank) => near(63 * Math.sqrt(live.topProbability[4 * position + rank]),
+      63 * Math.sqrt(recorded.topProbability[4 * position + rank]), rootTolerance + 0.51));
   });
 }
 
@@ -70,8 +70,8 @@ export function isSame(live: Frame, recorded: Frame | undefined, exact: boolean)
 export function recordedFrames({ frames }: Lane): Uint8Array[] {
   const fixedAt = new Int32Array(frames[0].length);
   return frames.map(({ step, steps, length, id, probability, flags }) => {
-    fixedAt.forEach((_, place) => flags[place] & JUST_FIXED && (fixedAt[place] = step));
-    const parts = [Int32Array.of(step, steps, length), id, fixedAt, probability, flags.map((flag) => flag & ~JUST_FIXED)];
+    fixedAt.forEach((_, position) => flags[position] & FRESH && (fixedAt[position] = step));
+    const parts = [Int32Array.of(step, steps, length), id, fixedAt, probability, flags.map((flag) => flag & ~FRESH)];
     const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
     let at = 0;
     for (const part of parts) {
@@ -96,25 +96,25 @@ export function unpack(packed: Packed): Lane {
       probability: new Float32Array(length), entropy: new Float32Array(length),
       topId: new Int32Array(4 * length), topProbability: new Float32Array(4 * length), proofreadNll: undefined,
     });
-  const [topIds, measures] = [new Signs(packed.topIds), new Signs(packed.measures)];
+  const [topIds, measures] = [new SymbolReader(packed.topIds), new SymbolReader(packed.measures)];
   const probabilities = new Float32Array(Uint8Array.from(atob(packed.probability), (sign) => sign.charCodeAt(0)).buffer);
   const open = ids.map(() => ({ topIds: [0, 0, 0, 0], measures: [0, 0, 0, 0, 0] }));
   for (const frame of frames)
-    open.forEach((now, place) => {
+    open.forEach((now, position) => {
       const { step } = frame;
-      const fixedAt = packed.fixedAt[place];
+      const fixedAt = packed.fixedAt[position];
       if (step >= 1 && step <= fixedAt) {
         topIds.update(now.topIds);
         measures.update(now.measures);
       }
-      frame.topId.set(now.topIds, 4 * place);
-      frame.topProbability.set(now.measures.slice(0, 4).map((root) => (root / 63) ** 2), 4 * place);
-      frame.entropy[place] = now.measures[4] / 10;
+      frame.topId.set(now.topIds, 4 * position);
+      frame.topProbability.set(now.measures.slice(0, 4).map((root) => (root / 63) ** 2), 4 * position);
+      frame.entropy[position] = now.measures[4] / 10;
       if (step < fixedAt) return;
-      const given = place < packed.given;
-      frame.id[place] = ids[place];
-      frame.probability[place] = probabilities[place];
-      frame.flags[place] = FIXED | (given ? GIVEN : 0) | (step === fixedAt && !given ? JUST_FIXED : 0);
+      const given = position < packed.given;
+      frame.id[position] = ids[position];
+      frame.probability[position] = probabilities[position];
+      frame.flags[position] = FIXED | (given ? GIVEN : 0) | (step === fixedAt && !given ? FRESH : 0);
     });
   for (const frame of frames) lane.add(frame, undefined);
   return lane;

@@ -1,10 +1,10 @@
 /** Begins samples: those that the visitor or an address asks for, and those that new weights call for. */
-import { sentenceOfLost, type EngineHost } from "../engine/host";
+import { missingSentence, type EngineHost } from "../engine/host";
 import type { Request } from "../engine/protocol";
 import { processOf, type Process } from "../processes";
 import type { Views } from "../views/views";
 import type { Remedy } from "../views/status_bar";
-import { requestOf, sameRequest, suit, type Address } from "./address";
+import { requestOf, sameRequest, adaptRequest, type Address } from "./address";
 import { hasSimd } from "./features";
 import { escapeBraces, hasOpenGap } from "./gaps";
 import { Vocabulary, type Lane } from "./lanes";
@@ -72,7 +72,7 @@ export class Sampling {
     else if (lane?.live && changed) {
       // What was on the sheet was another model's: the same request, by this one.
       const { edit: _, ...request } = lane.request;
-      this.begin(suit(request, before ?? defaults, description, this.process));
+      this.begin(adaptRequest(request, before ?? defaults, description, this.process));
     } else if (lane?.live) {
       if (this.player.playing) this.session.goOn(lane);
     } else if (lane === this.takeover.record) this.goLive();
@@ -117,7 +117,7 @@ export class Sampling {
       return this.state.refresh();
     }
     // It keeps the letters that are still being put.
-    if (this.session.acting) return void this.session.afterActs().then(() => this.sample());
+    if (this.session.pendingActs) return void this.session.afterPendingActs().then(() => this.sample());
     const refusal = controls.refusePrompt();
     if (refusal) return this.fail(refusal);
     const request = controls.request();
@@ -176,7 +176,7 @@ export class Sampling {
       this.views.statusBar.clearAlert();
       again();
     };
-    this.fail(sentenceOfLost("The weights of the proofreader", damaged), { label: "Try again", apply });
+    this.fail(missingSentence("The weights of the proofreader", damaged), { label: "Try again", apply });
   }
 
   /** Has a lane computed whose run could not begin. */
@@ -217,7 +217,7 @@ export class Sampling {
     this.origin = origin;
     this.links.substitutes = address?.weights !== undefined && address.weights !== library.name;
     // Nobody asks any more for what the address names.
-    if (byVisitor) library.wanted = undefined;
+    if (byVisitor) library.requestedName = undefined;
     this.player.goal = address?.step;
     this.player.playing = true;
     this.state.refresh();
@@ -226,7 +226,7 @@ export class Sampling {
   /** Has the record go on live; a model of another process, which has no part in it, begins its request anew. */
   private goLive(): void {
     const { record, defaults } = this.takeover;
-    if (record && this.process !== record.process) this.begin(suit(record.request, defaults!, this.engine.description!, this.process));
+    if (record && this.process !== record.process) this.begin(adaptRequest(record.request, defaults!, this.engine.description!, this.process));
     else this.takeover.begin(this.engine.weights!, this.vocabulary);
   }
 
@@ -261,8 +261,8 @@ export class Sampling {
     if (kept === undefined) return;
     const { mark } = lane!.vocabulary;
     const given = [...request.prompt];
-    const places = Array.from({ length: Math.max(request.length, given.length) }, (_, place) => given[place] ?? kept[place] ?? mark);
-    request.text = escapeBraces(places.join(""));
+    const positions = Array.from({ length: Math.max(request.length, given.length) }, (_, position) => given[position] ?? kept[position] ?? mark);
+    request.text = escapeBraces(positions.join(""));
     if (mark !== "_") request.mark = mark;
   }
 

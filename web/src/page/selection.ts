@@ -26,24 +26,24 @@ export class Selection {
     this.state.chosen = undefined;
   }
 
-  pin(place: number): void {
-    this.state.pinned = place === this.state.pinned ? -1 : place;
+  pin(position: number): void {
+    this.state.pinned = position === this.state.pinned ? -1 : position;
     this.state.touched = true;
-    if (this.state.pinned >= 0) this.narrator.sayPinned(place);
+    if (this.state.pinned >= 0) this.narrator.sayPinned(position);
     this.state.refresh();
   }
 
   /** Pins the biography that stands in the margin by itself, or ends the one that is pinned. */
   pinClosest(): void {
     const { lane, step, pinned } = this.state;
-    const place = pinned >= 0 || !lane ? pinned : closestCall(lane, step);
-    if (place >= 0) this.pin(place);
+    const position = pinned >= 0 || !lane ? pinned : closestCall(lane, step);
+    if (position >= 0) this.pin(position);
     else this.views.statusBar.say("No letter has a biography yet; go on a few steps first.");
   }
 
-  hover(place: number): void {
-    if (place === this.state.hovered || isPhone.matches) return;
-    this.state.hovered = place;
+  hover(position: number): void {
+    if (position === this.state.hovered || isPhone.matches) return;
+    this.state.hovered = position;
     this.hovers();
   }
 

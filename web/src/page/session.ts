@@ -25,9 +25,9 @@ export class Session {
   private times: number[] = [];
   private opened = 0;
   /** Acts happen one after another: each needs the state that the one before left. */
-  private acts: Promise<unknown> = Promise.resolve();
+  private queue: Promise<unknown> = Promise.resolve();
   /** How many of them have not come to their end. */
-  acting = 0;
+  pendingActs = 0;
   /** The forks that they have made, by the lane that was forked. */
   private forks = new Map<Lane, Lane>();
 
@@ -69,7 +69,7 @@ export class Session {
   fork(lane: Lane, step: number): Lane {
     const keeps = (edit: string) => Number(edit.split(":")[0]) <= step;
     const { edit: planned, ...rest } = lane.request;
-    const request: Request = planned ? { ...rest, edit: behind(planned, lane.frames.map(({ editsApplied }) => editsApplied), step) } : rest;
+    const request: Request = planned ? { ...rest, edit: editsBehind(planned, lane.frames.map(({ editsApplied }) => editsApplied), step) } : rest;
     if (this.lanes.length >= mostLanes) {
       const oldest = this.lanes.find((other) => other !== lane)!;
       this.lanes = this.lanes.filter((other) => other !== oldest);
@@ -86,8 +86,8 @@ export class Session {
    * frame is there.
    */
   act(asked: Lane, step: number, edits: string[], how: EditMode, goOn: boolean): Promise<Lane> {
-    ++this.acting;
-    const act = this.acts.then(async () => {
+    ++this.pendingActs;
+    const act = this.queue.then(async () => {
       const before = this.forks.get(asked);
       const lane = before?.from === step ? before : asked;
       const fresh = lane.parent !== undefined && lane.head === lane.from;
@@ -97,15 +97,15 @@ export class Session {
       await this.compute(target, step, edits, goOn);
       return target;
     }).finally(() => {
-      if (--this.acting === 0) this.forks.clear();
+      if (--this.pendingActs === 0) this.forks.clear();
     });
-    this.acts = act.catch(() => undefined);
+    this.queue = act.catch(() => undefined);
     return act;
   }
 
   /** Resolves when nothing is being done to a lane any more. */
-  async afterActs(): Promise<void> {
-    while (this.acting) await this.acts;
+  async afterPendingActs(): Promise<void> {
+    while (this.pendingActs) await this.queue;
   }
 
   /** Goes on from the head of a lane that was stopped. */
@@ -129,7 +129,7 @@ export class Session {
         onFrame: (frame, state, milliseconds) => {
           if (milliseconds) this.times = [milliseconds, ...this.times].slice(0, mostTimes);
           const before = lane.frames[Math.max(from, frame.step - 1)];
-          if (before) recall(frame, before);
+          if (before) carryOverPredictions(frame, before);
           // What is edited by hand no pass can bring back.
           const edited = frame.step === from && edits.length > 0;
           if (edited) lane.edits.push(...edits.splice(0).map((edit) => `${from}:${edit}`));
@@ -154,19 +154,19 @@ export class Session {
  * The planned edits that a lane has behind it at a step, each with the step at which it was made: those planned for later
  * than the text was finished were made then.
  */
-function behind(planned: readonly string[], made: readonly number[], step: number): string[] {
+function editsBehind(planned: readonly string[], made: readonly number[], step: number): string[] {
   const stepOf = (edit: string) => Number(edit.split(":")[0]);
   return [...planned].sort((a, b) => stepOf(a) - stepOf(b)).slice(0, made[step]).map((edit, index) =>
     edit.replace(/^\d+/, String(made.findIndex((count) => count > index))));
 }
 
 /** A restored sampler has forgotten what passes and proofreader have said before; the page has not. */
-function recall(frame: Frame, before: Frame): void {
+function carryOverPredictions(frame: Frame, before: Frame): void {
   if (frame.step === before.step) frame.proofreadNll ??= before.proofreadNll;
-  for (let place = 0; place < frame.length; ++place) {
-    if (frame.topProbability[4 * place] > 0) continue;
-    frame.entropy[place] = before.entropy[place];
-    for (let at = 4 * place; at < 4 * place + 4; ++at) {
+  for (let position = 0; position < frame.length; ++position) {
+    if (frame.topProbability[4 * position] > 0) continue;
+    frame.entropy[position] = before.entropy[position];
+    for (let at = 4 * position; at < 4 * position + 4; ++at) {
       frame.topId[at] = before.topId[at];
       frame.topProbability[at] = before.topProbability[at];
     }

@@ -1,10 +1,10 @@
 /** The recorded sample, and the live one that takes its place in mid-sentence: two views of one text, compared as they go. */
 import type { Weights } from "../engine/host";
 import type { Request } from "../engine/protocol";
-import { prefersStillness } from "./features";
+import { prefersReducedMotion } from "./features";
 import type { Lane, Vocabulary } from "./lanes";
 import type { Player } from "./player";
-import { isSame, recordedFrames, type Recording } from "./record";
+import { framesAgree, recordedFrames, type Recording } from "./record";
 import type { Session } from "./session";
 import type { SheetState } from "./sheet_state";
 
@@ -46,8 +46,8 @@ export class Takeover {
     this.recording = recording;
     this.session.show(recording.lane);
     this.state.lane = recording.lane;
-    this.state.step = prefersStillness.matches ? recording.lane.head : 0;
-    if (!prefersStillness.matches) this.player.play();
+    this.state.step = prefersReducedMotion.matches ? recording.lane.head : 0;
+    if (!prefersReducedMotion.matches) this.player.play();
   }
 
   /**
@@ -92,7 +92,7 @@ export class Takeover {
     if (this.agrees && (twin.head > state.step || (twin.finished && twin.head === state.step))) {
       this.replaceRecord(twin);
       state.refresh();
-    } else if (!this.agrees && !state.touched && state.step === record.head && !player.playing && !prefersStillness.matches)
+    } else if (!this.agrees && !state.touched && state.step === record.head && !player.playing && !prefersReducedMotion.matches)
       this.timer ||= window.setTimeout(() => this.showOther(), readingTime);
     player.schedule();
   }
@@ -113,7 +113,7 @@ export class Takeover {
   private compare(lane: Lane): void {
     const record = this.record!;
     for (; this.agrees && this.next <= lane.head && !lane.edits.length; ++this.next)
-      this.agrees = isSame(lane.frames[this.next], record.frames[this.next], this.exact);
+      this.agrees = framesAgree(lane.frames[this.next], record.frames[this.next], this.exact);
     const steps = this.next - this.first;
     if (this.exact && !this.agrees) {
       this.tell(`FAILED: step ${this.next - 1} of the recorded sample comes out otherwise here`);

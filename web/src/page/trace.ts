@@ -12,7 +12,7 @@ function list(values: readonly unknown[]): string {
 }
 
 function inFours<T>(values: T[]): T[][] {
-  return Array.from({ length: values.length / 4 }, (_, place) => values.slice(4 * place, 4 * place + 4));
+  return Array.from({ length: values.length / 4 }, (_, position) => values.slice(4 * position, 4 * position + 4));
 }
 
 /** As printf's %.6g has it; what is no number is null. */

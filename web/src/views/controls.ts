@@ -1,5 +1,5 @@
 /** What a sample is asked for. The fields are the request: there is no second copy of it. */
-import { isSeed, numberKeys, ranges, readNumber, unnamed, usesOption, type Address, type Range } from "../page/address";
+import { isSeed, numberKeys, ranges, readNumber, unnamedOptions, usesOption, type Address, type Range } from "../page/address";
 import type { Vocabulary } from "../page/lanes";
 import type { Recording } from "../page/record";
 import { masked, processes, samplers as samplerTexts, type Preset, type Process, type Settings } from "../processes";
@@ -153,7 +153,7 @@ export class Controls {
   /** Shows a recorded sample's request; that of an address, which is to be answered, goes before it. */
   setRecorded({ lane, defaults }: Recording, asked: Address | undefined): void {
     this.setModel(this.defaults ?? defaults, [lane.request.sampler], lane.process, lane.vocabulary);
-    this.set(asked ? { ...unnamed(asked, this.defaults!, lane.process), ...asked.request } : lane.request);
+    this.set(asked ? { ...unnamedOptions(asked, this.defaults!, lane.process), ...asked.request } : lane.request);
   }
 
   /** Shows a request in the fields. */

@@ -76,9 +76,9 @@ export class Schedule {
     const context = fitCanvas(canvas, canvas.clientWidth, cell.height);
     context.clearRect(0, 0, canvas.clientWidth, cell.height);
     const palette = readPalette();
-    [...line].forEach((sign, place) => {
-      const layers = [{ sign: noise[place], opacity: 0.6 * (1 - power) }, { sign, opacity: power }];
-      drawCell(context, { ...plain, layers }, place * width, 0, cell, palette);
+    [...line].forEach((sign, position) => {
+      const layers = [{ sign: noise[position], opacity: 0.6 * (1 - power) }, { sign, opacity: power }];
+      drawCell(context, { ...plain, layers }, position * width, 0, cell, palette);
     });
   }
 }

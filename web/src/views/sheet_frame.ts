@@ -20,7 +20,7 @@ export class SheetFrame {
       ...(frame.proofreadNll && !progress ? [html("span", { class: "wide" }, ", proofread")] : []));
     const saved = frame.passesSaved ? `, ${frame.passesSaved} saved` : "";
     byId("run-count").replaceChildren(...(atEnd ? [`${lane.steps === 1 ? "1 step" : `${lane.steps} steps`}${saved}`]
-      : [`${lane.standing(step)} of ${frame.length}`, html("span", { class: "wide" }, ` ${lane.process.fixed}`)]));
+      : [`${lane.countStanding(step)} of ${frame.length}`, html("span", { class: "wide" }, ` ${lane.process.fixed}`)]));
     byId("signature").textContent = `Seed ${lane.request.seed}`;
     const next = atEnd ? [] : nextLetters(lane, step).slice(0, isPhone.matches ? 3 : 4);
     byId("catchword").replaceChildren(...(atEnd ? ["finis"] : next.length ? ["next", ...next.map((letter) => html("i", {}, letter))] : []));
@@ -37,10 +37,10 @@ function nextLetters(lane: Lane, step: number): string[] {
   const letters: { letter: string; probability: number }[] = [];
   // Of what stands further on, a process that goes in order has no guess; nor is there one of which guesses will change.
   if (at === step && (lane.process.inOrder || lane.process.together)) return [];
-  now.id.forEach((id, place) => {
-    if (at > step ? !lane.moves(place, at) : id >= 0) return;
-    const letter = lane.vocabulary.character(lane.seeming(place, at));
-    const probability = lane.sureness(place, at);
+  now.id.forEach((id, position) => {
+    if (at > step ? !lane.changes(position, at) : id >= 0) return;
+    const letter = lane.vocabulary.character(lane.mostLikely(position, at));
+    const probability = lane.confidence(position, at);
     if (letter.trim() && probability > 0) letters.push({ letter, probability });
   });
   return letters.sort((a, b) => b.probability - a.probability).map(({ letter }) => letter);

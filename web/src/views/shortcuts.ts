@@ -14,14 +14,14 @@ export interface Shortcuts {
   nextLane(): void;
   toggleDoubt(): void;
   /** To another process, by its place among those that there are. */
-  turnTo(index: number): void;
+  switchTo(index: number): void;
   clear(): void;
   help(): void;
 }
 
 /** The act of a key; undefined where it has none. */
 function actOf(key: string, shift: boolean, to: Shortcuts): (() => void) | undefined {
-  if (/^[1-9]$/.test(key)) return () => to.turnTo(Number(key) - 1);
+  if (/^[1-9]$/.test(key)) return () => to.switchTo(Number(key) - 1);
   const far = shift ? 10 : 1;
   const acts: Record<string, () => void> = {
     " ": to.play, ArrowLeft: () => to.step(-far), ArrowRight: () => to.step(far), Home: () => to.step(-Infinity), End: () => to.step(Infinity),

@@ -10,7 +10,7 @@ export interface StoryEvents {
   goBy(steps: number): void;
   show(show: Show): void;
   /** To another process, by its kind. */
-  turnTo(kind: string): void;
+  switchTo(kind: string): void;
   copyCommand(): void;
   leave(): void;
 }
@@ -38,7 +38,7 @@ export class Story {
       const { share, by, show, turn, command } = (target as HTMLElement).dataset;
       if (share !== undefined) events.goTo(Number(share));
       if (by !== undefined) events.goBy(Number(by));
-      if (turn !== undefined) events.turnTo(turn);
+      if (turn !== undefined) events.switchTo(turn);
       if (command !== undefined) events.copyCommand();
       const chosen = shows.find((name) => name === show);
       if (chosen) events.show(chosen);
