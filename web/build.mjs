@@ -23,9 +23,10 @@ const out = resolve(values.out ?? join(here, "dist"));
 
 const [, version] = /project\(Folio VERSION ([\d.]+)/.exec(await readFile(join(here, "../CMakeLists.txt"), "utf8"));
 
-const entries = await findWeights();
 await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "weights"), { recursive: true });
+const scripts = await loadScripts({ wasm: "wasm", record: "page/record", processes: "processes" });
+const entries = await findWeights();
 await build({
   entryPoints: ["main", "worker", "helper", "sw"].map((name) => join(here, `src/${name}.ts`)),
   bundle: true, format: "esm", target: "es2022", minify: true, outdir: out, logLevel: "warning",
@@ -48,15 +49,26 @@ const record = await makeRecord(entries[0]);
 await writeFile(join(out, "trace.json"), JSON.stringify(record));
 await writeFile(join(out, "index.html"), await fillPage(record));
 
+/** Modules of the page by name, for the build's own use; `paths` says where in src/ they are. */
+async function loadScripts(paths) {
+  const folder = join(out, ".scripts");
+  const entryPoints = Object.fromEntries(Object.entries(paths).map(([name, path]) => [name, join(here, `src/${path}.ts`)]));
+  await build({ entryPoints, bundle: true, format: "esm", outdir: folder, outExtension: { ".js": ".mjs" }, logLevel: "warning" });
+  const load = async (name) => [name, await import(pathToFileURL(join(folder, `${name}.mjs`)).href)];
+  const loaded = Object.fromEntries(await Promise.all(Object.keys(paths).map(load)));
+  await rm(folder, { recursive: true });
+  return loaded;
+}
+
 /**
- * The masked models, the largest first, which the page takes unless told otherwise, then the Gaussian ones, the article's last,
- * then those that write from left to right; no f16 file of what is there as I8.
+ * All models by their processes, and within a family the largest first: the page takes the first one unless told otherwise. No f16
+ * file of what is there as I8.
  */
 async function findWeights() {
-  const all = (await readdir(from.weights)).filter((name) => /^(masked|gaussian|gpt)-.*\.safetensors$/.test(name));
+  const families = scripts.processes.processes.flatMap((process) => process.families);
+  const all = (await readdir(from.weights)).filter((name) => name.endsWith(".safetensors") && families.some((family) => name.startsWith(`${family}-`)));
   const files = all.filter((name) => !(name.includes("-f16.") && all.includes(name.replace("-f16.", "."))));
   if (!files.some((name) => name.startsWith("masked"))) throw new Error(`There are no masked-*.safetensors in ${from.weights}.`);
-  const families = ["masked", "gaussian", "gaussian-article", "gpt"];
   const rank = (name) => 8 * families.findLastIndex((family) => name.startsWith(family)) + (name.includes("base") ? 0 : name.includes("small") ? 2 : 4) + (name.includes("-f16") ? 1 : 0);
   files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   return Promise.all(files.map(async (file) => {
@@ -77,15 +89,10 @@ async function findWeights() {
 
 /** Runs the page's own engine here. Node has no fetch for files, and its relaxed SIMD is not to be trusted. */
 async function makeRecord({ file, version }) {
-  const folder = join(out, ".engine");
-  await build({ entryPoints: { wasm: join(here, "src/wasm.ts"), record: join(here, "src/page/record.ts") }, bundle: true, format: "esm",
-    outdir: folder, outExtension: { ".js": ".mjs" }, logLevel: "warning" });
-  const load = (name) => import(pathToFileURL(join(folder, `${name}.mjs`)).href);
   const { fetch } = globalThis;
   globalThis.fetch = async (url) => new Response(await readFile(url), { headers: { "content-type": "application/wasm" } });
   try {
-    const { instantiate } = await load("wasm");
-    const engine = await instantiate({ base: pathToFileURL(out + "/").href, threads: 1 });
+    const engine = await scripts.wasm.instantiate({ base: pathToFileURL(out + "/").href, threads: 1 });
     const bytes = await readFile(join(from.weights, file));
     engine.load(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
     const { defaults, vocab, products } = engine.describe();
@@ -97,7 +104,7 @@ async function makeRecord({ file, version }) {
       frames.push(engine.frame());
       states.push(engine.save());
     }
-    const { unpack, recordedFrames, framesAgree, rootTolerance } = await load("record");
+    const { unpack, recordedFrames, framesAgree, rootTolerance } = scripts.record;
     const packed = { ...(products === "int8" ? { weights: version } : {}), ...pack(frames, request, defaults, vocab, rootTolerance) };
     const lane = unpack(packed);
     const restored = recordedFrames(lane).every((bytes, step) => Buffer.from(engine.recordedState(bytes)).equals(states[step]));
@@ -106,7 +113,6 @@ async function makeRecord({ file, version }) {
     return packed;
   } finally {
     globalThis.fetch = fetch;
-    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -173,6 +179,20 @@ async function fillPage({ text, given }) {
   const escape = (part) => part.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);
   const cells = [...text].map((character, position) => (position < given ? character : "\u00b7"));
   const rows = cells.join("").match(/.{1,32}/gsu) ?? [];
+  const { processes, proseOf } = scripts.processes;
+  /** A part of every process's prose, of which the first one's is to be seen. */
+  const ofEach = (part, element) => processes.flatMap(({ kind }, index) => {
+    const words = proseOf[kind][part];
+    return words ? element(`data-process="${kind}"${index ? " hidden" : ""}`, words) : [];
+  });
+  const parts = {
+    still: escape(rows.join("\n")),
+    verse: text.split(/(?<=\n)/).map((line) => `<span class="line">${escape(line)}</span>`).join(""),
+    ledes: ofEach("lede", (attributes, words) => `<p class="lede" ${attributes}>${words}</p>`).join("\n  "),
+    headings: ofEach("heading", (attributes, words) => `<span class="wide" ${attributes}>${words}</span>`).join(""),
+    "before story": ofEach("beforeStory", (attributes, words) => `<p ${attributes}>${words}</p>`).join("\n      "),
+    story: (await readFile(join(here, "story.html"), "utf8")).trim().replaceAll("\n", "\n      "),
+  };
   const page = await readFile(join(here, "index.html"), "utf8");
-  return page.replace("<!-- still -->", () => escape(rows.join("\n"))).replaceAll("<!-- verse -->", () => text.split(/(?<=\n)/).map((line) => `<span class="line">${escape(line)}</span>`).join(""));
+  return page.replaceAll(/<!-- ([a-z ]+) -->/g, (_, name) => parts[name]);
 }

@@ -1,5 +1,4 @@
 /** The bench, in the worker: passes and samples of one model under every kernel set, on one thread and on all. */
-import { processOf } from "./processes";
 import type { FromWorker, Source, Timing } from "./engine/protocol";
 import { instantiate } from "./wasm";
 import { read } from "./engine/weights";
@@ -43,15 +42,15 @@ export async function bench(base: string, source: Source, most: number, tell: (m
     const engine = await instantiate({ base, threads });
     try {
       engine.load(file);
-      const { sets, config, parameters, process, products = "f32", threads: width } = engine.describe();
+      const { sets, config, parameters, products = "f32", threads: width } = engine.describe();
       const length = Math.min(longest, config.seq_len);
-      // From left to right a step sees one open place, so none is a pass of the whole sheet.
-      const inOrder = processOf(process.kind)?.inOrder;
-      const rows = (inOrder ? 1 : 2) * sets.length * widths.length;
+      // A causal model reads one open position a step, so none of its passes is one of the whole sheet.
+      const { causal } = config;
+      const rows = (causal ? 1 : 2) * sets.length * widths.length;
       if (threads === most) {
         const checks = engine.timeKernels().map(({ name, correct }) => ({ kernels: name, passed: correct }));
         const self_check = { passed: checks.every(({ passed }) => passed), against: sets[sets.length - 1], kernels: checks };
-        const setting = { kernels: sets, parameters, length, sampling_steps: inOrder ? length : samplingSteps, self_check };
+        const setting = { kernels: sets, parameters, length, sampling_steps: causal ? length : samplingSteps, self_check };
         tell({ type: "bench begins", setting, rows });
       }
       const share = budget / rows;
@@ -71,7 +70,7 @@ export async function bench(base: string, source: Source, most: number, tell: (m
         const request = { prompt: "", seed: "1", length };
         // The first step of a sample with nothing given: all places are open, so the pass computes every row. To start it takes
         // less than a hundredth of that.
-        if (!inOrder)
+        if (!causal)
           record("forward", () => {
             engine.start({ ...request, steps: length });
             engine.step();

@@ -62,7 +62,7 @@ export interface Request {
 }
 
 export interface Description {
-  config: { vocab_size: number; seq_len: number; d_model: number; n_layer: number; n_head: number };
+  config: { vocab_size: number; seq_len: number; causal: boolean; d_model: number; n_layer: number; n_head: number };
   process: { kind: string };
   /** The i-th code point is the character of id i; U+FFFD where an id has none. */
   vocab: string;

@@ -261,11 +261,10 @@ function quote(word: string): string {
 export function commandLine(request: Request, edits: readonly string[], process: Process, defaults: Request, file: string,
   proofreader: string | undefined): string {
   const command = ["folio", request.text === undefined ? "sample" : "infill", "--weights", quote(file)];
-  const always: readonly (keyof Request)[] = process.inOrder ? ["temperature"] : ["sampler", "steps", "temperature"];
   // A temperature that is named does not fall by default.
   const standard = { ...defaults, "temperature-fall": 0 };
   // A value that begins with a dash would be read as an option if it stood alone.
-  for (const [key, value] of options(request, edits, process, standard, always, proofreader))
+  for (const [key, value] of options(request, edits, process, standard, process.alwaysNamed, proofreader))
     command.push(value.startsWith("-") ? `--${key}=${quote(value)}` : `--${key} ${quote(value)}`);
   return command.join(" ");
 }

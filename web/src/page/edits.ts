@@ -14,7 +14,7 @@ export function whyNotNoised(lane: Lane, step: number, { from, to }: Choice): st
   const free = flags.filter((flag) => !(flag & GIVEN));
   if (!free.length) return `${from === to ? "This letter is" : "These letters are"} kept; press Release first, then noise can reach ${from === to ? "it" : "them"}.`;
   // A letter that is only likely as yet can be noised too, once a pass has made it so.
-  if (free.some((flag) => flag & FIXED) || (lane.process.together && step > 0)) return undefined;
+  if (free.some((flag) => flag & FIXED) || (lane.process.changesAll && step > 0)) return undefined;
   return free.length < flags.length ? "What is not kept of these places is still noise." : "These places are still noise.";
 }
 

@@ -131,7 +131,7 @@ export class Lane {
   /** The letter that stands at each place, -1 where none does. */
   letters(step: number): Int32Array {
     const { id } = this.frames[step];
-    if (!this.process.together) return id;
+    if (!this.process.changesAll) return id;
     if (this.lettersOf?.step !== step)
       this.lettersOf = { step, letters: id.map((_, position) => (this.fixedAt(position, step) === undefined ? -1 : this.mostLikely(position, step))) };
     return this.lettersOf.letters;
@@ -158,7 +158,7 @@ export class Lane {
   /** True where an edit at this very step has taken away what the passes had made of a place: what was likely there is so no more. */
   private isNoisedAt(position: number, step: number): boolean {
     const noised = (at: number) => (this.frames[at].flags[position] & REOPENED) !== 0;
-    return this.process.together && step > 0 && noised(step) && !noised(step - 1);
+    return this.process.changesAll && step > 0 && noised(step) && !noised(step - 1);
   }
 
   /** How sure that letter is, or was when it was fixed. */
@@ -169,7 +169,7 @@ export class Lane {
 
   /** Whether a place gets its letter in a step, or another where every step changes them. */
   changes(position: number, step: number): boolean {
-    if (!this.process.together) return (this.frames[step].flags[position] & FRESH) !== 0;
+    if (!this.process.changesAll) return (this.frames[step].flags[position] & FRESH) !== 0;
     if (step === 0 || this.frames[step].flags[position] & GIVEN) return false;
     const before = this.mostLikely(position, step - 1);
     return before >= 0 && this.mostLikely(position, step) !== before;
@@ -177,7 +177,7 @@ export class Lane {
 
   /** The step since which a place has the letter that it has at `step`; undefined where none stands there. */
   fixedAt(position: number, step: number): number | undefined {
-    if (this.process.together && !(this.frames[step].flags[position] & GIVEN)) return this.settledAt(position, step);
+    if (this.process.changesAll && !(this.frames[step].flags[position] & GIVEN)) return this.settledAt(position, step);
     if (!(this.frames[step].flags[position] & FIXED)) return undefined;
     const id = this.frames[step].id[position];
     let first = step;

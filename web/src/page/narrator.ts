@@ -1,5 +1,6 @@
 /** Says how a sample comes along: to a screen reader, and in the foot of the sheet where the device is slow. */
 import { GIVEN } from "../engine/protocol";
+import { processes } from "../processes";
 import { byId } from "../views/dom";
 import type { Views } from "../views/views";
 import type { Session } from "./session";
@@ -61,14 +62,13 @@ export class Narrator {
   sayIfSlow(): void {
     const { lane } = this.state;
     const { milliseconds } = this.session;
-    const { length, prompt, steps } = this.views.controls.request();
-    const { inOrder } = lane?.process ?? {};
-    const passes = inOrder ? length - [...prompt].length : steps;
-    byId("estimate").textContent = milliseconds * passes > 3000 ? `about ${Math.round((milliseconds * passes) / 1000)} s` : "";
+    const process = lane?.process ?? processes[0];
+    const sample = milliseconds * process.passes(this.views.controls.request());
+    byId("estimate").textContent = sample > 3000 ? `about ${Math.round(sample / 1000)} s` : "";
     if (this.slowSaid || milliseconds < slowPass || !lane?.computing || lane.head - lane.from < fewestPasses) return;
     this.slowSaid = true;
     this.views.statusBar.say(`This device takes ${(milliseconds / 1000).toFixed(1)} s a pass.`,
-      inOrder ? undefined : { label: "Use Quick", apply: () => this.views.controls.choose("quick") }, () => this.session.milliseconds >= slowPass);
+      process.presets.quick.options.steps === undefined ? undefined : { label: "Use Quick", apply: () => this.views.controls.choose("quick") }, () => this.session.milliseconds >= slowPass);
   }
 
   private sayQuarter(): void {

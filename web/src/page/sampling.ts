@@ -232,7 +232,8 @@ export class Sampling {
 
   /** Fills a prompt that has open gaps. */
   private fill(request: Request, origin: Origin): void {
-    if (this.process.inOrder) return this.fail("Open gaps need a masked or a Gaussian model; one that writes from left to right has none to fill.");
+    const { refusesGaps } = this.process;
+    if (refusesGaps) return this.fail(refusesGaps);
     this.renewSeed(request);
     this.fillOrigin = origin;
     this.reset();

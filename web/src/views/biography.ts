@@ -1,7 +1,6 @@
 /** The life of one place: when its letter was fixed, how sure that was, and what else it might have been. */
 import { GIVEN } from "../engine/protocol";
 import type { Lane, Proofreading } from "../page/lanes";
-import { samplers } from "../processes";
 import { byId, html, sign, spoken, svg } from "./dom";
 import { columns } from "./looks";
 
@@ -67,19 +66,19 @@ export class Biography {
     const where = `row ${Math.floor(position / columns) + 1}, column ${(position % columns) + 1}`;
     const close = html("button", { class: "close", click: (event) => this.events.close((event as MouseEvent).detail === 0) }, "Close");
     const title = html("h2", {}, automatic ? "Biography of the closest call" : "Biography");
-    const original = fixedAt === 0 && (step === 0 || !process.together);
+    const original = fixedAt === 0 && (step === 0 || !process.changesAll);
     const small = html("small");
     let state: string;
     if (given) {
       const since = lane.givenSince(position, step);
       state = "Given by you";
-      small.append(position < lane.promptLength ? process.inOrder ? "part of the prompt" : "part of the prompt, never noised" : since ? `after step ${since}` : "from the start");
+      small.append(position < lane.promptLength ? process.ofPrompt : since ? `after step ${since}` : "from the start");
     } else if (original) {
       state = "Part of the text";
       small.append("that goes into noise");
     } else if (fixedAt !== undefined) {
       state = `${process.fixed[0].toUpperCase()}${process.fixed.slice(1)} at step ${fixedAt} of ${lane.steps}`;
-      if (process.together) small.append("now at probability ", number(lane.confidence(position, step)));
+      if (process.changesAll) small.append("now at probability ", number(lane.confidence(position, step)));
     } else {
       state = `Still ${process.open} at step ${step}`;
       if (lane.mostLikely(position, step) >= 0)
@@ -87,14 +86,14 @@ export class Biography {
       else small.append("nobody has looked yet");
     }
     small.append(...(small.hasChildNodes() ? [html("br")] : []), where);
-    const decision = given || original || fixedAt === undefined || process.together ? [] : decisionOf(lane, position, step);
+    const decision = given || original || fixedAt === undefined || process.changesAll ? [] : decisionOf(lane, position, step);
     const sentences = [...decision, ...proofreadingOf(lane, position, step)].flatMap((sentence) => [...sentence, " "]);
     const told = html("p", { class: "told", hidden: !sentences.length }, ...sentences);
     const who = html("div", { class: "who" },
       html("div", { class: "glyph", "aria-hidden": "true" }, character ? sign(character) : "?"),
       html("p", {}, character ? html("span", { class: "unseen" }, `${spoken(character)}: `) : "", state, html("br"), small));
     // Where every step changes all, what is said now counts, not what was when a letter settled.
-    const end = process.together ? step : fixedAt ?? step;
+    const end = process.changesAll ? step : fixedAt ?? step;
     const alternatives = given || original ? [] : alternativesAt(lane, position, end, fixedAt !== undefined);
     if (alternatives.length === 0) return [close, title, html("div", {}, who, told)];
     const decided = fixedAt !== undefined;
@@ -149,7 +148,7 @@ export class Biography {
     }).sort((a, b) => a.y - b.y);
     spreadLabels(labels, y(0) - 6);
     if (fixedAt !== undefined && alternatives[0].chosen)
-      parts.push(svg("circle", { class: "decided", cx: x(fixedAt), cy: y(lane.process.together ? probabilityAt(lane, position, fixedAt, alternatives[0].id) : alternatives[0].probability), r: 4 }));
+      parts.push(svg("circle", { class: "decided", cx: x(fixedAt), cy: y(lane.process.changesAll ? probabilityAt(lane, position, fixedAt, alternatives[0].id) : alternatives[0].probability), r: 4 }));
     const now = x(step);
     // The letters keep off the line of the present step.
     const besideEnd = x(end) + 9;
@@ -179,7 +178,7 @@ function number(value: number): HTMLElement {
  */
 function decisionOf(lane: Lane, position: number, step: number): Sentence[] {
   const { request } = lane;
-  const reason = samplers[request.sampler]?.reason;
+  const reason = lane.process.samplers[request.sampler]?.reason;
   const { temperature, "temperature-fall": fall } = request;
   const drawn = temperature === 0 ? "The letter was the likeliest:" : `The letter was drawn at ${
     fall > 0 ? `a temperature that falls from ${temperature} to ${Number((temperature * (1 - fall)).toFixed(2))}` : `temperature ${temperature}`}:`;

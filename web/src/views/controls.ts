@@ -2,7 +2,7 @@
 import { isSeed, numberKeys, ranges, readNumber, unnamedOptions, usesOption, type Address, type Range } from "../page/address";
 import type { Vocabulary } from "../page/lanes";
 import type { Recording } from "../page/record";
-import { masked, processes, samplers as samplerTexts, type Preset, type Process, type Settings } from "../processes";
+import { masked, processes, type Preset, type Process, type Settings } from "../processes";
 import type { Request } from "../engine/protocol";
 import { plainText, whyUnknownInPrompt } from "../page/typography";
 import { byId, html, Radios } from "./dom";
@@ -258,8 +258,8 @@ export class Controls {
     const request = this.request();
     for (const key of numberKeys)
       if (!ofProofreader.includes(key)) byId(key).closest<HTMLElement>(".field")!.hidden = !this.uses(key, request.sampler);
-    byId("sampler-help").textContent = samplerTexts[request.sampler] ? `${request.sampler}: ${samplerTexts[request.sampler].does}.` : "";
-    const { presets } = this.process;
+    const { presets, samplers } = this.process;
+    byId("sampler-help").textContent = samplers[request.sampler] ? `${request.sampler}: ${samplers[request.sampler].does}.` : "";
     const fits = (Object.keys(presets) as Preset[]).find((name) => {
       const { speed } = presets[name];
       const wanted = this.optionsOf(presets[name]);

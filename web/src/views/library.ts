@@ -135,7 +135,7 @@ export class Library {
       if (!response.ok) throw new Error(`status ${response.status}`);
       this.entries = (await response.json()) as WeightsEntry[];
       if (!this.entries.length) throw new Error("nothing there");
-      this.engine.proofreaders = this.entries.filter(({ process }) => process === "ar");
+      this.engine.proofreaders = this.entries.filter(({ process }) => processOf(process)?.proofreads);
     } catch {
       if (signal.aborted) return;
       return this.fail("The weights did not arrive.", "Try again", () => void this.visit(asked));

@@ -41,14 +41,14 @@ export function looksOf(picture: Picture): Look[] {
       const character = lane.vocabulary.character(id);
       look.sign = signOf(character);
       if (character === "\n") Object.assign(look, { size: lineEnd, ink: "soft" });
-      look.wet = (flags & FRESH) !== 0 && (flags & GIVEN) === 0 && !lane.process.together;
+      look.wet = (flags & FRESH) !== 0 && (flags & GIVEN) === 0 && !lane.process.changesAll;
       look.given = (flags & GIVEN) !== 0;
       if (look.wet && show === "ink") look.ink = "sheet";
     } else if (lane.struckOut(position, step)) {
       Object.assign(look, { sign: signOf(lane.vocabulary.character(lane.frames[step - 1].id[position])), ink: "red", hatched: true, struckOut: true });
     } else {
-      if (lane.process.together) blur(look, picture, position);
-      else if (!lane.process.inOrder) guess(look, picture, position);
+      if (lane.process.openLook === "blur") blur(look, picture, position);
+      if (lane.process.openLook === "guess") guess(look, picture, position);
       look.caret = position === caret;
       look.hatched = (flags & REOPENED) !== 0;
     }

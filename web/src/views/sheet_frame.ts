@@ -36,7 +36,7 @@ function nextLetters(lane: Lane, step: number): string[] {
   const at = step < lane.head ? step + 1 : step;
   const letters: { letter: string; probability: number }[] = [];
   // Of what stands further on, a process that goes in order has no guess; nor is there one of which guesses will change.
-  if (at === step && (lane.process.inOrder || lane.process.together)) return [];
+  if (at === step && (lane.process.inOrder || lane.process.changesAll)) return [];
   now.id.forEach((id, position) => {
     if (at > step ? !lane.changes(position, at) : id >= 0) return;
     const letter = lane.vocabulary.character(lane.mostLikely(position, at));
