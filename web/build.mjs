@@ -104,10 +104,10 @@ async function makeRecord({ file, version }) {
       frames.push(engine.frame());
       states.push(engine.save());
     }
-    const { unpack, recordedFrames, framesAgree, rootTolerance } = scripts.record;
+    const { unpack, recordedSteps, framesAgree, rootTolerance } = scripts.record;
     const packed = { ...(products === "int8" ? { weights: version } : {}), ...pack(frames, request, defaults, vocab, rootTolerance) };
     const lane = unpack(packed);
-    const restored = recordedFrames(lane).every((bytes, step) => Buffer.from(engine.recordedState(bytes)).equals(states[step]));
+    const restored = recordedSteps(lane).every((recorded, step) => Buffer.from(engine.recordedState(recorded)).equals(states[step]));
     if (!restored || !frames.every((frame, step) => framesAgree(frame, lane.frames[step], true)))
       throw new Error("The record does not unpack to what was recorded.");
     return packed;

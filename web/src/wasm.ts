@@ -1,6 +1,6 @@
 /** Loads the module that suits this browser and wraps its exports (web/wasm/api.cpp) into an `Engine`. */
 import { fetchUnlessStalled, stallTimeout, Stalled } from "./engine/download";
-import type { Description, Engine, Frame, GapChoice, RatedChoice, Request } from "./engine/protocol";
+import type { Description, Engine, Frame, GapChoice, RatedChoice, RecordedStep, Request } from "./engine/protocol";
 
 /** Of the memory, in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
 const initialPages = 256;
@@ -165,10 +165,12 @@ class WasmEngine implements Engine {
     return this.takeState((size) => this.exports.folio_save(size));
   }
 
-  recordedState(frame: Uint8Array): Uint8Array {
-    const pointer = this.copyIn(frame);
+  recordedState({ step, steps, id, fixedAt, probability, flags }: RecordedStep): Uint8Array {
+    const parts = [Int32Array.of(step, steps, id.length), id, fixedAt, probability, flags];
+    const bytes = parts.flatMap((part) => [...new Uint8Array(part.buffer, part.byteOffset, part.byteLength)]);
+    const pointer = this.copyIn(Uint8Array.from(bytes));
     try {
-      return this.takeState((size) => this.exports.folio_recorded_state(pointer, frame.length, size));
+      return this.takeState((size) => this.exports.folio_recorded_state(pointer, bytes.length, size));
     } finally {
       this.exports.folio_release(pointer);
     }

@@ -128,11 +128,11 @@ async function sample(model: Engine, { run, request, from, held, state, edits, g
     const frame = model.frame();
     const saved = model.save();
     const arrays = [frame.id, frame.flags, frame.probability, frame.entropy, frame.topId, frame.topProbability, saved];
-    post({ type: "frame", run, frame, state: { bytes: saved, recorded: false }, milliseconds }, [...new Set(arrays.map((array) => array.buffer))]);
+    post({ type: "frame", run, frame, state: saved, milliseconds }, [...new Set(arrays.map((array) => array.buffer))]);
     return frame.done;
   };
   model.start(request);
-  if (state) model.restore(state.recorded ? model.recordedState(state.bytes) : state.bytes);
+  if (state) model.restore(state instanceof Uint8Array ? state : model.recordedState(state));
   for (let step = state ? held : 0; step < from; ++step) {
     await yieldToMessages();
     if (current !== run) return;

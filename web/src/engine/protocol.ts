@@ -93,11 +93,21 @@ export interface RatedChoice {
   nats_per_char: number;
 }
 
-/** State that a sampler goes on from: bytes that it saved, or a frame of a recording (record.ts), of which it makes such bytes. */
-export interface SavedState {
-  bytes: Uint8Array;
-  recorded: boolean;
+/** A step of a recording, by position where it has arrays: of it the engine can make a state. */
+export interface RecordedStep {
+  step: number;
+  steps: number;
+  /** -1 where the position is open. */
+  id: Int32Array;
+  /** The step that fixed it. */
+  fixedAt: Int32Array;
+  probability: Float32Array;
+  /** FIXED and GIVEN alone. */
+  flags: Uint8Array;
 }
+
+/** State that a sampler goes on from: what it saved, which nobody else reads, or a recorded step. */
+export type SavedState = Uint8Array | RecordedStep;
 
 /** The model in the worker, as wasm.ts gives it. Each throws an Error whose message is one sentence. */
 export interface Engine {
@@ -113,8 +123,8 @@ export interface Engine {
   edit(edit: string): void;
   save(): Uint8Array;
   restore(state: Uint8Array): void;
-  /** The state of a recorded frame of the request that was started. */
-  recordedState(frame: Uint8Array): Uint8Array;
+  /** The state of a recorded step of the request that was started. */
+  recordedState(step: RecordedStep): Uint8Array;
   /** All choices of lengths for the open gaps of a text. */
   expandGaps(text: string, mark: string): GapChoice[];
   /** Nats per character of the finished sample. */

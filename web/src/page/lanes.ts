@@ -124,7 +124,7 @@ export class Lane {
     const { step } = frame;
     this.frames.length = this.states.length = Math.min(this.frames.length, step);
     this.frames[step] = frame;
-    this.states[step] = keep || step % largeStatesEvery === 0 || (state && state.bytes.length <= largeState) ? state : undefined;
+    this.states[step] = keep || step % largeStatesEvery === 0 || (state instanceof Uint8Array && state.length <= largeState) ? state : undefined;
     this.lettersOf = undefined;
   }
 

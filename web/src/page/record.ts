@@ -1,6 +1,6 @@
 /** The recorded sample that plays while the weights load, unpacked from trace.json (packed by build.mjs, which says how). */
 import { fetchUnlessStalled } from "../engine/download";
-import { FIXED, GIVEN, FRESH, type Frame, type Request } from "../engine/protocol";
+import { FIXED, FRESH, GIVEN, type Frame, type RecordedStep, type Request } from "../engine/protocol";
 import { Lane, Vocabulary } from "./lanes";
 import { masked } from "../processes";
 
@@ -63,22 +63,12 @@ export function framesAgree(live: Frame, recorded: Frame | undefined, exact: boo
   });
 }
 
-/**
- * Each step of a recorded lane as the engine takes it to make a state: step, steps and length, then id, step of fixing, probability
- * and flags of all places. Only for lanes whose places are fixed once each and in one block.
- */
-export function recordedFrames({ frames }: Lane): Uint8Array[] {
+/** The steps of a recorded lane, of which the engine makes states: only where positions are fixed once each and in one block. */
+export function recordedSteps({ frames }: Lane): RecordedStep[] {
   const fixedAt = new Int32Array(frames[0].length);
-  return frames.map(({ step, steps, length, id, probability, flags }) => {
+  return frames.map(({ step, steps, id, probability, flags }) => {
     fixedAt.forEach((_, position) => flags[position] & FRESH && (fixedAt[position] = step));
-    const parts = [Int32Array.of(step, steps, length), id, fixedAt, probability, flags.map((flag) => flag & ~FRESH)];
-    const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-    let at = 0;
-    for (const part of parts) {
-      bytes.set(new Uint8Array(part.buffer), at);
-      at += part.byteLength;
-    }
-    return bytes;
+    return { step, steps, id, fixedAt: fixedAt.slice(), probability, flags: flags.map((flag) => flag & ~FRESH) };
   });
 }
 

@@ -4,7 +4,7 @@ import type { Request } from "../engine/protocol";
 import { prefersReducedMotion } from "./features";
 import type { Lane, Vocabulary } from "./lanes";
 import type { Player } from "./player";
-import { framesAgree, recordedFrames, type Recording } from "./record";
+import { framesAgree, recordedSteps, type Recording } from "./record";
 import type { Session } from "./session";
 import type { SheetState } from "./sheet_state";
 
@@ -58,7 +58,7 @@ export class Takeover {
     const { record, recording } = this;
     if (!record) return;
     this.exact = recording!.weights !== undefined && recording!.weights === version;
-    record.states = this.exact ? recordedFrames(record).map((bytes) => ({ bytes, recorded: true })) : [];
+    record.states = this.exact ? recordedSteps(record) : [];
     const from = Math.max(0, Math.min(this.state.step, record.head - fewestPasses));
     this.agrees = true;
     this.first = this.next = this.exact ? from + 1 : 0;
