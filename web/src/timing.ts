@@ -3,10 +3,10 @@ import type { FromWorker, Source, Timing } from "./engine/protocol";
 import { instantiate } from "./wasm";
 import { read } from "./engine/weights";
 
-/** Of all rows together, where the device is quick enough for three repetitions of each. */
+/** Milliseconds of all rows together, where the device is quick enough for three repetitions of each. */
 const budget = 15000;
 const mostRepetitions = 200;
-/** As native/commands/bench.cpp has them. */
+/** Length and steps as native/commands/bench.cpp has them. */
 const longest = 256;
 const samplingSteps = 16;
 
@@ -68,7 +68,7 @@ export async function bench(base: string, source: Source, most: number, tell: (m
           tell({ type: "timed", row });
         };
         const request = { prompt: "", seed: "1", length };
-        // The first step of a sample with nothing given: all places are open, so the pass computes every row. To start it takes
+        // The first step of a sample with nothing given: all positions are open, so the pass computes every row. To start it takes
         // less than a hundredth of that.
         if (!causal)
           record("forward", () => {

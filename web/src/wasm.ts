@@ -2,7 +2,7 @@
 import { fetchUnlessStalled, stallTimeout, Stalled } from "./engine/download";
 import type { Description, Engine, Frame, GapChoice, RatedChoice, RecordedStep, Request } from "./engine/protocol";
 
-/** Of the memory, in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
+/** Memory limits in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
 const initialPages = 256;
 const maximumPages = 8192;
 const helperStack = 1 << 18;
@@ -47,7 +47,7 @@ interface Exports {
 
 export interface KernelTime {
   name: string;
-  /** Whether it gave what the plain kernel gives. */
+  /** True where it gave what the plain kernel gives. */
   correct: boolean;
   ms: number;
 }
@@ -148,7 +148,7 @@ class WasmEngine implements Engine {
     };
   }
 
-  /** Of the last pass, for all places of its window. */
+  /** Logits of the last pass, for all positions of its window. */
   logits(): Float32Array {
     const count = this.copyIn(new Uint8Array(4));
     const pointer = this.exports.folio_logits(count);

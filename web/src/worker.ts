@@ -8,7 +8,7 @@ type Run = Extract<ToWorker, { type: "run" }>;
 type Infill = Extract<ToWorker, { type: "infill" }>;
 
 let engine: Engine | undefined;
-/** Whether the page knows which kernels the engine has come to. */
+/** True once the page knows which kernels the engine has chosen. */
 let kernelsSettled = false;
 let current = 0;
 /** Ends the waiting of a run whose turn is over. */
@@ -45,11 +45,11 @@ function yieldToMessages(): Promise<void> {
 
 const base = new URL(".", self.location.href).href;
 
-/** A worker has one engine; it is on its way from the first message on. */
+/** The worker's one engine, which is fetched from the first message on. */
 let preparing: ReturnType<typeof instantiate> | undefined;
 function prepare(threads: number): ReturnType<typeof instantiate> {
   preparing ??= instantiate({ base, threads });
-  // Who needs the engine hears of its failure; nobody might, yet.
+  // Those who wait for the engine hear of its failure; nobody may wait yet.
   preparing.catch(() => undefined);
   return preparing;
 }
@@ -177,7 +177,7 @@ async function perform(model: Engine, task: Run | Infill): Promise<void> {
   }
 }
 
-// A run that is overtaken notices at its next breath; its successor must not touch the engine before that.
+// A superseded run notices when it next yields to messages; its successor must not touch the engine before that.
 let last: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.type === "ping") post({ type: "pong" });

@@ -16,7 +16,7 @@ export interface WeightsEntry {
   size: string;
   /** Nats a character on the validation text, with the standard error, as its card has them. */
   nats?: [number, number];
-  /** Of a Gaussian model with a schedule of its own: -log SNR at evenly spaced times. */
+  /** -log SNR at evenly spaced times, of a Gaussian model with a schedule of its own. */
   knots?: number[];
   /** Its model card's file, if it has one. */
   card: string;
@@ -28,7 +28,7 @@ export interface WeightsEntry {
 export class Weights {
   constructor(private stem: string, readonly source: Source, public version?: string) {}
 
-  /** As links name it. */
+  /** Its name in links. */
   get name(): string {
     return this.source instanceof File && this.version ? `${this.stem}@${this.version}` : this.stem;
   }
@@ -87,7 +87,7 @@ export class WeightsMissing extends Error {
 }
 export class RefusedFile extends Error {}
 export class OutOfMemory extends Error {}
-/** Of the engine itself, whatever the weights; its message is for the visitor. */
+/** A failure of the engine itself, whatever the weights; its message is for the visitor. */
 export class EngineFailed extends Error {}
 
 function startWorker(): Worker {
@@ -124,14 +124,14 @@ export interface RaceListener {
   weightsProgress(bytes: number): void;
   /** The request for the model that has come. */
   loaded(description: Description): Request;
-  /** In milliseconds, what the pass took; not told of passes before the measured run. */
+  /** `milliseconds`: the time of the pass. Passes before the measured run are not reported. */
   frame(frame: Frame, milliseconds: number): void;
 }
 
 /** Passes before a measured run: by then kernels are chosen and the module is compiled at its best. */
 const warmingPasses = 24;
 
-/** In milliseconds, of a bench on the slowest of devices; nothing is answered within it. */
+/** Milliseconds that a row of the bench takes on the slowest devices; no answer comes within it. */
 const longestRow = 300000;
 
 /** Hears of a bench as it goes on. */
@@ -144,13 +144,13 @@ export class EngineHost {
   description: Description | undefined;
   weights: Weights | undefined;
   private worker: Worker | undefined;
-  /** Begun before anyone knows which weights are wanted: it fetches and compiles the engine meanwhile. */
+  /** A worker that fetches and compiles the engine before the weights to load are known. */
   private prewarmed: Worker | undefined;
-  /** Of what goes on in a worker of its own beside the one that samples. */
+  /** Ends the bench or race that runs in a worker of its own. */
   private sideTask = new AbortController();
-  /** Models that can proofread. */
+  /** Weights of models that can proofread. */
   proofreaders: readonly WeightsEntry[] = [];
-  /** While something runs. */
+  /** Set while something runs. */
   private heartbeat: Heartbeat | undefined;
   private threads = 1;
   private jobs = new Map<number, RunRequest | InfillRequest>();
@@ -258,8 +258,8 @@ export class EngineHost {
   }
 
   /**
-   * Work in a worker of its own; resolves to whether it came to its end. What runs is stopped, and whatever runs next stops the
-   * work: beside one another neither would be as fast as it is.
+   * Runs work in a worker of its own; resolves to whether it came to its end. What runs is stopped, and whatever runs next stops the
+   * work: at the same time both would be slower than they are.
    */
   private async exclusively(work: (worker: Worker, signal: AbortSignal) => Promise<boolean>): Promise<boolean> {
     this.stop();

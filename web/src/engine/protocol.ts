@@ -1,9 +1,9 @@
-/** What the page and the worker say to one another, and the things they speak about. Nothing here runs. */
+/** The messages between the page and the worker, and the types in them. Nothing here runs. */
 
-/** The sampler at one step. Arrays have one entry a place, `top*` four. */
+/** The sampler at one step. Arrays have one entry for each position, `top*` four. */
 export interface Frame {
   step: number;
-  /** Steps known so far: an edit after the end adds some. */
+  /** Number of steps known so far: an edit after the end adds some. */
   steps: number;
   length: number;
   done: boolean;
@@ -13,14 +13,14 @@ export interface Frame {
   editsApplied: number;
   /** Passes that an early stop has left out. */
   passesSaved: number;
-  /** -1 where the place is open. */
+  /** -1 where the position is open. */
   id: Int32Array;
   flags: Uint8Array;
-  /** Of the letter when it was fixed; 0 where the place is open. */
+  /** Probability of the letter when it was fixed; 0 where the position is open. */
   probability: Float32Array;
-  /** In nats, of the last pass that saw the place open; 0 with no probabilities below where none has. */
+  /** Entropy in nats of the last pass that saw the position open; 0 with no probabilities below where none has. */
   entropy: Float32Array;
-  /** The four likeliest of that pass, likeliest first, at temperature 1. */
+  /** The four most likely ids of that pass, the most likely first, at temperature 1. */
   topId: Int32Array;
   topProbability: Float32Array;
   /** -log p in nats of each character by the proofreader, NaN where there is none; of proofreading steps only. */
@@ -73,7 +73,7 @@ export interface Description {
   choice: string[];
   /** All of this module, the plain one last. */
   sets: string[];
-  /** What products multiply; f32 where it is not said. */
+  /** Type of the matrix products' inputs; f32 where it is missing. */
   products?: string;
   threads: number;
   samplers: string[];
@@ -106,7 +106,7 @@ export interface RecordedStep {
   flags: Uint8Array;
 }
 
-/** State that a sampler goes on from: what it saved, which nobody else reads, or a recorded step. */
+/** State that a sampler goes on from: the bytes that it saved, which it alone reads, or a recorded step. */
 export type SavedState = Uint8Array | RecordedStep;
 
 /** The model in the worker, as wasm.ts gives it. Each throws an Error whose message is one sentence. */
@@ -146,7 +146,7 @@ export interface Timing {
   chars_per_s: number;
 }
 
-/** What the worker tells of a bench before its first row. */
+/** The setting of a bench, which the worker sends before the first row. */
 export interface BenchSetting {
   kernels: string[];
   parameters: number;
@@ -155,31 +155,31 @@ export interface BenchSetting {
   self_check: { passed: boolean; against: string; kernels: { kernels: string; passed: boolean }[] };
 }
 
-/** Weights beside the page. */
+/** Weights that are hosted with the page. */
 export interface HostedWeights {
   url: string;
   bytes: number;
   version: string;
-  /** In milliseconds: without a byte for so long they count as lost. */
+  /** Milliseconds without a byte after which they count as missing. */
   stallTimeout: number;
 }
 
-/** Where weights are: beside the page, or in a file of the visitor's. */
+/** Weights hosted with the page, or a file of the visitor's. */
 export type Source = HostedWeights | File;
 
 export type ToWorker =
-  /** Weights are about to be named: the engine can be fetched and compiled before. */
+  /** Fetches and compiles the engine, before weights are named. */
   | { type: "prepare"; threads: number }
   | { type: "load"; source: Source; threads: number }
   | {
       type: "run";
       run: number;
       request: Request;
-      /** Where to begin: at step `from`, to which passes that are not shown lead from this state of step `held`, or from the start. */
+      /** The step to begin at; passes that are not shown lead to it from this state of step `held`, or from the start. */
       from: number;
       held: number;
       state: SavedState | null;
-      /** Where the request names a proofreader: its weights. They are read once. */
+      /** Weights of the proofreader that the request names; they are read once. */
       proofreader: HostedWeights | null;
       /** Applied at step `from`, without its number. */
       edits: string[];
@@ -189,14 +189,14 @@ export type ToWorker =
   /** Fills a text with open gaps, each choice of lengths as a sample of its own; of the request all else counts. */
   | { type: "infill"; run: number; request: Request; text: string; mark: string; proofreader: HostedWeights | null }
   | { type: "stop" }
-  /** Is answered by a pong, by a worker that lives. */
+  /** Answered by a pong. */
   | { type: "ping" }
-  /** In a worker of its own, which ends with it. */
+  /** Times the model, in a worker of its own. */
   | { type: "bench"; source: Source; threads: number };
 
 export type FromWorker =
   | { type: "pong" }
-  /** Bytes of the weights so far; not for every one of them. */
+  /** Bytes of the weights so far, now and then. */
   | { type: "weights-progress"; bytes: number }
   | { type: "loaded"; description: Description; version: string | undefined }
   /** The first passes have shown which kernels are the fastest here. */
@@ -217,7 +217,7 @@ export type FromWorker =
   /** All choices have been filled; this one is kept. */
   | { type: "candidates-rated"; run: number; kept: number }
   | { type: "failed"; run: number; sentence: string }
-  /** Nothing more comes from this run, whether it ended, failed or was overtaken. */
+  /** Nothing more comes from this run, whether it ended, failed or was superseded. */
   | { type: "stopped"; run: number }
   | { type: "bench begins"; setting: BenchSetting; rows: number }
   | { type: "timed"; row: Timing }

@@ -1,4 +1,4 @@
-/** Weights on their way into the worker: fetched from beside the page and kept, or read out of a visitor's own file. */
+/** Loading of weights: fetched from the page's host and cached, or read from a visitor's own file. */
 import { fetchUnlessStalled } from "./download";
 import type { HostedWeights, Source } from "./protocol";
 
@@ -11,12 +11,12 @@ export class WeightsMissing extends Error {
 
 export interface Arrival {
   file: ArrayBuffer;
-  /** As the shelf has it, so that the same file has the same one wherever it came from; missing where it cannot be told. */
+  /** Digits of the file's hash, so the same wherever it came from; undefined where it cannot be computed. */
   version: string | undefined;
 }
 
 const cacheName = "folio-weights";
-/** In milliseconds, between two words of progress. */
+/** Milliseconds between two reports of progress. */
 const pause = 40;
 
 /** Cache Storage exists in secure contexts only, and may be refused; the page then downloads each time. */
@@ -34,7 +34,7 @@ async function digest(bytes: ArrayBuffer): Promise<string | undefined> {
   return found && Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Nobody waits for what is read to be kept. */
+/** Caches a file; loading does not wait for it. */
 async function keep(cache: Cache, url: string, bytes: ArrayBuffer): Promise<void> {
   const response = new Response(bytes);
   try {
@@ -67,7 +67,7 @@ async function receive(response: Response, source: HostedWeights, progress: (byt
   return bytes.buffer;
 }
 
-/** Fails with WeightsLost, or a RangeError where there is no memory. */
+/** Fails with WeightsMissing, or a RangeError where there is no memory. */
 export async function read(source: Source, progress: (bytes: number) => void): Promise<Arrival> {
   const lost = (error: unknown) => {
     throw error instanceof RangeError || error instanceof WeightsMissing ? error : new WeightsMissing(false);

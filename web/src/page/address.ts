@@ -1,4 +1,4 @@
-/** A sample as an address and as a command line. Keys are the command's option names. */
+/** A sample as an address and as a command line; keys are the command's option names. */
 import { hasOpenGap, unescapeBraces } from "./gaps";
 import { Vocabulary } from "./lanes";
 import type { Process } from "../processes";
@@ -8,9 +8,9 @@ import { plainText } from "./typography";
 export type Show = "ink" | "doubt" | "order";
 export const shows: readonly Show[] = ["ink", "doubt", "order"];
 
-/** What an address may say; a key that is missing is left as it is. */
+/** The parts of an address; a key that is missing is left as it is. */
 export interface Address {
-  /** Which options those are that it does not name; undefined: the engine's defaults of today. */
+  /** The version says which defaults the options have that it does not name; undefined: the engine's of today. */
   version?: 1 | 2;
   request: Partial<Request>;
   weights?: string;
@@ -34,7 +34,7 @@ export interface Range {
 
 /** The sheet shows at most 32 rows, and every step is kept. */
 const longest = 1024;
-/** As core/sampling/defaults.h has them, but for what the page can hold. */
+/** Ranges as core/sampling/defaults.h has them, but for what the page can hold. */
 export const ranges: Readonly<Record<(typeof numberKeys)[number], Range>> = {
   length: { least: 1, most: longest, whole: true },
   steps: { least: 1, most: longest, whole: true },
@@ -140,7 +140,7 @@ export function sameRequest(a: Request, b: Request): boolean {
 
 /**
  * A request to one model, whose defaults were `before`, as a request to another: a sampler that it does not have, options that mean
- * nothing to it, and what nobody had changed, are its own.
+ * nothing to it, and those that were not changed take its own defaults.
  */
 export function adaptRequest(request: Request, before: Request, { defaults, samplers }: Description, process: Process): Request {
   const own = (["sampler", ...numberKeys, ...process.without] as const).filter((key) =>
@@ -156,7 +156,7 @@ export function unnamedOptions({ version, request }: Address, defaults: Request,
   return { ...defaults, ...(version === 2 ? baseline : {}), "temperature-fall": fall };
 }
 
-/** The same texts, as far as they can be in the characters of a vocabulary. */
+/** Copy of a request whose texts are in the characters of a vocabulary, as far as they can be. */
 function inCharactersOf(vocabulary: Vocabulary, request: Partial<Request>): Partial<Request> {
   const plain = { ...request };
   for (const key of ["prompt", "text", "from-text"] as const)
@@ -252,7 +252,7 @@ export function writeAddress(request: Request, edits: readonly string[], process
   return "#" + pairs.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
 }
 
-/** As every POSIX shell reads it: between single quotes all stands for itself, line ends too. */
+/** Quotes a word for a POSIX shell: between single quotes all stands for itself, line ends too. */
 function quote(word: string): string {
   return /^[\w.,:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -15,7 +15,7 @@ import type { SheetState } from "./sheet_state";
 
 export type Mode = "recorded" | "loading" | "running" | "paused" | "done" | "error";
 
-/** In milliseconds: frames may come faster than they can be drawn. */
+/** Milliseconds: frames may come faster than they can be drawn. */
 const drawingTime = 16;
 const playSign = "M4.5 1.5 16 9 4.5 16.5z";
 const pauseSign = "M4 2h3.4v14H4zM10.6 2H14v14h-3.4z";
@@ -95,7 +95,7 @@ export class Display {
     };
   }
 
-  /** The place of the closest call, until the sample is finished. */
+  /** The position of the closest call, until the sample is finished. */
   private closest(): number {
     const { lane, step } = this.state;
     const atEnd = lane?.finished && step === lane.head;

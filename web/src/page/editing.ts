@@ -15,7 +15,7 @@ export class Editing {
     private views: Pick<Views, "announcer" | "candidates" | "statusBar" | "toolbar">,
   ) {}
 
-  /** The places whose letters the next sample keeps. */
+  /** Positions whose letters the next sample keeps. */
   get keptPositions(): number[] {
     const { lane, step } = this.state;
     return lane?.live ? lane.keptPositions(step, this.views.candidates.isFromPrompt(lane.request)) : [];
@@ -51,7 +51,7 @@ export class Editing {
     void this.act(openingEdits(this.keptPositions), "in place unless finished", false);
   }
 
-  /** Writes a text from a place on; returns how many places it takes. */
+  /** Writes a text from a position on; returns how many positions it takes. */
   put(position: number, text: string): number {
     const { lane, step } = this.state;
     if (!lane) return 0;

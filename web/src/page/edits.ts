@@ -1,14 +1,14 @@
-/** Acts on chosen places, as `--edit` has them, and why some of them would change nothing. */
+/** Edits of chosen positions, as `--edit` has them, and the reasons why some would change nothing. */
 import type { Lane } from "./lanes";
 import { FIXED, GIVEN } from "../engine/protocol";
 
-/** Places from `from` to `to`, both included. */
+/** Positions from `from` to `to`, both included. */
 export interface Choice {
   from: number;
   to: number;
 }
 
-/** The sentence that says why noise would change nothing in these places; undefined where it would. */
+/** The sentence that says why noise would change nothing at these positions; undefined where it would. */
 export function whyNotNoised(lane: Lane, step: number, { from, to }: Choice): string | undefined {
   const flags = [...lane.frames[step].flags.subarray(from, to + 1)];
   const free = flags.filter((flag) => !(flag & GIVEN));
@@ -18,7 +18,7 @@ export function whyNotNoised(lane: Lane, step: number, { from, to }: Choice): st
   return free.length < flags.length ? "What is not kept of these places is still noise." : "These places are still noise.";
 }
 
-/** The edits that keep the letters of these places; undefined where none stands. */
+/** The edits that keep the letters at these positions; undefined where there are none. */
 export function keepingEdits(lane: Lane, step: number, { from, to }: Choice): string[] | undefined {
   const [letters, { id }] = [lane.letters(step), lane.frames[step]];
   if (!letters.subarray(from, to + 1).some((letter) => letter >= 0)) return undefined;
@@ -29,7 +29,7 @@ export function keepingEdits(lane: Lane, step: number, { from, to }: Choice): st
   return edits;
 }
 
-/** The edits that open these places, which rise: one for each stretch of neighbours. */
+/** The edits that open these positions, in ascending order: one for each run of neighbours. */
 export function openingEdits(positions: readonly number[]): string[] {
   const stretches: Choice[] = [];
   for (const position of positions) {

@@ -14,7 +14,7 @@ export class Vocabulary {
     });
   }
 
-  /** The character of an id, or "" for an open place. */
+  /** The character of an id, or "" for an open position. */
   character(id: number): string {
     return id < 0 ? "" : this.characters[id] ?? "\ufffd";
   }
@@ -29,18 +29,18 @@ export class Vocabulary {
   }
 }
 
-/** What the timeline draws of a frame. */
+/** The figures of a frame that the timeline draws. */
 export interface Summary {
   /** Letters that were fixed in this step, or changed where every step changes them. */
   changed: number;
   /**
-   * Mean entropy of the open places, of a process that goes in order of those fixed in this step: the others nobody has looked
-   * at. As a share of the greatest possible, 0 to 1.
+   * Mean entropy of the open positions, or, of a process that goes in order, of those fixed in this step, since no pass has read the
+   * others. As a share of the greatest possible, 0 to 1.
    */
   doubt: number;
 }
 
-/** A proofreader's reading of the letter that stood at a place before its step. */
+/** A proofreader's score of the letter that stood at a position before its step. */
 export interface Proofreading {
   step: number;
   letter: number;
@@ -79,7 +79,7 @@ export class Lane {
   /** The sampler's state at each step, or at some: a pass leads from one to the next. */
   states: (SavedState | undefined)[] = [];
   computing = false;
-  /** The letters last asked for. */
+  /** The letters that were last asked for, and their step. */
   private lettersOf: { step: number; letters: Int32Array } | undefined;
 
   constructor(
@@ -88,7 +88,7 @@ export class Lane {
     readonly vocabulary: Vocabulary,
     readonly process: Process,
     readonly live: boolean,
-    /** As --edit has them, with the step they follow. */
+    /** Edits as --edit has them, each with the step it follows. */
     readonly edits: string[] = [],
     readonly parent?: Lane,
     readonly from = 0,
@@ -128,7 +128,7 @@ export class Lane {
     this.lettersOf = undefined;
   }
 
-  /** The letter that stands at each place, -1 where none does. */
+  /** The id of the letter at each position, -1 where there is none. */
   letters(step: number): Int32Array {
     const { id } = this.frames[step];
     if (!this.process.changesAll) return id;
@@ -137,37 +137,37 @@ export class Lane {
     return this.lettersOf.letters;
   }
 
-  /** How many places have their letter. */
+  /** Number of positions that have their letter. */
   countStanding(step: number): number {
     return this.letters(step).reduce((count, id) => count + (id >= 0 ? 1 : 0), 0);
   }
 
-  /** `open` stands for a place without a letter; `among` takes a part, both its ends included. */
+  /** The text, with `open` for a position without a letter; `among` takes a part, both ends included. */
   text(step: number, open: string, among = { from: 0, to: Infinity }): string {
     const ids = this.letters(step).subarray(among.from, among.to + 1);
     return Array.from(ids, (id) => (id < 0 ? open : this.vocabulary.character(id))).join("");
   }
 
-  /** The letter of a place, or the likeliest one where it is open; -1 where nobody has looked. */
+  /** The letter at a position, or the most likely one where it is open; -1 before its first pass. */
   mostLikely(position: number, step: number): number {
     const { id, topId, topProbability } = this.frames[step];
     if (id[position] >= 0) return id[position];
     return topProbability[4 * position] > 0 && !this.isNoisedAt(position, step) ? topId[4 * position] : -1;
   }
 
-  /** True where an edit at this very step has taken away what the passes had made of a place: what was likely there is so no more. */
+  /** True where an edit at this very step has noised a position: its last prediction holds no longer. */
   private isNoisedAt(position: number, step: number): boolean {
     const noised = (at: number) => (this.frames[at].flags[position] & REOPENED) !== 0;
     return this.process.changesAll && step > 0 && noised(step) && !noised(step - 1);
   }
 
-  /** How sure that letter is, or was when it was fixed. */
+  /** Probability of that letter now, or when it was fixed. */
   confidence(position: number, step: number): number {
     const { id, probability, topProbability } = this.frames[step];
     return id[position] >= 0 ? probability[position] : topProbability[4 * position];
   }
 
-  /** Whether a place gets its letter in a step, or another where every step changes them. */
+  /** True where a position gets its letter in a step, or another where every step changes them. */
   changes(position: number, step: number): boolean {
     if (!this.process.changesAll) return (this.frames[step].flags[position] & FRESH) !== 0;
     if (step === 0 || this.frames[step].flags[position] & GIVEN) return false;
@@ -175,7 +175,7 @@ export class Lane {
     return before >= 0 && this.mostLikely(position, step) !== before;
   }
 
-  /** The step since which a place has the letter that it has at `step`; undefined where none stands there. */
+  /** The step since which a position has the letter that it has at `step`; undefined where it has none. */
   fixedAt(position: number, step: number): number | undefined {
     if (this.process.changesAll && !(this.frames[step].flags[position] & GIVEN)) return this.settledAt(position, step);
     if (!(this.frames[step].flags[position] & FIXED)) return undefined;
@@ -187,8 +187,8 @@ export class Lane {
   }
 
   /**
-   * The step after which the likeliest letter of a place has not changed until it was decided. As long as nobody knows what is to
-   * come, it counts as settled where it has not changed for an eighth of all steps.
+   * The step after which the most likely letter of a position has not changed until it was decided. Before that is known, it counts as
+   * settled where it has not changed for an eighth of all steps.
    */
   private settledAt(position: number, step: number): number | undefined {
     const fixed = (at: number) => (this.frames[at].flags[position] & FIXED) !== 0;
@@ -204,14 +204,14 @@ export class Lane {
     return letter >= 0 && settled && first <= step ? first : undefined;
   }
 
-  /** The step after which the place was open for good until it was fixed, or until `step`. */
+  /** The step from which a position was open until it was fixed, or until `step`. */
   openSince(position: number, step: number): number {
     let first = this.fixedAt(position, step) ?? step;
     while (first > 0 && !(this.frames[first - 1].flags[position] & FIXED)) --first;
     return first;
   }
 
-  /** The step since which a place has been the visitor's: kept or typed. */
+  /** The step since which a position has been given: kept or typed. */
   givenSince(position: number, step: number): number {
     const given = (at: number) => (this.frames[at].flags[position] & GIVEN) !== 0 && this.frames[at].id[position] === this.frames[step].id[position];
     let first = step;
@@ -219,14 +219,14 @@ export class Lane {
     return first;
   }
 
-  /** The places whose letters the visitor keeps, beyond the prompt. `textIsPrompt`: all that were given from the start belong to it. */
+  /** Positions whose letters the visitor keeps, beyond the prompt. `textIsPrompt`: all that were given from the start belong to it. */
   keptPositions(step: number, textIsPrompt: boolean): number[] {
     const { flags, id } = this.frames[step];
     const ofPrompt = (position: number) => position < this.promptLength || (textIsPrompt && (this.frames[0].flags[position] & GIVEN) !== 0);
     return Array.from(id.keys()).filter((position) => flags[position] & GIVEN && id[position] >= 0 && !ofPrompt(position));
   }
 
-  /** Their letters, which a new sample must keep, with a mark at each other place; undefined where there are none. */
+  /** Their letters, which a new sample must keep, with a mark at every other position; undefined where there are none. */
   keptText(step: number, textIsPrompt: boolean): string[] | undefined {
     const { id } = this.frames[step];
     const text = new Array<string>(id.length).fill(this.vocabulary.mark);
@@ -235,13 +235,13 @@ export class Lane {
     return positions.length ? text : undefined;
   }
 
-  /** True where a proofreading step struck out the letter of a place. */
+  /** True where a proofreading step struck out the letter at a position. */
   struckOut(position: number, step: number): boolean {
     const { proofreadNll, flags } = this.frames[step];
     return proofreadNll !== undefined && (flags[position] & REOPENED) !== 0 && this.frames[step - 1].id[position] >= 0;
   }
 
-  /** The last score of a place by the proofreader up to `step`; `struckOut`: the last time that it struck its letter out. */
+  /** The proofreader's last score of a position up to `step`; `struckOut`: the last that struck its letter out. */
   proofreading(position: number, step: number, struckOut = false): Proofreading | undefined {
     for (let at = step; at > 0; --at) {
       const nll = this.frames[at].proofreadNll?.[position] ?? NaN;

@@ -5,11 +5,11 @@ import { commandLine, readAddress, writeAddress, type Address } from "./address"
 import type { Lane } from "./lanes";
 import type { SheetState } from "./sheet_state";
 
-/** In milliseconds, so that a step that is passed by leaves no address. */
+/** Milliseconds that a step must be on show to get an address. */
 const restTime = 300;
 
 export interface LinksEvents {
-  /** What an address says of the page itself, whether or not it asks for a sample. */
+  /** Theme, show and room of an address, whether or not it asks for a sample. */
   apply(address: Address): void;
   unreadable(keys: readonly string[]): void;
   /** A sample is asked for by an address, which the model in use can answer. */
@@ -85,7 +85,7 @@ export class Links {
     }, restTime);
   }
 
-  /** Before the page is loaded again: the same weights make the same of an address, so this is all that has to be kept. */
+  /** Keeps what is on show for when the page is loaded again: the same weights make the same of an address. */
   keepForReload(): void {
     clearTimeout(this.timer);
     history.replaceState(null, "", `${this.current || "#"}&room=bench`);

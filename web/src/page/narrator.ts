@@ -6,7 +6,7 @@ import type { Views } from "../views/views";
 import type { Session } from "./session";
 import type { SheetState } from "./sheet_state";
 
-/** In milliseconds, a pass of a slow device; told by several passes, since any one may have had to wait. */
+/** Milliseconds of a pass on a slow device; several passes decide, since any one may have had to wait. */
 const slowPass = 400;
 const fewestPasses = 5;
 

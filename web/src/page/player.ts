@@ -32,7 +32,7 @@ export class Player {
     return String(this.perSecond);
   }
 
-  /** In steps a second, 0: as they come. */
+  /** Steps a second, 0: as they come. */
   set speed(perSecond: string) {
     this.perSecond = Number(perSecond);
     this.schedule();

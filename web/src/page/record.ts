@@ -19,15 +19,15 @@ export interface Packed {
   measures: string;
 }
 
-/** By how much 63 times the root of a probability may be off where the record repeats it. */
+/** Error that 63 times the root of a probability may have where the record repeats it. */
 export const rootTolerance = 4;
 
-/** Signs stand for whole numbers from 0; "!" repeats the number that the same place had a step before. */
+/** Reader of numbers from 0, one character each; "!" repeats the number that the same position had a step before. */
 class SymbolReader {
   private at = 0;
   constructor(private signs: string) {}
 
-  /** Puts the next numbers in the place of those before. */
+  /** Replaces numbers by the next ones. */
   update(numbers: number[]): void {
     numbers.forEach((_, index) => {
       const code = this.signs.charCodeAt(this.at++);
@@ -50,13 +50,13 @@ export async function fetchRecord(): Promise<Recording | undefined> {
   return { lane: unpack(packed), defaults: packed.defaults, weights: packed.weights };
 }
 
-/** Whether a frame computed here is the recorded one, as far as the record tells; not `exact`: to within rounding. */
+/** True where a frame computed here is the recorded one, as far as the record tells; not `exact`: to within rounding. */
 export function framesAgree(live: Frame, recorded: Frame | undefined, exact: boolean): boolean {
   if (live.length !== recorded?.length) return false;
   const near = (a: number, b: number, tolerance: number) => Math.abs(a - b) <= tolerance;
   return live.id.every((id, position) => {
     if (id !== recorded.id[position] || !near(live.probability[position], recorded.probability[position], exact ? 0 : 0.02)) return false;
-    // No pass has an opinion of a place that was fixed before it.
+    // A pass predicts nothing at positions that were fixed before it.
     if (id >= 0 && !(recorded.flags[position] & FRESH)) return true;
     return [0, 1, 2, 3].every((rank) => near(63 * Math.sqrt(live.topProbability[4 * position + rank]),
       63 * Math.sqrt(recorded.topProbability[4 * position + rank]), rootTolerance + 0.51));

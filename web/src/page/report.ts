@@ -21,7 +21,7 @@ function fieldsOf(value: unknown, where: string): Fields {
   return value as Fields;
 }
 
-/** What does not show has no place in a name. */
+/** Refuses texts that are long or have characters that do not show. */
 function checkText(fields: Fields, key: string, where: string): void {
   const value = fields[key] ?? "";
   if (typeof value !== "string") throw new Error(`${key} of ${where} is no text`);
@@ -40,7 +40,7 @@ function checkMeasure(fields: Fields, key: string, where: string, most: number):
   if (typeof value !== "number" || !(value > 0 && value <= most)) throw new Error(`${key} of ${where} must be a number above 0, and at most ${most}`);
 }
 
-/** What tells a row of a report from the others. */
+/** The key by which a row of a report differs from the others. */
 export function workOf({ task, kernels, products, threads }: Timing): string {
   return [task, kernels, products, threads === 1 ? "1 thread" : `${threads} threads`].filter(Boolean).join(", ");
 }

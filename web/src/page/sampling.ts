@@ -15,7 +15,7 @@ import type { Session } from "./session";
 import type { SheetState } from "./sheet_state";
 import type { Takeover } from "./takeover";
 
-/** Where a request comes from: the visitor, an address, or neither where new weights repeat one. */
+/** The origin of a request: the visitor, an address, or neither where new weights repeat one. */
 interface Origin {
   /** Asked for on the page: it gets an address of its own. */
   byVisitor?: boolean;
@@ -127,7 +127,7 @@ export class Sampling {
     this.begin(request, { byVisitor: true });
   }
 
-  /** The finished text goes into noise, step by step, and comes back as another: by a seed of its own, as of pure noise nothing but the seed is left. */
+  /** Noises the finished text step by step, and samples another from there: by a new seed, since pure noise depends on the seed alone. */
   noiseText(): void {
     const { controls, statusBar } = this.views;
     const { lane } = this.state;
@@ -157,7 +157,7 @@ export class Sampling {
     this.player.pause();
   }
 
-  /** Before a bench or a race: nothing runs beside it, nor begins by itself. */
+  /** Stops everything before a bench or a race, which run alone. */
   rest(): void {
     this.takeover.drop();
     this.queued = false;
@@ -216,7 +216,7 @@ export class Sampling {
     this.state.pending = this.session.sample(request, this.vocabulary, this.process);
     this.origin = origin;
     this.links.substitutes = address?.weights !== undefined && address.weights !== library.name;
-    // Nobody asks any more for what the address names.
+    // The weights that the address names are no longer asked for.
     if (byVisitor) library.requestedName = undefined;
     this.player.goal = address?.step;
     this.player.playing = true;
@@ -255,7 +255,7 @@ export class Sampling {
     player.halt();
   }
 
-  /** What the visitor fixed stays, so the sample fills what lies between. */
+  /** Adds the letters that the visitor fixed, so that the sample fills the rest. */
   private addKeptText(request: Request): void {
     const { lane, step } = this.state;
     const kept = lane?.live ? lane.keptText(step, this.views.candidates.isFromPrompt(lane.request)) : undefined;

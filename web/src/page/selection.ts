@@ -1,4 +1,4 @@
-/** What the visitor points at: chosen places, the biography that is pinned, the place under the pointer. */
+/** The visitor's selection: chosen positions, the pinned biography, the position under the pointer. */
 import { closestCall } from "../views/biography";
 import type { Views } from "../views/views";
 import type { Choice } from "./edits";
@@ -8,7 +8,7 @@ import type { Player } from "./player";
 import type { SheetState } from "./sheet_state";
 
 export class Selection {
-  /** `hovers` hears that the pointer is over another place. */
+  /** `hovers` hears that the pointer is over another position. */
   constructor(private state: SheetState, private player: Player, private narrator: Narrator, private views: Pick<Views, "sheet" | "statusBar">,
     private hovers: () => void) {}
 

@@ -13,7 +13,7 @@ export interface SessionEvents {
   dropped(name: string): void;
 }
 
-/** Where an act on a lane may edit that very lane; elsewhere it forks it. */
+/** The conditions under which an act edits the lane itself; otherwise it forks it. */
 export type EditMode = "in place" | "in place unless finished" | "in a fork";
 
 const mostLanes = 8;
@@ -21,38 +21,38 @@ const mostTimes = 9;
 
 export class Session {
   lanes: Lane[] = [];
-  /** In milliseconds, of the last passes. */
+  /** Milliseconds of the last passes. */
   private times: number[] = [];
   private opened = 0;
   /** Acts happen one after another: each needs the state that the one before left. */
   private queue: Promise<unknown> = Promise.resolve();
-  /** How many of them have not come to their end. */
+  /** Number of acts that have not ended. */
   pendingActs = 0;
   /** The forks that they have made, by the lane that was forked. */
   private forks = new Map<Lane, Lane>();
 
   constructor(private engine: EngineHost, private events: SessionEvents) {}
 
-  /** What a pass takes here: the median of the last ones, 0 before the first. */
+  /** Milliseconds of a pass: the median of the last ones, 0 before the first. */
   get milliseconds(): number {
     const sorted = [...this.times].sort((a, b) => a - b);
     return sorted[sorted.length >> 1] ?? 0;
   }
 
-  /** This lane, alone on the timeline. */
+  /** Shows this lane alone on the timeline. */
   show(lane: Lane): void {
     this.lanes = [lane];
     this.opened = 1;
   }
 
-  /** Computes a request beside the lanes on show: it may be refused, and then those stay. */
+  /** Computes a request while the lanes on show stay: it may be refused. */
   sample(request: Request, vocabulary: Lane["vocabulary"], process: Lane["process"]): Lane {
     const lane = new Lane("A", request, vocabulary, process, true);
     this.compute(lane, 0, [], true);
     return lane;
   }
 
-  /** Computes beside the lanes on show how a lane goes on from a step of which it has the state. */
+  /** Computes how a lane goes on from a step of which it has the state, while the lanes on show stay. */
   follow(lane: Lane, step: number): Lane {
     const live = new Lane(lane.name, lane.request, lane.vocabulary, lane.process, true);
     live.frames = lane.frames.slice(0, step + 1);

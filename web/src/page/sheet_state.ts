@@ -1,4 +1,4 @@
-/** What the sheet shows, and how: the state that the parts of the page share. */
+/** The lane and step on the sheet and how they are shown: the state that the parts of the page share. */
 import type { Show } from "./address";
 import type { Choice } from "./edits";
 import type { Lane } from "./lanes";
@@ -8,7 +8,7 @@ export class SheetState {
   step = 0;
   show: Show = "ink";
   chosen: Choice | undefined;
-  /** The places whose biography is pinned, and that the pointer is over; -1: none. */
+  /** Positions whose biography is pinned, and that the pointer is over; -1: none. */
   pinned = -1;
   hovered = -1;
   comparing = false;

@@ -10,7 +10,7 @@ import type { SheetState } from "./sheet_state";
 
 /** Passes that are made to compare them, even where the record has been read to its end. */
 const fewestPasses = 8;
-/** In milliseconds, for a record that was read to its end and is to give way to another text. */
+/** Milliseconds that a record stays after its end before another text replaces it. */
 const readingTime = 5000;
 
 export class Takeover {
@@ -118,7 +118,7 @@ export class Takeover {
     if (this.exact && !this.agrees) {
       this.tell(`FAILED: step ${this.next - 1} of the recorded sample comes out otherwise here`);
       if (lane !== this.twin) return;
-      // Its beginning is the record's, so it would be nobody's text.
+      // Its beginning is the record's, so the whole would be no sample at all.
       this.twin = undefined;
       this.twin = this.session.sample(record.request, record.vocabulary, record.process);
     } else if (this.exact && !lane.computing && steps > 0)

@@ -1,4 +1,4 @@
-/** The bench: what this browser makes of the model, and reports of other machines laid beside it. */
+/** The bench: how fast the model runs in this browser, and reports of other machines for comparison. */
 import type { EngineHost } from "../engine/host";
 import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } from "../page/features";
 import type { Description, Timing } from "../engine/protocol";
@@ -16,12 +16,12 @@ interface Entry {
   origin: "measured here" | "shipped" | "opened";
 }
 
-/** Of the shipped report what a browser can measure too, and only as fast as that machine goes. */
+/** Rows of the shipped report that a browser can measure too, at that machine's full number of threads. */
 const comparable = ({ results, threads }: Report): Timing[] =>
   results.filter((row) => ["forward", "sampling"].includes(row.task) && row.threads === threads);
 
 export interface BenchEvents {
-  /** What plays should stop now. */
+  /** Whatever plays should stop now. */
   begins(): void;
   /** The page is about to be loaded again. */
   reloads(): void;
@@ -35,13 +35,13 @@ export class Bench {
   private results = byId<HTMLTableElement>("results");
   private input = byId<HTMLInputElement>("reports");
   private own: Report | undefined;
-  /** Of the recorded sample, computed again at this visit. */
+  /** The result of computing the recorded sample again at this visit. */
   private selfTest = "";
   private shipped: Entry[] = [];
   private opened: Entry[] = [];
   private running = false;
   private queued = false;
-  /** In bytes; before that, how far the question has come. */
+  /** Bytes; before those are known, the state of measuring them. */
   private memory: number | "not asked" | "asked" | "unknown" = "not asked";
 
   constructor(private engine: EngineHost, private announcer: Announcer, private events: BenchEvents) {
@@ -77,7 +77,7 @@ export class Bench {
     if (this.queued) void this.run();
   }
 
-  /** How the self-test of this visit ended. */
+  /** Shows how the self-test of this visit ended. */
   setSelfTest(selfTest: string): void {
     this.selfTest = selfTest;
     this.showFacts();

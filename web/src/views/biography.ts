@@ -1,16 +1,16 @@
-/** The life of one place: when its letter was fixed, how sure that was, and what else it might have been. */
+/** The biography of one position: when its letter was fixed, how likely it was, and which other letters were. */
 import { GIVEN } from "../engine/protocol";
 import type { Lane, Proofreading } from "../page/lanes";
 import { byId, html, sign, spoken, svg } from "./dom";
 import { columns } from "./looks";
 
 export interface BiographyEvents {
-  /** Another letter at this place, decided at this step. */
+  /** Takes another letter at this position, decided at this step. */
   take(position: number, step: number, character: string): void;
   close(byKey: boolean): void;
 }
 
-/** Of the letters fixed in the last four steps, the one that was least sure; it changes at most once in four steps. */
+/** The least probable of the letters fixed in the last four steps; it changes at most once in four steps. */
 export function closestCall(lane: Lane, step: number): number {
   const last = step === lane.head && lane.finished ? step : step - (step % 4);
   let closest = -1;
@@ -39,7 +39,7 @@ export class Biography {
   show(lane: Lane, step: number, position: number, pinned: boolean, automatic: boolean, takable: boolean): void {
     this.root.classList.toggle("open", pinned);
     const state = [lane.name, lane.live, lane.frames.length, lane.edits.length, step, position, pinned, automatic, takable, innerWidth <= 600].join();
-    // What a keyboard has reached does not turn into another place's.
+    // A biography that has the keyboard's focus does not turn into another position's.
     const held = automatic && lane === this.lane && this.root.querySelector(":focus-visible") !== null;
     if (held || state === this.shown) return;
     // Announced only when pinned: otherwise it changes too often to be read out.
@@ -98,7 +98,7 @@ export class Biography {
     if (alternatives.length === 0) return [close, title, html("div", {}, who, told)];
     const decided = fixedAt !== undefined;
     return [close, title,
-      // Only one pass looks at a place when all goes in order.
+      // In order, a single pass reads each position, so there is no curve.
       html("div", {}, who, told, ...(process.inOrder ? [] : [html("figure", {},
         html("figcaption", {}, "How likely the network found each letter, at temperature 1, step by step"),
         this.chart(lane, position, step, end, fixedAt, alternatives))])),
@@ -116,7 +116,7 @@ export class Biography {
         // What is to be seen is part of the name.
         "aria-label": `Take ${spoken(character)} instead`,
         disabled: !takable,
-        // An open place takes the letter now; a fixed one just before it was decided.
+        // An open position takes the letter now; a fixed one just before it was decided.
         click: () => this.events.take(position, fixedAt === undefined ? step : Math.max(0, fixedAt - 1), character),
       }, `take ${spoken(character)}`);
     return html("li", { class: alternative.chosen ? "taken" : "" },
@@ -136,7 +136,7 @@ export class Biography {
       svg("line", { class: "rule", x1: 0, x2: right, y1: y(0), y2: y(0) }),
       svg("line", { class: "rule", x1: 0, x2: right, y1: y(1), y2: y(1) }),
     ];
-    // A place has seen its first pass one step after it was opened.
+    // A position has seen its first pass one step after it was opened.
     const first = Math.min(end, since + 1);
     const labels = alternatives.map((alternative, rank) => {
       const points: string[] = [];
@@ -173,7 +173,7 @@ function number(value: number): HTMLElement {
 }
 
 /**
- * How a fixed letter came to be: the sampler chose the place by what the network gave at temperature 1, the draw chose the letter,
+ * How a fixed letter came to be: the sampler chose the position by the probabilities at temperature 1, the draw chose the letter,
  * and may have taken one that the network gave little.
  */
 function decisionOf(lane: Lane, position: number, step: number): Sentence[] {
@@ -200,7 +200,7 @@ function proofreadingOf(lane: Lane, position: number, step: number): Sentence[] 
   return sentences;
 }
 
-/** Two places; what rounds to none is not none. */
+/** Two decimals; what would round to 0 is said to be small. */
 function rounded(probability: number): string {
   return probability < 0.005 ? "< 0.01" : probability.toFixed(2);
 }
@@ -211,7 +211,7 @@ interface Alternative {
   chosen: boolean;
 }
 
-/** The four likeliest when it was decided; the letter chosen comes first even where the draw took a rarer one. */
+/** The four most likely when it was decided; the letter chosen comes first even where the draw took a rarer one. */
 function alternativesAt(lane: Lane, position: number, at: number, decided: boolean): Alternative[] {
   const { topId, topProbability } = lane.frames[at];
   const letter = lane.mostLikely(position, at);
@@ -224,7 +224,7 @@ function alternativesAt(lane: Lane, position: number, at: number, decided: boole
   return [chosen, ...top.filter((alternative) => alternative !== chosen)].slice(0, 4);
 }
 
-/** What a letter's probability was at a step; outside the four likeliest it is only known to be less than the fourth's. */
+/** A letter's probability at a step; outside the four most likely it is only known to be less than the fourth's. */
 function probabilityAt(lane: Lane, position: number, at: number, letter: number): number {
   const { topId, topProbability } = lane.frames[at];
   for (let rank = 0; rank < 4; ++rank) if (topId[4 * position + rank] === letter) return topProbability[4 * position + rank];

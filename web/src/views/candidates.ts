@@ -7,7 +7,7 @@ import type { Request } from "../engine/protocol";
 import { byId, html } from "./dom";
 
 interface Candidate {
-  /** Which makes it as a sample like any other. */
+  /** The request that makes it as a sample like any other. */
   request: Request;
   id: Int32Array;
   nats: number;

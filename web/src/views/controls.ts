@@ -1,4 +1,4 @@
-/** What a sample is asked for. The fields are the request: there is no second copy of it. */
+/** The controls, whose fields are the request of the next sample: there is no second copy of it. */
 import { isSeed, numberKeys, ranges, readNumber, unnamedOptions, usesOption, type Address, type Range } from "../page/address";
 import type { Vocabulary } from "../page/lanes";
 import type { Recording } from "../page/record";
@@ -45,7 +45,7 @@ export class Controls {
   /** The defaults of the model in use, or of the one that made the record. */
   defaults: Request | undefined;
   private vocabulary: Vocabulary | undefined;
-  /** What fields may hold that hold something else; empty where all is well. */
+  /** The sentence that names invalid fields and their ranges; empty where all are valid. */
   complaint = "";
   /** True where the visitor has changed a field since they were last set. */
   edited = false;
@@ -172,7 +172,7 @@ export class Controls {
     this.showPreset();
   }
 
-  /** What the fields say. One that cannot be read takes its default, is marked, and has its sentence in `complaint`. */
+  /** The request in the fields. An invalid field takes its default, is marked, and has its sentence in `complaint`. */
   request(): Request {
     const request = { ...this.defaults! };
     const sentences: string[] = [];

@@ -1,4 +1,4 @@
-/** Where the weights come from: the shelf beside the page, or a visitor's own file. It says what goes wrong with them. */
+/** The choice and loading of weights, hosted with the page or from a visitor's own file, with the errors that may occur. */
 import { fetchUnlessStalled } from "../engine/download";
 import {
   EngineFailed, EngineHost, fromFile, fromEntry, OutOfMemory, RefusedFile, missingSentence, WeightsMissing, type WeightsEntry, type Weights,
@@ -63,12 +63,12 @@ export class Library {
     });
   }
 
-  /** As links and the list of models name the weights in use. */
+  /** Name of the weights in use, in links and in the list of models. */
   get name(): string | undefined {
     return this.engine.weights?.name;
   }
 
-  /** The same, unless they are those that everybody gets. */
+  /** The same, undefined for those that every visitor gets. */
   get nameInLinks(): string | undefined {
     return this.name === this.entries[0]?.name ? undefined : this.name;
   }
@@ -93,12 +93,12 @@ export class Library {
     if (proofreader) this.statusBar.say(`Proofreading loads ${proofreader.name}, ${(proofreader.bytes / 1e6).toFixed(1)} MB.`);
   }
 
-  /** Of the process of the weights that are here or, so far as is known, on their way. */
+  /** Kind of process of the weights that are loaded or, so far as is known, being loaded. */
   get kind(): string | undefined {
     return (this.loading && this.coming) || this.engine.description?.process.kind;
   }
 
-  /** Of the processes that there are weights for. */
+  /** Kinds of processes that there are weights for. */
   get kinds(): string[] {
     return this.entries.map(({ process }) => process);
   }
@@ -190,7 +190,7 @@ export class Library {
     if (width !== this.width && this.engine.weights === weights) await this.load(weights, 0);
   }
 
-  /** Of two loads that overlap, the one begun last counts; the other ends without a word. */
+  /** Ends a load that is under way: of two that overlap the last counts. */
   private supersede(): AbortSignal {
     this.loadingAbort.abort();
     this.statusBar.progress(0, 0);

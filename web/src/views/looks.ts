@@ -1,4 +1,4 @@
-/** How the places of a frame look, each by the state in which it stands. */
+/** Looks of a frame's positions, each by its state. */
 import type { Show } from "../page/address";
 import type { Choice } from "../page/edits";
 import type { Lane } from "../page/lanes";
@@ -14,7 +14,7 @@ export interface Picture {
   guesses: boolean;
   chosen: Choice | undefined;
   pinned: number;
-  /** The place that the margin speaks of by itself, or -1. */
+  /** The position whose biography is shown unasked, or -1. */
   closest: number;
   compared: Lane | undefined;
   /** Playing or computing: the textarea under a visitor's caret keeps its value. */
@@ -28,7 +28,7 @@ function signOf(character: string): string {
 /** Steps of doubt, in bits; the greatest of 65 characters is 6.02. */
 const bitsPerGround = 1.05;
 
-/** Every place of a frame, in the state in which it stands. */
+/** The look of every position of a frame. */
 export function looksOf(picture: Picture): Look[] {
   const { lane, step, show, chosen, pinned, closest, compared } = picture;
   const frame = lane.frames[step];
@@ -70,7 +70,7 @@ export function looksOf(picture: Picture): Look[] {
   });
 }
 
-/** The three likeliest letters over one another, each as opaque as it is likely: what is in doubt is a blur. */
+/** The three most likely letters over one another, each as opaque as it is likely: an uncertain position is a blur. */
 function blur(look: Look, { lane, step, guesses }: Picture, position: number): void {
   const { topId, topProbability } = lane.frames[step];
   if (lane.mostLikely(position, step) < 0 || (!guesses && lane.letters(step)[position] < 0)) {

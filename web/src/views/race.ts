@@ -14,21 +14,21 @@ import { drawCell, fitCanvas, readPalette, type Cell, type Palette } from "./ink
 import { columns, looksOf } from "./looks";
 
 export interface RaceEvents {
-  /** What plays should stop now. */
+  /** Whatever plays should stop now. */
   begins(): void;
-  /** What all of them are asked for; undefined where it cannot be read. */
+  /** The request for all of them; undefined where the controls are invalid. */
   request(): Request | undefined;
 }
 
 type Axis = "seconds" | "passes";
 
-/** Of a replay, in milliseconds, however long the race took. */
+/** Milliseconds of a replay, however long the race took. */
 const replayTime = 9000;
 
 /** One model, its sample and when each step of it came. */
 class Racer {
   lane: Lane | undefined;
-  /** In seconds from the start, by step. */
+  /** Seconds from the start, by step. */
   readonly times: number[] = [];
   readonly process: Process;
   readonly figure: HTMLElement;

@@ -4,7 +4,7 @@ import { byId } from "./dom";
 
 const below = ["race", "bench", "story"];
 
-/** By these the visitor moves on. */
+/** Events by which the visitor moves on. */
 const moves = ["wheel", "touchstart", "pointerdown", "keydown"] as const;
 
 export class Rooms {

@@ -1,4 +1,4 @@
-/** Taking the sample home: as text, as a trace of its steps, or as a picture. */
+/** Saving of the sample: as text, as a trace of its steps, or as a picture. */
 import { byId, html } from "./dom";
 import { layersOf, lineEnd, readPalette, type Look } from "./ink";
 import { columns } from "./looks";

@@ -15,7 +15,7 @@ export interface SheetEvents {
   choose(choice: Choice | undefined): void;
   pin(position: number): void;
   hover(position: number): void;
-  /** A text typed from `place` on; returns how many places it takes. */
+  /** Writes a text typed from a position on; returns how many positions it takes. */
   put(position: number, text: string): number;
   open(choice: Choice): void;
   noiseAgain(): void;
@@ -151,7 +151,7 @@ export class Sheet {
     }
   }
 
-  /** Where a place is on the page just now. */
+  /** The rectangle of a position on the page. */
   rectangle(position: number): DOMRect {
     if (this.settled) return this.verseRange(position).getBoundingClientRect();
     const { left, top } = this.sheet.getBoundingClientRect();
@@ -241,7 +241,7 @@ export class Sheet {
     this.letScroll();
   }
 
-  /** Of letters with which the longest line is so wide. */
+  /** Size of letters with which the longest line is so wide. */
   private unwrappedSize(width: number): number {
     const context = this.canvas.getContext("2d")!;
     context.font = `100px ${this.palette.serif}`;
@@ -249,7 +249,7 @@ export class Sheet {
     return (100 * width) / Math.max(1, ...lines.map((line) => context.measureText(line).width));
   }
 
-  /** What scrolls must be reached by the keyboard. */
+  /** Makes verse that scrolls reachable by the keyboard. */
   private letScroll(): void {
     if (this.settled && this.verse.scrollHeight > this.verse.clientHeight) this.verse.tabIndex = 0;
     else this.verse.removeAttribute("tabindex");
@@ -272,7 +272,7 @@ export class Sheet {
     return range;
   }
 
-  /** The place of a position in the verse's text. */
+  /** The position of a caret in the verse's text. */
   private positionInVerse(node: Node, offset: number): number {
     const before = document.createRange();
     before.setStart(this.verseText, 0);
@@ -379,7 +379,7 @@ export class Sheet {
     return position + Math.floor(position / columns);
   }
 
-  /** The place at or after a position in the textarea. */
+  /** The position at or after an offset in the textarea. */
   private position(offset: number): number {
     const row = Math.floor(offset / (columns + 1));
     return row * columns + Math.min(columns, offset % (columns + 1));
@@ -451,15 +451,6 @@ export class Sheet {
       else if (event.inputType.startsWith("insert")) type(event.data ?? event.dataTransfer?.getData("text/plain") ?? "");
       else if (event.inputType.startsWith("delete")) erase(event.inputType.endsWith("Backward"));
     });
-    // The textarea's own text has row ends and signs for line ends; what is taken away is the sample's.
-    for (const kind of ["copy", "cut"] as const)
-      text.addEventListener(kind, (event) => {
-        const choice = this.choice();
-        if (!choice || !this.picture) return;
-        event.preventDefault();
-        event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", choice));
-        if (kind === "cut") erase(false);
-      });
     let start = 0;
     text.addEventListener("compositionstart", () => {
       composing = true;
@@ -471,6 +462,25 @@ export class Sheet {
       text.setSelectionRange(start, start);
       type(event.data);
     });
+    this.listenToClipboard(erase);
+    this.listenToKeys();
+  }
+
+  /** The textarea's own text has row ends and signs for line ends; what is taken away is the sample's. */
+  private listenToClipboard(erase: (backwards: boolean) => void): void {
+    const { text } = this;
+    for (const kind of ["copy", "cut"] as const)
+      text.addEventListener(kind, (event) => {
+        const choice = this.choice();
+        if (!choice || !this.picture) return;
+        event.preventDefault();
+        event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", choice));
+        if (kind === "cut") erase(false);
+      });
+  }
+
+  private listenToKeys(): void {
+    const { text } = this;
     text.addEventListener("keydown", (event) => {
       if (event.isComposing) return;
       if (event.key === "Escape") {

@@ -30,7 +30,7 @@ export class SheetFrame {
   }
 }
 
-/** The letters to be fixed next, or to change, surest first: known where the next frame is, else the likeliest guesses. */
+/** The letters to be fixed next, or to change, the most confident first: those of the next frame where it is known, else guesses. */
 function nextLetters(lane: Lane, step: number): string[] {
   const now = lane.frames[step];
   const at = step < lane.head ? step + 1 : step;

@@ -1,7 +1,7 @@
 /** Single keys outside text fields. The sheet has keys of its own. */
 import { byId } from "./dom";
 
-/** What keys do; each is told more by the key itself. */
+/** The actions of keys. */
 export interface Shortcuts {
   play(): void;
   /** Goes so many steps on, -Infinity: to the first one. */
@@ -13,7 +13,7 @@ export interface Shortcuts {
   pinBiography(): void;
   nextLane(): void;
   toggleDoubt(): void;
-  /** To another process, by its place among those that there are. */
+  /** Switches to another process, by its index. */
   switchTo(index: number): void;
   clear(): void;
   help(): void;

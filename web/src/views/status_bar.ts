@@ -27,7 +27,7 @@ export class StatusBar {
       }, true);
   }
 
-  /** The weights' way here: a hairline that fills, and the figures beside it. No `total` ends it. */
+  /** Shows the progress of weights: a hairline that fills, and figures. A `total` of 0 ends it. */
   progress(bytes: number, total: number): void {
     const bar = byId("progress");
     bar.hidden = total === 0;
@@ -41,7 +41,7 @@ export class StatusBar {
     (bar.firstElementChild as HTMLElement).style.setProperty("transform", `scaleX(${share})`);
   }
 
-  /** A sentence that is no error; it goes after a while or with the next act, or when its cause no longer holds. */
+  /** Shows a note, which is no error; it goes after a while or with the next act, or when its cause no longer holds. */
   say(sentence: string, remedy?: Remedy, holds?: () => boolean): void {
     this.makeRoom();
     this.holds = holds;
@@ -59,18 +59,18 @@ export class StatusBar {
     this.holds = undefined;
   }
 
-  /** Takes a note away whose cause is gone. */
+  /** Clears a note whose cause is gone. */
   dropStaleNote(): void {
     if (this.holds && !this.holds()) this.clearNote();
   }
 
-  /** Another sentence is about to be said: old ones go, but for an alert that tells how things still are, or what can be done. */
+  /** Clears old sentences before another, but for an alert that still holds or offers a remedy. */
   makeRoom(): void {
     this.clearNote();
     if (!this.lasting && !this.apply) this.clearAlert();
   }
 
-  /** `lasting`: until `clearAlert`, whatever else is said. */
+  /** Shows an alert. `lasting`: until `clearAlert`, whatever else is said. */
   fail(sentence: string, remedy?: Remedy, lasting = false): void {
     this.clearNote();
     this.lasting = lasting;

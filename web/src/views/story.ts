@@ -9,7 +9,7 @@ export interface StoryEvents {
   goTo(share: number): void;
   goBy(steps: number): void;
   show(show: Show): void;
-  /** To another process, by its kind. */
+  /** Switches to another process, by its kind. */
   switchTo(kind: string): void;
   copyCommand(): void;
   leave(): void;
@@ -52,7 +52,7 @@ export class Story {
     this.drawKey();
   }
 
-  /** Of a model with a schedule of its own, where there is one: -log SNR at evenly spaced times. */
+  /** Shows a second schedule, where there is one: -log SNR at evenly spaced times. */
   compare(knots: readonly number[] | undefined): void {
     this.schedule.compare(knots);
   }

@@ -41,7 +41,7 @@ export class ThemeToggle {
     this.label();
   }
 
-  /** As an address asks for it: not remembered. */
+  /** Applies the theme that an address asks for, which is not remembered. */
   applyOnce(theme: Theme): void {
     this.apply(theme);
     this.onChange();

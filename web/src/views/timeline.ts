@@ -7,7 +7,7 @@ export interface TimelineEvents {
   lane(name: string): void;
 }
 
-/** In pixels from the top: the first lane's line. Where there are more, all of them share the room of the words below a single one. */
+/** Pixels from the top to the first lane's line. Several lanes share the room of the words below a single one. */
 const baseOf = (lanes: number) => (lanes > 1 ? 28 : 44);
 const gapOf = (lanes: number) => (lanes > 1 ? Math.min(8, 16 / (lanes - 1)) : 0);
 

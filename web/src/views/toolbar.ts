@@ -1,4 +1,4 @@
-/** What can be done with the chosen letters: the toolbar stands below them, or above where there is no room. */
+/** The toolbar of the chosen letters, below them, or above where there is no room. */
 import type { Choice } from "../page/edits";
 import { GIVEN } from "../engine/protocol";
 import type { Lane } from "../page/lanes";
