@@ -41,7 +41,7 @@ function checkMeasure(fields: Fields, key: string, where: string, most: number):
 }
 
 /** The key by which a row of a report differs from the others. */
-export function workOf({ task, kernels, products, threads }: Timing): string {
+function workOf({ task, kernels, products, threads }: Timing): string {
   return [task, kernels, products, threads === 1 ? "1 thread" : `${threads} threads`].filter(Boolean).join(", ");
 }
 

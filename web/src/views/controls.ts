@@ -7,7 +7,7 @@ import type { Request } from "../engine/protocol";
 import { plainText, whyUnknownInPrompt } from "../page/typography";
 import { byId, html, Radios } from "./dom";
 
-export const speeds: readonly (readonly [string, string])[] = [
+const speeds: readonly (readonly [string, string])[] = [
   ["1", "1 a sec."], ["4", "4 a sec."], ["6", "6 a sec."], ["8", "8 a sec."], ["12", "12 a sec."], ["16", "16 a sec."], ["0", "as it comes"],
 ];
 
