@@ -1,15 +1,15 @@
 // Faults that visitors have met, each with what must hold instead: node --test tests/page_faults.test.mjs
 //   FOLIO_MOMENTS  how many moments of a visit's start are tried  (9)
-//   FOLIO_PROGRAM  the program                                    (build/release/folio)
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { dirname, join, resolve } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
-import { choose, done, hurry, isolated, quick, role, seen, stop, temporary, until, verse, visit, watch, web } from "./page_support.mjs";
+import {
+  choose, done, gate, hurry, isolated, quick, race, raceSays, revisit, role, seen, stop, traces, twoFrames, until, verse, visit, watch, web,
+  withoutProgram,
+} from "./page_support.mjs";
 
 /**
  * As the first script: presses Sample `wait` milliseconds after `event`, which is that the controls come to life, that the weights
@@ -60,19 +60,18 @@ test("a press on Sample at any moment of a visit's start ends in a finished samp
 });
 
 test("the second press of a double click does not stop what the first one began", async () => {
-  const { page } = await visit(quick);
+  const { page } = await revisit(quick);
   await done(page);
   await role(page, "button", "Sample").dblclick();
   await until(page, { state: "done", step: "8" });
   assert.notEqual(await page.locator("#signature").textContent(), "Seed 7");
-  const race = role(page, "region", "Race");
-  await role(race, "button", "Run race").dblclick();
-  await page.waitForFunction(() => document.querySelector("#race-state").textContent.startsWith("Masked, 1 of 3: pass "));
-  await stop(race);
-  await page.waitForFunction(() => document.querySelector("#race-state").textContent === "Stopped.");
+  await role(race(page), "button", "Run race").dblclick();
+  await raceSays(page, "Masked, 1 of 3: pass ");
+  await stop(race(page));
+  await raceSays(page, "Stopped.");
 });
 
-test("a sample asked for just before other weights take over is made by them", async () => {
+test("a sample asked for just before other weights are in use is made by them", async () => {
   const { page } = await visit(quick, {
     prepare: (page) => page.addInitScript(() => {
       window.Worker = class extends Worker {
@@ -115,11 +114,11 @@ test("a room is reached, by link and by press, whatever changes its height above
   await page.waitForFunction(() => document.querySelector("#story").getBoundingClientRect().top > 100);
   const before = await page.evaluate(() => scrollY);
   await grow("1px");
-  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  await twoFrames(page);
   assert.ok(Math.abs((await page.evaluate(() => scrollY)) - before) < 250);
 });
 
-test("as it comes, the sheet is at the end when the run is; a replay shows every step", async () => {
+test("at the speed \"as it comes\" the sheet is at the end when the run is; a replay shows every step", async () => {
   const { page } = await visit("#v=2&weights=gpt-small&prompt=ROMEO%3A&length=160&seed=3&sampler=left-to-right&steps=64&temperature=0.8", {
     prepare: (page) => page.addInitScript(() => {
       window.Worker = class extends Worker {
@@ -146,7 +145,7 @@ test("as it comes, the sheet is at the end when the run is; a replay shows every
 });
 
 test("noise that would change nothing is answered with a sentence, and opens no lane", async () => {
-  const { page } = await visit(`${quick}&step=4`);
+  const { page } = await revisit(`${quick}&step=4`);
   await until(page, { state: "paused", step: "4" });
   const toolbar = role(page, "toolbar", "Chosen text");
   const note = (words) => page.locator("#note").getByText(words).waitFor();
@@ -180,7 +179,7 @@ test("noise that would change nothing is answered with a sentence, and opens no 
 });
 
 test("Play and Sample that are pressed while letters are being put wait for them, and are not lost", async () => {
-  const { page } = await visit("#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&steps=24&step=13");
+  const { page } = await revisit("#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&steps=24&step=13");
   await until(page, { state: "paused", step: "13" });
   await role(page, "combobox", "Speed").selectOption("16 a sec.");
   const type = async (word) => {
@@ -206,7 +205,7 @@ test("Play and Sample that are pressed while letters are being put wait for them
   assert.equal(await page.locator("#lanes").isVisible(), false);
 });
 
-test("a tap takes the nearest letter of its line, and chooses by word and line at once", async () => {
+test("a tap takes the nearest letter of its line, and selects by word and line at once", async () => {
   const text = "To be, or not to be, that is the\nquestion: whether it is nobler in\nthe mind to suffer the slings or\nthe arrows of __";
   const { page } = await visit(`#v=1&text=${encodeURIComponent(text)}&steps=2`, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, reducedMotion: "reduce" });
   await done(page);
@@ -250,8 +249,8 @@ test("a tap takes the nearest letter of its line, and chooses by word and line a
   }
 });
 
-test("typographic signs stand for plain ones, in the prompt, on the sheet and in a link; what is unknown is told in plain words", async () => {
-  const { page } = await visit("#v=1&prompt=It%E2%80%99s%E2%80%94so%E2%80%A6&length=64&seed=7&steps=8");
+test("typographic characters become plain ones, in the prompt, on the sheet and in a link; unknown ones are named", async () => {
+  const { page } = await revisit("#v=1&prompt=It%E2%80%99s%E2%80%94so%E2%80%A6&length=64&seed=7&steps=8");
   await done(page);
   await hurry(page);
   assert.ok((await verse(page)).startsWith("It's-so..."));
@@ -275,14 +274,13 @@ test("typographic signs stand for plain ones, in the prompt, on the sheet and in
     await role(page, "button", "Sample").click();
     await alert.getByText(words, { exact: true }).waitFor();
   }
-  const race = role(page, "region", "Race");
   await prompt.fill("Rom\u00e9o");
-  await role(race, "button", "Run race").click();
-  await race.getByRole("alert").getByText("The race stopped: The model does not know \u00e9.").waitFor();
+  await role(race(page), "button", "Run race").click();
+  await race(page).getByRole("alert").getByText("The race stopped: The model does not know \u00e9.").waitFor();
 });
 
-test("kept letters are counted and can be let go of; a life tells since when they are kept", async () => {
-  const { page } = await visit(quick);
+test("kept letters are counted and can be released; a biography says since when they are kept", async () => {
+  const { page } = await revisit(quick);
   await done(page);
   await hurry(page);
   await choose(page, 20, 22);
@@ -303,7 +301,7 @@ test("kept letters are counted and can be let go of; a life tells since when the
 });
 
 test("Gaussian letters that were opened are open at once, in the text, on the sheet and in the count", async () => {
-  const { page } = await visit("#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&steps=24");
+  const { page } = await revisit("#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=64&seed=7&steps=24");
   await done(page);
   await choose(page, 10, 29);
   await page.keyboard.press("Delete");
@@ -350,7 +348,7 @@ test("weights whose bytes are not those that are named are refused, and can be a
   await done(page);
 });
 
-test("a download that stalls is given up, and can be asked for again", async () => {
+test("a download that stalls is given up, and can be asked for again", async (t) => {
   let stalls = true;
   const server = createServer(async (request, answer) => {
     const response = await fetch(isolated.address + request.url.slice(1));
@@ -360,32 +358,35 @@ test("a download that stalls is given up, and can be asked for again", async () 
     else answer.end(body);
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
   const { page } = await visit(quick, {
     server: { address: `http://localhost:${server.address().port}/` },
     prepare: (page) => page.addInitScript(() => {
       const { postMessage } = Worker.prototype;
       Worker.prototype.postMessage = function (message, ...rest) {
-        if (message.source?.patience) message.source.patience = 700;
+        if (message.source?.stallTimeout) message.source.stallTimeout = window.patient ? 20000 : 700;
         postMessage.call(this, message, ...rest);
       };
     }),
   });
   await page.getByRole("alert").getByText("The weights did not arrive.").waitFor();
   stalls = false;
+  await page.evaluate(() => (window.patient = true));
   await role(page, "button", "Try again").click();
   await done(page);
-  server.closeAllConnections();
-  server.close();
 });
 
-test("a module that is missing is done without, where another one can run", async () => {
+test("where a module is missing another one runs", async () => {
   for (const missing of [/relaxed\.wasm/, /threads.*\.wasm/]) {
     const { page } = await visit(quick, { mayFail: true, prepare: (page) => page.route(missing, (route) => route.fulfill({ status: 404 })) });
     await done(page);
   }
 });
 
-test("a worker that ends without a word is noticed and replaced, and the sample goes on", async () => {
+test("a worker that ends silently is noticed and replaced, and the sample goes on", async () => {
   const { page } = await visit(`${quick.replace("length=64", "length=256").replace("steps=8", "steps=100")}&step=1`, {
     prepare: async (page) => {
       await page.clock.install();
@@ -411,8 +412,8 @@ test("a worker that ends without a word is noticed and replaced, and the sample 
 
 const note = (page) => page.locator("#note");
 
-test("a sentence goes when something else is done, when another one comes and when its cause is gone", async () => {
-  const { page } = await visit(quick);
+test("a note disappears when something else is done, when another one comes and when its cause is gone", async () => {
+  const { page } = await revisit(quick);
   await done(page);
   await hurry(page);
   await role(page, "button", "Copy command line").click();
@@ -440,7 +441,7 @@ test("a sentence goes when something else is done, when another one comes and wh
   assert.equal(await alert.count(), 0);
 });
 
-test("a link made with other weights keeps its address until those come or something else is asked for; its note goes then", async () => {
+test("a link made with other weights keeps its address until those are opened or something else is asked for; then its note disappears", async () => {
   const file = join(web, "../weights/masked-small.safetensors");
   const version = createHash("sha256").update(await readFile(file)).digest("hex").slice(0, 16);
   const hash = `${quick}&weights=mine@${version}`;
@@ -470,7 +471,7 @@ test("a link made with other weights keeps its address until those come or somet
   assert.equal(await note(page).isVisible(), false);
 });
 
-test("the slow device's note comes with several slow passes, not with one, and goes with fast ones", async () => {
+test("the note on a slow device appears after several slow passes, not after one, and disappears after fast ones", async () => {
   const { page } = await visit("#v=1&prompt=ROMEO%3A&length=64&seed=7&steps=40", {
     prepare: (page) => page.addInitScript(() => {
       let pass = 0;
@@ -514,8 +515,8 @@ test("the same sample asked for again and again has one address", async () => {
   assert.equal(await length(), before);
 });
 
-test("a preset runs, Custom opens the settings, and a temperature given alone holds for every pass", async () => {
-  const { page } = await visit(quick);
+test("a preset samples, Custom opens the settings, and a temperature given alone holds for every pass", async () => {
+  const { page } = await revisit(quick);
   await done(page);
   await hurry(page);
   await role(page, "radio", "Quick").check({ force: true });
@@ -542,26 +543,19 @@ test("a preset runs, Custom opens the settings, and a temperature given alone ho
   assert.equal(await page.locator("#complaint").isVisible(), false);
 });
 
-const top = join(web, "..");
-const program = resolve(process.env.FOLIO_PROGRAM ?? join(top, "build/release/folio"));
-test("a trace is byte for byte what the command writes", { skip: !existsSync(program) && "the program is not built" }, async () => {
+test("a trace is byte for byte what the command writes", { skip: withoutProgram }, async () => {
   const links = [
     `${quick}&edit=8:noise:20-30:40`, "#v=1&weights=gaussian-small&prompt=ROMEO%3A&length=48&seed=7&steps=12",
     "#v=2&weights=gpt-small&prompt=KING%3A&length=32&sampler=left-to-right&steps=64&temperature=0.7",
     "#v=2&prompt=ROMEO%3A&length=48&sampler=spread&steps=6&temperature=0.9&proofread=gpt-small&rounds=1&proofread-share=0.2",
   ];
   for (const link of links) {
-    const { page } = await visit(link);
+    const { page } = await revisit(link);
     await hurry(page);
     await done(page);
-    await role(page, "button", "Save").click();
-    const [download] = await Promise.all([page.waitForEvent("download"), page.locator("[data-save=trace]").click()]);
-    const file = join(temporary, "bytes.jsonl");
-    const command = await page.locator("#command").textContent();
-    execFileSync("/bin/sh", ["-c", `${command} --trace ${file}`], { cwd: top, env: { ...process.env, PATH: `${dirname(program)}:${process.env.PATH}` } });
-    const [saved, written] = await Promise.all([await download.path(), file].map((path) => readFile(path, "utf8")));
-    const differs = [...written].findIndex((sign, at) => sign !== saved[at]);
-    assert.ok(saved === written, `${link}: "${saved.slice(differs - 20, differs + 20)}", not "${written.slice(differs - 20, differs + 20)}"`);
+    const { saved, traced } = await traces(page);
+    const differs = [...traced].findIndex((sign, at) => sign !== saved[at]);
+    assert.ok(saved === traced, `${link}: "${saved.slice(differs - 20, differs + 20)}", not "${traced.slice(differs - 20, differs + 20)}"`);
   }
 });
 
@@ -574,12 +568,11 @@ test("over plain http the bench names the reason why there is one thread", async
 });
 
 test("a prompt typed while the weights come is not overwritten by the link's", async () => {
-  let release;
-  const held = new Promise((resolve) => (release = resolve));
-  const { page } = await visit(quick, { prepare: (page) => page.route("**/*.safetensors*", async (route) => (await held, route.continue())) });
+  const weights = gate();
+  const { page } = await visit(quick, { prepare: (page) => page.route("**/*.safetensors*", weights.hold) });
   await until(page, { source: "recorded" });
   await role(page, "textbox", "Prompt").fill("JULIET:");
-  release();
+  weights.open();
   await done(page);
   assert.ok((await verse(page)).startsWith("ROMEO:"));
   assert.equal(await role(page, "textbox", "Prompt").inputValue(), "JULIET:");

@@ -1,7 +1,7 @@
 // What the tests of the page's layout have besides page_support.mjs: sizes of windows, and visits that watch what moves.
-import { role, visit as visitPage } from "./page_support.mjs";
+import { role, sharing, twoFrames as drawn, visit as visitPage } from "./page_support.mjs";
 
-export { done, fromWeb, quick, role, until, web } from "./page_support.mjs";
+export { done, fromWeb, quick, role, twoFrames as drawn, until, web } from "./page_support.mjs";
 export const sizes = {
   desktop: { width: 1440, height: 900 }, tablet: { width: 820, height: 1180 }, phone: { width: 390, height: 844 }, narrow: { width: 320, height: 700 },
 };
@@ -21,6 +21,10 @@ function watchShifts() {
   window.shiftObserver.observe({ type: "layout-shift", buffered: true });
 }
 
+const visitShared = sharing((page) => page.addInitScript(watchShifts));
+/** A visitor who has been here before (page_support.mjs), at a desktop's size. */
+export const revisit = async (hash) => (await visitShared(hash)).page;
+
 /** A fresh visitor; `size` is one of `sizes`, or a viewport. */
 export async function visit(hash = "", { size = "desktop", prepare, ...options } = {}) {
   const viewport = sizes[size] ?? size;
@@ -34,9 +38,6 @@ export async function visit(hash = "", { size = "desktop", prepare, ...options }
   });
   return page;
 }
-
-/** Two frames, after which whatever was set off has been laid out and drawn. */
-export const drawn = (page) => page.evaluate(() => new Promise((ready) => requestAnimationFrame(() => requestAnimationFrame(() => ready()))));
 
 /** All that has moved so far. */
 export async function shifts(page) {

@@ -10,11 +10,11 @@ import { sample, textOf, variantOf } from "./golden_requests.mjs";
 import { gather, top } from "./modules_in_node.mjs";
 
 const program = process.env.FOLIO_PROGRAM ?? join(top, "build/release/folio");
-const { folder, base } = await gather(["wasm", "helper", "lanes", "processes", "trace"]);
+const { folder, base } = await gather(["wasm", "helper", "processes", "page/lanes", "page/trace"]);
 const { instantiate } = await import(new URL("wasm.js", base));
-const { Lane, summarise, Vocabulary } = await import(new URL("lanes.js", base));
+const { Lane, summarize, Vocabulary } = await import(new URL("page/lanes.js", base));
 const { masked, processOf } = await import(new URL("processes.js", base));
-const { traceOf } = await import(new URL("trace.js", base));
+const { traceOf } = await import(new URL("page/trace.js", base));
 
 /** A small model with weights by chance, sure enough of itself that its places differ. */
 function modelByChance() {
@@ -153,9 +153,9 @@ test("doubt is that of the open places, and from left to right, where nobody has
       const asked = [...id.keys()].filter((place) => (name === "exact-gpt" ? flags[place] & 4 : id[place] < 0));
       assert.equal(asked.length, name === "exact-gpt" ? 1 : 7);
       const mean = asked.reduce((sum, place) => sum + entropy[place], 0) / asked.length;
-      const { doubt, moved } = summarise(lane, 10);
+      const { doubt, changed } = summarize(lane, 10);
       assert.ok(mean > 0 && Math.abs(doubt - mean / Math.log([...vocab].length)) < 1e-6);
-      assert.deepEqual([lane.standing(10), moved, summarise(lane, 0).doubt], [13, 1, 1]);
+      assert.deepEqual([lane.countStanding(10), changed, summarize(lane, 0).doubt], [13, 1, 1]);
     }
   } finally {
     engine.end();

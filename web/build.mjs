@@ -23,9 +23,10 @@ const out = resolve(values.out ?? join(here, "dist"));
 
 const [, version] = /project\(Folio VERSION ([\d.]+)/.exec(await readFile(join(here, "../CMakeLists.txt"), "utf8"));
 
-const shelves = await findWeights();
 await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "weights"), { recursive: true });
+const scripts = await loadScripts({ wasm: "wasm", record: "page/record", processes: "processes" });
+const entries = await findWeights();
 await build({
   entryPoints: ["main", "worker", "helper", "sw"].map((name) => join(here, `src/${name}.ts`)),
   bundle: true, format: "esm", target: "es2022", minify: true, outdir: out, logLevel: "warning",
@@ -35,28 +36,39 @@ await build({ entryPoints: [join(here, "style.css")], minify: true, outdir: out,
 const modules = (await readdir(from.wasm)).filter((name) => /^folio[a-z-]*\.wasm$/.test(name));
 if (!modules.length) throw new Error(`There are no folio*.wasm in ${from.wasm}; build them first.`);
 for (const name of modules) await cp(join(from.wasm, name), join(out, name));
-for (const { name, file, card } of shelves) {
+for (const { name, file, card } of entries) {
   await cp(join(from.weights, file), join(out, "weights", file));
   // As plain text, which every browser shows.
   if (card) await cp(join(from.weights, `${name}.md`), join(out, "weights", card));
 }
 // A native machine's figures, for the page's bench to stand beside.
 await cp(join(here, "../bench/native.json"), join(out, "native.json"));
-await writeFile(join(out, "weights/index.json"), JSON.stringify(shelves));
+await writeFile(join(out, "weights/index.json"), JSON.stringify(entries));
 
-const record = await makeRecord(shelves[0]);
+const record = await makeRecord(entries[0]);
 await writeFile(join(out, "trace.json"), JSON.stringify(record));
 await writeFile(join(out, "index.html"), await fillPage(record));
 
+/** Modules of the page by name, for the build's own use; `paths` says where in src/ they are. */
+async function loadScripts(paths) {
+  const folder = join(out, ".scripts");
+  const entryPoints = Object.fromEntries(Object.entries(paths).map(([name, path]) => [name, join(here, `src/${path}.ts`)]));
+  await build({ entryPoints, bundle: true, format: "esm", outdir: folder, outExtension: { ".js": ".mjs" }, logLevel: "warning" });
+  const load = async (name) => [name, await import(pathToFileURL(join(folder, `${name}.mjs`)).href)];
+  const loaded = Object.fromEntries(await Promise.all(Object.keys(paths).map(load)));
+  await rm(folder, { recursive: true });
+  return loaded;
+}
+
 /**
- * The masked models, the largest first, which the page takes unless told otherwise, then the Gaussian ones, the article's last,
- * then those that write from left to right; no f16 file of what is there as I8.
+ * All models by their processes, and within a family the largest first: the page takes the first one unless told otherwise. No f16
+ * file of what is there as I8.
  */
 async function findWeights() {
-  const all = (await readdir(from.weights)).filter((name) => /^(masked|gaussian|gpt)-.*\.safetensors$/.test(name));
+  const families = scripts.processes.processes.flatMap((process) => process.families);
+  const all = (await readdir(from.weights)).filter((name) => name.endsWith(".safetensors") && families.some((family) => name.startsWith(`${family}-`)));
   const files = all.filter((name) => !(name.includes("-f16.") && all.includes(name.replace("-f16.", "."))));
   if (!files.some((name) => name.startsWith("masked"))) throw new Error(`There are no masked-*.safetensors in ${from.weights}.`);
-  const families = ["masked", "gaussian", "gaussian-article", "gpt"];
   const rank = (name) => 8 * families.findLastIndex((family) => name.startsWith(family)) + (name.includes("base") ? 0 : name.includes("small") ? 2 : 4) + (name.includes("-f16") ? 1 : 0);
   files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   return Promise.all(files.map(async (file) => {
@@ -77,15 +89,10 @@ async function findWeights() {
 
 /** Runs the page's own engine here. Node has no fetch for files, and its relaxed SIMD is not to be trusted. */
 async function makeRecord({ file, version }) {
-  const folder = join(out, ".engine");
-  await build({ entryPoints: ["wasm", "record"].map((name) => join(here, `src/${name}.ts`)), bundle: true, format: "esm",
-    outdir: folder, outExtension: { ".js": ".mjs" }, logLevel: "warning" });
-  const load = (name) => import(pathToFileURL(join(folder, `${name}.mjs`)).href);
   const { fetch } = globalThis;
   globalThis.fetch = async (url) => new Response(await readFile(url), { headers: { "content-type": "application/wasm" } });
   try {
-    const { instantiate } = await load("wasm");
-    const engine = await instantiate({ base: pathToFileURL(out + "/").href, threads: 1 });
+    const engine = await scripts.wasm.instantiate({ base: pathToFileURL(out + "/").href, threads: 1 });
     const bytes = await readFile(join(from.weights, file));
     engine.load(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
     const { defaults, vocab, products } = engine.describe();
@@ -97,16 +104,15 @@ async function makeRecord({ file, version }) {
       frames.push(engine.frame());
       states.push(engine.save());
     }
-    const { unpack, recordedFrames, isSame, rootSlack } = await load("record");
-    const packed = { ...(products === "int8" ? { weights: version } : {}), ...pack(frames, request, defaults, vocab, rootSlack) };
+    const { unpack, recordedSteps, framesAgree, rootTolerance } = scripts.record;
+    const packed = { ...(products === "int8" ? { weights: version } : {}), ...pack(frames, request, defaults, vocab, rootTolerance) };
     const lane = unpack(packed);
-    const restored = recordedFrames(lane).every((bytes, step) => Buffer.from(engine.recordedState(bytes)).equals(states[step]));
-    if (!restored || !frames.every((frame, step) => isSame(frame, lane.frames[step], true)))
+    const restored = recordedSteps(lane).every((recorded, step) => Buffer.from(engine.recordedState(recorded)).equals(states[step]));
+    if (!restored || !frames.every((frame, step) => framesAgree(frame, lane.frames[step], true)))
       throw new Error("The record does not unpack to what was recorded.");
     return packed;
   } finally {
     globalThis.fetch = fetch;
-    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -115,26 +121,26 @@ async function makeRecord({ file, version }) {
  * probabilities and the entropy. A sign stands for a whole number, "#" for 0, and "!" for the same as a step before, or a close
  * neighbour of it where it is a measure. Probabilities are 63 times their root, entropies tenths of a nat: finer than the eye, and a
  * tenth of the bytes. Only the probabilities of the letters that were fixed are exact, being part of the sampler's state.
- * src/record.ts reads it.
+ * src/page/record.ts reads it.
  */
-function pack(frames, request, defaults, vocab, rootSlack) {
+function pack(frames, request, defaults, vocab, rootTolerance) {
   const last = frames[frames.length - 1];
   const characters = [...vocab];
   const given = [...request.prompt].length;
-  const fixedAt = Array.from(last.id, (_, place) => frames.findIndex((frame) => frame.id[place] >= 0));
+  const fixedAt = Array.from(last.id, (_, position) => frames.findIndex((frame) => frame.id[position] >= 0));
   const root = (probability) => Math.min(63, Math.round(63 * Math.sqrt(probability)));
-  const rankings = rankLetters(frames, fixedAt, given, root, rootSlack);
+  const rankings = rankLetters(frames, fixedAt, given, root, rootTolerance);
   /** `numbers` gives those of a place at a step; one that is off by at most its slack from the one before is "the same". */
-  const series = (slacks, numbers) => {
+  const series = (tolerances, numbers) => {
     let signs = "";
     const before = fixedAt.map(() => []);
     for (let step = 1; step <= last.step; ++step)
-      for (let place = given; place < last.length; ++place)
-        if (step <= fixedAt[place])
-          numbers(frames[step], place).forEach((number, index) => {
-            const same = Math.abs(number - before[place][index]) <= slacks[index];
+      for (let position = given; position < last.length; ++position)
+        if (step <= fixedAt[position])
+          numbers(frames[step], position).forEach((number, index) => {
+            const same = Math.abs(number - before[position][index]) <= tolerances[index];
             signs += same ? "!" : String.fromCharCode(35 + number);
-            if (!same) before[place][index] = number;
+            if (!same) before[position][index] = number;
           });
     return signs;
   };
@@ -142,27 +148,27 @@ function pack(frames, request, defaults, vocab, rootSlack) {
     request, defaults, vocab, given, fixedAt,
     text: Array.from(last.id, (id) => characters[id]).join(""),
     probability: Buffer.from(Float32Array.from(last.probability).buffer).toString("base64"),
-    topIds: series([0, 0, 0, 0], (frame, place) => rankings[frame.step][place]),
-    measures: series([rootSlack, rootSlack, rootSlack, rootSlack, 1], ({ topProbability, entropy }, place) =>
-      [...Array.from(topProbability.subarray(4 * place, 4 * place + 4), root), Math.min(90, Math.round(10 * entropy[place]))]),
+    topIds: series([0, 0, 0, 0], (frame, position) => rankings[frame.step][position]),
+    measures: series([rootTolerance, rootTolerance, rootTolerance, rootTolerance, 1], ({ topProbability, entropy }, position) =>
+      [...Array.from(topProbability.subarray(4 * position, 4 * position + 4), root), Math.min(90, Math.round(10 * entropy[position]))]),
   };
 }
 
 /** The four likeliest letters by step and place; those that are as good as equally likely keep the ranks of the step before. */
-function rankLetters(frames, fixedAt, given, root, rootSlack) {
+function rankLetters(frames, fixedAt, given, root, rootTolerance) {
   const ranks = [0, 1, 2, 3];
   const rankings = frames.map(() => []);
-  for (let place = given; place < fixedAt.length; ++place) {
+  for (let position = given; position < fixedAt.length; ++position) {
     let before = [];
-    for (let step = 1; step <= fixedAt[place]; ++step) {
+    for (let step = 1; step <= fixedAt[position]; ++step) {
       const { topId, topProbability } = frames[step];
-      const ids = ranks.map((rank) => Math.max(0, topId[4 * place + rank]));
-      const roots = ranks.map((rank) => root(topProbability[4 * place + rank]));
-      const fits = (id, rank) => ids.includes(id) && Math.abs(roots[ids.indexOf(id)] - roots[rank]) <= rootSlack;
+      const ids = ranks.map((rank) => Math.max(0, topId[4 * position + rank]));
+      const roots = ranks.map((rank) => root(topProbability[4 * position + rank]));
+      const fits = (id, rank) => ids.includes(id) && Math.abs(roots[ids.indexOf(id)] - roots[rank]) <= rootTolerance;
       const kept = ranks.map((rank) => (fits(before[rank], rank) ? before[rank] : undefined));
       const others = ids.filter((id) => !kept.includes(id));
       const ranking = kept.map((id) => id ?? others.shift());
-      rankings[step][place] = before = ranking.every(fits) ? ranking : ids;
+      rankings[step][position] = before = ranking.every(fits) ? ranking : ids;
     }
   }
   return rankings;
@@ -171,8 +177,22 @@ function rankLetters(frames, fixedAt, given, root, rootSlack) {
 /** The page as it stands without a script: the recorded sample's first step behind, its verse for those without scripts. */
 async function fillPage({ text, given }) {
   const escape = (part) => part.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);
-  const cells = [...text].map((character, place) => (place < given ? character : "\u00b7"));
+  const cells = [...text].map((character, position) => (position < given ? character : "\u00b7"));
   const rows = cells.join("").match(/.{1,32}/gsu) ?? [];
+  const { processes, proseOf } = scripts.processes;
+  /** A part of every process's prose, of which the first one's is to be seen. */
+  const ofEach = (part, element) => processes.flatMap(({ kind }, index) => {
+    const words = proseOf[kind][part];
+    return words ? element(`data-process="${kind}"${index ? " hidden" : ""}`, words) : [];
+  });
+  const parts = {
+    still: escape(rows.join("\n")),
+    verse: text.split(/(?<=\n)/).map((line) => `<span class="line">${escape(line)}</span>`).join(""),
+    ledes: ofEach("lede", (attributes, words) => `<p class="lede" ${attributes}>${words}</p>`).join("\n  "),
+    headings: ofEach("heading", (attributes, words) => `<span class="wide" ${attributes}>${words}</span>`).join(""),
+    "before story": ofEach("beforeStory", (attributes, words) => `<p ${attributes}>${words}</p>`).join("\n      "),
+    story: (await readFile(join(here, "story.html"), "utf8")).trim().replaceAll("\n", "\n      "),
+  };
   const page = await readFile(join(here, "index.html"), "utf8");
-  return page.replace("<!-- still -->", () => escape(rows.join("\n"))).replaceAll("<!-- verse -->", () => text.split(/(?<=\n)/).map((line) => `<span class="line">${escape(line)}</span>`).join(""));
+  return page.replaceAll(/<!-- ([a-z ]+) -->/g, (_, name) => parts[name]);
 }

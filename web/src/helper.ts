@@ -1,7 +1,7 @@
 /** A thread of the engine: its own instance of the module on the shared memory, with a stack of its own. */
-import { importsOf, type HelperOrder } from "./wasm";
+import { importsOf, type HelperSetup } from "./wasm";
 
-self.onmessage = async ({ data }: MessageEvent<HelperOrder>) => {
+self.onmessage = async ({ data }: MessageEvent<HelperSetup>) => {
   const { module, memory, stackTop, index } = data;
   const instance = await WebAssembly.instantiate(module, importsOf(module, memory)).catch(() => undefined);
   if (!instance) return self.postMessage("failed");

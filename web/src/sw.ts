@@ -1,4 +1,4 @@
-/** Where a host sends no isolation headers, this adds them to all that the page fetches, so that it may have threads. */
+/** Service worker that adds isolation headers to all that the page fetches, where the host sends none, so that it may have threads. */
 
 interface Fetching extends Event {
   request: Request;

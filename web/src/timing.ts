@@ -1,13 +1,12 @@
 /** The bench, in the worker: passes and samples of one model under every kernel set, on one thread and on all. */
-import { processOf } from "./processes";
-import type { FromWorker, Source, Timing } from "./protocol";
+import type { FromWorker, Source, Timing } from "./engine/protocol";
 import { instantiate } from "./wasm";
-import { read } from "./weights";
+import { read } from "./engine/weights";
 
-/** Of all rows together, where the device is quick enough for three repetitions of each. */
+/** Milliseconds of all rows together, where the device is quick enough for three repetitions of each. */
 const budget = 15000;
 const mostRepetitions = 200;
-/** As native/commands/bench.cpp has them. */
+/** Length and steps as native/commands/bench.cpp has them. */
 const longest = 256;
 const samplingSteps = 16;
 
@@ -31,9 +30,9 @@ function time(share: number, body: () => void): number[] {
 }
 
 function quantile(sorted: readonly number[], share: number): number {
-  const place = share * (sorted.length - 1);
-  const below = Math.floor(place);
-  return sorted[below] + (place - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
+  const index = share * (sorted.length - 1);
+  const below = Math.floor(index);
+  return sorted[below] + (index - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
 }
 
 export async function bench(base: string, source: Source, most: number, tell: (message: FromWorker) => void): Promise<void> {
@@ -43,15 +42,15 @@ export async function bench(base: string, source: Source, most: number, tell: (m
     const engine = await instantiate({ base, threads });
     try {
       engine.load(file);
-      const { sets, config, parameters, process, products = "f32", threads: width } = engine.describe();
+      const { sets, config, parameters, products = "f32", threads: width } = engine.describe();
       const length = Math.min(longest, config.seq_len);
-      // From left to right a step sees one open place, so none is a pass of the whole sheet.
-      const inOrder = processOf(process.kind)?.inOrder;
-      const rows = (inOrder ? 1 : 2) * sets.length * widths.length;
+      // A causal model reads one open position a step, so none of its passes is one of the whole sheet.
+      const { causal } = config;
+      const rows = (causal ? 1 : 2) * sets.length * widths.length;
       if (threads === most) {
         const checks = engine.timeKernels().map(({ name, correct }) => ({ kernels: name, passed: correct }));
         const self_check = { passed: checks.every(({ passed }) => passed), against: sets[sets.length - 1], kernels: checks };
-        const setting = { kernels: sets, parameters, length, sampling_steps: inOrder ? length : samplingSteps, self_check };
+        const setting = { kernels: sets, parameters, length, sampling_steps: causal ? length : samplingSteps, self_check };
         tell({ type: "bench begins", setting, rows });
       }
       const share = budget / rows;
@@ -69,9 +68,9 @@ export async function bench(base: string, source: Source, most: number, tell: (m
           tell({ type: "timed", row });
         };
         const request = { prompt: "", seed: "1", length };
-        // The first step of a sample with nothing given: all places are open, so the pass computes every row. To start it takes
+        // The first step of a sample with nothing given: all positions are open, so the pass computes every row. To start it takes
         // less than a hundredth of that.
-        if (!inOrder)
+        if (!causal)
           record("forward", () => {
             engine.start({ ...request, steps: length });
             engine.step();

@@ -1,8 +1,8 @@
 /** Loads the module that suits this browser and wraps its exports (web/wasm/api.cpp) into an `Engine`. */
-import { fetchSteadily, patience, Stalled } from "./download";
-import type { Description, Engine, Frame, GapChoice, RatedChoice, Request } from "./protocol";
+import { fetchUnlessStalled, stallTimeout, Stalled } from "./engine/download";
+import type { Description, Engine, Frame, GapChoice, RatedChoice, RecordedStep, Request } from "./engine/protocol";
 
-/** Of the memory, in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
+/** Memory limits in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
 const initialPages = 256;
 const maximumPages = 8192;
 const helperStack = 1 << 18;
@@ -12,7 +12,7 @@ const relaxedProbe = Uint8Array.of(
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253,
   128, 2, 11);
 
-export interface HelperOrder {
+export interface HelperSetup {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
   stackTop: number;
@@ -47,7 +47,7 @@ interface Exports {
 
 export interface KernelTime {
   name: string;
-  /** Whether it gave what the plain kernel gives. */
+  /** True where it gave what the plain kernel gives. */
   correct: boolean;
   ms: number;
 }
@@ -70,7 +70,7 @@ export function importsOf(module: WebAssembly.Module, memory: WebAssembly.Memory
 }
 
 async function compile(url: URL): Promise<WebAssembly.Module> {
-  const response = await fetchSteadily(url);
+  const response = await fetchUnlessStalled(url);
   if (!response.ok) throw new Error(`The engine could not be fetched: ${url.pathname} answered ${response.status}.`);
   // Some static hosts do not know the media type, and streaming insists on it.
   if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);
@@ -78,12 +78,12 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
 }
 
 /** Starts one helper; settles when it is about to enter its loop. */
-function startHelper(url: URL, order: HelperOrder, helpers: Worker[]): Promise<void> {
+function startHelper(url: URL, order: HelperSetup, helpers: Worker[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const helper = new Worker(url, { type: "module" });
     helpers.push(helper);
     const fail = () => reject(new Error("A helper thread could not be started."));
-    setTimeout(fail, patience);
+    setTimeout(fail, stallTimeout);
     helper.onmessage = ({ data }) => (data === "ready" ? resolve() : fail());
     helper.onerror = fail;
     helper.postMessage(order);
@@ -134,9 +134,9 @@ class WasmEngine implements Engine {
     const head = new Int32Array(buffer, 0, 9) as unknown as number[];
     const [step, steps, length, done, windowFirst, windowLength, editsApplied, passesSaved, scored] = head;
     let offset = 36;
-    function take<Values>(kind: { new (buffer: ArrayBuffer, offset: number, length: number): Values; BYTES_PER_ELEMENT: number }, perPlace = 1): Values {
-      const values = new kind(buffer, offset, length! * perPlace);
-      offset += (length! * perPlace * kind.BYTES_PER_ELEMENT + 3) & ~3;
+    function take<Values>(kind: { new (buffer: ArrayBuffer, offset: number, length: number): Values; BYTES_PER_ELEMENT: number }, perPosition = 1): Values {
+      const values = new kind(buffer, offset, length! * perPosition);
+      offset += (length! * perPosition * kind.BYTES_PER_ELEMENT + 3) & ~3;
       return values;
     }
     return {
@@ -148,7 +148,7 @@ class WasmEngine implements Engine {
     };
   }
 
-  /** Of the last pass, for all places of its window. */
+  /** Logits of the last pass, for all positions of its window. */
   logits(): Float32Array {
     const count = this.copyIn(new Uint8Array(4));
     const pointer = this.exports.folio_logits(count);
@@ -165,10 +165,12 @@ class WasmEngine implements Engine {
     return this.takeState((size) => this.exports.folio_save(size));
   }
 
-  recordedState(frame: Uint8Array): Uint8Array {
-    const pointer = this.copyIn(frame);
+  recordedState({ step, steps, id, revealedAt, probability, flags }: RecordedStep): Uint8Array {
+    const parts = [Int32Array.of(step, steps, id.length), id, revealedAt, probability, flags];
+    const bytes = parts.flatMap((part) => [...new Uint8Array(part.buffer, part.byteOffset, part.byteLength)]);
+    const pointer = this.copyIn(Uint8Array.from(bytes));
     try {
-      return this.takeState((size) => this.exports.folio_recorded_state(pointer, frame.length, size));
+      return this.takeState((size) => this.exports.folio_recorded_state(pointer, bytes.length, size));
     } finally {
       this.exports.folio_release(pointer);
     }

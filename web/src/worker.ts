@@ -1,15 +1,15 @@
 /** The model's side: loads one weights file, runs one sampler at a time, and posts a message for every step. */
 import { bench } from "./timing";
 import { instantiate } from "./wasm";
-import { read, WeightsLost } from "./weights";
-import type { Engine, FromWorker, RatedChoice, ShelfSource, Source, ToWorker } from "./protocol";
+import { read, WeightsMissing } from "./engine/weights";
+import type { Engine, FromWorker, RatedChoice, HostedWeights, Source, ToWorker } from "./engine/protocol";
 
 type Run = Extract<ToWorker, { type: "run" }>;
 type Infill = Extract<ToWorker, { type: "infill" }>;
 
 let engine: Engine | undefined;
-/** Whether the page knows which kernels the engine has come to. */
-let settled = false;
+/** True once the page knows which kernels the engine has chosen. */
+let kernelsSettled = false;
 let current = 0;
 /** Ends the waiting of a run whose turn is over. */
 let wake = () => {};
@@ -28,15 +28,15 @@ function post(message: FromWorker, transfer: Transferable[] = []): void {
  * finds no memory aborts, which asks the host for proc_exit; memory that cannot be allocated here is a RangeError.
  */
 function report(error: unknown, refusal: (sentence: string) => FromWorker): void {
-  if (error instanceof WeightsLost) return post({ type: "missing", damaged: error.damaged });
+  if (error instanceof WeightsMissing) return post({ type: "weights-missing", damaged: error.damaged });
   const sentence = error instanceof Error ? error.message : String(error);
   const trapped = error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
-  post(trapped ? { type: "trapped", outOfMemory: error instanceof RangeError || /proc_exit/.test(sentence) } : refusal(sentence));
+  post(trapped ? { type: "engine-crashed", outOfMemory: error instanceof RangeError || /proc_exit/.test(sentence) } : refusal(sentence));
 }
 
 /** Lets waiting messages in, `stop` above all. A channel, since browsers slow timers down. */
 const channel = new MessageChannel();
-function breathe(): Promise<void> {
+function yieldToMessages(): Promise<void> {
   return new Promise((resolve) => {
     channel.port1.onmessage = () => resolve();
     channel.port2.postMessage(null);
@@ -45,42 +45,42 @@ function breathe(): Promise<void> {
 
 const base = new URL(".", self.location.href).href;
 
-/** A worker has one engine; it is on its way from the first message on. */
+/** The worker's one engine, which is fetched from the first message on. */
 let preparing: ReturnType<typeof instantiate> | undefined;
 function prepare(threads: number): ReturnType<typeof instantiate> {
   preparing ??= instantiate({ base, threads });
-  // Who needs the engine hears of its failure; nobody might, yet.
+  // Those who wait for the engine hear of its failure; nobody may wait yet.
   preparing.catch(() => undefined);
   return preparing;
 }
 
 /** The engine and the weights come side by side. */
 async function load(source: Source, threads: number): Promise<void> {
-  const reading = read(source, (bytes) => post({ type: "arrived", bytes }));
+  const reading = read(source, (bytes) => post({ type: "weights-progress", bytes }));
   reading.catch(() => undefined);
-  const fresh = await prepare(threads).catch((error) => report(error, () => ({ type: "absent" })));
+  const fresh = await prepare(threads).catch((error) => report(error, () => ({ type: "engine-missing" })));
   if (!fresh) return;
   fresh.tryKernels();
-  const arrival = await reading.catch((error) => report(error, () => ({ type: "missing", damaged: false })));
+  const arrival = await reading.catch((error) => report(error, () => ({ type: "weights-missing", damaged: false })));
   if (!arrival) return;
   try {
     fresh.load(arrival.file);
     engine = fresh;
     const description = fresh.describe();
-    settled = description.settled;
+    kernelsSettled = description.settled;
     post({ type: "loaded", description, version: arrival.version });
   } catch (error) {
-    report(error, (sentence) => ({ type: "refused", sentence }));
+    report(error, (sentence) => ({ type: "weights-refused", sentence }));
   }
 }
 
 /** A step of the sampler, after which the page may learn of the kernels. True while another is left. */
 function pass(model: Engine): boolean {
   const left = model.step();
-  if (settled) return left;
+  if (kernelsSettled) return left;
   const description = model.describe();
-  settled = description.settled;
-  if (settled) post({ type: "settled", description });
+  kernelsSettled = description.settled;
+  if (kernelsSettled) post({ type: "kernels-settled", description });
   return left;
 }
 
@@ -89,7 +89,7 @@ let proofreading = "";
 let arriving: { version: string; bytes: number; file: Promise<ArrayBuffer> } | undefined;
 
 /** Weights that no run waits for any more still come, for the next run that needs them. */
-function fetchProofreader(source: ShelfSource): Promise<ArrayBuffer> {
+function fetchProofreader(source: HostedWeights): Promise<ArrayBuffer> {
   if (arriving?.version !== source.version) {
     const file = read(source, (bytes) => {
       fresh.bytes = bytes;
@@ -103,15 +103,15 @@ function fetchProofreader(source: ShelfSource): Promise<ArrayBuffer> {
 }
 
 /** True once the engine has the proofreader; false where the run cannot go on. */
-async function provideProofreader(model: Engine, source: ShelfSource, run: number): Promise<boolean> {
+async function provideProofreader(model: Engine, source: HostedWeights, run: number): Promise<boolean> {
   if (proofreading === source.version) return true;
   const overtaken = new Promise<undefined>((resolve) => (wake = () => resolve(undefined)));
   let file: ArrayBuffer | undefined;
   try {
     file = await Promise.race([fetchProofreader(source), overtaken]);
   } catch (error) {
-    const damaged = error instanceof WeightsLost && error.damaged;
-    if (error instanceof WeightsLost) post({ type: "proofreader-missing", run, damaged });
+    const damaged = error instanceof WeightsMissing && error.damaged;
+    if (error instanceof WeightsMissing) post({ type: "proofreader-missing", run, damaged });
     else report(error, () => ({ type: "proofreader-missing", run, damaged }));
   }
   if (!file || current !== run) return false;
@@ -128,19 +128,19 @@ async function sample(model: Engine, { run, request, from, held, state, edits, g
     const frame = model.frame();
     const saved = model.save();
     const arrays = [frame.id, frame.flags, frame.probability, frame.entropy, frame.topId, frame.topProbability, saved];
-    post({ type: "frame", run, frame, state: { bytes: saved, recorded: false }, milliseconds }, [...new Set(arrays.map((array) => array.buffer))]);
+    post({ type: "frame", run, frame, state: saved, milliseconds }, [...new Set(arrays.map((array) => array.buffer))]);
     return frame.done;
   };
   model.start(request);
-  if (state) model.restore(state.recorded ? model.recordedState(state.bytes) : state.bytes);
+  if (state) model.restore(state instanceof Uint8Array ? state : model.recordedState(state));
   for (let step = state ? held : 0; step < from; ++step) {
-    await breathe();
+    await yieldToMessages();
     if (current !== run) return;
     pass(model);
   }
   for (const edit of edits) model.edit(edit);
   for (let done = show(0) || !goOn; !done; ) {
-    await breathe();
+    await yieldToMessages();
     if (current !== run) return;
     const before = performance.now();
     pass(model);
@@ -154,7 +154,7 @@ async function infill(model: Engine, { run, request, text, mark }: Infill): Prom
   for (const [index, choice] of choices.entries()) {
     model.start({ ...request, text: choice.text, mark });
     for (let left = true; left; left = pass(model)) {
-      await breathe();
+      await yieldToMessages();
       if (current !== run) return;
     }
     const nats = model.score();
@@ -177,7 +177,7 @@ async function perform(model: Engine, task: Run | Infill): Promise<void> {
   }
 }
 
-// A run that is overtaken notices at its next breath; its successor must not touch the engine before that.
+// A superseded run notices when it next yields to messages; its successor must not touch the engine before that.
 let last: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.type === "ping") post({ type: "pong" });
@@ -185,7 +185,7 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.type === "load") last = load(data.source, data.threads);
   if (data.type === "stop") setCurrent(0);
   if (data.type === "bench")
-    bench(base, data.source, data.threads, post).catch((error) => report(error, (sentence) => ({ type: "refused", sentence })));
+    bench(base, data.source, data.threads, post).catch((error) => report(error, (sentence) => ({ type: "weights-refused", sentence })));
   if (data.type === "run" || data.type === "infill") {
     setCurrent(data.run);
     last = last.then(() => (engine && current === data.run ? perform(engine, data) : undefined));

@@ -17,7 +17,7 @@ export class Announcer {
   }
 
   /** Drops what has not been said yet. */
-  hush(): void {
+  cancel(): void {
     this.waiting = undefined;
     clearTimeout(this.timer);
   }

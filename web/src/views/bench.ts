@@ -1,8 +1,8 @@
-/** The bench: what this browser makes of the model, and reports of other machines laid beside it. */
-import type { EngineHost } from "../engine";
-import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } from "../features";
-import type { Description, Timing } from "../protocol";
-import { largestReport, readReport, type Report } from "../report";
+/** The bench: how fast the model runs in this browser, and reports of other machines for comparison. */
+import type { EngineHost } from "../engine/host";
+import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } from "../page/features";
+import type { Description, Timing } from "../engine/protocol";
+import { largestReport, readReport, type Report } from "../page/report";
 import type { Announcer } from "./announcer";
 import { byId, html, StopButton, svg } from "./dom";
 import { download } from "./save";
@@ -16,12 +16,12 @@ interface Entry {
   origin: "measured here" | "shipped" | "opened";
 }
 
-/** Of the shipped report what a browser can measure too, and only as fast as that machine goes. */
+/** Rows of the shipped report that a browser can measure too, at that machine's full number of threads. */
 const comparable = ({ results, threads }: Report): Timing[] =>
   results.filter((row) => ["forward", "sampling"].includes(row.task) && row.threads === threads);
 
 export interface BenchEvents {
-  /** What plays should stop now. */
+  /** Whatever plays should stop now. */
   begins(): void;
   /** The page is about to be loaded again. */
   reloads(): void;
@@ -30,18 +30,18 @@ export interface BenchEvents {
 export class Bench {
   private region = byId("bench");
   private button = byId<HTMLButtonElement>("run-bench");
-  private stopButton = new StopButton(this.button, "Run bench", () => this.ask(), () => this.stop());
+  private stopButton = new StopButton(this.button, "Run bench", () => this.request(), () => this.stop());
   private saveButton = byId<HTMLButtonElement>("save-report");
   private results = byId<HTMLTableElement>("results");
   private input = byId<HTMLInputElement>("reports");
   private own: Report | undefined;
-  /** Of the recorded sample, computed again at this visit. */
+  /** The result of computing the recorded sample again at this visit. */
   private selfTest = "";
   private shipped: Entry[] = [];
   private opened: Entry[] = [];
   private running = false;
   private queued = false;
-  /** In bytes; before that, how far the question has come. */
+  /** Bytes; before those are known, the state of measuring them. */
   private memory: number | "not asked" | "asked" | "unknown" = "not asked";
 
   constructor(private engine: EngineHost, private announcer: Announcer, private events: BenchEvents) {
@@ -77,8 +77,8 @@ export class Bench {
     if (this.queued) void this.run();
   }
 
-  /** How the self-test of this visit ended. */
-  tell(selfTest: string): void {
+  /** Shows how the self-test of this visit ended. */
+  setSelfTest(selfTest: string): void {
     this.selfTest = selfTest;
     this.showFacts();
   }
@@ -86,7 +86,7 @@ export class Bench {
   /** True where there was something to stop. */
   stop(): boolean {
     if (!this.running && !this.queued) return false;
-    this.engine.stopBeside();
+    this.engine.stopSideTask();
     if (this.queued) {
       this.queued = false;
       this.showState("");
@@ -95,7 +95,7 @@ export class Bench {
   }
 
   async open(files: readonly File[]): Promise<void> {
-    this.complain("");
+    this.showError("");
     const refused: string[] = [];
     for (const file of files) {
       try {
@@ -108,12 +108,12 @@ export class Bench {
       }
     }
     this.showResults();
-    if (refused.length) this.complain(`${refused.join("; ")}.`);
+    if (refused.length) this.showError(`${refused.join("; ")}.`);
     else this.announcer.say(files.length === 1 ? "The report is in the table." : `${files.length} reports are in the table.`);
   }
 
-  private ask(): void {
-    this.complain("");
+  private request(): void {
+    this.showError("");
     if (this.engine.description) return void this.run();
     this.queued = true;
     this.showState("Will start when the weights are here.");
@@ -155,7 +155,7 @@ export class Bench {
       this.finish(ended ? summary(fresh!) : "Stopped.");
     } catch (error) {
       this.finish("");
-      this.complain(error instanceof Error && error.message ? `The bench stopped: ${error.message}` : "There was not enough memory for the bench.");
+      this.showError(error instanceof Error && error.message ? `The bench stopped: ${error.message}` : "There was not enough memory for the bench.");
     }
     // A bench that was stopped before its first row leaves what was measured before.
     if (!fresh?.results.length) this.own = before;
@@ -173,7 +173,7 @@ export class Bench {
     try {
       await isolate();
     } catch {
-      return this.complain("This browser does not let the page use more cores.");
+      return this.showError("This browser does not let the page use more cores.");
     }
     this.events.reloads();
     location.reload();
@@ -192,7 +192,7 @@ export class Bench {
     if (this.own) download("folio-bench.json", "application/json", `${JSON.stringify(this.own)}\n`);
   }
 
-  private complain(sentence: string): void {
+  private showError(sentence: string): void {
     byId("bench-alert").hidden = !sentence;
     byId("bench-alert-text").textContent = sentence;
   }
@@ -226,7 +226,7 @@ export class Bench {
       const rows = entries.flatMap((entry) => entry.report.results.filter((row) => row.task === task).map((row) => ({ entry, row })));
       rows.sort((a, b) => a.row.median_ms - b.row.median_ms);
       const longest = Math.max(...rows.map(({ row }) => row.upper_quartile_ms));
-      return html("tbody", {}, ...rows.map(({ entry, row }) => line(entry, row, longest, sameModel)));
+      return html("tbody", {}, ...rows.map(({ entry, row }) => rowElement(entry, row, longest, sameModel)));
     });
     this.results.hidden = !tasks.length;
     for (const body of [...this.results.tBodies]) body.remove();
@@ -235,15 +235,15 @@ export class Bench {
 }
 
 /** One row: what was done, by whom, and how long it took. Each task has a scale of its own. */
-function line({ report, origin }: Entry, row: Timing, longest: number, sameModel: boolean): HTMLTableRowElement {
+function rowElement({ report, origin }: Entry, row: Timing, longest: number, sameModel: boolean): HTMLTableRowElement {
   const { machine, date, parameters } = report;
   const name = (machine.processor || machine.browser || "an unnamed machine").replace(/\((R|TM)\)/g, "");
   const particulars = [origin, origin === "measured here" ? "" : date?.split("T")[0], parameters && !sameModel ? inMillions(parameters) : ""];
   const { median_ms, lower_quartile_ms, upper_quartile_ms } = row;
-  const place = (ms: number) => (100 * ms) / longest;
-  const [low, high] = [place(lower_quartile_ms), place(upper_quartile_ms)];
+  const toPercent = (ms: number) => (100 * ms) / longest;
+  const [low, high] = [toPercent(lower_quartile_ms), toPercent(upper_quartile_ms)];
   const bar = svg("svg", { "aria-hidden": "true", viewBox: "0 0 100 12", preserveAspectRatio: "none" },
-    svg("rect", { y: 2, width: Math.max(0.3, place(median_ms)), height: 8 }),
+    svg("rect", { y: 2, width: Math.max(0.3, toPercent(median_ms)), height: 8 }),
     svg("path", { d: `M${low} 6H${high}M${low} 3v6M${high} 3v6`, "vector-effect": "non-scaling-stroke" }));
   return html("tr", { class: origin === "measured here" ? "own" : "other" },
     html("th", { scope: "row" }, row.task, small([row.kernels && plain(row.kernels), row.products, row.threads === 1 ? "1 thread" : `${row.threads} threads`])),

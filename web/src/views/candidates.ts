@@ -1,13 +1,13 @@
 /** A text with open gaps: it is filled with each choice of their lengths; the best is shown, and the list lets another one be. */
-import { sameRequest } from "../address";
-import type { EngineHost } from "../engine";
-import { unescapeBraces } from "../gaps";
-import type { Vocabulary } from "../lanes";
-import type { Request } from "../protocol";
+import { sameRequest } from "../page/address";
+import type { EngineHost } from "../engine/host";
+import { unescapeBraces } from "../page/gaps";
+import type { Vocabulary } from "../page/lanes";
+import type { Request } from "../engine/protocol";
 import { byId, html } from "./dom";
 
 interface Candidate {
-  /** Which makes it as a sample like any other. */
+  /** The request that makes it as a sample like any other. */
   request: Request;
   id: Int32Array;
   nats: number;

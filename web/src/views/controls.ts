@@ -1,12 +1,13 @@
-/** What a sample is asked for. The fields are the request: there is no second copy of it. */
-import { isSeed, numberKeys, ranges, readNumber, usesOption, type Range } from "../address";
-import type { Vocabulary } from "../lanes";
-import { masked, processes, samplers as samplerTexts, type Preset, type Process, type Settings } from "../processes";
-import type { Request } from "../protocol";
-import { plainText, whyUnknownInPrompt } from "../typography";
+/** The controls, whose fields are the request of the next sample: there is no second copy of it. */
+import { isSeed, numberKeys, ranges, readNumber, unnamedOptions, usesOption, type Address, type Range } from "../page/address";
+import type { Vocabulary } from "../page/lanes";
+import type { Recording } from "../page/record";
+import { masked, processes, type Preset, type Process, type Settings } from "../processes";
+import type { Request } from "../engine/protocol";
+import { plainText, whyUnknownInPrompt } from "../page/typography";
 import { byId, html, Radios } from "./dom";
 
-export const speeds: readonly (readonly [string, string])[] = [
+const speeds: readonly (readonly [string, string])[] = [
   ["1", "1 a sec."], ["4", "4 a sec."], ["6", "6 a sec."], ["8", "8 a sec."], ["12", "12 a sec."], ["16", "16 a sec."], ["0", "as it comes"],
 ];
 
@@ -41,9 +42,10 @@ export class Controls {
   private presets: Radios<Preset | "custom">;
   private processes: Radios<string>;
   private process = masked;
-  private defaults: Request | undefined;
+  /** The defaults of the model in use, or of the one that made the record. */
+  defaults: Request | undefined;
   private vocabulary: Vocabulary | undefined;
-  /** What fields may hold that hold something else; empty where all is well. */
+  /** The sentence that names invalid fields and their ranges; empty where all are valid. */
   complaint = "";
   /** True where the visitor has changed a field since they were last set. */
   edited = false;
@@ -100,6 +102,11 @@ export class Controls {
     byId("more").hidden = !open;
   }
 
+  showShortcuts(): void {
+    this.unfold(true);
+    byId("shortcut-list").scrollIntoView({ block: "nearest" });
+  }
+
   /** Another one than before. */
   newSeed(): void {
     const before = this.seed.value;
@@ -143,6 +150,12 @@ export class Controls {
     for (const { kind } of processes) this.processes.allow(kind, kind === this.process.kind || kinds.includes(kind));
   }
 
+  /** Shows a recorded sample's request; that of an address, which is to be answered, goes before it. */
+  setRecorded({ lane, defaults }: Recording, asked: Address | undefined): void {
+    this.setModel(this.defaults ?? defaults, [lane.request.sampler], lane.process, lane.vocabulary);
+    this.set(asked ? { ...unnamedOptions(asked, this.defaults!, lane.process), ...asked.request } : lane.request);
+  }
+
   /** Shows a request in the fields. */
   set(request: Partial<Request>): void {
     if (request.prompt !== undefined) this.prompt.value = request.prompt;
@@ -159,7 +172,7 @@ export class Controls {
     this.showPreset();
   }
 
-  /** What the fields say. One that cannot be read takes its default, is marked, and has its sentence in `complaint`. */
+  /** The request in the fields. An invalid field takes its default, is marked, and has its sentence in `complaint`. */
   request(): Request {
     const request = { ...this.defaults! };
     const sentences: string[] = [];
@@ -245,8 +258,8 @@ export class Controls {
     const request = this.request();
     for (const key of numberKeys)
       if (!ofProofreader.includes(key)) byId(key).closest<HTMLElement>(".field")!.hidden = !this.uses(key, request.sampler);
-    byId("sampler-help").textContent = samplerTexts[request.sampler] ? `${request.sampler}: ${samplerTexts[request.sampler].does}.` : "";
-    const { presets } = this.process;
+    const { presets, samplers } = this.process;
+    byId("sampler-help").textContent = samplers[request.sampler] ? `${request.sampler}: ${samplers[request.sampler].does}.` : "";
     const fits = (Object.keys(presets) as Preset[]).find((name) => {
       const { speed } = presets[name];
       const wanted = this.optionsOf(presets[name]);

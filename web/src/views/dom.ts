@@ -47,7 +47,7 @@ export class Radios<T extends string> {
     this.select(selected);
   }
 
-  /** What is not allowed keeps its room, but is not to be seen. */
+  /** Hides a choice that is not allowed; it keeps its room. */
   allow(value: T, allowed: boolean): void {
     const input = this.inputs.get(value);
     if (!input) return;
@@ -61,7 +61,7 @@ export class Radios<T extends string> {
   }
 }
 
-/** In milliseconds. */
+/** Milliseconds. */
 const turningTime = 500;
 
 /**
@@ -83,7 +83,7 @@ export class StopButton {
     if (stops === this.stops) return;
     this.stops = stops;
     if (!stops) return void (this.button.textContent = this.name);
-    // Nobody has read it before it is drawn, which on a busy device takes a while.
+    // It cannot be read before it is drawn, which on a busy device takes a while.
     this.turned = Infinity;
     requestAnimationFrame(() => requestAnimationFrame((time) => (this.turned = time)));
     this.button.textContent = "Stop";

@@ -1,11 +1,11 @@
-/** How a place looks in each of its states, drawn on a canvas. It knows nothing of where the states come from. */
+/** Drawing of a position in each of its states on a canvas. It knows nothing of where the states come from. */
 
 export interface Look {
-  /** What stands in the cell; "" for nothing. */
+  /** The character in the cell; "" for none. */
   sign: string;
-  /** Letters over one another instead of the sign alone, each as opaque as it is likely. */
+  /** Letters drawn over one another instead of the sign alone, each as opaque as it is likely. */
   layers: readonly { sign: string; opacity: number }[];
-  /** As a share of the full size. */
+  /** Share of the full size. */
   size: number;
   ink: "ink" | "soft" | "edge" | "guess" | "near" | "sheet" | "red";
   /** Just fixed: a struck block. */
@@ -23,7 +23,7 @@ export interface Look {
   chosen: boolean;
   chosenFirst: boolean;
   chosenLast: boolean;
-  /** A frame around the place whose life is told: 1 if the page picked it, 2 if the visitor did. */
+  /** A frame around the position whose biography is shown: 1 if the page picked it, 2 if the visitor did. */
   frame: 0 | 1 | 2;
   /** Other than in the lane compared with. */
   differs: boolean;
@@ -69,11 +69,11 @@ export function readPalette(): Palette {
 export interface Cell {
   width: number;
   height: number;
-  /** Of the letters, in pixels. */
+  /** Size of the letters in pixels. */
   size: number;
 }
 
-/** From the middle of a line to the base line of its letters, as a share of their size. */
+/** Distance from the middle of a line to the base line of its letters, as a share of their size. */
 const baseline = new Map<string, number>();
 function toBaseline(context: CanvasRenderingContext2D, family: string): number {
   let share = baseline.get(family);
@@ -86,16 +86,26 @@ function toBaseline(context: CanvasRenderingContext2D, family: string): number {
   return share;
 }
 
-/** Of a line end's arrow, as a share of a letter's size. */
+/** Size of a line end's arrow, as a share of a letter's. */
 export const lineEnd = 0.8;
 
-/** What can be seen written in a cell, the likeliest last; white space is nothing. */
+/** Visible layers of a cell, the most likely last; white space has none. */
 export function layersOf({ layers, sign }: Look): Look["layers"] {
   return (layers.length ? layers : [{ sign, opacity: 1 }]).filter((layer) => layer.opacity > 0.05 && layer.sign.trim());
 }
 
-/** Of a struck block's ground, left when its letter turns to ink: on more of it the letter could not be read. */
+/** Share of a struck block's ground that is left when its letter turns to ink: on more of it the letter could not be read. */
 const dryingFrom = 0.45;
+
+/** A cell to be drawn in, in pixels of the canvas. */
+interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  /** Distance of grounds and blocks from the upper and lower edge. */
+  inset: number;
+}
 
 /** `dryness`: 0 the block has just been struck, 1 its ground is gone. `size` may lag behind the look's own. */
 export function drawCell(
@@ -103,16 +113,24 @@ export function drawCell(
   size = look.size, dryness = 1,
 ): void {
   const { width, height } = cell;
-  const inset = height < 30 ? 2 : 3;
-  if (look.ground && !look.chosen) {
-    context.fillStyle = palette.grounds[look.ground];
-    context.fillRect(x, y + inset, width, height - 2 * inset);
-  }
-  if (look.chosen) {
-    context.fillStyle = palette.wash;
-    context.fillRect(x, y + inset, width, height - 2 * inset);
-  }
+  const box: Box = { x, y, width, height, inset: height < 30 ? 2 : 3 };
   const wetness = look.wet ? 1 : dryingFrom * (1 - dryness);
+  drawGround(context, look, box, palette, wetness);
+  drawMarks(context, look, box, palette);
+  for (const layer of layersOf(look)) drawLetter(context, look, layer, box, cell.size, palette, size, wetness > 0);
+  context.globalAlpha = 1;
+  if (look.struckOut) {
+    context.fillStyle = palette.red;
+    context.fillRect(x + box.inset, y + height / 2, width - 2 * box.inset, 2);
+  }
+  if (look.frame) drawFrame(context, look.frame, box, palette.red);
+}
+
+function drawGround(context: CanvasRenderingContext2D, look: Look, { x, y, width, height, inset }: Box, palette: Palette, wetness: number): void {
+  if (look.ground || look.chosen) {
+    context.fillStyle = look.chosen ? palette.wash : palette.grounds[look.ground];
+    context.fillRect(x, y + inset, width, height - 2 * inset);
+  }
   if (wetness > 0 && !look.chosen) {
     context.globalAlpha = wetness;
     context.fillStyle = palette.red;
@@ -120,52 +138,47 @@ export function drawCell(
     context.globalAlpha = 1;
   }
   if (look.hatched) hatch(context, x, y + inset, width, height - 2 * inset, palette.red);
-  if (look.caret) {
-    context.fillStyle = palette.red;
-    context.fillRect(x + 1, y + inset + 1, 2, height - 2 * inset - 2);
+}
+
+function drawMarks(context: CanvasRenderingContext2D, look: Look, { x, y, width, height, inset }: Box, palette: Palette): void {
+  const fill = (colour: string, left: number, top: number, wide: number, high: number) => {
+    context.fillStyle = colour;
+    context.fillRect(x + left, y + top, wide, high);
+  };
+  if (look.caret) fill(palette.red, 1, inset + 1, 2, height - 2 * inset - 2);
+  if (look.given) fill(palette.ink, 0, height - inset - 4, width, 2);
+  if (look.differs) for (let dot = 1; dot < width - 1; dot += 4) fill(palette.ink, dot, height - inset - 3, 2, 1.5);
+  if (!look.chosen) return;
+  fill(palette.red, 0, inset, width, 1.5);
+  fill(palette.red, 0, height - inset - 1.5, width, 1.5);
+  if (look.chosenFirst) fill(palette.red, 0, inset, 1.5, height - 2 * inset);
+  if (look.chosenLast) fill(palette.red, width - 1.5, inset, 1.5, height - 2 * inset);
+}
+
+function drawLetter(
+  context: CanvasRenderingContext2D, look: Look, { sign, opacity }: Look["layers"][number], { x, y, width, height }: Box, fullSize: number,
+  palette: Palette, size: number, isWet: boolean,
+): void {
+  const pixels = fullSize * (sign === "\u21b5" ? Math.min(size, lineEnd) : size);
+  const drop = toBaseline(context, palette.mono) * pixels;
+  context.font = `${look.given ? "700 " : ""}${pixels}px ${palette.mono}`;
+  context.textAlign = "center";
+  if (look.hatched) {
+    // The hatch keeps away from the letter.
+    context.strokeStyle = look.chosen ? palette.wash : palette.sheet;
+    context.lineWidth = 5;
+    context.lineJoin = "round";
+    context.strokeText(sign, x + width / 2, y + height / 2 + drop);
   }
-  if (look.given) {
-    context.fillStyle = palette.ink;
-    context.fillRect(x, y + height - inset - 4, width, 2);
-  }
-  if (look.differs) {
-    context.fillStyle = palette.ink;
-    for (let dot = 1; dot < width - 1; dot += 4) context.fillRect(x + dot, y + height - inset - 3, 2, 1.5);
-  }
-  if (look.chosen) {
-    context.fillStyle = palette.red;
-    context.fillRect(x, y + inset, width, 1.5);
-    context.fillRect(x, y + height - inset - 1.5, width, 1.5);
-    if (look.chosenFirst) context.fillRect(x, y + inset, 1.5, height - 2 * inset);
-    if (look.chosenLast) context.fillRect(x + width - 1.5, y + inset, 1.5, height - 2 * inset);
-  }
-  for (const { sign, opacity } of layersOf(look)) {
-    const pixels = cell.size * (sign === "\u21b5" ? Math.min(size, lineEnd) : size);
-    const drop = toBaseline(context, palette.mono) * pixels;
-    context.font = `${look.given ? "700 " : ""}${pixels}px ${palette.mono}`;
-    context.textAlign = "center";
-    if (look.hatched) {
-      // The hatch keeps away from the letter.
-      context.strokeStyle = look.chosen ? palette.wash : palette.sheet;
-      context.lineWidth = 5;
-      context.lineJoin = "round";
-      context.strokeText(sign, x + width / 2, y + height / 2 + drop);
-    }
-    context.fillStyle = palette[look.ink === "soft" && wetness > 0 ? "ink" : look.ink];
-    context.globalAlpha = opacity;
-    context.fillText(sign, x + width / 2, y + height / 2 + drop);
-  }
-  context.globalAlpha = 1;
-  if (look.struckOut) {
-    context.fillStyle = palette.red;
-    context.fillRect(x + inset, y + height / 2, width - 2 * inset, 2);
-  }
-  if (look.frame) {
-    const line = look.frame;
-    context.strokeStyle = palette.red;
-    context.lineWidth = line;
-    context.strokeRect(x + 1 + line / 2, y + inset - 1 + line / 2, width - 2 - line, height - 2 * inset + 2 - line);
-  }
+  context.fillStyle = palette[look.ink === "soft" && isWet ? "ink" : look.ink];
+  context.globalAlpha = opacity;
+  context.fillText(sign, x + width / 2, y + height / 2 + drop);
+}
+
+function drawFrame(context: CanvasRenderingContext2D, line: number, { x, y, width, height, inset }: Box, red: string): void {
+  context.strokeStyle = red;
+  context.lineWidth = line;
+  context.strokeRect(x + 1 + line / 2, y + inset - 1 + line / 2, width - 2 - line, height - 2 * inset + 2 - line);
 }
 
 function hatch(context: CanvasRenderingContext2D, x: number, y: number, width: number, height: number, red: string): void {
@@ -187,7 +200,7 @@ function hatch(context: CanvasRenderingContext2D, x: number, y: number, width: n
   context.restore();
 }
 
-/** A letter on its way from its cell (`way` 0) to its place in the verse (1). */
+/** Draws a letter between its cell (`way` 0) and its place in the verse (1). */
 export function drawGliding(
   context: CanvasRenderingContext2D, look: Look, x: number, y: number, cell: Cell, palette: Palette,
   goal: { x: number; y: number; size: number }, way: number,

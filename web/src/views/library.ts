@@ -1,13 +1,13 @@
-/** Where the weights come from: the shelf beside the page, or a visitor's own file. It says what goes wrong with them. */
-import { fetchSteadily } from "../download";
+/** The choice and loading of weights, hosted with the page or from a visitor's own file, with the errors that may occur. */
+import { fetchUnlessStalled } from "../engine/download";
 import {
-  EngineFailed, EngineHost, fromFile, fromShelf, OutOfMemory, RefusedFile, sentenceOfLost, WeightsMissing, type Shelf, type Weights,
-} from "../engine";
-import { readNumber, type Address } from "../address";
-import { hasSimd, mostThreads, prefersSmall } from "../features";
+  EngineFailed, EngineHost, fromFile, fromEntry, OutOfMemory, RefusedFile, missingSentence, WeightsMissing, type WeightsEntry, type Weights,
+} from "../engine/host";
+import { readNumber, type Address } from "../page/address";
+import { hasSimd, mostThreads, prefersSmall } from "../page/features";
 import { processes, processOf } from "../processes";
 import { byId, html } from "./dom";
-import type { Leaf } from "./leaf";
+import type { StatusBar } from "./status_bar";
 
 export interface LibraryEvents {
   /** Weights have come; `changed` if they are other ones than before. */
@@ -22,17 +22,17 @@ export class Library {
   loading = false;
   /** There is no model, and none is on its way. */
   failed = false;
-  private shelves: Shelf[] = [];
+  private entries: WeightsEntry[] = [];
   private model = byId<HTMLSelectElement>("model");
   private threads = byId<HTMLInputElement>("threads");
   private width = mostThreads();
-  private turn = new AbortController();
+  private loadingAbort = new AbortController();
   private coming: string | undefined;
   /** The weights that the address in hand was made with. */
-  wanted: string | undefined;
+  requestedName: string | undefined;
   private file = byId<HTMLInputElement>("file");
 
-  constructor(private engine: EngineHost, private leaf: Leaf, private events: LibraryEvents) {
+  constructor(private engine: EngineHost, private statusBar: StatusBar, private events: LibraryEvents) {
     this.threads.max = this.threads.value = String(mostThreads());
     this.threads.disabled = mostThreads() === 1;
     this.threads.addEventListener("change", () => {
@@ -42,8 +42,8 @@ export class Library {
       if (engine.weights && !this.loading) void this.load(engine.weights, 0);
     });
     this.model.addEventListener("change", () => {
-      const shelf = this.shelves.find(({ name }) => name === this.model.value);
-      if (shelf) void this.load(fromShelf(shelf), shelf.bytes);
+      const entry = this.entries.find(({ name }) => name === this.model.value);
+      if (entry) void this.load(fromEntry(entry), entry.bytes);
     });
     byId("open").addEventListener("click", () => this.file.click());
     this.file.addEventListener("change", () => {
@@ -63,90 +63,97 @@ export class Library {
     });
   }
 
-  /** As links and the list of models name the weights in use. */
+  /** Name of the weights in use, in links and in the list of models. */
   get name(): string | undefined {
     return this.engine.weights?.name;
   }
 
-  /** The same, unless they are those that everybody gets. */
+  /** The same, undefined for those that every visitor gets. */
   get nameInLinks(): string | undefined {
-    return this.name === this.shelves[0]?.name ? undefined : this.name;
+    return this.name === this.entries[0]?.name ? undefined : this.name;
   }
 
   /** The file that a command needs. */
   get path(): string {
-    const shelf = this.shelves.find(({ name }) => name === this.name);
-    if (!shelf && this.name) return `${this.name.replace(/@.*/, "")}.safetensors`;
-    return `weights/${(shelf ?? this.shelves[0])?.file ?? "masked-base.safetensors"}`;
+    const entry = this.entries.find(({ name }) => name === this.name);
+    if (!entry && this.name) return `${this.name.replace(/@.*/, "")}.safetensors`;
+    return `weights/${(entry ?? this.entries[0])?.file ?? "masked-base.safetensors"}`;
   }
 
   /** The model that proofreads what the one in use writes: one as large as that where there is one. */
-  get proofreader(): Shelf | undefined {
+  get proofreader(): WeightsEntry | undefined {
     const { proofreaders } = this.engine;
-    const size = this.shelves.find(({ name }) => name === this.name)?.size;
-    return proofreaders.find((shelf) => shelf.size === size) ?? proofreaders[0];
+    const size = this.entries.find(({ name }) => name === this.name)?.size;
+    return proofreaders.find((entry) => entry.size === size) ?? proofreaders[0];
   }
 
-  /** Of the process of the weights that are here or, so far as is known, on their way. */
+  /** Says what proofreading will download. */
+  sayProofreader(): void {
+    const { proofreader } = this;
+    if (proofreader) this.statusBar.say(`Proofreading loads ${proofreader.name}, ${(proofreader.bytes / 1e6).toFixed(1)} MB.`);
+  }
+
+  /** Kind of process of the weights that are loaded or, so far as is known, being loaded. */
   get kind(): string | undefined {
     return (this.loading && this.coming) || this.engine.description?.process.kind;
   }
 
-  /** Of the processes that there are weights for. */
+  /** Kinds of processes that there are weights for. */
   get kinds(): string[] {
-    return this.shelves.map(({ process }) => process);
+    return this.entries.map(({ process }) => process);
   }
 
   /** Weights of another process, as large as those in use where there are such; without a word where it is the same one. */
-  turnTo(kind: string): void {
-    const size = this.shelves.find(({ name }) => name === this.name)?.size;
-    const shelves = this.shelves.filter(({ process }) => process === kind);
-    const shelf = shelves.find((other) => other.size === size) ?? shelves[0];
-    if (!shelf && this.shelves.length) this.leaf.say("There are no weights of that process here.");
-    if (shelf && kind !== this.kind) void this.load(fromShelf(shelf), shelf.bytes);
+  switchTo(kind: string | undefined): void {
+    if (kind === undefined) return;
+    const size = this.entries.find(({ name }) => name === this.name)?.size;
+    const entries = this.entries.filter(({ process }) => process === kind);
+    const entry = entries.find((other) => other.size === size) ?? entries[0];
+    if (!entry && this.entries.length) this.statusBar.say("There are no weights of that process here.");
+    if (entry && kind !== this.kind) void this.load(fromEntry(entry), entry.bytes);
   }
 
   /** Weights of each process, all of one size, the smallest of which there are several; without some where there are none. */
-  get racers(): Shelf[] {
-    const sizes = [...new Set(this.shelves.map(({ size }) => size))];
-    const fields = sizes.map((size) => processes.flatMap(({ kind }) => this.shelves.find((shelf) => shelf.size === size && shelf.process === kind) ?? []));
-    const bytes = (shelves: Shelf[]) => shelves.reduce((sum, shelf) => sum + shelf.bytes, 0);
+  get raceEntries(): WeightsEntry[] {
+    const sizes = [...new Set(this.entries.map(({ size }) => size))];
+    const fields = sizes.map((size) => processes.flatMap(({ kind }) => this.entries.find((entry) => entry.size === size && entry.process === kind) ?? []));
+    const bytes = (entries: WeightsEntry[]) => entries.reduce((sum, entry) => sum + entry.bytes, 0);
     return fields.sort((a, b) => b.length - a.length || bytes(a) - bytes(b))[0] ?? [];
   }
 
   /** -log SNR at evenly spaced times, of the first model that has such a schedule. */
   get schedule(): readonly number[] | undefined {
-    return this.shelves.find(({ knots }) => knots)?.knots;
+    return this.entries.find(({ knots }) => knots)?.knots;
   }
 
   /** Looks what there is and loads what an address means, else what suits this visitor. */
   async visit(asked: Address | undefined): Promise<void> {
-    const signal = this.overtake();
+    const signal = this.supersede();
     this.loading = true;
     try {
-      const response = await fetchSteadily(new URL("weights/index.json", document.baseURI), undefined, { signal });
+      const response = await fetchUnlessStalled(new URL("weights/index.json", document.baseURI), undefined, { signal });
       if (!response.ok) throw new Error(`status ${response.status}`);
-      this.shelves = (await response.json()) as Shelf[];
-      if (!this.shelves.length) throw new Error("nothing there");
-      this.engine.proofreaders = this.shelves.filter(({ process }) => process === "ar");
+      this.entries = (await response.json()) as WeightsEntry[];
+      if (!this.entries.length) throw new Error("nothing there");
+      this.engine.proofreaders = this.entries.filter(({ process }) => processOf(process)?.proofreads);
     } catch {
       if (signal.aborted) return;
       return this.fail("The weights did not arrive.", "Try again", () => void this.visit(asked));
     }
     if (!hasSimd()) return this.fail("This browser lacks WebAssembly SIMD; you see a recorded sample.");
-    const wanted = (this.wanted = asked?.weights);
-    const named = this.shelves.find(({ name }) => name === wanted);
-    if (wanted && !named)
-      this.leaf.say(`This link was made with other weights, ${wanted}: open that file to see the same text.`,
-        { label: "Open weights", apply: () => this.file.click() }, () => this.wanted === wanted && this.name !== wanted);
-    const shelf = named ?? ((!asked && prefersSmall() && this.smallest) || this.shelves[0]);
-    await this.load(fromShelf(shelf), shelf.bytes);
+    const requestedName = (this.requestedName = asked?.weights);
+    const named = this.entries.find(({ name }) => name === requestedName);
+    if (requestedName && !named)
+      this.statusBar.say(`This link was made with other weights, ${requestedName}: open that file to see the same text.`,
+        { label: "Open weights", apply: () => this.file.click() }, () => this.requestedName === requestedName && this.name !== requestedName);
+    const entry = named ?? ((!asked && prefersSmall() && this.smallest) || this.entries[0]);
+    await this.load(fromEntry(entry), entry.bytes);
   }
 
   /** After the engine has replaced a worker that trapped. */
   restarted(outOfMemory: boolean): void {
     if (outOfMemory) this.sayOutOfMemory();
-    else if (this.engine.description) this.leaf.say("The engine stopped and was restarted; the last step is kept.");
+    else if (this.engine.description) this.statusBar.say("The engine stopped and was restarted; the last step is kept.");
     else this.fail("The engine stopped.", "Try again", () => this.engine.weights && void this.load(this.engine.weights, 0));
   }
 
@@ -156,16 +163,16 @@ export class Library {
 
   private async load(weights: Weights, bytes: number): Promise<void> {
     const before = this.name;
-    const signal = this.overtake();
-    this.coming = this.shelves.find(({ name }) => name === weights.name)?.process;
+    const signal = this.supersede();
+    this.coming = this.entries.find(({ name }) => name === weights.name)?.process;
     const { width } = this;
     this.loading = true;
     this.failed = false;
-    this.leaf.recover();
-    this.leaf.progress(0, bytes);
+    this.statusBar.clearAlert();
+    this.statusBar.progress(0, bytes);
     this.events.changed();
     try {
-      await this.engine.open(weights, width, (arrived) => this.leaf.progress(arrived, bytes), signal);
+      await this.engine.open(weights, width, (arrived) => this.statusBar.progress(arrived, bytes), signal);
       this.loading = false;
       this.describe();
       this.events.loaded(before !== this.name);
@@ -174,42 +181,42 @@ export class Library {
       if (error instanceof RefusedFile) this.fail(`This file is not a model Folio can read: ${error.message}`);
       else if (error instanceof OutOfMemory) this.sayOutOfMemory();
       else if (error instanceof EngineFailed) this.fail(error.message, "Try again", () => void this.load(weights, bytes));
-      else this.fail(sentenceOfLost("The weights", error instanceof WeightsMissing && error.damaged), "Try again", () => void this.load(weights, bytes));
+      else this.fail(missingSentence("The weights", error instanceof WeightsMissing && error.damaged), "Try again", () => void this.load(weights, bytes));
     }
-    this.leaf.progress(0, 0);
+    this.statusBar.progress(0, 0);
     this.offer();
     this.events.changed();
     // Threads were changed meanwhile.
     if (width !== this.width && this.engine.weights === weights) await this.load(weights, 0);
   }
 
-  /** Of two loads that overlap, the one begun last counts; the other ends without a word. */
-  private overtake(): AbortSignal {
-    this.turn.abort();
-    this.leaf.progress(0, 0);
-    this.turn = new AbortController();
-    return this.turn.signal;
+  /** Ends a load that is under way: of two that overlap the last counts. */
+  private supersede(): AbortSignal {
+    this.loadingAbort.abort();
+    this.statusBar.progress(0, 0);
+    this.loadingAbort = new AbortController();
+    return this.loadingAbort.signal;
   }
 
-  private get smallest(): Shelf | undefined {
-    const [first] = this.shelves;
-    return this.shelves.filter(({ process }) => process === first.process).sort((a, b) => a.bytes - b.bytes)[0];
+  private get smallest(): WeightsEntry | undefined {
+    const [first] = this.entries;
+    return this.entries.filter(({ process }) => process === first.process).sort((a, b) => a.bytes - b.bytes)[0];
   }
 
   private sayOutOfMemory(): void {
     const small = this.smallest;
-    this.fail("Not enough memory for this model.", "Use the small one", small && (() => void this.load(fromShelf(small), small.bytes)));
+    this.fail("Not enough memory for this model.", "Use the small one", small && (() => void this.load(fromEntry(small), small.bytes)));
   }
 
   private fail(sentence: string, label = "", apply?: () => void): void {
     this.loading = false;
     this.failed = !this.engine.description;
-    this.leaf.fail(sentence, apply && { label, apply }, this.failed);
+    this.statusBar.fail(sentence, apply && { label, apply }, this.failed);
     this.events.changed();
   }
 
   private offer(): void {
-    const names = this.shelves.map(({ name }) => name);
+    const names = this.entries.map(({ name }) => name);
     if (this.name && !names.includes(this.name)) names.push(this.name);
     this.model.replaceChildren(...names.map((name) => html("option", { value: name }, name)));
     if (this.name) this.model.value = this.name;
@@ -220,7 +227,7 @@ export class Library {
     const { parameters, kernels, settled, choice, threads, process } = this.engine.description!;
     const name = this.name!;
     const size = parameters < 1e6 ? `${Math.round(parameters / 1e3)} thousand` : `${(parameters / 1e6).toFixed(1)} million`;
-    const card = this.shelves.find((shelf) => shelf.name === name)?.card;
+    const card = this.entries.find((entry) => entry.name === name)?.card;
     byId("colophon").replaceChildren(card ? html("a", { href: `weights/${card}` }, name) : name,
       `: ${processOf(process.kind)!.does}, with ${size} parameters, run here with ${settled ? `the ${kernels.replaceAll("_", " ")} kernels` : `whichever of ${choice.length} sets of kernels the first passes show to be the fastest,`} on ${threads === 1 ? "one thread" : `${threads} threads`}. Type `,
       html("kbd", {}, "?"), " for the keys.");

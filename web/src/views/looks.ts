@@ -1,8 +1,8 @@
-/** How the places of a frame look, each by the state in which it stands. */
-import type { Show } from "../address";
-import type { Choice } from "../editing";
-import type { Lane } from "../lanes";
-import { GIVEN, JUST_FIXED, NOISED_AGAIN } from "../protocol";
+/** Looks of a frame's positions, each by its state. */
+import type { Show } from "../page/address";
+import type { Choice } from "../page/edits";
+import type { Lane } from "../page/lanes";
+import { CONDITIONED, NEW, REOPENED } from "../engine/protocol";
 import { lineEnd, plain, type Look } from "./ink";
 
 export const columns = 32;
@@ -14,7 +14,7 @@ export interface Picture {
   guesses: boolean;
   chosen: Choice | undefined;
   pinned: number;
-  /** The place that the margin speaks of by itself, or -1. */
+  /** The position whose biography is shown unasked, or -1. */
   closest: number;
   compared: Lane | undefined;
   /** Playing or computing: the textarea under a visitor's caret keeps its value. */
@@ -28,68 +28,68 @@ function signOf(character: string): string {
 /** Steps of doubt, in bits; the greatest of 65 characters is 6.02. */
 const bitsPerGround = 1.05;
 
-/** Every place of a frame, in the state in which it stands. */
-export function lookOfAll(picture: Picture): Look[] {
+/** The look of every position of a frame. */
+export function looksOf(picture: Picture): Look[] {
   const { lane, step, show, chosen, pinned, closest, compared } = picture;
   const frame = lane.frames[step];
   const other = compared?.frames[Math.min(step, compared.head)];
   const caret = lane.process.inOrder ? frame.id.indexOf(-1) : -1;
-  return Array.from(frame.id, (id, place) => {
+  return Array.from(frame.id, (id, position) => {
     const look: Look = { ...plain };
-    const flags = frame.flags[place];
+    const flags = frame.flags[position];
     if (id >= 0) {
       const character = lane.vocabulary.character(id);
       look.sign = signOf(character);
       if (character === "\n") Object.assign(look, { size: lineEnd, ink: "soft" });
-      look.wet = (flags & JUST_FIXED) !== 0 && (flags & GIVEN) === 0 && !lane.process.together;
-      look.given = (flags & GIVEN) !== 0;
+      look.wet = (flags & NEW) !== 0 && (flags & CONDITIONED) === 0 && !lane.process.changesAll;
+      look.given = (flags & CONDITIONED) !== 0;
       if (look.wet && show === "ink") look.ink = "sheet";
-    } else if (lane.struckOut(place, step)) {
-      Object.assign(look, { sign: signOf(lane.vocabulary.character(lane.frames[step - 1].id[place])), ink: "red", hatched: true, struckOut: true });
+    } else if (lane.struckOut(position, step)) {
+      Object.assign(look, { sign: signOf(lane.vocabulary.character(lane.frames[step - 1].id[position])), ink: "red", hatched: true, struckOut: true });
     } else {
-      if (lane.process.together) blur(look, picture, place);
-      else if (!lane.process.inOrder) guess(look, picture, place);
-      look.caret = place === caret;
-      look.hatched = (flags & NOISED_AGAIN) !== 0;
+      if (lane.process.openLook === "blur") blur(look, picture, position);
+      if (lane.process.openLook === "guess") guess(look, picture, position);
+      look.caret = position === caret;
+      look.hatched = (flags & REOPENED) !== 0;
     }
     if (show !== "ink") {
       look.ink = "ink";
       look.wet = false;
-      look.ground = (flags & GIVEN) !== 0 ? 0 : show === "doubt" ? groundOfDoubt(frame.entropy[place]) : groundOfOrder(lane, place, step);
+      look.ground = (flags & CONDITIONED) !== 0 ? 0 : show === "doubt" ? groundOfDoubt(frame.entropy[position]) : groundOfOrder(lane, position, step);
     }
-    if (chosen && place >= chosen.from && place <= chosen.to) {
+    if (chosen && position >= chosen.from && position <= chosen.to) {
       look.chosen = true;
-      look.chosenFirst = place === chosen.from || place % columns === 0;
-      look.chosenLast = place === chosen.to || place % columns === columns - 1;
+      look.chosenFirst = position === chosen.from || position % columns === 0;
+      look.chosenLast = position === chosen.to || position % columns === columns - 1;
       look.wet = false;
       look.ink = look.ink === "edge" ? "soft" : "ink";
     }
-    look.frame = place === pinned ? 2 : place === closest ? 1 : 0;
-    look.differs = other !== undefined && other.id[place] !== id;
+    look.frame = position === pinned ? 2 : position === closest ? 1 : 0;
+    look.differs = other !== undefined && other.id[position] !== id;
     return look;
   });
 }
 
-/** The three likeliest letters over one another, each as opaque as it is likely: what is in doubt is a blur. */
-function blur(look: Look, { lane, step, guesses }: Picture, place: number): void {
+/** The three most likely letters over one another, each as opaque as it is likely: an uncertain position is a blur. */
+function blur(look: Look, { lane, step, guesses }: Picture, position: number): void {
   const { topId, topProbability } = lane.frames[step];
-  if (lane.seeming(place, step) < 0 || (!guesses && lane.letters(step)[place] < 0)) {
+  if (lane.mostLikely(position, step) < 0 || (!guesses && lane.letters(step)[position] < 0)) {
     look.sign = "\u00b7";
     look.ink = "edge";
     return;
   }
   look.layers = [2, 1, 0].map((rank) => {
-    const character = lane.vocabulary.character(topId[4 * place + rank]);
+    const character = lane.vocabulary.character(topId[4 * position + rank]);
     // The eye takes half the ink for less than half.
-    return { sign: signOf(character), opacity: topProbability[4 * place + rank] ** 0.7 };
+    return { sign: signOf(character), opacity: topProbability[4 * position + rank] ** 0.7 };
   });
   look.sign = look.layers[2].sign;
 }
 
-function guess(look: Look, { lane, step, guesses }: Picture, place: number): void {
+function guess(look: Look, { lane, step, guesses }: Picture, position: number): void {
   const frame = lane.frames[step];
-  const probability = frame.topProbability[4 * place];
-  const character = lane.vocabulary.character(frame.topId[4 * place]);
+  const probability = frame.topProbability[4 * position];
+  const character = lane.vocabulary.character(frame.topId[4 * position]);
   if (!guesses || probability < 0.2 || character === " " || character === "\n") {
     look.sign = "\u00b7";
     look.ink = "edge";
@@ -105,7 +105,7 @@ function groundOfDoubt(nats: number): number {
   return Math.min(4, Math.floor(nats / Math.LN2 / bitsPerGround));
 }
 
-function groundOfOrder(lane: Lane, place: number, step: number): number {
-  const fixedAt = lane.fixedAt(place, step);
-  return fixedAt === undefined ? 0 : 4 - Math.min(3, Math.floor((fixedAt / Math.max(1, lane.steps)) * 4));
+function groundOfOrder(lane: Lane, position: number, step: number): number {
+  const revealedAt = lane.revealedAt(position, step);
+  return revealedAt === undefined ? 0 : 4 - Math.min(3, Math.floor((revealedAt / Math.max(1, lane.steps)) * 4));
 }

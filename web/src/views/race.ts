@@ -1,34 +1,34 @@
 /** The race: one text by a model of each process, one after another, then all of them side by side on one clock. */
 import {
-  EngineFailed, fromShelf, OutOfMemory, RefusedFile, sentenceOfLost, WeightsMissing, type EngineHost, type Shelf,
-} from "../engine";
-import { mostThreads, prefersStillness } from "../features";
-import { hasOpenGap } from "../gaps";
-import { Lane, Vocabulary } from "../lanes";
+  EngineFailed, fromEntry, OutOfMemory, RefusedFile, missingSentence, WeightsMissing, type EngineHost, type WeightsEntry,
+} from "../engine/host";
+import { mostThreads, prefersReducedMotion } from "../page/features";
+import { hasOpenGap } from "../page/gaps";
+import { Lane, Vocabulary } from "../page/lanes";
 import { processOf, type Process } from "../processes";
-import type { Request } from "../protocol";
-import { plainText, whyUnknown } from "../typography";
+import type { Request } from "../engine/protocol";
+import { plainText, whyUnknown } from "../page/typography";
 import type { Announcer } from "./announcer";
 import { byId, html, Radios, StopButton } from "./dom";
 import { drawCell, fitCanvas, readPalette, type Cell, type Palette } from "./ink";
-import { columns, lookOfAll } from "./looks";
+import { columns, looksOf } from "./looks";
 
 export interface RaceEvents {
-  /** What plays should stop now. */
+  /** Whatever plays should stop now. */
   begins(): void;
-  /** What all of them are asked for; undefined where it cannot be read. */
+  /** The request for all of them; undefined where the controls are invalid. */
   request(): Request | undefined;
 }
 
 type Axis = "seconds" | "passes";
 
-/** Of a replay, in milliseconds, however long the race took. */
+/** Milliseconds of a replay, however long the race took. */
 const replayTime = 9000;
 
 /** One model, its sample and when each step of it came. */
-class Runner {
+class Racer {
   lane: Lane | undefined;
-  /** In seconds from the start, by step. */
+  /** Seconds from the start, by step. */
   readonly times: number[] = [];
   readonly process: Process;
   readonly figure: HTMLElement;
@@ -37,8 +37,8 @@ class Runner {
   private count = html("span", { class: "num" });
   private way = html("div");
 
-  constructor(readonly shelf: Shelf) {
-    this.process = processOf(shelf.process)!;
+  constructor(readonly entry: WeightsEntry) {
+    this.process = processOf(entry.process)!;
     this.figure = html("figure", {},
       html("figcaption", {}, html("span", {}, this.process.name), this.count),
       this.canvas, html("div", { class: "way" }, this.way), this.text);
@@ -83,13 +83,13 @@ class Runner {
     // What is red happens now.
     const atRest = step === lane.head && lane.finished;
     this.count.textContent = atRest ? `${this.passes} passes` : `pass ${step}`;
-    const looks = lookOfAll({ lane, step, show: "ink", guesses: true, chosen: undefined, pinned: -1, closest: -1, compared: undefined, moving: true });
+    const looks = looksOf({ lane, step, show: "ink", guesses: true, chosen: undefined, pinned: -1, closest: -1, compared: undefined, moving: true });
     const { cell } = this;
     const height = this.reserve(looks.length);
     const context = fitCanvas(canvas, canvas.clientWidth, height);
     context.clearRect(0, 0, canvas.clientWidth, height);
-    looks.forEach((look, place) =>
-      drawCell(context, atRest && look.wet ? { ...look, wet: false, ink: "ink" } : look, (place % columns) * cell.width, Math.floor(place / columns) * cell.height, cell, palette));
+    looks.forEach((look, position) =>
+      drawCell(context, atRest && look.wet ? { ...look, wet: false, ink: "ink" } : look, (position % columns) * cell.width, Math.floor(position / columns) * cell.height, cell, palette));
   }
 }
 
@@ -98,8 +98,8 @@ export class Race {
   private button = byId<HTMLButtonElement>("run-race");
   private stopButton = new StopButton(this.button, "Run race", () => void this.run(), () => this.stop());
   private clock = byId<HTMLInputElement>("clock");
-  private shelves: readonly Shelf[] = [];
-  private runners: Runner[] = [];
+  private entries: readonly WeightsEntry[] = [];
+  private racers: Racer[] = [];
   private axis: Axis = "seconds";
   private palette = readPalette();
   private running = false;
@@ -121,12 +121,12 @@ export class Race {
   }
 
   /** The models that would run. */
-  offer(shelves: readonly Shelf[]): void {
-    this.shelves = shelves;
-    this.button.disabled = shelves.length < 2;
-    const megabytes = shelves.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
-    byId("race-needs").textContent = shelves.length < 2 ? "There are not weights enough here for a race."
-      : `Their weights are ${shelves.length} files of ${megabytes.toFixed(1)} MB together, which come once.`;
+  offer(entries: readonly WeightsEntry[]): void {
+    this.entries = entries;
+    this.button.disabled = entries.length < 2;
+    const megabytes = entries.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+    byId("race-needs").textContent = entries.length < 2 ? "There are not weights enough here for a race."
+      : `Their weights are ${entries.length} files of ${megabytes.toFixed(1)} MB together, which come once.`;
   }
 
   /** After a change of theme. */
@@ -137,64 +137,64 @@ export class Race {
 
   /** True where there was something to stop. */
   stop(): boolean {
-    if (this.running) this.engine.stopBeside();
+    if (this.running) this.engine.stopSideTask();
     return this.running;
   }
 
   private async run(): Promise<void> {
     const asked = this.events.request();
     if (!asked) return;
-    this.complain("");
+    this.showError("");
     this.events.begins();
     cancelAnimationFrame(this.pending);
     this.running = true;
-    const runners = (this.runners = this.shelves.map((shelf) => new Runner(shelf)));
-    byId("race-sheets").replaceChildren(...runners.map(({ figure }) => figure));
+    const racers = (this.racers = this.entries.map((entry) => new Racer(entry)));
+    byId("race-sheets").replaceChildren(...racers.map(({ figure }) => figure));
     byId("race-sheets").hidden = false;
-    for (const runner of runners) runner.reserve(asked.length);
+    for (const racer of racers) racer.reserve(asked.length);
     this.showResults();
     this.showEnd("coming");
     this.announcer.say("The race begins.");
     this.say("Beginning");
     let ended = true;
     try {
-      for (const runner of runners) if (ended) ended = await this.let(runner, asked);
+      for (const racer of racers) if (ended) ended = await this.runOne(racer, asked);
     } catch (error) {
       ended = false;
-      this.complain(sentenceOf(error, runners.find(({ lane }) => !lane?.finished)));
+      this.showError(sentenceOf(error, racers.find(({ lane }) => !lane?.finished)));
     }
     this.running = false;
     this.say(ended ? `Finished, each on ${mostThreads() === 1 ? "one thread" : `${mostThreads()} threads`}.` : byId("race-alert").hidden ? "Stopped." : "");
     if (!ended) return this.showEnd("none");
-    for (const { lane, text } of runners) text.textContent = lane!.text(lane!.head, "_");
+    for (const { lane, text } of racers) text.textContent = lane!.text(lane!.head, "_");
     this.showResults();
     this.showEnd("here");
     this.announcer.say("The race is over; its figures are in the table.");
-    if (prefersStillness.matches) this.show(1);
+    if (prefersReducedMotion.matches) this.show(1);
     else this.replay();
   }
 
-  private let(runner: Runner, asked: Request): Promise<boolean> {
-    const { name } = runner.process;
-    const place = `${this.runners.indexOf(runner) + 1} of ${this.runners.length}`;
-    return this.engine.race(fromShelf(runner.shelf), {
-      arrived: (bytes) => this.say(`${name}, ${place}: ${(bytes / 1e6).toFixed(1)} of ${(runner.shelf.bytes / 1e6).toFixed(1)} MB`),
+  private runOne(racer: Racer, asked: Request): Promise<boolean> {
+    const { name } = racer.process;
+    const rank = `${this.racers.indexOf(racer) + 1} of ${this.racers.length}`;
+    return this.engine.race(fromEntry(racer.entry), {
+      weightsProgress: (bytes) => this.say(`${name}, ${rank}: ${(bytes / 1e6).toFixed(1)} of ${(racer.entry.bytes / 1e6).toFixed(1)} MB`),
       loaded: ({ defaults, vocab }) => {
         const vocabulary = new Vocabulary(vocab);
         const prompt = plainText(asked.prompt, vocabulary);
         const refusal = hasOpenGap(prompt) ? "its models fill no open gaps; give it a prompt without any." : whyUnknown(prompt, vocabulary);
         if (refusal) throw new EngineFailed(refusal);
         const request = { ...defaults, prompt, length: asked.length, seed: asked.seed };
-        runner.lane = new Lane("A", request, vocabulary, runner.process, true);
+        racer.lane = new Lane("A", request, vocabulary, racer.process, true);
         return request;
       },
       frame: (frame, milliseconds) => {
-        runner.lane!.add(frame, undefined);
-        runner.times.push(runner.seconds + milliseconds / 1000);
-        this.say(`${name}, ${place}: pass ${frame.step} of ${frame.steps}`);
+        racer.lane!.add(frame, undefined);
+        racer.times.push(racer.seconds + milliseconds / 1000);
+        this.say(`${name}, ${rank}: pass ${frame.step} of ${frame.steps}`);
         this.pending ||= requestAnimationFrame(() => {
           this.pending = 0;
-          runner.show(runner.passes, 0, this.palette);
+          racer.show(racer.passes, 0, this.palette);
         });
       },
     });
@@ -206,7 +206,7 @@ export class Race {
     const tick = (now: number) => {
       const share = Math.min(1, Math.max(0, (now - this.began) / replayTime));
       // Asked for stillness, it goes in cuts, a second each.
-      this.show(prefersStillness.matches ? Math.floor((share * replayTime) / 1000) / (replayTime / 1000) : share);
+      this.show(prefersReducedMotion.matches ? Math.floor((share * replayTime) / 1000) / (replayTime / 1000) : share);
       this.pending = share < 1 ? requestAnimationFrame(tick) : 0;
     };
     this.pending = requestAnimationFrame(tick);
@@ -214,14 +214,14 @@ export class Race {
 
   /** All of them at a share of the common clock's way, by default where its slider stands. */
   private show(share = Number(this.clock.value) / Number(this.clock.max)): void {
-    if (this.running || !this.runners.every(({ lane }) => lane?.finished)) return;
-    const longest = Math.max(...this.runners.map((runner) => runner.length(this.axis)));
+    if (this.running || !this.racers.every(({ lane }) => lane?.finished)) return;
+    const longest = Math.max(...this.racers.map((racer) => racer.length(this.axis)));
     const now = share * longest;
     const told = this.axis === "seconds" ? `${now.toFixed(2)} of ${longest.toFixed(2)} s` : `${Math.floor(now)} of ${longest} passes`;
     this.clock.value = String(Math.round(share * Number(this.clock.max)));
     this.clock.setAttribute("aria-valuetext", told);
     byId("race-time").textContent = told;
-    for (const runner of this.runners) runner.show(runner.stepAt(now, this.axis), Math.min(now, runner.length(this.axis)) / longest, this.palette);
+    for (const racer of this.racers) racer.show(racer.stepAt(now, this.axis), Math.min(now, racer.length(this.axis)) / longest, this.palette);
   }
 
   /** Clock and figures; those that are to come have their room already. */
@@ -235,15 +235,15 @@ export class Race {
   private showResults(): void {
     const table = byId<HTMLTableElement>("race-results");
     const heads = [...table.tHead!.rows[0].cells].map(({ textContent }) => textContent!);
-    table.tBodies[0].replaceChildren(...this.runners.map(({ process, shelf, passes, seconds, lane }) =>
-      html("tr", {}, html("th", { scope: "row" }, process.name, " ", html("small", {}, shelf.name)),
+    table.tBodies[0].replaceChildren(...this.racers.map(({ process, entry, passes, seconds, lane }) =>
+      html("tr", {}, html("th", { scope: "row" }, process.name, " ", html("small", {}, entry.name)),
         ...[
           String(passes), seconds.toFixed(2), String(Math.round((lane?.frames[0]?.length ?? 0) / Math.max(seconds, 1e-3))),
-          shelf.nats ? `${process.bounded ? "\u2264 " : ""}${shelf.nats[0].toFixed(3)} \u00b1 ${shelf.nats[1].toFixed(3)}` : "not measured",
+          entry.nats ? `${process.bounded ? "\u2264 " : ""}${entry.nats[0].toFixed(3)} \u00b1 ${entry.nats[1].toFixed(3)}` : "not measured",
         ].map((figure, index) => html("td", { class: "num", "data-head": heads[index + 1] }, figure)))));
   }
 
-  private complain(sentence: string): void {
+  private showError(sentence: string): void {
     byId("race-alert").hidden = !sentence;
     byId("race-alert-text").textContent = sentence;
   }
@@ -255,10 +255,10 @@ export class Race {
   }
 }
 
-function sentenceOf(error: unknown, runner: Runner | undefined): string {
-  const name = runner?.shelf.name ?? "A model";
+function sentenceOf(error: unknown, racer: Racer | undefined): string {
+  const name = racer?.entry.name ?? "A model";
   if (error instanceof OutOfMemory) return "There was not enough memory for the race.";
   if (error instanceof RefusedFile) return `${name} is not a model Folio can read: ${error.message}`;
   if (error instanceof EngineFailed) return `The race stopped: ${error.message}`;
-  return sentenceOfLost(`The weights of ${name}`, error instanceof WeightsMissing && error.damaged);
+  return missingSentence(`The weights of ${name}`, error instanceof WeightsMissing && error.damaged);
 }

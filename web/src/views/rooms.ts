@@ -1,10 +1,10 @@
 /** The rooms of the page: the sheet, and those below it. */
-import { prefersStillness } from "../features";
+import { prefersReducedMotion } from "../page/features";
 import { byId } from "./dom";
 
 const below = ["race", "bench", "story"];
 
-/** By these the visitor moves on. */
+/** Events by which the visitor moves on. */
 const moves = ["wheel", "touchstart", "pointerdown", "keydown"] as const;
 
 export class Rooms {
@@ -38,7 +38,7 @@ export class Rooms {
   /** `atOnce`: by an address, where there is no way to be seen. */
   enter(room: string, atOnce = false): void {
     [this.entered, this.onTheWay] = [room, true];
-    this.scroll(room, atOnce || prefersStillness.matches ? "instant" : "smooth");
+    this.scroll(room, atOnce || prefersReducedMotion.matches ? "instant" : "smooth");
     if (room !== "sheet") byId(`${room}-start`).focus({ preventScroll: true });
   }
 

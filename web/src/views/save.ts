@@ -1,4 +1,4 @@
-/** Taking the sample home: as text, as a trace of its steps, or as a picture. */
+/** Saving of the sample: as text, as a trace of its steps, or as a picture. */
 import { byId, html } from "./dom";
 import { layersOf, lineEnd, readPalette, type Look } from "./ink";
 import { columns } from "./looks";
@@ -48,9 +48,9 @@ export function imageOf(looks: readonly Look[], address: string, words: string):
   const [width, height, size, border] = [22, 35, 19.5, 24];
   const rows = Math.ceil(looks.length / columns);
   const escape = (text: string) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
-  const cells = looks.map((look, place) => {
-    const x = border + (place % columns) * width;
-    const y = border + Math.floor(place / columns) * height;
+  const cells = looks.map((look, position) => {
+    const x = border + (position % columns) * width;
+    const y = border + Math.floor(position / columns) * height;
     const rect = (fill: string, inset: number) =>
       `<rect x="${x + inset - 3}" y="${y + inset}" width="${width - 2 * inset + 6}" height="${height - 2 * inset}" fill="${fill}"/>`;
     let cell = "";

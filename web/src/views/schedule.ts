@@ -4,7 +4,7 @@ import { drawCell, fitCanvas, plain, readPalette } from "./ink";
 import { columns } from "./looks";
 
 const line = "To be, or not to be: that is the";
-/** What drowns it: any letters would do. */
+/** Letters that stand for noise: any would do. */
 const noise = "qvMwh;LfRkyoBdmn,ZgsAeTiuFcPlxWr";
 const characters = 65;
 
@@ -16,7 +16,7 @@ function article(time: number): number {
   return left;
 }
 
-/** The same by -log SNR at evenly spaced times, with straight lines between. */
+/** The same share by -log SNR at evenly spaced times, interpolated linearly. */
 function warped(knots: readonly number[], time: number): number {
   const at = time * (knots.length - 1);
   const below = Math.min(Math.floor(at), knots.length - 2);
@@ -32,7 +32,7 @@ function normal(z: number): number {
   return z > 0 ? 1 - tail : tail;
 }
 
-/** How many letters stay the largest of their row's numbers: the integral of phi(z - alpha / sigma) Phi(z)^64. */
+/** Share of letters that stay the largest of their row's numbers: the integral of phi(z - alpha / sigma) Phi(z)^64. */
 function readable(power: number): number {
   const shift = Math.sqrt(power / Math.max(1e-9, 1 - power));
   if (shift > 20) return 1;
@@ -76,9 +76,9 @@ export class Schedule {
     const context = fitCanvas(canvas, canvas.clientWidth, cell.height);
     context.clearRect(0, 0, canvas.clientWidth, cell.height);
     const palette = readPalette();
-    [...line].forEach((sign, place) => {
-      const layers = [{ sign: noise[place], opacity: 0.6 * (1 - power) }, { sign, opacity: power }];
-      drawCell(context, { ...plain, layers }, place * width, 0, cell, palette);
+    [...line].forEach((sign, position) => {
+      const layers = [{ sign: noise[position], opacity: 0.6 * (1 - power) }, { sign, opacity: power }];
+      drawCell(context, { ...plain, layers }, position * width, 0, cell, palette);
     });
   }
 }

@@ -2,21 +2,21 @@
  * The sheet: a canvas for ink, a transparent textarea over it for meaning (caret, selection, reading aloud), and, once
  * the sample rests, real text in verse.
  */
-import type { Choice } from "../editing";
-import { prefersStillness } from "../features";
-import { GIVEN, type Frame } from "../protocol";
+import type { Choice } from "../page/edits";
+import { prefersReducedMotion } from "../page/features";
+import { CONDITIONED, type Frame } from "../engine/protocol";
 import { byId, html } from "./dom";
 import { drawCell, drawGliding, fitCanvas, readPalette, type Cell, type Look, type Palette } from "./ink";
-import { columns, lookOfAll, type Picture } from "./looks";
+import { columns, looksOf, type Picture } from "./looks";
 
 export type ChooseBy = "range" | "words" | "lines";
 
 export interface SheetEvents {
   choose(choice: Choice | undefined): void;
-  pin(place: number): void;
-  hover(place: number): void;
-  /** A text typed from `place` on; returns how many places it takes. */
-  put(place: number, text: string): number;
+  pin(position: number): void;
+  hover(position: number): void;
+  /** Writes a text typed from a position on; returns how many positions it takes. */
+  put(position: number, text: string): number;
   open(choice: Choice): void;
   noiseAgain(): void;
   leave(): void;
@@ -99,23 +99,23 @@ export class Sheet {
     const before = this.picture;
     const { lane, step } = picture;
     const frame = lane.frames[step];
-    const stepsOn = before?.lane === lane && step === before.step + 1 && !prefersStillness.matches;
+    const stepsOn = before?.lane === lane && step === before.step + 1 && !prefersReducedMotion.matches;
     const now = performance.now();
     if (lane.live) this.expected = undefined;
-    const looks = lookOfAll(picture).slice(0, this.expected);
+    const looks = looksOf(picture).slice(0, this.expected);
     if (looks.length !== this.looks.length) {
       this.looks = [];
       this.setRows(this.expected ?? looks.length);
     }
-    looks.forEach((look, place) => {
-      const old = this.looks[place];
-      if (stepsOn && old?.wet && !look.wet && look.size === 1) this.driesFrom[place] = this.animateFrom = now;
-      else if (!stepsOn && before?.step !== step) this.driesFrom[place] = -Infinity;
+    looks.forEach((look, position) => {
+      const old = this.looks[position];
+      if (stepsOn && old?.wet && !look.wet && look.size === 1) this.driesFrom[position] = this.animateFrom = now;
+      else if (!stepsOn && before?.step !== step) this.driesFrom[position] = -Infinity;
       if (stepsOn && old && old.size !== look.size) {
-        this.growsFrom[place] = { size: old.sign === "\u00b7" ? 0.5 : old.size, time: now };
+        this.growsFrom[position] = { size: old.sign === "\u00b7" ? 0.5 : old.size, time: now };
         this.animateFrom = now;
       }
-      if (!stepsOn) this.growsFrom[place] = { size: look.size, time: -Infinity };
+      if (!stepsOn) this.growsFrom[position] = { size: look.size, time: -Infinity };
     });
     this.looks = looks;
     this.picture = picture;
@@ -151,12 +151,12 @@ export class Sheet {
     }
   }
 
-  /** Where a place is on the page just now. */
-  rectangle(place: number): DOMRect {
-    if (this.settled) return this.verseRange(place).getBoundingClientRect();
+  /** The rectangle of a position on the page. */
+  rectangle(position: number): DOMRect {
+    if (this.settled) return this.verseRange(position).getBoundingClientRect();
     const { left, top } = this.sheet.getBoundingClientRect();
     const { width, height } = this.cell;
-    return new DOMRect(left + (place % columns) * width, top + Math.floor(place / columns) * height, width, height);
+    return new DOMRect(left + (position % columns) * width, top + Math.floor(position / columns) * height, width, height);
   }
 
   // ---- drawing
@@ -168,11 +168,11 @@ export class Sheet {
     if (!this.picture || !(width * height > 0)) return;
     const context = fitCanvas(this.canvas, columns * width, this.rows * height);
     context.clearRect(0, 0, columns * width, this.rows * height);
-    this.looks.forEach((look, place) => {
-      const grown = Math.min(1, Math.max(0, (time - (this.growsFrom[place]?.time ?? -Infinity)) / growingTime));
-      const from = this.growsFrom[place]?.size ?? look.size;
-      const dryness = Math.min(1, Math.max(0, (time - (this.driesFrom[place] ?? -Infinity)) / dryingTime));
-      drawCell(context, look, (place % columns) * width, Math.floor(place / columns) * height, this.cell, this.palette,
+    this.looks.forEach((look, position) => {
+      const grown = Math.min(1, Math.max(0, (time - (this.growsFrom[position]?.time ?? -Infinity)) / growingTime));
+      const from = this.growsFrom[position]?.size ?? look.size;
+      const dryness = Math.min(1, Math.max(0, (time - (this.driesFrom[position] ?? -Infinity)) / dryingTime));
+      drawCell(context, look, (position % columns) * width, Math.floor(position / columns) * height, this.cell, this.palette,
         from + (look.size - from) * grown, dryness);
     });
     this.reflect();
@@ -199,9 +199,9 @@ export class Sheet {
     const lines = [html("span", { class: "line" })];
     let run: Node | undefined;
     let given = false;
-    id.forEach((letter, place) => {
+    id.forEach((letter, position) => {
       const character = lane.vocabulary.character(letter);
-      const mine = (flags[place] & GIVEN) !== 0;
+      const mine = (flags[position] & CONDITIONED) !== 0;
       if (!run || mine !== given) {
         run = mine ? html("span", { class: "given" }) : document.createTextNode("");
         lines[lines.length - 1].append(run);
@@ -241,7 +241,7 @@ export class Sheet {
     this.letScroll();
   }
 
-  /** Of letters with which the longest line is so wide. */
+  /** Size of letters with which the longest line is so wide. */
   private unwrappedSize(width: number): number {
     const context = this.canvas.getContext("2d")!;
     context.font = `100px ${this.palette.serif}`;
@@ -249,15 +249,15 @@ export class Sheet {
     return (100 * width) / Math.max(1, ...lines.map((line) => context.measureText(line).width));
   }
 
-  /** What scrolls must be reached by the keyboard. */
+  /** Makes verse that scrolls reachable by the keyboard. */
   private letScroll(): void {
     if (this.settled && this.verse.scrollHeight > this.verse.clientHeight) this.verse.tabIndex = 0;
     else this.verse.removeAttribute("tabindex");
   }
 
-  private verseRange(place: number): Range {
+  private verseRange(position: number): Range {
     const range = document.createRange();
-    let rest = place;
+    let rest = position;
     const walker = document.createTreeWalker(this.verseText, NodeFilter.SHOW_TEXT);
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
       const characters = [...(node as Text).data];
@@ -272,8 +272,8 @@ export class Sheet {
     return range;
   }
 
-  /** The place of a position in the verse's text. */
-  private placeInVerse(node: Node, offset: number): number {
+  /** The position of a caret in the verse's text. */
+  private positionInVerse(node: Node, offset: number): number {
     const before = document.createRange();
     before.setStart(this.verseText, 0);
     before.setEnd(node, offset);
@@ -288,7 +288,7 @@ export class Sheet {
       const busy = this.pointerInside || this.stage.contains(document.activeElement) || !picture || picture.chosen ||
         picture.show !== "ink" || picture.compared || picture.moving;
       if (!busy && !this.verse.hidden) this.settle();
-    }, prefersStillness.matches ? 0 : restTime);
+    }, prefersReducedMotion.matches ? 0 : restTime);
   }
 
   private settle(): void {
@@ -298,20 +298,20 @@ export class Sheet {
     const context = this.canvas.getContext("2d")!;
     context.font = `${size}px ${this.palette.serif}`;
     const ascent = context.measureText("x").fontBoundingBoxAscent;
-    const goals = this.looks.map((_, place) => {
-      const { left, top } = this.verseRange(place).getBoundingClientRect();
+    const goals = this.looks.map((_, position) => {
+      const { left, top } = this.verseRange(position).getBoundingClientRect();
       return { x: left - box.left, y: top - box.top + ascent, size };
     });
     const start = performance.now();
     this.settled = true;
     const glide = (time: number) => {
       if (!this.settled) return;
-      const share = prefersStillness.matches ? 1 : Math.min(1, Math.max(0, (time - start) / glideTime));
+      const share = prefersReducedMotion.matches ? 1 : Math.min(1, Math.max(0, (time - start) / glideTime));
       const way = 1 - (1 - share) ** 3;
       const drawing = fitCanvas(this.canvas, columns * width, this.rows * height);
       drawing.clearRect(0, 0, box.width, box.height);
-      this.looks.forEach((look, place) =>
-        drawGliding(drawing, look, (place % columns) * width, Math.floor(place / columns) * height, this.cell, this.palette, goals[place], way));
+      this.looks.forEach((look, position) =>
+        drawGliding(drawing, look, (position % columns) * width, Math.floor(position / columns) * height, this.cell, this.palette, goals[position], way));
       this.reflect();
       if (share < 1) requestAnimationFrame(glide);
       else {
@@ -336,25 +336,25 @@ export class Sheet {
 
   private listenToVerse(): void {
     /** The nearest letter of the line: a finger needs more room than a letter takes. */
-    const placeAt = (event: MouseEvent): number => {
+    const positionAt = (event: MouseEvent): number => {
       const [box, text] = [this.verse.getBoundingClientRect(), this.verseText.getBoundingClientRect()];
       const x = within(event.clientX, Math.max(box.left, text.left), Math.min(box.right, text.right));
       const y = within(event.clientY, Math.max(box.top, text.top), Math.min(box.bottom, text.bottom));
       const old = document as Document & { caretRangeFromPoint?(x: number, y: number): Range | null };
-      const position = document.caretPositionFromPoint?.(x, y);
-      const range = position ? undefined : old.caretRangeFromPoint?.(x, y);
-      const node = position?.offsetNode ?? range?.startContainer;
+      const caret = document.caretPositionFromPoint?.(x, y);
+      const range = caret ? undefined : old.caretRangeFromPoint?.(x, y);
+      const node = caret?.offsetNode ?? range?.startContainer;
       if (!node || !this.verseText.contains(node)) return -1;
-      const place = this.placeInVerse(node, position?.offset ?? range!.startOffset);
+      const position = this.positionInVerse(node, caret?.offset ?? range!.startOffset);
       const distance = (candidate: number) => {
         const { left, right, top, bottom } = this.verseRange(candidate).getBoundingClientRect();
         return 1e4 * Math.max(0, top - y, y - bottom) + Math.max(0, left - x, x - right);
       };
-      const near = [place - 1, place].filter((candidate) => candidate >= 0 && candidate < this.looks.length);
+      const near = [position - 1, position].filter((candidate) => candidate >= 0 && candidate < this.looks.length);
       return near.sort((a, b) => distance(a) - distance(b))[0] ?? -1;
     };
     this.verse.addEventListener("pointermove", (event) => {
-      if (event.pointerType === "mouse" && this.settled) this.events.hover(placeAt(event));
+      if (event.pointerType === "mouse" && this.settled) this.events.hover(positionAt(event));
     });
     // A browser might add the wraps and blocks to what is copied.
     this.verse.addEventListener("copy", (event) => {
@@ -363,24 +363,24 @@ export class Sheet {
       event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", this.picture.chosen));
     });
     this.verse.addEventListener("click", (event) => {
-      const place = placeAt(event);
-      if (!this.settled || place < 0 || !getSelection()?.isCollapsed) return;
+      const position = positionAt(event);
+      if (!this.settled || position < 0 || !getSelection()?.isCollapsed) return;
       // The grid opens under the pointer, with the caret at the letter that was pointed at.
       this.unsettle();
-      this.text.setSelectionRange(this.offset(place), this.offset(place));
+      this.text.setSelectionRange(this.offset(position), this.offset(position));
       if ((event as PointerEvent).pointerType !== "touch") this.focus();
-      this.tap(place);
+      this.tap(position);
     });
   }
 
   // ---- the textarea
 
-  private offset(place: number): number {
-    return place + Math.floor(place / columns);
+  private offset(position: number): number {
+    return position + Math.floor(position / columns);
   }
 
-  /** The place at or after a position in the textarea. */
-  private place(offset: number): number {
+  /** The position at or after an offset in the textarea. */
+  private position(offset: number): number {
     const row = Math.floor(offset / (columns + 1));
     return row * columns + Math.min(columns, offset % (columns + 1));
   }
@@ -388,8 +388,8 @@ export class Sheet {
   private writeText(): void {
     const { lane, step } = this.picture!;
     let value = "";
-    lane.letters(step).subarray(0, this.expected).forEach((id, place) => {
-      if (place && place % columns === 0) value += "\n";
+    lane.letters(step).subarray(0, this.expected).forEach((id, position) => {
+      if (position && position % columns === 0) value += "\n";
       const character = lane.vocabulary.character(id);
       value += id < 0 ? "_" : character === "\n" ? "\u21b5" : character.length === 1 ? character : "\ufffd";
     });
@@ -407,7 +407,7 @@ export class Sheet {
   private choice(): Choice | undefined {
     const { selectionStart, selectionEnd } = this.text;
     if (selectionStart === selectionEnd) return undefined;
-    const choice = { from: this.place(selectionStart), to: Math.min(this.looks.length, this.place(selectionEnd)) - 1 };
+    const choice = { from: this.position(selectionStart), to: Math.min(this.looks.length, this.position(selectionEnd)) - 1 };
     if (choice.from > choice.to) return undefined;
     // A finger drags the browser's own handles, letter by letter.
     return this.byTouch ? this.widened(choice) : choice;
@@ -422,8 +422,8 @@ export class Sheet {
     if (!this.settled || !selection?.rangeCount) return;
     const range = selection.getRangeAt(0);
     if (!this.verseText.contains(range.startContainer) || !this.verseText.contains(range.endContainer)) return;
-    const from = this.placeInVerse(range.startContainer, range.startOffset);
-    const to = this.placeInVerse(range.endContainer, range.endOffset) - 1;
+    const from = this.positionInVerse(range.startContainer, range.startOffset);
+    const to = this.positionInVerse(range.endContainer, range.endOffset) - 1;
     this.events.choose(from <= to ? this.widened({ from, to }) : undefined);
   }
 
@@ -431,14 +431,14 @@ export class Sheet {
     const { text } = this;
     let composing = false;
     const type = (data: string) => {
-      const start = this.place(text.selectionStart);
+      const start = this.position(text.selectionStart);
       const next = start + this.events.put(start, data.replace(/\r\n?/g, "\n").replace(/\u21b5/g, "\n"));
       text.setSelectionRange(this.offset(next), this.offset(next));
     };
     const erase = (backwards: boolean) => {
       const choice = this.choice();
       if (choice) this.events.open(choice);
-      const at = this.place(text.selectionStart) - (backwards ? 1 : 0);
+      const at = this.position(text.selectionStart) - (backwards ? 1 : 0);
       if (!choice && at >= 0 && at < this.looks.length) {
         this.events.open({ from: at, to: at });
         text.setSelectionRange(this.offset(at), this.offset(at));
@@ -451,15 +451,6 @@ export class Sheet {
       else if (event.inputType.startsWith("insert")) type(event.data ?? event.dataTransfer?.getData("text/plain") ?? "");
       else if (event.inputType.startsWith("delete")) erase(event.inputType.endsWith("Backward"));
     });
-    // The textarea's own text has row ends and signs for line ends; what is taken away is the sample's.
-    for (const kind of ["copy", "cut"] as const)
-      text.addEventListener(kind, (event) => {
-        const choice = this.choice();
-        if (!choice || !this.picture) return;
-        event.preventDefault();
-        event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", choice));
-        if (kind === "cut") erase(false);
-      });
     let start = 0;
     text.addEventListener("compositionstart", () => {
       composing = true;
@@ -471,6 +462,25 @@ export class Sheet {
       text.setSelectionRange(start, start);
       type(event.data);
     });
+    this.listenToClipboard(erase);
+    this.listenToKeys();
+  }
+
+  /** The textarea's own text has row ends and signs for line ends; what is taken away is the sample's. */
+  private listenToClipboard(erase: (backwards: boolean) => void): void {
+    const { text } = this;
+    for (const kind of ["copy", "cut"] as const)
+      text.addEventListener(kind, (event) => {
+        const choice = this.choice();
+        if (!choice || !this.picture) return;
+        event.preventDefault();
+        event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", choice));
+        if (kind === "cut") erase(false);
+      });
+  }
+
+  private listenToKeys(): void {
+    const { text } = this;
     text.addEventListener("keydown", (event) => {
       if (event.isComposing) return;
       if (event.key === "Escape") {
@@ -479,7 +489,7 @@ export class Sheet {
       } else if (event.key === "Enter") {
         event.preventDefault();
         if (event.ctrlKey || event.metaKey) this.events.noiseAgain();
-        else this.events.pin(Math.min(this.looks.length - 1, this.place(text.selectionStart)));
+        else this.events.pin(Math.min(this.looks.length - 1, this.position(text.selectionStart)));
       }
     });
     text.addEventListener("focus", () => {
@@ -491,7 +501,7 @@ export class Sheet {
 
   // ---- the pointer
 
-  private placeAt(event: MouseEvent): number {
+  private positionAt(event: MouseEvent): number {
     const { left, top } = this.sheet.getBoundingClientRect();
     const column = Math.min(columns - 1, Math.max(0, Math.floor((event.clientX - left) / this.cell.width)));
     const row = Math.max(0, Math.floor((event.clientY - top) / this.cell.height));
@@ -502,8 +512,8 @@ export class Sheet {
     if (this.chooseBy === "range" || !this.picture) return { from, to };
     const { lane, step } = this.picture;
     const letters = lane.letters(step);
-    const ends = (place: number) => {
-      const character = lane.vocabulary.character(letters[place]);
+    const ends = (position: number) => {
+      const character = lane.vocabulary.character(letters[position]);
       return character === "\n" || (this.chooseBy === "words" && character === " ");
     };
     while (from > 0 && !ends(from - 1)) --from;
@@ -517,7 +527,7 @@ export class Sheet {
       this.byTouch = event.pointerType === "touch";
       if (event.pointerType !== "mouse" || event.button !== 0 || !this.picture) return;
       event.preventDefault();
-      this.dragFrom = this.placeAt(event);
+      this.dragFrom = this.positionAt(event);
       this.dragged = false;
       text.setPointerCapture(event.pointerId);
       this.focus();
@@ -529,27 +539,27 @@ export class Sheet {
     });
     // The mouse's own idea of a selection must not override ours; nor shall a tap raise a keyboard.
     text.addEventListener("mousedown", (event) => {
-      if (this.placeAt(event) !== this.picture?.pinned || this.dragFrom >= 0) event.preventDefault();
+      if (this.positionAt(event) !== this.picture?.pinned || this.dragFrom >= 0) event.preventDefault();
     });
     text.addEventListener("pointermove", (event) => {
       if (event.pointerType !== "mouse") return;
-      const place = this.placeAt(event);
-      if (this.dragFrom < 0) this.events.hover(place);
-      else if (place !== this.dragFrom || this.dragged) this.drag(place);
+      const position = this.positionAt(event);
+      if (this.dragFrom < 0) this.events.hover(position);
+      else if (position !== this.dragFrom || this.dragged) this.drag(position);
     });
     text.addEventListener("pointerup", () => {
       if (this.dragFrom < 0) return;
-      const place = this.dragFrom;
+      const position = this.dragFrom;
       this.dragFrom = -1;
       if (this.dragged) this.events.choose(this.choice());
       else {
         this.events.choose(this.choice());
-        this.events.pin(place);
+        this.events.pin(position);
       }
     });
     text.addEventListener("pointercancel", () => (this.dragFrom = -1));
     text.addEventListener("click", (event) => {
-      if ((event as PointerEvent).pointerType === "touch" && document.activeElement !== text) this.tap(this.placeAt(event));
+      if ((event as PointerEvent).pointerType === "touch" && document.activeElement !== text) this.tap(this.positionAt(event));
     });
     this.stage.addEventListener("pointerenter", (event) => (this.pointerInside = event.pointerType === "mouse"));
     this.stage.addEventListener("pointerleave", () => {
@@ -560,9 +570,9 @@ export class Sheet {
   }
 
   /** Tells the life of a letter, or chooses the word or line that it belongs to. */
-  private tap(place: number): void {
-    if (this.chooseBy === "range") return this.events.pin(place);
-    const choice = this.widened({ from: place, to: place });
+  private tap(position: number): void {
+    if (this.chooseBy === "range") return this.events.pin(position);
+    const choice = this.widened({ from: position, to: position });
     this.select(choice);
     this.events.choose(choice);
   }
@@ -582,5 +592,5 @@ function within(value: number, least: number, most: number): number {
 
 function sameText(a: Frame | undefined, b: Frame): boolean {
   return a === b || (a !== undefined && a.length === b.length &&
-    a.id.every((id, place) => id === b.id[place] && a.flags[place] === b.flags[place]));
+    a.id.every((id, position) => id === b.id[position] && a.flags[position] === b.flags[position]));
 }

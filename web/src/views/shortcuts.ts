@@ -1,13 +1,34 @@
 /** Single keys outside text fields. The sheet has keys of its own. */
 import { byId } from "./dom";
 
-export type Act = "play" | "back" | "on" | "back ten" | "on ten" | "first" | "last" | "sample" | "noise" | "keep" | "fork" |
-  "biography" | "lane" | "doubt" | "first process" | "second process" | "third process" | "clear" | "help";
+/** The actions of keys. */
+export interface Shortcuts {
+  play(): void;
+  /** Goes so many steps on, -Infinity: to the first one. */
+  step(by: number): void;
+  sample(): void;
+  noise(): void;
+  keep(): void;
+  fork(): void;
+  pinBiography(): void;
+  nextLane(): void;
+  toggleDoubt(): void;
+  /** Switches to another process, by its index. */
+  switchTo(index: number): void;
+  clear(): void;
+  help(): void;
+}
 
-const acts: Record<string, Act> = {
-  " ": "play", ArrowLeft: "back", ArrowRight: "on", Home: "first", End: "last", s: "sample", n: "noise", k: "keep", f: "fork",
-  b: "biography", l: "lane", d: "doubt", 1: "first process", 2: "second process", 3: "third process", Escape: "clear", "?": "help",
-};
+/** The act of a key; undefined where it has none. */
+function actOf(key: string, shift: boolean, to: Shortcuts): (() => void) | undefined {
+  if (/^[1-9]$/.test(key)) return () => to.switchTo(Number(key) - 1);
+  const far = shift ? 10 : 1;
+  const acts: Record<string, () => void> = {
+    " ": to.play, ArrowLeft: () => to.step(-far), ArrowRight: () => to.step(far), Home: () => to.step(-Infinity), End: () => to.step(Infinity),
+    s: to.sample, n: to.noise, k: to.keep, f: to.fork, b: to.pinBiography, l: to.nextLane, d: to.toggleDoubt, Escape: to.clear, "?": to.help,
+  };
+  return Object.hasOwn(acts, key) ? acts[key] : undefined;
+}
 
 /** Keys that a focused control needs for itself. */
 function belongsTo(target: Element, key: string): boolean {
@@ -16,18 +37,16 @@ function belongsTo(target: Element, key: string): boolean {
   return key.startsWith("Arrow") || key === "Home" || key === "End" ? target.matches("input, [role=toolbar] *") : false;
 }
 
-export function listenForShortcuts(act: (act: Act) => void): void {
+export function listenForShortcuts(shortcuts: Shortcuts): void {
   const enabled = byId<HTMLInputElement>("shortcuts");
   document.addEventListener("keydown", (event) => {
     if (!enabled.checked || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = event.target as Element;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (target !== document.body && belongsTo(target, key)) return;
-    let chosen: Act | undefined = acts[key];
-    if (event.shiftKey && chosen === "back") chosen = "back ten";
-    if (event.shiftKey && chosen === "on") chosen = "on ten";
-    if (!chosen) return;
+    const act = actOf(key, event.shiftKey, shortcuts);
+    if (!act) return;
     event.preventDefault();
-    if (!event.repeat || key.startsWith("Arrow")) act(chosen);
+    if (!event.repeat || key.startsWith("Arrow")) act();
   });
 }

@@ -1,7 +1,7 @@
 /** The story below the sheet: its links move the sheet, and leaving it puts the sheet back. */
 import { byId, html } from "./dom";
 import { drawCell, fitCanvas, plain, readPalette, type Look } from "./ink";
-import { shows, type Show } from "../address";
+import { shows, type Show } from "../page/address";
 import { Schedule } from "./schedule";
 
 export interface StoryEvents {
@@ -9,8 +9,8 @@ export interface StoryEvents {
   goTo(share: number): void;
   goBy(steps: number): void;
   show(show: Show): void;
-  /** To another process, by its kind. */
-  turnTo(kind: string): void;
+  /** Switches to another process, by its kind. */
+  switchTo(kind: string): void;
   copyCommand(): void;
   leave(): void;
 }
@@ -38,7 +38,7 @@ export class Story {
       const { share, by, show, turn, command } = (target as HTMLElement).dataset;
       if (share !== undefined) events.goTo(Number(share));
       if (by !== undefined) events.goBy(Number(by));
-      if (turn !== undefined) events.turnTo(turn);
+      if (turn !== undefined) events.switchTo(turn);
       if (command !== undefined) events.copyCommand();
       const chosen = shows.find((name) => name === show);
       if (chosen) events.show(chosen);
@@ -52,7 +52,7 @@ export class Story {
     this.drawKey();
   }
 
-  /** Of a model with a schedule of its own, where there is one: -log SNR at evenly spaced times. */
+  /** Shows a second schedule, where there is one: -log SNR at evenly spaced times. */
   compare(knots: readonly number[] | undefined): void {
     this.schedule.compare(knots);
   }

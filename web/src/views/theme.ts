@@ -1,12 +1,12 @@
 /** Light or dark: the system's choice until the visitor makes one, which is remembered. */
-import { prefersDark } from "../features";
+import { prefersDark } from "../page/features";
 import { byId } from "./dom";
 
 export type Theme = "light" | "dark";
 
 const key = "folio-theme";
 
-function remembered(): Theme | undefined {
+function rememberedTheme(): Theme | undefined {
   try {
     const theme = localStorage.getItem(key);
     return theme === "light" || theme === "dark" ? theme : undefined;
@@ -19,15 +19,15 @@ export class ThemeToggle {
   private button = byId("theme");
 
   constructor(private onChange: () => void) {
-    this.wear(remembered());
+    this.apply(rememberedTheme());
     this.button.addEventListener("click", () => {
-      const theme = this.worn === "dark" ? "light" : "dark";
+      const theme = this.current === "dark" ? "light" : "dark";
       try {
         localStorage.setItem(key, theme);
       } catch {
         // It is worn for this visit all the same.
       }
-      this.wear(theme);
+      this.apply(theme);
       onChange();
     });
     prefersDark.addEventListener("change", () => {
@@ -36,22 +36,22 @@ export class ThemeToggle {
     });
   }
 
-  wear(theme: Theme | undefined): void {
+  apply(theme: Theme | undefined): void {
     if (theme) document.documentElement.dataset.theme = theme;
     this.label();
   }
 
-  /** As an address asks for it: not remembered. */
-  wearOnce(theme: Theme): void {
-    this.wear(theme);
+  /** Applies the theme that an address asks for, which is not remembered. */
+  applyOnce(theme: Theme): void {
+    this.apply(theme);
     this.onChange();
   }
 
-  private get worn(): Theme {
+  private get current(): Theme {
     return (document.documentElement.dataset.theme as Theme | undefined) ?? (prefersDark.matches ? "dark" : "light");
   }
 
   private label(): void {
-    this.button.textContent = this.worn === "dark" ? "Light" : "Dark";
+    this.button.textContent = this.current === "dark" ? "Light" : "Dark";
   }
 }

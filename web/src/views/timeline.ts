@@ -1,5 +1,5 @@
 /** One strip: letters fixed at each step, the doubt that is left, the step on show; lanes below it where it forks. */
-import { summarise, type Lane } from "../lanes";
+import { summarize, type Lane } from "../page/lanes";
 import { byId, Radios, svg } from "./dom";
 
 export interface TimelineEvents {
@@ -7,7 +7,7 @@ export interface TimelineEvents {
   lane(name: string): void;
 }
 
-/** In pixels from the top: the first lane's line. Where there are more, all of them share the room of the words below a single one. */
+/** Pixels from the top to the first lane's line. Several lanes share the room of the words below a single one. */
 const baseOf = (lanes: number) => (lanes > 1 ? 28 : 44);
 const gapOf = (lanes: number) => (lanes > 1 ? Math.min(8, 16 / (lanes - 1)) : 0);
 
@@ -43,7 +43,7 @@ export class Timeline {
     const steps = Math.max(1, lane.steps);
     this.slider.max = String(steps);
     this.slider.value = String(step);
-    this.slider.setAttribute("aria-valuetext", `Step ${step} of ${steps}, ${lane.standing(step)} of ${lane.frames[step].length} characters ${lane.process.fixed}`);
+    this.slider.setAttribute("aria-valuetext", `Step ${step} of ${steps}, ${lane.countStanding(step)} of ${lane.frames[step].length} characters ${lane.process.fixed}`);
     this.showLanes(lanes, lane, comparing);
     const width = this.track.clientWidth || 600;
     const longest = Math.max(1, ...lanes.map((other) => other.steps));
@@ -64,11 +64,11 @@ export class Timeline {
 
   /** The word keeps out of the head's way. */
   private placeWord(head: number): void {
-    const places = [0.3, 0.6].map((share) => (this.points[Math.round((this.points.length - 1) * share)] ?? "0,0").split(",").map(Number));
-    const place = places.find(([x]) => head < x || head > x + 50);
-    this.word.textContent = place && this.points.length > 9 ? "doubt" : "";
-    if (!place) return;
-    const [x, y] = place;
+    const spots = [0.3, 0.6].map((share) => (this.points[Math.round((this.points.length - 1) * share)] ?? "0,0").split(",").map(Number));
+    const spot = spots.find(([x]) => head < x || head > x + 50);
+    this.word.textContent = spot && this.points.length > 9 ? "doubt" : "";
+    if (!spot) return;
+    const [x, y] = spot;
     this.word.setAttribute("x", String(x + 6));
     this.word.setAttribute("y", String(y < 17 ? y + 15 : y - 6));
   }
@@ -84,13 +84,13 @@ export class Timeline {
   }
 
   private draw(lanes: readonly Lane[], lane: Lane, x: (at: number) => number, longest: number, width: number): void {
-    const summaries = lane.frames.map((_, at) => summarise(lane, at));
-    const most = Math.max(10, ...summaries.map(({ moved }) => moved));
+    const summaries = lane.frames.map((_, at) => summarize(lane, at));
+    const most = Math.max(10, ...summaries.map(({ changed }) => changed));
     const [base, gap] = [baseOf(lanes.length), gapOf(lanes.length)];
     const tallest = base - 14;
     const barWidth = Math.max(1, (width / longest) * 0.56);
-    this.bars = summaries.slice(1).map(({ moved }, index) => {
-      const height = (moved / most) * tallest;
+    this.bars = summaries.slice(1).map(({ changed }, index) => {
+      const height = (changed / most) * tallest;
       return svg("rect", { class: "bar", x: x(index + 0.5) - barWidth / 2, y: base - height, width: barWidth, height });
     });
     const doubtY = (at: number) => base - 2 - summaries[at].doubt * (base - 2);

@@ -1,7 +1,7 @@
-/** What can be done with the chosen letters: the toolbar stands below them, or above where there is no room. */
-import type { Choice } from "../editing";
-import { GIVEN } from "../protocol";
-import type { Lane } from "../lanes";
+/** The toolbar of the chosen letters, below them, or above where there is no room. */
+import type { Choice } from "../page/edits";
+import { CONDITIONED } from "../engine/protocol";
+import type { Lane } from "../page/lanes";
 import { byId } from "./dom";
 import { columns } from "./looks";
 import type { Sheet } from "./sheet";
@@ -59,17 +59,17 @@ export class Toolbar {
     const { flags } = lane.frames[step];
     const size = choice.to - choice.from + 1;
     this.count.textContent = size === 1 ? "1 character" : `${size} characters`;
-    this.releases = flags.subarray(choice.from, choice.to + 1).every((flag) => flag & GIVEN);
+    this.releases = flags.subarray(choice.from, choice.to + 1).every((flag) => flag & CONDITIONED);
     this.keep.textContent = this.releases ? "Release" : "Keep";
     const lastRow = Math.max(choice.from, choice.to - (choice.to % columns));
     const first = this.sheet.rectangle(lastRow);
     const last = this.sheet.rectangle(choice.to);
-    const leaf = this.stage.getBoundingClientRect();
+    const around = this.stage.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = this.root;
-    const middle = (Math.min(first.left, last.left) + last.right) / 2 - leaf.left;
-    const left = Math.max(4, Math.min(leaf.width - width - 4, middle - width / 2));
-    let top = last.bottom - leaf.top + 6;
-    if (top + height > leaf.height + 8) top = this.sheet.rectangle(choice.from).top - leaf.top - height - 6;
+    const middle = (Math.min(first.left, last.left) + last.right) / 2 - around.left;
+    const left = Math.max(4, Math.min(around.width - width - 4, middle - width / 2));
+    let top = last.bottom - around.top + 6;
+    if (top + height > around.height + 8) top = this.sheet.rectangle(choice.from).top - around.top - height - 6;
     this.root.style.setProperty("left", `${left}px`);
     this.root.style.setProperty("top", `${Math.max(2, top)}px`);
   }

@@ -1,4 +1,4 @@
-/** Texts as people type and paste them, told in the characters that a model has. */
+/** Typed and pasted texts, converted to the characters that a model has. */
 import { withoutGaps } from "./gaps";
 import type { Vocabulary } from "./lanes";
 
@@ -38,7 +38,7 @@ export function whyUnknown(text: string, vocabulary: Vocabulary): string | undef
   return `The model does not know ${names.join(" ")}${rest ? ` and ${rest} other characters` : ""}.`;
 }
 
-/** The same of a prompt, which may have open gaps. */
+/** The same for a prompt, which may have open gaps. */
 export function whyUnknownInPrompt(prompt: string, vocabulary: Vocabulary): string | undefined {
   const text = withoutGaps(prompt);
   const brace = [...text].some((character) => "{}".includes(character) && !vocabulary.has(character));

@@ -1,16 +1,16 @@
-/** A sample as an address and as a command line. Keys are the command's option names. */
+/** A sample as an address and as a command line; keys are the command's option names. */
 import { hasOpenGap, unescapeBraces } from "./gaps";
 import { Vocabulary } from "./lanes";
-import type { Process } from "./processes";
-import type { Description, Request } from "./protocol";
+import type { Process } from "../processes";
+import type { Description, Request } from "../engine/protocol";
 import { plainText } from "./typography";
 
 export type Show = "ink" | "doubt" | "order";
 export const shows: readonly Show[] = ["ink", "doubt", "order"];
 
-/** What an address may say; a key that is missing is left as it is. */
+/** The parts of an address; a key that is missing is left as it is. */
 export interface Address {
-  /** Which options those are that it does not name; undefined: the engine's defaults of today. */
+  /** The version says which defaults the options have that it does not name; undefined: the engine's of today. */
   version?: 1 | 2;
   request: Partial<Request>;
   weights?: string;
@@ -34,7 +34,7 @@ export interface Range {
 
 /** The sheet shows at most 32 rows, and every step is kept. */
 const longest = 1024;
-/** As core/sampling/defaults.h has them, but for what the page can hold. */
+/** Ranges as core/sampling/defaults.h has them, but for what the page can hold. */
 export const ranges: Readonly<Record<(typeof numberKeys)[number], Range>> = {
   length: { least: 1, most: longest, whole: true },
   steps: { least: 1, most: longest, whole: true },
@@ -82,9 +82,9 @@ export function isSeed(text: string): boolean {
 function readEdit(text: string): { to: number; character: string | undefined } | undefined {
   const found = /^(\d{1,9}):(?:(?:noise:(\d{1,9})-(\d{1,9})(?::(\d{1,3}))?|(?:keep|open):(\d{1,9})-(\d{1,9}))|put:(\d{1,9}):([^]))$/u.exec(text);
   if (!found) return undefined;
-  const [, , noiseFrom, noiseTo, percent = "100", keepFrom, keepTo, place, character] = found;
-  const from = Number(noiseFrom ?? keepFrom ?? place);
-  const to = Number(noiseTo ?? keepTo ?? place);
+  const [, , noiseFrom, noiseTo, percent = "100", keepFrom, keepTo, position, character] = found;
+  const from = Number(noiseFrom ?? keepFrom ?? position);
+  const to = Number(noiseTo ?? keepTo ?? position);
   return from <= to && Number(percent) >= 1 && Number(percent) <= 100 ? { to, character } : undefined;
 }
 
@@ -140,23 +140,23 @@ export function sameRequest(a: Request, b: Request): boolean {
 
 /**
  * A request to one model, whose defaults were `before`, as a request to another: a sampler that it does not have, options that mean
- * nothing to it, and what nobody had changed, are its own.
+ * nothing to it, and those that were not changed take its own defaults.
  */
-export function suit(request: Request, before: Request, { defaults, samplers }: Description, process: Process): Request {
+export function adaptRequest(request: Request, before: Request, { defaults, samplers }: Description, process: Process): Request {
   const own = (["sampler", ...numberKeys, ...process.without] as const).filter((key) =>
     request[key] === before[key] || process.without.includes(key) || (key === "sampler" && !samplers.includes(request.sampler)));
   return { ...request, ...Object.fromEntries(own.map((key) => [key, defaults[key]])) };
 }
 
 /** Values of the options that an address does not name. */
-export function unnamed({ version, request }: Address, defaults: Request, process: Process): Request {
+export function unnamedOptions({ version, request }: Address, defaults: Request, process: Process): Request {
   // A temperature given alone is that of every pass, as the engine has it.
   const fall = request.temperature === undefined ? defaults["temperature-fall"] : 0;
   if (version === 1) return { ...defaults, ...baseline, sampler: process.firstSampler, steps: 64, temperature: 0.8 };
   return { ...defaults, ...(version === 2 ? baseline : {}), "temperature-fall": fall };
 }
 
-/** The same texts, as far as they can be in the characters of a vocabulary. */
+/** Copy of a request whose texts are in the characters of a vocabulary, as far as they can be. */
 function inCharactersOf(vocabulary: Vocabulary, request: Partial<Request>): Partial<Request> {
   const plain = { ...request };
   for (const key of ["prompt", "text", "from-text"] as const)
@@ -186,7 +186,7 @@ export function requestOf(address: Address, description: Description, process: P
   };
   if (asked.sampler !== undefined && !samplers.includes(asked.sampler)) leaveOut(asked, "sampler");
   if (asked.proofread !== undefined && (process.without.includes("proofread") || !proofreaders.includes(asked.proofread))) leaveOut(asked, "proofread");
-  const request = suit({ ...unnamed(address, defaults, process), ...asked }, defaults, description, process);
+  const request = adaptRequest({ ...unnamedOptions(address, defaults, process), ...asked }, defaults, description, process);
   const knows = (text: string, gap?: string) => [...text].every((character) => character === gap || vocabulary.has(character));
   const { text, mark = "_", "from-text": whole } = request;
   // Whether an open gap can be filled is for the engine to say.
@@ -235,24 +235,24 @@ function options(request: Request, edits: readonly string[], process: Process, s
   return pairs;
 }
 
-export interface Place {
+export interface ViewState {
   weights: string | undefined;
   step: number | undefined;
   show: Show;
   char: number | undefined;
 }
 
-export function writeAddress(request: Request, edits: readonly string[], process: Process, place: Place): string {
+export function writeAddress(request: Request, edits: readonly string[], process: Process, view: ViewState): string {
   const pairs: [string, string][] = [["v", "2"]];
-  if (place.weights !== undefined) pairs.push(["weights", place.weights]);
+  if (view.weights !== undefined) pairs.push(["weights", view.weights]);
   pairs.push(...options(request, edits, process, baseline, ["sampler", "steps", "temperature"], request.proofread));
-  if (place.step !== undefined) pairs.push(["step", String(place.step)]);
-  if (place.show !== "ink") pairs.push(["show", place.show]);
-  if (place.char !== undefined) pairs.push(["char", String(place.char)]);
+  if (view.step !== undefined) pairs.push(["step", String(view.step)]);
+  if (view.show !== "ink") pairs.push(["show", view.show]);
+  if (view.char !== undefined) pairs.push(["char", String(view.char)]);
   return "#" + pairs.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
 }
 
-/** As every POSIX shell reads it: between single quotes all stands for itself, line ends too. */
+/** Quotes a word for a POSIX shell: between single quotes all stands for itself, line ends too. */
 function quote(word: string): string {
   return /^[\w.,:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
@@ -261,11 +261,10 @@ function quote(word: string): string {
 export function commandLine(request: Request, edits: readonly string[], process: Process, defaults: Request, file: string,
   proofreader: string | undefined): string {
   const command = ["folio", request.text === undefined ? "sample" : "infill", "--weights", quote(file)];
-  const always: readonly (keyof Request)[] = process.inOrder ? ["temperature"] : ["sampler", "steps", "temperature"];
   // A temperature that is named does not fall by default.
   const standard = { ...defaults, "temperature-fall": 0 };
   // A value that begins with a dash would be read as an option if it stood alone.
-  for (const [key, value] of options(request, edits, process, standard, always, proofreader))
+  for (const [key, value] of options(request, edits, process, standard, process.alwaysNamed, proofreader))
     command.push(value.startsWith("-") ? `--${key}=${quote(value)}` : `--${key} ${quote(value)}`);
   return command.join(" ");
 }

@@ -5,7 +5,7 @@ export function hasOpenGap(text: string): boolean {
   return /\{\d*-\d*\}/.test(text.replaceAll("{{", ""));
 }
 
-/** What is left of a text without its gaps of open length. */
+/** A text without its gaps of open length. */
 export function withoutGaps(text: string): string {
   return text.replaceAll(/\{\d*-\d*\}/g, "");
 }

@@ -1,7 +1,7 @@
-/** Asks a worker again and again whether it is still there: one that has ended, or hangs, says nothing of it by itself. */
+/** Pings a worker: one that has ended, or hangs, sends no message of its own. */
 import type { ToWorker } from "./protocol";
 
-/** In milliseconds; a pass of a large model takes seconds on a small device, and no answer comes within it. */
+/** Milliseconds; a pass of a large model takes seconds on a small device, and no answer comes within it. */
 export const longestSilence = 30000;
 const asks = 4;
 

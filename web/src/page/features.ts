@@ -1,4 +1,4 @@
-/** What this browser and this visitor allow. */
+/** Capabilities of the browser and preferences of the visitor. */
 
 /** A function of one instruction, i8x16.popcnt over i8x16.splat: valid only where SIMD128 is. */
 const simdProbe = Uint8Array.of(
@@ -13,22 +13,22 @@ export function mostThreads(): number {
   return self.crossOriginIsolated ? Math.max(1, Math.min(16, navigator.hardwareConcurrency || 1)) : 1;
 }
 
-/** Whether a service worker could isolate the page where its host does not: not if there is one already, and in vain. */
+/** True where a service worker could isolate the page: the host does not, and none has tried in vain. */
 export function canIsolate(): boolean {
   return !self.crossOriginIsolated && isSecureContext && navigator.hardwareConcurrency > 1 && navigator.serviceWorker?.controller === null;
 }
 
-/** From the next load of the page on. */
+/** Isolates the page from its next load on. */
 export async function isolate(): Promise<void> {
   await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
   await navigator.serviceWorker.ready;
 }
 
-export const prefersStillness = matchMedia("(prefers-reduced-motion: reduce)");
+export const prefersReducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 export const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 export const isPhone = matchMedia("(max-width: 600px)");
 
-/** Whether the small model is the kinder choice: the visitor saves data, the line is slow or memory is short. */
+/** True where the small model is the better choice: the visitor saves data, the line is slow or memory is short. */
 export function prefersSmall(): boolean {
   const { connection, deviceMemory } = navigator as Navigator & {
     connection?: { saveData?: boolean; effectiveType?: string };
@@ -49,7 +49,7 @@ export function browserName(): string {
   return [brand, version, system && `on ${system}`].filter(Boolean).join(" ");
 }
 
-/** Bytes that the page and its workers hold; undefined where the browser does not tell. It takes its time. */
+/** Bytes that the page and its workers hold; undefined where the browser does not tell. It may take a minute. */
 export async function memoryInUse(): Promise<number | undefined> {
   try {
     const measuring = performance as Performance & { measureUserAgentSpecificMemory?(): Promise<{ bytes: number }> };

@@ -1,9 +1,9 @@
-/** What the page and the worker say to one another, and the things they speak about. Nothing here runs. */
+/** The messages between the page and the worker, and the types in them. Nothing here runs. */
 
-/** The sampler at one step. Arrays have one entry a place, `top*` four. */
+/** The sampler at one step. Arrays have one entry for each position, `top*` four. */
 export interface Frame {
   step: number;
-  /** Steps known so far: an edit after the end adds some. */
+  /** Number of steps known so far: an edit after the end adds some. */
   steps: number;
   length: number;
   done: boolean;
@@ -13,24 +13,24 @@ export interface Frame {
   editsApplied: number;
   /** Passes that an early stop has left out. */
   passesSaved: number;
-  /** -1 where the place is open. */
+  /** -1 where the position is open. */
   id: Int32Array;
   flags: Uint8Array;
-  /** Of the letter when it was fixed; 0 where the place is open. */
+  /** Probability of the letter when it was fixed; 0 where the position is open. */
   probability: Float32Array;
-  /** In nats, of the last pass that saw the place open; 0 with no probabilities below where none has. */
+  /** Entropy in nats of the last pass that saw the position open; 0 with no probabilities below where none has. */
   entropy: Float32Array;
-  /** The four likeliest of that pass, likeliest first, at temperature 1. */
+  /** The four most likely ids of that pass, the most likely first, at temperature 1. */
   topId: Int32Array;
   topProbability: Float32Array;
   /** -log p in nats of each character by the proofreader, NaN where there is none; of proofreading steps only. */
   proofreadNll: Float32Array | undefined;
 }
 
-export const FIXED = 1;
-export const GIVEN = 2;
-export const JUST_FIXED = 4;
-export const NOISED_AGAIN = 8;
+export const REVEALED = 1;
+export const CONDITIONED = 2;
+export const NEW = 4;
+export const REOPENED = 8;
 
 /** Options of `folio sample` by their names there; `edit` as its --edit has it, `STEP:noise:FROM-TO[:PERCENT]` and so on. */
 export interface Request {
@@ -62,7 +62,7 @@ export interface Request {
 }
 
 export interface Description {
-  config: { vocab_size: number; seq_len: number; d_model: number; n_layer: number; n_head: number };
+  config: { vocab_size: number; seq_len: number; causal: boolean; d_model: number; n_layer: number; n_head: number };
   process: { kind: string };
   /** The i-th code point is the character of id i; U+FFFD where an id has none. */
   vocab: string;
@@ -73,7 +73,7 @@ export interface Description {
   choice: string[];
   /** All of this module, the plain one last. */
   sets: string[];
-  /** What products multiply; f32 where it is not said. */
+  /** Type of the matrix products' inputs; f32 where it is missing. */
   products?: string;
   threads: number;
   samplers: string[];
@@ -93,11 +93,21 @@ export interface RatedChoice {
   nats_per_char: number;
 }
 
-/** State that a sampler goes on from: bytes that it saved, or a frame of a recording (record.ts), of which it makes such bytes. */
-export interface SavedState {
-  bytes: Uint8Array;
-  recorded: boolean;
+/** A step of a recording, by position where it has arrays: of it the engine can make a state. */
+export interface RecordedStep {
+  step: number;
+  steps: number;
+  /** -1 where the position is open. */
+  id: Int32Array;
+  /** The step that fixed it. */
+  revealedAt: Int32Array;
+  probability: Float32Array;
+  /** REVEALED and CONDITIONED alone. */
+  flags: Uint8Array;
 }
+
+/** State that a sampler goes on from: the bytes that it saved, which it alone reads, or a recorded step. */
+export type SavedState = Uint8Array | RecordedStep;
 
 /** The model in the worker, as wasm.ts gives it. Each throws an Error whose message is one sentence. */
 export interface Engine {
@@ -113,8 +123,8 @@ export interface Engine {
   edit(edit: string): void;
   save(): Uint8Array;
   restore(state: Uint8Array): void;
-  /** The state of a recorded frame of the request that was started. */
-  recordedState(frame: Uint8Array): Uint8Array;
+  /** The state of a recorded step of the request that was started. */
+  recordedState(step: RecordedStep): Uint8Array;
   /** All choices of lengths for the open gaps of a text. */
   expandGaps(text: string, mark: string): GapChoice[];
   /** Nats per character of the finished sample. */
@@ -136,7 +146,7 @@ export interface Timing {
   chars_per_s: number;
 }
 
-/** What the worker tells of a bench before its first row. */
+/** The setting of a bench, which the worker sends before the first row. */
 export interface BenchSetting {
   kernels: string[];
   parameters: number;
@@ -145,57 +155,57 @@ export interface BenchSetting {
   self_check: { passed: boolean; against: string; kernels: { kernels: string; passed: boolean }[] };
 }
 
-/** Weights beside the page. */
-export interface ShelfSource {
+/** Weights that are hosted with the page. */
+export interface HostedWeights {
   url: string;
   bytes: number;
   version: string;
-  /** In milliseconds: without a byte for so long they count as lost. */
-  patience: number;
+  /** Milliseconds without a byte after which they count as missing. */
+  stallTimeout: number;
 }
 
-/** Where weights are: beside the page, or in a file of the visitor's. */
-export type Source = ShelfSource | File;
+/** Weights hosted with the page, or a file of the visitor's. */
+export type Source = HostedWeights | File;
 
 export type ToWorker =
-  /** Weights are about to be named: the engine can be fetched and compiled before. */
+  /** Fetches and compiles the engine, before weights are named. */
   | { type: "prepare"; threads: number }
   | { type: "load"; source: Source; threads: number }
   | {
       type: "run";
       run: number;
       request: Request;
-      /** Where to begin: at step `from`, to which passes that are not shown lead from this state of step `held`, or from the start. */
+      /** The step to begin at; passes that are not shown lead to it from this state of step `held`, or from the start. */
       from: number;
       held: number;
       state: SavedState | null;
-      /** Where the request names a proofreader: its weights. They are read once. */
-      proofreader: ShelfSource | null;
+      /** Weights of the proofreader that the request names; they are read once. */
+      proofreader: HostedWeights | null;
       /** Applied at step `from`, without its number. */
       edits: string[];
       /** False: go no further than the edits. */
       goOn: boolean;
     }
   /** Fills a text with open gaps, each choice of lengths as a sample of its own; of the request all else counts. */
-  | { type: "infill"; run: number; request: Request; text: string; mark: string; proofreader: ShelfSource | null }
+  | { type: "infill"; run: number; request: Request; text: string; mark: string; proofreader: HostedWeights | null }
   | { type: "stop" }
-  /** Is answered by a pong, by a worker that lives. */
+  /** Answered by a pong. */
   | { type: "ping" }
-  /** In a worker of its own, which ends with it. */
+  /** Times the model, in a worker of its own. */
   | { type: "bench"; source: Source; threads: number };
 
 export type FromWorker =
   | { type: "pong" }
-  /** Bytes of the weights so far; not for every one of them. */
-  | { type: "arrived"; bytes: number }
+  /** Bytes of the weights so far, now and then. */
+  | { type: "weights-progress"; bytes: number }
   | { type: "loaded"; description: Description; version: string | undefined }
   /** The first passes have shown which kernels are the fastest here. */
-  | { type: "settled"; description: Description }
-  | { type: "refused"; sentence: string }
+  | { type: "kernels-settled"; description: Description }
+  | { type: "weights-refused"; sentence: string }
   /** The weights could not be fetched or read; `damaged`: other bytes have come than those that are named. */
-  | { type: "missing"; damaged: boolean }
+  | { type: "weights-missing"; damaged: boolean }
   /** The module could not be fetched or compiled. */
-  | { type: "absent" }
+  | { type: "engine-missing" }
   | { type: "frame"; run: number; frame: Frame; state: SavedState; milliseconds: number }
   /** Progress of the proofreader's weights that a run waits for. */
   | { type: "proofreader-progress"; run: number; bytes: number }
@@ -207,10 +217,10 @@ export type FromWorker =
   /** All choices have been filled; this one is kept. */
   | { type: "candidates-rated"; run: number; kept: number }
   | { type: "failed"; run: number; sentence: string }
-  /** Nothing more comes from this run, whether it ended, failed or was overtaken. */
+  /** Nothing more comes from this run, whether it ended, failed or was superseded. */
   | { type: "stopped"; run: number }
   | { type: "bench begins"; setting: BenchSetting; rows: number }
   | { type: "timed"; row: Timing }
   | { type: "bench ends" }
   /** The instance cannot be trusted any more; the page ends this worker and starts another. */
-  | { type: "trapped"; outOfMemory: boolean };
+  | { type: "engine-crashed"; outOfMemory: boolean };

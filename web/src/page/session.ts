@@ -1,7 +1,7 @@
 /** The lanes of one visit and what is done to them; it knows the engine, and nothing of the page. */
-import type { EngineHost } from "./engine";
+import type { EngineHost } from "../engine/host";
 import { Lane, laneName } from "./lanes";
-import type { Frame, Request } from "./protocol";
+import type { Frame, Request } from "../engine/protocol";
 
 export interface SessionEvents {
   /** A frame came, or a run ended. */
@@ -13,43 +13,46 @@ export interface SessionEvents {
   dropped(name: string): void;
 }
 
+/** The conditions under which an act edits the lane itself; otherwise it forks it. */
+export type EditMode = "in place" | "in place unless finished" | "in a fork";
+
 const mostLanes = 8;
 const mostTimes = 9;
 
 export class Session {
   lanes: Lane[] = [];
-  /** In milliseconds, of the last passes. */
+  /** Milliseconds of the last passes. */
   private times: number[] = [];
   private opened = 0;
   /** Acts happen one after another: each needs the state that the one before left. */
-  private acts: Promise<unknown> = Promise.resolve();
-  /** How many of them have not come to their end. */
-  acting = 0;
+  private queue: Promise<unknown> = Promise.resolve();
+  /** Number of acts that have not ended. */
+  pendingActs = 0;
   /** The forks that they have made, by the lane that was forked. */
   private forks = new Map<Lane, Lane>();
 
   constructor(private engine: EngineHost, private events: SessionEvents) {}
 
-  /** What a pass takes here: the median of the last ones, 0 before the first. */
+  /** Milliseconds of a pass: the median of the last ones, 0 before the first. */
   get milliseconds(): number {
     const sorted = [...this.times].sort((a, b) => a - b);
     return sorted[sorted.length >> 1] ?? 0;
   }
 
-  /** This lane, alone on the timeline. */
+  /** Shows this lane alone on the timeline. */
   show(lane: Lane): void {
     this.lanes = [lane];
     this.opened = 1;
   }
 
-  /** Computes a request beside the lanes on show: it may be refused, and then those stay. */
+  /** Computes a request while the lanes on show stay: it may be refused. */
   sample(request: Request, vocabulary: Lane["vocabulary"], process: Lane["process"]): Lane {
     const lane = new Lane("A", request, vocabulary, process, true);
     this.compute(lane, 0, [], true);
     return lane;
   }
 
-  /** Computes beside the lanes on show how a lane goes on from a step of which it has the state. */
+  /** Computes how a lane goes on from a step of which it has the state, while the lanes on show stay. */
   follow(lane: Lane, step: number): Lane {
     const live = new Lane(lane.name, lane.request, lane.vocabulary, lane.process, true);
     live.frames = lane.frames.slice(0, step + 1);
@@ -66,7 +69,7 @@ export class Session {
   fork(lane: Lane, step: number): Lane {
     const keeps = (edit: string) => Number(edit.split(":")[0]) <= step;
     const { edit: planned, ...rest } = lane.request;
-    const request: Request = planned ? { ...rest, edit: behind(planned, lane.frames.map(({ editsApplied }) => editsApplied), step) } : rest;
+    const request: Request = planned ? { ...rest, edit: editsBehind(planned, lane.frames.map(({ editsApplied }) => editsApplied), step) } : rest;
     if (this.lanes.length >= mostLanes) {
       const oldest = this.lanes.find((other) => other !== lane)!;
       this.lanes = this.lanes.filter((other) => other !== oldest);
@@ -82,9 +85,9 @@ export class Session {
    * of one lane and step, while the first of them was under way, have one fork. Resolves to the lane that has the edits, once its
    * frame is there.
    */
-  act(asked: Lane, step: number, edits: string[], how: "in place" | "in place unless finished" | "in a fork", goOn: boolean): Promise<Lane> {
-    ++this.acting;
-    const act = this.acts.then(async () => {
+  act(asked: Lane, step: number, edits: string[], how: EditMode, goOn: boolean): Promise<Lane> {
+    ++this.pendingActs;
+    const act = this.queue.then(async () => {
       const before = this.forks.get(asked);
       const lane = before?.from === step ? before : asked;
       const fresh = lane.parent !== undefined && lane.head === lane.from;
@@ -94,15 +97,15 @@ export class Session {
       await this.compute(target, step, edits, goOn);
       return target;
     }).finally(() => {
-      if (--this.acting === 0) this.forks.clear();
+      if (--this.pendingActs === 0) this.forks.clear();
     });
-    this.acts = act.catch(() => undefined);
+    this.queue = act.catch(() => undefined);
     return act;
   }
 
   /** Resolves when nothing is being done to a lane any more. */
-  async afterActs(): Promise<void> {
-    while (this.acting) await this.acts;
+  async afterPendingActs(): Promise<void> {
+    while (this.pendingActs) await this.queue;
   }
 
   /** Goes on from the head of a lane that was stopped. */
@@ -126,7 +129,7 @@ export class Session {
         onFrame: (frame, state, milliseconds) => {
           if (milliseconds) this.times = [milliseconds, ...this.times].slice(0, mostTimes);
           const before = lane.frames[Math.max(from, frame.step - 1)];
-          if (before) recall(frame, before);
+          if (before) carryOverPredictions(frame, before);
           // What is edited by hand no pass can bring back.
           const edited = frame.step === from && edits.length > 0;
           if (edited) lane.edits.push(...edits.splice(0).map((edit) => `${from}:${edit}`));
@@ -151,19 +154,19 @@ export class Session {
  * The planned edits that a lane has behind it at a step, each with the step at which it was made: those planned for later
  * than the text was finished were made then.
  */
-function behind(planned: readonly string[], made: readonly number[], step: number): string[] {
+function editsBehind(planned: readonly string[], made: readonly number[], step: number): string[] {
   const stepOf = (edit: string) => Number(edit.split(":")[0]);
   return [...planned].sort((a, b) => stepOf(a) - stepOf(b)).slice(0, made[step]).map((edit, index) =>
     edit.replace(/^\d+/, String(made.findIndex((count) => count > index))));
 }
 
 /** A restored sampler has forgotten what passes and proofreader have said before; the page has not. */
-function recall(frame: Frame, before: Frame): void {
+function carryOverPredictions(frame: Frame, before: Frame): void {
   if (frame.step === before.step) frame.proofreadNll ??= before.proofreadNll;
-  for (let place = 0; place < frame.length; ++place) {
-    if (frame.topProbability[4 * place] > 0) continue;
-    frame.entropy[place] = before.entropy[place];
-    for (let at = 4 * place; at < 4 * place + 4; ++at) {
+  for (let position = 0; position < frame.length; ++position) {
+    if (frame.topProbability[4 * position] > 0) continue;
+    frame.entropy[position] = before.entropy[position];
+    for (let at = 4 * position; at < 4 * position + 4; ++at) {
       frame.topId[at] = before.topId[at];
       frame.topProbability[at] = before.topProbability[at];
     }

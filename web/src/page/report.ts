@@ -1,6 +1,6 @@
 /** The report that the bench and `folio bench --json` write alike; bench/report.schema.json says for both what is valid. */
-import schema from "../../bench/report.schema.json";
-import type { BenchSetting, Timing } from "./protocol";
+import schema from "../../../bench/report.schema.json";
+import type { BenchSetting, Timing } from "../engine/protocol";
 
 export interface Report extends Partial<BenchSetting> {
   program: "folio";
@@ -48,8 +48,8 @@ function check(value: unknown, rule: Rule, path: string): void {
   }
 }
 
-/** What tells a row of a report from the others. */
-export function workOf({ task, kernels, products, threads }: Timing): string {
+/** The key by which a row of a report differs from the others. */
+function workOf({ task, kernels, products, threads }: Timing): string {
   return [task, kernels, products, threads === 1 ? "1 thread" : `${threads} threads`].filter(Boolean).join(", ");
 }
 

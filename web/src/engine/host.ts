@@ -1,12 +1,12 @@
 /** The page's end of the worker: starts and replaces workers, tells them which weights to load, and orders runs. */
-import { patience } from "./download";
-import { hasSimd, mostThreads } from "./features";
+import { stallTimeout } from "./download";
+import { hasSimd, mostThreads } from "../page/features";
 import { Heartbeat, longestSilence } from "./heartbeat";
-import { processOf } from "./processes";
-import type { BenchSetting, Description, Frame, FromWorker, GapChoice, Request, SavedState, ShelfSource, Source, Timing, ToWorker } from "./protocol";
+import { processOf } from "../processes";
+import type { BenchSetting, Description, Frame, FromWorker, GapChoice, Request, SavedState, HostedWeights, Source, Timing, ToWorker } from "./protocol";
 
 /** One line of weights/index.json, which the build writes. */
-export interface Shelf {
+export interface WeightsEntry {
   name: string;
   file: string;
   bytes: number;
@@ -16,7 +16,7 @@ export interface Shelf {
   size: string;
   /** Nats a character on the validation text, with the standard error, as its card has them. */
   nats?: [number, number];
-  /** Of a Gaussian model with a schedule of its own: -log SNR at evenly spaced times. */
+  /** -log SNR at evenly spaced times, of a Gaussian model with a schedule of its own. */
   knots?: number[];
   /** Its model card's file, if it has one. */
   card: string;
@@ -28,7 +28,7 @@ export interface Shelf {
 export class Weights {
   constructor(private stem: string, readonly source: Source, public version?: string) {}
 
-  /** As links name it. */
+  /** Its name in links. */
   get name(): string {
     return this.source instanceof File && this.version ? `${this.stem}@${this.version}` : this.stem;
   }
@@ -42,7 +42,7 @@ interface RunListener {
   onEnd(): void;
 }
 
-export interface Order extends RunListener {
+export interface RunRequest extends RunListener {
   request: Request;
   from: number;
   /** The step of the state. */
@@ -54,7 +54,7 @@ export interface Order extends RunListener {
 }
 
 /** A text with open gaps, to be filled with each choice of their lengths. */
-export interface InfillOrder extends RunListener {
+export interface InfillRequest extends RunListener {
   request: Request;
   text: string;
   mark: string;
@@ -62,12 +62,12 @@ export interface InfillOrder extends RunListener {
   onRated(kept: number): void;
 }
 
-function sourceOf({ file, bytes, version }: Shelf): ShelfSource {
-  return { url: new URL(`weights/${file}?${version}`, document.baseURI).href, bytes, version, patience };
+function sourceOf({ file, bytes, version }: WeightsEntry): HostedWeights {
+  return { url: new URL(`weights/${file}?${version}`, document.baseURI).href, bytes, version, stallTimeout };
 }
 
-export function fromShelf(shelf: Shelf): Weights {
-  return new Weights(shelf.name, sourceOf(shelf), shelf.version);
+export function fromEntry(entry: WeightsEntry): Weights {
+  return new Weights(entry.name, sourceOf(entry), entry.version);
 }
 
 export function fromFile(file: File): Weights {
@@ -75,19 +75,19 @@ export function fromFile(file: File): Weights {
 }
 
 /** `whose` weights did not come, or other ones did. */
-export function sentenceOfLost(whose: string, damaged: boolean): string {
+export function missingSentence(whose: string, damaged: boolean): string {
   return damaged ? `${whose} that arrived are not those that this page names: they were damaged on the way, or are just being replaced.`
     : `${whose} did not arrive.`;
 }
 
 export class WeightsMissing extends Error {
   constructor(readonly damaged: boolean) {
-    super(sentenceOfLost("The weights", damaged));
+    super(missingSentence("The weights", damaged));
   }
 }
 export class RefusedFile extends Error {}
 export class OutOfMemory extends Error {}
-/** Of the engine itself, whatever the weights; its message is for the visitor. */
+/** A failure of the engine itself, whatever the weights; its message is for the visitor. */
 export class EngineFailed extends Error {}
 
 function startWorker(): Worker {
@@ -104,10 +104,10 @@ function ask<T>(worker: Worker, message: ToWorker, signal: AbortSignal | undefin
     signal?.addEventListener("abort", () => reject(signal.reason));
     worker.onerror = () => reject(new EngineFailed("The engine did not arrive."));
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-      if (data.type === "refused") reject(new RefusedFile(data.sentence));
-      if (data.type === "missing") reject(new WeightsMissing(data.damaged));
-      if (data.type === "absent") reject(new EngineFailed("The engine did not arrive."));
-      if (data.type === "trapped") reject(data.outOfMemory ? new OutOfMemory() : new EngineFailed("The engine stopped."));
+      if (data.type === "weights-refused") reject(new RefusedFile(data.sentence));
+      if (data.type === "weights-missing") reject(new WeightsMissing(data.damaged));
+      if (data.type === "engine-missing") reject(new EngineFailed("The engine did not arrive."));
+      if (data.type === "engine-crashed") reject(data.outOfMemory ? new OutOfMemory() : new EngineFailed("The engine stopped."));
       try {
         const taken = take(data);
         if (taken !== undefined) resolve(taken);
@@ -121,17 +121,17 @@ function ask<T>(worker: Worker, message: ToWorker, signal: AbortSignal | undefin
 
 /** Hears of a race as it goes on. */
 export interface RaceListener {
-  arrived(bytes: number): void;
+  weightsProgress(bytes: number): void;
   /** The request for the model that has come. */
   loaded(description: Description): Request;
-  /** In milliseconds, what the pass took; not told of passes before the measured run. */
+  /** `milliseconds`: the time of the pass. Passes before the measured run are not reported. */
   frame(frame: Frame, milliseconds: number): void;
 }
 
 /** Passes before a measured run: by then kernels are chosen and the module is compiled at its best. */
 const warmingPasses = 24;
 
-/** In milliseconds, of a bench on the slowest of devices; nothing is answered within it. */
+/** Milliseconds that a row of the bench takes on the slowest devices; no answer comes within it. */
 const longestRow = 300000;
 
 /** Hears of a bench as it goes on. */
@@ -144,19 +144,19 @@ export class EngineHost {
   description: Description | undefined;
   weights: Weights | undefined;
   private worker: Worker | undefined;
-  /** Begun before anyone knows which weights are wanted: it fetches and compiles the engine meanwhile. */
-  private spare: Worker | undefined;
-  /** Of what goes on in a worker of its own beside the one that samples. */
-  private beside = new AbortController();
-  /** Models that can proofread. */
-  proofreaders: readonly Shelf[] = [];
-  /** While something runs. */
+  /** A worker that fetches and compiles the engine before the weights to load are known. */
+  private prewarmed: Worker | undefined;
+  /** Ends the bench or race that runs in a worker of its own. */
+  private sideTask = new AbortController();
+  /** Weights of models that can proofread. */
+  proofreaders: readonly WeightsEntry[] = [];
+  /** Set while something runs. */
   private heartbeat: Heartbeat | undefined;
   private threads = 1;
-  private orders = new Map<number, Order | InfillOrder>();
+  private jobs = new Map<number, RunRequest | InfillRequest>();
   private count = 0;
   /** True while the proofreader's weights are on their way. */
-  private telling = false;
+  private proofreaderIsComing = false;
 
   /**
    * `onRestart` is told of a worker that trapped and has been replaced by one with the same weights, `onSettled` that
@@ -166,19 +166,19 @@ export class EngineHost {
   constructor(private onRestart: (outOfMemory: boolean) => void, private onSettled: () => void,
     private onProofreader: (bytes: number, total: number) => void) {
     if (!hasSimd()) return;
-    this.spare = startWorker();
-    this.spare.onerror = () => (this.spare = undefined);
-    this.spare.postMessage({ type: "prepare", threads: mostThreads() } satisfies ToWorker);
+    this.prewarmed = startWorker();
+    this.prewarmed.onerror = () => (this.prewarmed = undefined);
+    this.prewarmed.postMessage({ type: "prepare", threads: mostThreads() } satisfies ToWorker);
   }
 
   /** Loads into a new worker, so that the old model serves on should the file be refused, or `signal` end the loading. */
   async open(weights: Weights, threads: number, progress: (bytes: number) => void, signal?: AbortSignal): Promise<Description> {
-    this.stopBeside();
-    const worker = (threads === mostThreads() && this.spare) || startWorker();
-    if (worker === this.spare) this.spare = undefined;
+    this.stopSideTask();
+    const worker = (threads === mostThreads() && this.prewarmed) || startWorker();
+    if (worker === this.prewarmed) this.prewarmed = undefined;
     try {
       const { description, version } = await ask(worker, { type: "load", source: weights.source, threads }, signal, (answer) => {
-        if (answer.type === "arrived") progress(answer.bytes);
+        if (answer.type === "weights-progress") progress(answer.bytes);
         return answer.type === "loaded" ? answer : undefined;
       });
       signal?.throwIfAborted();
@@ -199,28 +199,28 @@ export class EngineHost {
   }
 
   /** Whatever ran before ends first. */
-  run(order: Order): void {
-    const { request, from, held, state, edits, goOn } = order;
-    this.begin(order, { type: "run", run: ++this.count, request, from, held, state, proofreader: this.proofreaderOf(request), edits, goOn });
+  run(job: RunRequest): void {
+    const { request, from, held, state, edits, goOn } = job;
+    this.begin(job, { type: "run", run: ++this.count, request, from, held, state, proofreader: this.proofreaderOf(request), edits, goOn });
   }
 
   /** Likewise. */
-  infill(order: InfillOrder): void {
-    const { request, text, mark } = order;
-    this.begin(order, { type: "infill", run: ++this.count, request, text, mark, proofreader: this.proofreaderOf(request) });
+  infill(job: InfillRequest): void {
+    const { request, text, mark } = job;
+    this.begin(job, { type: "infill", run: ++this.count, request, text, mark, proofreader: this.proofreaderOf(request) });
   }
 
-  private begin(order: Order | InfillOrder, message: ToWorker): void {
-    this.stopBeside();
+  private begin(job: RunRequest | InfillRequest, message: ToWorker): void {
+    this.stopSideTask();
     this.endAll();
-    this.orders.set(this.count, order);
+    this.jobs.set(this.count, job);
     this.worker?.postMessage(message);
     if (this.worker) this.heartbeat = new Heartbeat(this.worker, longestSilence, () => this.restart(false));
   }
 
-  private proofreaderOf({ proofread }: Request): ShelfSource | null {
-    const shelf = this.proofreaders.find(({ name }) => name === proofread);
-    return shelf ? sourceOf(shelf) : null;
+  private proofreaderOf({ proofread }: Request): HostedWeights | null {
+    const entry = this.proofreaders.find(({ name }) => name === proofread);
+    return entry ? sourceOf(entry) : null;
   }
 
   stop(): void {
@@ -230,7 +230,7 @@ export class EngineHost {
 
   /** Times the weights; resolves to whether it came to its end. */
   bench(threads: number, listener: BenchListener): Promise<boolean> {
-    return this.alone((worker, signal) =>
+    return this.exclusively((worker, signal) =>
       ask(worker, { type: "bench", source: this.weights!.source, threads }, signal, (answer) => {
         if (answer.type === "bench begins") listener.begins(answer.setting, answer.rows);
         if (answer.type === "timed") listener.timed(answer.row);
@@ -240,9 +240,9 @@ export class EngineHost {
 
   /** A whole sample of other weights, on all threads; resolves to whether it came to its end. */
   race({ source }: Weights, listener: RaceListener): Promise<boolean> {
-    return this.alone(async (worker, signal) => {
+    return this.exclusively(async (worker, signal) => {
       const description = await ask(worker, { type: "load", source, threads: mostThreads() }, signal, (answer) => {
-        if (answer.type === "arrived") listener.arrived(answer.bytes);
+        if (answer.type === "weights-progress") listener.weightsProgress(answer.bytes);
         return answer.type === "loaded" ? answer.description : undefined;
       });
       const request = listener.loaded(description);
@@ -258,13 +258,13 @@ export class EngineHost {
   }
 
   /**
-   * Work in a worker of its own; resolves to whether it came to its end. What runs is stopped, and whatever runs next stops the
-   * work: beside one another neither would be as fast as it is.
+   * Runs work in a worker of its own; resolves to whether it came to its end. What runs is stopped, and whatever runs next stops the
+   * work: at the same time both would be slower than they are.
    */
-  private async alone(work: (worker: Worker, signal: AbortSignal) => Promise<boolean>): Promise<boolean> {
+  private async exclusively(work: (worker: Worker, signal: AbortSignal) => Promise<boolean>): Promise<boolean> {
     this.stop();
-    this.stopBeside();
-    const { signal } = (this.beside = new AbortController());
+    this.stopSideTask();
+    const { signal } = (this.sideTask = new AbortController());
     let worker: Worker | undefined;
     try {
       worker = startWorker();
@@ -277,37 +277,37 @@ export class EngineHost {
     }
   }
 
-  stopBeside(): void {
-    this.beside.abort();
+  stopSideTask(): void {
+    this.sideTask.abort();
   }
 
   private receive(message: FromWorker): void {
-    if (message.type === "trapped") return void this.restart(message.outOfMemory);
-    if (message.type === "settled") {
+    if (message.type === "engine-crashed") return void this.restart(message.outOfMemory);
+    if (message.type === "kernels-settled") {
       this.description = message.description;
       return this.onSettled();
     }
     if (!("run" in message)) return;
-    const order = this.orders.get(message.run);
-    if (!order) return;
-    if (message.type === "frame" && "onFrame" in order) order.onFrame(message.frame, message.state, message.milliseconds);
-    if (message.type === "candidate" && "onCandidate" in order)
-      order.onCandidate(message.choice, message.id, message.nats, message.index, message.count);
-    if (message.type === "candidates-rated" && "onRated" in order) order.onRated(message.kept);
-    if (message.type === "proofreader-progress") this.tellProofreader(message.bytes, this.proofreaderOf(order.request)?.bytes ?? 0);
-    if (message.type === "proofreader-loaded") this.tellProofreader(0, 0);
-    if (message.type === "proofreader-missing") order.onProofreaderMissing(message.damaged);
-    if (message.type === "failed") order.onFailure(message.sentence);
-    if (message.type === "stopped" && this.orders.delete(message.run)) {
+    const job = this.jobs.get(message.run);
+    if (!job) return;
+    if (message.type === "frame" && "onFrame" in job) job.onFrame(message.frame, message.state, message.milliseconds);
+    if (message.type === "candidate" && "onCandidate" in job)
+      job.onCandidate(message.choice, message.id, message.nats, message.index, message.count);
+    if (message.type === "candidates-rated" && "onRated" in job) job.onRated(message.kept);
+    if (message.type === "proofreader-progress") this.reportProofreader(message.bytes, this.proofreaderOf(job.request)?.bytes ?? 0);
+    if (message.type === "proofreader-loaded") this.reportProofreader(0, 0);
+    if (message.type === "proofreader-missing") job.onProofreaderMissing(message.damaged);
+    if (message.type === "failed") job.onFailure(message.sentence);
+    if (message.type === "stopped" && this.jobs.delete(message.run)) {
       this.heartbeat?.end();
-      this.tellProofreader(0, 0);
-      order.onEnd();
+      this.reportProofreader(0, 0);
+      job.onEnd();
     }
   }
 
-  private tellProofreader(bytes: number, total: number): void {
-    if (total === 0 && !this.telling) return;
-    this.telling = total > 0;
+  private reportProofreader(bytes: number, total: number): void {
+    if (total === 0 && !this.proofreaderIsComing) return;
+    this.proofreaderIsComing = total > 0;
     this.onProofreader(bytes, total);
   }
 
@@ -325,10 +325,10 @@ export class EngineHost {
   }
 
   private endAll(): void {
-    const ended = [...this.orders.values()];
-    this.orders.clear();
+    const ended = [...this.jobs.values()];
+    this.jobs.clear();
     this.heartbeat?.end();
-    this.tellProofreader(0, 0);
+    this.reportProofreader(0, 0);
     for (const { onEnd } of ended) onEnd();
   }
 }

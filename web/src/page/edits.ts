@@ -1,41 +1,41 @@
-/** Acts on chosen places, as `--edit` has them, and why some of them would change nothing. */
+/** Edits of chosen positions, as `--edit` has them, and the reasons why some would change nothing. */
 import type { Lane } from "./lanes";
-import { FIXED, GIVEN } from "./protocol";
+import { REVEALED, CONDITIONED } from "../engine/protocol";
 
-/** Places from `from` to `to`, both included. */
+/** Positions from `from` to `to`, both included. */
 export interface Choice {
   from: number;
   to: number;
 }
 
-/** The sentence that says why noise would change nothing in these places; undefined where it would. */
+/** The sentence that says why noise would change nothing at these positions; undefined where it would. */
 export function whyNotNoised(lane: Lane, step: number, { from, to }: Choice): string | undefined {
   const flags = [...lane.frames[step].flags.subarray(from, to + 1)];
-  const free = flags.filter((flag) => !(flag & GIVEN));
+  const free = flags.filter((flag) => !(flag & CONDITIONED));
   if (!free.length) return `${from === to ? "This letter is" : "These letters are"} kept; press Release first, then noise can reach ${from === to ? "it" : "them"}.`;
   // A letter that is only likely as yet can be noised too, once a pass has made it so.
-  if (free.some((flag) => flag & FIXED) || (lane.process.together && step > 0)) return undefined;
+  if (free.some((flag) => flag & REVEALED) || (lane.process.changesAll && step > 0)) return undefined;
   return free.length < flags.length ? "What is not kept of these places is still noise." : "These places are still noise.";
 }
 
-/** The edits that keep the letters of these places; undefined where none stands. */
+/** The edits that keep the letters at these positions; undefined where there are none. */
 export function keepingEdits(lane: Lane, step: number, { from, to }: Choice): string[] | undefined {
   const [letters, { id }] = [lane.letters(step), lane.frames[step]];
   if (!letters.subarray(from, to + 1).some((letter) => letter >= 0)) return undefined;
   const edits = [`keep:${from}-${to}`];
   // A letter may stand before it is decided: then to keep it is to write it.
-  for (let place = from; place <= to; ++place)
-    if (letters[place] >= 0 && id[place] < 0) edits.push(`put:${place}:${lane.vocabulary.character(letters[place])}`);
+  for (let position = from; position <= to; ++position)
+    if (letters[position] >= 0 && id[position] < 0) edits.push(`put:${position}:${lane.vocabulary.character(letters[position])}`);
   return edits;
 }
 
-/** The edits that open these places, which rise: one for each stretch of neighbours. */
-export function openingEdits(places: readonly number[]): string[] {
+/** The edits that open these positions, in ascending order: one for each run of neighbours. */
+export function openingEdits(positions: readonly number[]): string[] {
   const stretches: Choice[] = [];
-  for (const place of places) {
+  for (const position of positions) {
     const last = stretches[stretches.length - 1];
-    if (last?.to === place - 1) last.to = place;
-    else stretches.push({ from: place, to: place });
+    if (last?.to === position - 1) last.to = position;
+    else stretches.push({ from: position, to: position });
   }
   return stretches.map(({ from, to }) => `open:${from}-${to}`);
 }

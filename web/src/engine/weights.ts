@@ -1,9 +1,9 @@
-/** Weights on their way into the worker: fetched from beside the page and kept, or read out of a visitor's own file. */
-import { fetchSteadily } from "./download";
-import type { ShelfSource, Source } from "./protocol";
+/** Loading of weights: fetched from the page's host and cached, or read from a visitor's own file. */
+import { fetchUnlessStalled } from "./download";
+import type { HostedWeights, Source } from "./protocol";
 
 /** The weights did not come, or other bytes did. */
-export class WeightsLost extends Error {
+export class WeightsMissing extends Error {
   constructor(readonly damaged: boolean) {
     super("The weights were lost.");
   }
@@ -11,12 +11,12 @@ export class WeightsLost extends Error {
 
 export interface Arrival {
   file: ArrayBuffer;
-  /** As the shelf has it, so that the same file has the same one wherever it came from; missing where it cannot be told. */
+  /** Digits of the file's hash, so the same wherever it came from; undefined where it cannot be computed. */
   version: string | undefined;
 }
 
 const cacheName = "folio-weights";
-/** In milliseconds, between two words of progress. */
+/** Milliseconds between two reports of progress. */
 const pause = 40;
 
 /** Cache Storage exists in secure contexts only, and may be refused; the page then downloads each time. */
@@ -34,7 +34,7 @@ async function digest(bytes: ArrayBuffer): Promise<string | undefined> {
   return found && Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Nobody waits for what is read to be kept. */
+/** Caches a file; loading does not wait for it. */
 async function keep(cache: Cache, url: string, bytes: ArrayBuffer): Promise<void> {
   const response = new Response(bytes);
   try {
@@ -47,36 +47,36 @@ async function keep(cache: Cache, url: string, bytes: ArrayBuffer): Promise<void
 }
 
 /** The bytes of an answer, which must be those that the source names. */
-async function receive(response: Response, source: ShelfSource, progress: (bytes: number) => void): Promise<ArrayBuffer> {
-  if (!response.ok || !response.body) throw new WeightsLost(false);
+async function receive(response: Response, source: HostedWeights, progress: (bytes: number) => void): Promise<ArrayBuffer> {
+  if (!response.ok || !response.body) throw new WeightsMissing(false);
   const bytes = new Uint8Array(source.bytes);
   let filled = 0;
   let told = 0;
   for (const reader = response.body.getReader(); ; ) {
     const { done, value } = await reader.read();
     if (done) break;
-    if (filled + value.length > bytes.length) throw new WeightsLost(true);
+    if (filled + value.length > bytes.length) throw new WeightsMissing(true);
     bytes.set(value, filled);
     filled += value.length;
     if (performance.now() - told < pause) continue;
     told = performance.now();
     progress(filled);
   }
-  if (filled < bytes.length) throw new WeightsLost(false);
-  if (![undefined, source.version].includes(await digest(bytes.buffer))) throw new WeightsLost(true);
+  if (filled < bytes.length) throw new WeightsMissing(false);
+  if (![undefined, source.version].includes(await digest(bytes.buffer))) throw new WeightsMissing(true);
   return bytes.buffer;
 }
 
-/** Fails with WeightsLost, or a RangeError where there is no memory. */
+/** Fails with WeightsMissing, or a RangeError where there is no memory. */
 export async function read(source: Source, progress: (bytes: number) => void): Promise<Arrival> {
   const lost = (error: unknown) => {
-    throw error instanceof RangeError || error instanceof WeightsLost ? error : new WeightsLost(false);
+    throw error instanceof RangeError || error instanceof WeightsMissing ? error : new WeightsMissing(false);
   };
   if (source instanceof File) {
     const file = await source.arrayBuffer().catch(lost);
     return { file, version: await digest(file) };
   }
-  const { url, version, patience } = source;
+  const { url, version, stallTimeout } = source;
   const cache = await openCache();
   const cached = await cache?.match(url);
   if (cached) {
@@ -85,7 +85,7 @@ export async function read(source: Source, progress: (bytes: number) => void): P
     await cache!.delete(url);
   }
   // What lies between here and the server may have kept a damaged file too.
-  const response = await fetchSteadily(url, patience, { cache: "no-cache" }).catch(lost);
+  const response = await fetchUnlessStalled(url, stallTimeout, { cache: "no-cache" }).catch(lost);
   const file = await receive(response, source, progress).catch(lost);
   if (cache) void keep(cache, url, file);
   return { file, version };

@@ -1,7 +1,7 @@
 /** A sample's steps as lines of JSON, byte for byte as `folio sample --trace` writes them. */
 import type { Lane } from "./lanes";
 
-/** To six digits as printf has it: a tie goes to the even digit, where toPrecision takes the larger one. */
+/** Rounds to six digits as printf does: a tie goes to the even digit, where toPrecision takes the larger one. */
 function rounded(value: number): number {
   const tie = /^(\d\.\d{4}[02468])50*(e.*)$/.exec(value.toExponential(100));
   return Number(tie ? tie[1] + tie[2] : value.toPrecision(6));
@@ -12,10 +12,10 @@ function list(values: readonly unknown[]): string {
 }
 
 function inFours<T>(values: T[]): T[][] {
-  return Array.from({ length: values.length / 4 }, (_, place) => values.slice(4 * place, 4 * place + 4));
+  return Array.from({ length: values.length / 4 }, (_, position) => values.slice(4 * position, 4 * position + 4));
 }
 
-/** As printf's %.6g has it; what is no number is null. */
+/** Formats as printf's %.6g does; NaN is null. */
 function written(value: number): string {
   if (Number.isNaN(value)) return "null";
   const number = rounded(value);

@@ -1,12 +1,12 @@
-/** What comes over the network, given up where it stops coming. */
+/** Downloads that are given up where no more bytes come. */
 
-/** In milliseconds, without a byte. */
-export const patience = 20000;
+/** Milliseconds without a byte after which a download counts as stalled. */
+export const stallTimeout = 20000;
 
 export class Stalled extends Error {}
 
-/** As `fetch`, whose answer's body fails where no byte comes for so long. */
-export async function fetchSteadily(url: URL | string, wait = patience, options: RequestInit = {}): Promise<Response> {
+/** `fetch`, but the answer's body fails where no byte comes for so long. */
+export async function fetchUnlessStalled(url: URL | string, wait = stallTimeout, options: RequestInit = {}): Promise<Response> {
   const given = new AbortController();
   let timer: ReturnType<typeof setTimeout>;
   const watch = () => {
