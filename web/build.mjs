@@ -127,16 +127,16 @@ function pack(frames, request, defaults, vocab, rootTolerance) {
   const last = frames[frames.length - 1];
   const characters = [...vocab];
   const given = [...request.prompt].length;
-  const fixedAt = Array.from(last.id, (_, position) => frames.findIndex((frame) => frame.id[position] >= 0));
+  const revealedAt = Array.from(last.id, (_, position) => frames.findIndex((frame) => frame.id[position] >= 0));
   const root = (probability) => Math.min(63, Math.round(63 * Math.sqrt(probability)));
-  const rankings = rankLetters(frames, fixedAt, given, root, rootTolerance);
+  const rankings = rankLetters(frames, revealedAt, given, root, rootTolerance);
   /** `numbers` gives those of a place at a step; one that is off by at most its slack from the one before is "the same". */
   const series = (tolerances, numbers) => {
     let signs = "";
-    const before = fixedAt.map(() => []);
+    const before = revealedAt.map(() => []);
     for (let step = 1; step <= last.step; ++step)
       for (let position = given; position < last.length; ++position)
-        if (step <= fixedAt[position])
+        if (step <= revealedAt[position])
           numbers(frames[step], position).forEach((number, index) => {
             const same = Math.abs(number - before[position][index]) <= tolerances[index];
             signs += same ? "!" : String.fromCharCode(35 + number);
@@ -145,7 +145,7 @@ function pack(frames, request, defaults, vocab, rootTolerance) {
     return signs;
   };
   return {
-    request, defaults, vocab, given, fixedAt,
+    request, defaults, vocab, given, revealedAt,
     text: Array.from(last.id, (id) => characters[id]).join(""),
     probability: Buffer.from(Float32Array.from(last.probability).buffer).toString("base64"),
     topIds: series([0, 0, 0, 0], (frame, position) => rankings[frame.step][position]),
@@ -155,12 +155,12 @@ function pack(frames, request, defaults, vocab, rootTolerance) {
 }
 
 /** The four likeliest letters by step and place; those that are as good as equally likely keep the ranks of the step before. */
-function rankLetters(frames, fixedAt, given, root, rootTolerance) {
+function rankLetters(frames, revealedAt, given, root, rootTolerance) {
   const ranks = [0, 1, 2, 3];
   const rankings = frames.map(() => []);
-  for (let position = given; position < fixedAt.length; ++position) {
+  for (let position = given; position < revealedAt.length; ++position) {
     let before = [];
-    for (let step = 1; step <= fixedAt[position]; ++step) {
+    for (let step = 1; step <= revealedAt[position]; ++step) {
       const { topId, topProbability } = frames[step];
       const ids = ranks.map((rank) => Math.max(0, topId[4 * position + rank]));
       const roots = ranks.map((rank) => root(topProbability[4 * position + rank]));
