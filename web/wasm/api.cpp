@@ -182,8 +182,7 @@ Result<const Proofreader*> proofreader_of(const json& request) {
     return &*proofreader;
 }
 
-/// Puts the model of a weights file, in a block of folio_allocate that is released, in the position of another. 0, or 1
-/// after a failure.
+/// Replaces a model by that of a weights file, in a block of folio_allocate that is released. 0, or 1 after a failure.
 int load(std::unique_ptr<Model>& target, std::uint8_t* file, std::size_t size) {
     target.reset();
     auto read = read_model(std::as_bytes(std::span(file, size)));
@@ -418,7 +417,7 @@ EXPORT(folio_restore) int folio_restore(const std::uint8_t* bytes, std::size_t s
 }
 
 /// JSON: for every kernel set of this module whether a pass of a layer in the loaded model's arithmetic gives what the
-/// plain set's gives, and the best time of that pass (`base` width, 64 positions) on all threads.
+/// baseline's gives, and the best time of that pass (`base` width, 64 positions) on all threads.
 EXPORT(folio_time_kernels) const char* folio_time_kernels() {
     const Precision precision = model ? model->precision() : Precision::f32;
     json kernels = json::array();
