@@ -237,7 +237,7 @@ std::shared_ptr<SampleCommand> add_options(CLI::App& command, std::string_view w
     add_text(command, "--from-text", options->from_text, "a text that goes into noise first and comes back");
     add_flag(command, "--animate", options->animate, "show every step in the terminal");
     add_name(command, "--trace", options->trace,
-             "file for every step as a line of JSON; an open place reads U+FFFD there");
+             "file for every step as a line of JSON; an unrevealed position reads U+FFFD there");
     add_flag(command, "--json", options->as_json, "the result as JSON");
     add_device_options(command, options->device);
     on_call(command, [options, &command] {
@@ -267,7 +267,7 @@ void add_infill(CLI::App& program) {
              "a text with gaps: _ is one character to fill, {A-B} a gap of A to B characters, {{ a brace; kept is the "
              "length with the highest mean log-probability of what fills the gaps, or with --proofread of the whole "
              "text by that model");
-    add_text(command, "--mark", options->mark, "the character that marks a place to fill [_]");
+    add_text(command, "--mark", options->mark, "the character that marks a position to fill [_]");
 }
 
 }  // namespace folio
