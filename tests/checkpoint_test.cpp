@@ -11,6 +11,7 @@
 #include "core/model/parameters.h"
 #include "native/host/failure.h"
 #include "native/training/checkpoint.h"
+#include "native/training/settings.h"
 #include "tests/program.h"
 #include "tests/test_support.h"
 
@@ -626,6 +627,57 @@ TEST_CASE("a damaged checkpoint is refused in a sentence") {
     flipped[good.size() - 4096] ^= 1;  // the last bit of some number
     CHECK(refused(flipped));
     CHECK_FALSE(refused(good));
+}
+
+TEST_CASE("a checkpoint with a setting that no run can have is refused") {
+    const TemporaryFolder folder;
+    const fs::path run = folder / "run";
+    write(folder / "text", some_text());
+    REQUIRE(folio::test::folio(train(run, folder / "text", small + std::vector<std::string>{"--steps", "2"})).code ==
+            0);
+    const folio::Checkpoint good = folio::read_checkpoint(run / "checkpoint.safetensors");
+    const auto with = [&](const char* name, const json& value) {
+        folio::Checkpoint changed = good;
+        changed.settings[name] = value;
+        folio::write_checkpoint(run / "checkpoint.safetensors", changed);
+    };
+    const std::pair<const char*, json> wrong[] = {{"loss", "median"}, {"loss", 1},           {"rows-per-pass", 0},
+                                                  {"batch", 2.5},     {"lr", "0.01"},        {"clip", 0},
+                                                  {"seed", -1},       {"n-layer", 0},        {"no-such-option", 1},
+                                                  {"precision", 32},  {"schedule", "linear"}};
+    for (const auto& [name, value] : wrong) {
+        CAPTURE(name, value.dump());
+        with(name, value);
+        CHECK_THROWS_AS(folio::read_checkpoint(run / "checkpoint.safetensors"), folio::Failure);
+    }
+    // A weights file may have longer windows than --seq-len takes.
+    with("seq-len", 1 << 15);
+    CHECK_NOTHROW(folio::read_checkpoint(run / "checkpoint.safetensors"));
+}
+
+TEST_CASE("the defaults of every preset are values of their options and make its recipe") {
+    for (const folio::Preset& preset : folio::presets) {
+        const json settings = folio::default_settings(preset);
+        for (const folio::TrainingOption& option : folio::training_options()) {
+            CAPTURE(preset.name, option.name);
+            CHECK(folio::training_option(option.name) == &option);
+            const json value = option.default_setting(preset);
+            CHECK(settings.value(option.name, json()) == value);
+            CHECK((value.is_null() || option.accepts(value)));
+            CHECK((option.belongs_to(preset) || value.is_null()));
+        }
+        const folio::Recipe recipe = folio::to_recipe(settings), plain;
+        const bool article = preset.article, in_order = preset.process == folio::ProcessKind::autoregressive;
+        CHECK(recipe.batch == plain.batch);
+        CHECK(recipe.lr == (article ? 1e-4f : plain.lr));
+        CHECK(recipe.beta2 == (article ? 0.999f : plain.beta2));
+        CHECK(recipe.short_windows == (article || in_order ? 0.f : plain.short_windows));
+        CHECK(recipe.input_noise == (in_order ? 0.05f : 0.f));
+        CHECK(recipe.mask_rate ==
+              (preset.process == folio::ProcessKind::masked ? folio::MaskRate::beta : folio::MaskRate::uniform));
+        CHECK(recipe.loss == folio::MaskedLoss::mean);
+        CHECK(recipe.refit_every == (preset.process == folio::ProcessKind::gaussian && !article ? 1000 : 0));
+    }
 }
 
 TEST_CASE("whoever samples from a checkpoint is told where its weights are") {

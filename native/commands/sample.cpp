@@ -50,7 +50,7 @@ std::string read_prompt(const std::string& path) {
     return prompt;
 }
 
-/// A file takes every byte; a terminal would obey some.
+/// Prints to stdout; a terminal gets no control characters but line breaks and tabs.
 void print_output(const std::string& text) {
     fmt::print("{}", ::isatty(STDOUT_FILENO) == 1 ? terminal_text(text) : text);
     if (std::fflush(stdout) != 0) stop("the output cannot be written");

@@ -148,11 +148,10 @@ int open_partial(const fs::path& partial, const fs::path& path) {
     return file;
 }
 
-/// Locks a file or folder, unless another process has. Some file systems have no locks; there nothing is known of
-/// others.
+/// Locks a file or folder, unless another process has. On a file system without locks it is always false.
 bool is_locked_by_another(int file) { return ::flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; }
 
-/// Takes what was there before: its mode, and its owner where that is allowed.
+/// Gives the file the mode of the existing target, and its owner where that is allowed.
 void keep_attributes(int file, const fs::path& target) {
     struct stat status {};
     if (::stat(target.c_str(), &status) != 0) return;

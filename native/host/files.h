@@ -31,10 +31,9 @@ std::string read_file(const fs::path& path, std::string_view what, std::size_t l
 /// The same of a file, a pipe or a terminal, which is waited for.
 std::string read_stream(const fs::path& path, std::string_view what, std::size_t limit = std::size_t{2} << 30);
 
-/// Puts what `write` gives to its sink where `path` says, or leaves what was there: written beside it as
-/// .NAME.folio-partial, flushed to the disk, then renamed. Links are written through; mode and owner of what was there
-/// stay. A full disk, a target that is no regular file or that another process is writing ends the command with one
-/// sentence.
+/// Writes what `write` gives to its sink to a file, whole or not at all: first beside it as .NAME.folio-partial, which
+/// is flushed to the disk and renamed. Links are written through; an existing file keeps its mode and owner. A full
+/// disk, a target that is no regular file or that another process is writing ends the command with one sentence.
 void write_file(const fs::path& path, const std::function<Result<void>(const ByteSink&)>& write);
 void write_file(const fs::path& path, std::string_view content);
 

@@ -13,7 +13,7 @@ struct Npy {
     std::vector<float> values;
 };
 
-/// All that stands before the values.
+/// The header: all bytes before the values.
 std::string npy_header(const std::array<std::size_t, 3>& shape);
 
 /// A file's content; the end of the command in a sentence where it is anything else, or has no values at all. `what`

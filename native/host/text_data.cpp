@@ -150,7 +150,7 @@ Text find_text(const std::string& path_given, const fs::path& remembered, const 
     if (std::error_code failed; fs::is_regular_file(remembered, failed)) {
         if (Text text = read_text(remembered); is_same(text)) return text;
     }
-    // No other text than Tiny Shakespeare is worth a download.
+    // load_text downloads Tiny Shakespeare alone.
     if (!environment("FOLIO_DATA").empty() || checksum == shakespeare_checksum) {
         if (Text text = load_text(""); is_same(text)) return text;
     }

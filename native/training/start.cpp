@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/text.h"
 #include "core/training/initialisation.h"
 #include "core/weights/quantise.h"
 #include "native/host/failure.h"
