@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "core/predict/kernel_self_test.h"
-#include "core/process/time_warp.h"
 #include "core/process/gaussian.h"
+#include "core/process/time_warp.h"
 #include "core/weights/quantise.h"
 #include "tests/test_support.h"
 #include "tests/weights_bytes.h"

@@ -296,7 +296,8 @@ std::vector<float> BenchRun::baseline_logits(Precision precision) {
     Serial serial;
     const auto ops = make_ops(serial, {&baseline_, 1}, precision);
     Denoiser denoiser = make_denoiser(*ops, model_for(precision));
-    const std::span<const float> logits = subject_->pass(denoiser)();
+    const Pass pass = subject_->pass(denoiser);
+    const std::span<const float> logits = pass();
     return {logits.begin(), logits.end()};
 }
 
