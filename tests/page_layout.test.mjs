@@ -367,11 +367,11 @@ test("every character drawn on the sheet has enough contrast: letters 4.8 to 1, 
   await role(page, "button", "Dark").click();
   themes.Dark = await colours(page);
   globalThis.matchMedia ??= () => ({ matches: false });
-  const { drawCell, looksOf, readPalette, GIVEN, FRESH, REOPENED } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString("base64")}`);
+  const { drawCell, looksOf, readPalette, CONDITIONED, NEW, REOPENED } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString("base64")}`);
   const vocab = "ab\n ";
   // By place: open ones, of which the network thinks nothing, little and much; fixed; just fixed; line ends; given; noised again; struck out.
   const id = [-1, -1, -1, 0, 1, 2, 2, 0, 1, -1, -1, -1];
-  const flags = [0, 0, 0, 0, FRESH, 0, FRESH, GIVEN, FRESH | GIVEN, REOPENED, REOPENED, 0];
+  const flags = [0, 0, 0, 0, NEW, 0, NEW, CONDITIONED, NEW | CONDITIONED, REOPENED, REOPENED, 0];
   const probability = [0.1, 0.3, 0.9, 1, 1, 1, 1, 1, 1, 0.1, 0.5, 0.5];
   const struck = 11;
   const frame = {

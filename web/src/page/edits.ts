@@ -1,6 +1,6 @@
 /** Edits of chosen positions, as `--edit` has them, and the reasons why some would change nothing. */
 import type { Lane } from "./lanes";
-import { FIXED, GIVEN } from "../engine/protocol";
+import { REVEALED, CONDITIONED } from "../engine/protocol";
 
 /** Positions from `from` to `to`, both included. */
 export interface Choice {
@@ -11,10 +11,10 @@ export interface Choice {
 /** The sentence that says why noise would change nothing at these positions; undefined where it would. */
 export function whyNotNoised(lane: Lane, step: number, { from, to }: Choice): string | undefined {
   const flags = [...lane.frames[step].flags.subarray(from, to + 1)];
-  const free = flags.filter((flag) => !(flag & GIVEN));
+  const free = flags.filter((flag) => !(flag & CONDITIONED));
   if (!free.length) return `${from === to ? "This letter is" : "These letters are"} kept; press Release first, then noise can reach ${from === to ? "it" : "them"}.`;
   // A letter that is only likely as yet can be noised too, once a pass has made it so.
-  if (free.some((flag) => flag & FIXED) || (lane.process.changesAll && step > 0)) return undefined;
+  if (free.some((flag) => flag & REVEALED) || (lane.process.changesAll && step > 0)) return undefined;
   return free.length < flags.length ? "What is not kept of these places is still noise." : "These places are still noise.";
 }
 

@@ -1,7 +1,7 @@
 /** A lane is one run through the steps: all its frames are kept, so that looking back never computes. */
 import { escapeBraces } from "./gaps";
 import type { Process } from "../processes";
-import { FIXED, GIVEN, FRESH, REOPENED, type Frame, type Request, type SavedState } from "../engine/protocol";
+import { REVEALED, CONDITIONED, NEW, REOPENED, type Frame, type Request, type SavedState } from "../engine/protocol";
 
 export class Vocabulary {
   readonly characters: string[];
@@ -58,7 +58,7 @@ export function summarize(lane: Lane, step: number): Summary {
   let changed = 0;
   let [entropy, count] = [0, 0];
   for (let position = 0; position < frame.length; ++position) {
-    const fresh = (frame.flags[position] & FRESH) !== 0;
+    const fresh = (frame.flags[position] & NEW) !== 0;
     if (lane.changes(position, step)) ++changed;
     if (lane.process.inOrder ? !fresh && step > 0 : frame.id[position] >= 0) continue;
     // Of what no pass has seen doubt is complete.
@@ -169,20 +169,20 @@ export class Lane {
 
   /** True where a position gets its letter in a step, or another where every step changes them. */
   changes(position: number, step: number): boolean {
-    if (!this.process.changesAll) return (this.frames[step].flags[position] & FRESH) !== 0;
-    if (step === 0 || this.frames[step].flags[position] & GIVEN) return false;
+    if (!this.process.changesAll) return (this.frames[step].flags[position] & NEW) !== 0;
+    if (step === 0 || this.frames[step].flags[position] & CONDITIONED) return false;
     const before = this.mostLikely(position, step - 1);
     return before >= 0 && this.mostLikely(position, step) !== before;
   }
 
   /** The step since which a position has the letter that it has at `step`; undefined where it has none. */
   fixedAt(position: number, step: number): number | undefined {
-    if (this.process.changesAll && !(this.frames[step].flags[position] & GIVEN)) return this.settledAt(position, step);
-    if (!(this.frames[step].flags[position] & FIXED)) return undefined;
+    if (this.process.changesAll && !(this.frames[step].flags[position] & CONDITIONED)) return this.settledAt(position, step);
+    if (!(this.frames[step].flags[position] & REVEALED)) return undefined;
     const id = this.frames[step].id[position];
     let first = step;
-    while (first > 0 && !(this.frames[first].flags[position] & FRESH) &&
-      this.frames[first - 1].flags[position] & FIXED && this.frames[first - 1].id[position] === id) --first;
+    while (first > 0 && !(this.frames[first].flags[position] & NEW) &&
+      this.frames[first - 1].flags[position] & REVEALED && this.frames[first - 1].id[position] === id) --first;
     return first;
   }
 
@@ -191,7 +191,7 @@ export class Lane {
    * settled where it has not changed for an eighth of all steps.
    */
   private settledAt(position: number, step: number): number | undefined {
-    const fixed = (at: number) => (this.frames[at].flags[position] & FIXED) !== 0;
+    const fixed = (at: number) => (this.frames[at].flags[position] & REVEALED) !== 0;
     // No pass has seen it since.
     const opened = (at: number) => (at > 0 && fixed(at - 1) && !fixed(at)) || this.isNoisedAt(position, at);
     if (opened(step)) return undefined;
@@ -207,13 +207,13 @@ export class Lane {
   /** The step from which a position was open until it was fixed, or until `step`. */
   openSince(position: number, step: number): number {
     let first = this.fixedAt(position, step) ?? step;
-    while (first > 0 && !(this.frames[first - 1].flags[position] & FIXED)) --first;
+    while (first > 0 && !(this.frames[first - 1].flags[position] & REVEALED)) --first;
     return first;
   }
 
   /** The step since which a position has been given: kept or typed. */
   givenSince(position: number, step: number): number {
-    const given = (at: number) => (this.frames[at].flags[position] & GIVEN) !== 0 && this.frames[at].id[position] === this.frames[step].id[position];
+    const given = (at: number) => (this.frames[at].flags[position] & CONDITIONED) !== 0 && this.frames[at].id[position] === this.frames[step].id[position];
     let first = step;
     while (first > 0 && given(first - 1)) --first;
     return first;
@@ -222,8 +222,8 @@ export class Lane {
   /** Positions whose letters the visitor keeps, beyond the prompt. `textIsPrompt`: all that were given from the start belong to it. */
   keptPositions(step: number, textIsPrompt: boolean): number[] {
     const { flags, id } = this.frames[step];
-    const ofPrompt = (position: number) => position < this.promptLength || (textIsPrompt && (this.frames[0].flags[position] & GIVEN) !== 0);
-    return Array.from(id.keys()).filter((position) => flags[position] & GIVEN && id[position] >= 0 && !ofPrompt(position));
+    const ofPrompt = (position: number) => position < this.promptLength || (textIsPrompt && (this.frames[0].flags[position] & CONDITIONED) !== 0);
+    return Array.from(id.keys()).filter((position) => flags[position] & CONDITIONED && id[position] >= 0 && !ofPrompt(position));
   }
 
   /** Their letters, which a new sample must keep, with a mark at every other position; undefined where there are none. */

@@ -1,5 +1,5 @@
 /** Says how a sample comes along: to a screen reader, and in the foot of the sheet where the device is slow. */
-import { GIVEN } from "../engine/protocol";
+import { CONDITIONED } from "../engine/protocol";
 import { processes } from "../processes";
 import { byId } from "../views/dom";
 import type { Views } from "../views/views";
@@ -53,7 +53,7 @@ export class Narrator {
     const { process } = lane;
     const character = lane.vocabulary.character(lane.letters(step)[position]);
     const fixedAt = lane.fixedAt(position, step);
-    const given = lane.frames[step].flags[position] & GIVEN;
+    const given = lane.frames[step].flags[position] & CONDITIONED;
     this.views.announcer.say(fixedAt === undefined ? `Biography of an ${process.open} place.`
       : `Biography of ${character === "\n" ? "a line end" : character === " " ? "a space" : character}, ${given ? "given by you" : `${process.fixed} at step ${fixedAt}`}.`);
   }

@@ -1,6 +1,6 @@
 /** The recorded sample that plays while the weights load, unpacked from trace.json (packed by build.mjs, which says how). */
 import { fetchUnlessStalled } from "../engine/download";
-import { FIXED, FRESH, GIVEN, type Frame, type RecordedStep, type Request } from "../engine/protocol";
+import { REVEALED, NEW, CONDITIONED, type Frame, type RecordedStep, type Request } from "../engine/protocol";
 import { Lane, Vocabulary } from "./lanes";
 import { masked } from "../processes";
 
@@ -57,7 +57,7 @@ export function framesAgree(live: Frame, recorded: Frame | undefined, exact: boo
   return live.id.every((id, position) => {
     if (id !== recorded.id[position] || !near(live.probability[position], recorded.probability[position], exact ? 0 : 0.02)) return false;
     // A pass predicts nothing at positions that were fixed before it.
-    if (id >= 0 && !(recorded.flags[position] & FRESH)) return true;
+    if (id >= 0 && !(recorded.flags[position] & NEW)) return true;
     return [0, 1, 2, 3].every((rank) => near(63 * Math.sqrt(live.topProbability[4 * position + rank]),
       63 * Math.sqrt(recorded.topProbability[4 * position + rank]), rootTolerance + 0.51));
   });
@@ -67,8 +67,8 @@ export function framesAgree(live: Frame, recorded: Frame | undefined, exact: boo
 export function recordedSteps({ frames }: Lane): RecordedStep[] {
   const fixedAt = new Int32Array(frames[0].length);
   return frames.map(({ step, steps, id, probability, flags }) => {
-    fixedAt.forEach((_, position) => flags[position] & FRESH && (fixedAt[position] = step));
-    return { step, steps, id, fixedAt: fixedAt.slice(), probability, flags: flags.map((flag) => flag & ~FRESH) };
+    fixedAt.forEach((_, position) => flags[position] & NEW && (fixedAt[position] = step));
+    return { step, steps, id, fixedAt: fixedAt.slice(), probability, flags: flags.map((flag) => flag & ~NEW) };
   });
 }
 
@@ -104,7 +104,7 @@ export function unpack(packed: Packed): Lane {
       const given = position < packed.given;
       frame.id[position] = ids[position];
       frame.probability[position] = probabilities[position];
-      frame.flags[position] = FIXED | (given ? GIVEN : 0) | (step === fixedAt && !given ? FRESH : 0);
+      frame.flags[position] = REVEALED | (given ? CONDITIONED : 0) | (step === fixedAt && !given ? NEW : 0);
     });
   for (const frame of frames) lane.add(frame, undefined);
   return lane;

@@ -1,5 +1,5 @@
 /** The biography of one position: when its letter was fixed, how likely it was, and which other letters were. */
-import { GIVEN } from "../engine/protocol";
+import { CONDITIONED } from "../engine/protocol";
 import type { Lane, Proofreading } from "../page/lanes";
 import { byId, html, sign, spoken, svg } from "./dom";
 import { columns } from "./looks";
@@ -16,7 +16,7 @@ export function closestCall(lane: Lane, step: number): number {
   let closest = -1;
   let least = 2;
   lane.letters(step).forEach((letter, position) => {
-    if (lane.frames[step].flags[position] & GIVEN || !/[a-z]/i.test(lane.vocabulary.character(letter))) return;
+    if (lane.frames[step].flags[position] & CONDITIONED || !/[a-z]/i.test(lane.vocabulary.character(letter))) return;
     const at = lane.fixedAt(position, step) ?? 0;
     if (at < Math.max(1, last - 3) || at > last || lane.confidence(position, at) >= least) return;
     least = lane.confidence(position, at);
@@ -59,7 +59,7 @@ export class Biography {
   private describe(lane: Lane, step: number, position: number, automatic: boolean, takable: boolean): Node[] {
     const frame = lane.frames[step];
     const { vocabulary } = lane;
-    const given = (frame.flags[position] & GIVEN) !== 0;
+    const given = (frame.flags[position] & CONDITIONED) !== 0;
     const fixedAt = lane.fixedAt(position, step);
     const character = vocabulary.character(lane.letters(step)[position]);
     const { process } = lane;

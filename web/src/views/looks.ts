@@ -2,7 +2,7 @@
 import type { Show } from "../page/address";
 import type { Choice } from "../page/edits";
 import type { Lane } from "../page/lanes";
-import { GIVEN, FRESH, REOPENED } from "../engine/protocol";
+import { CONDITIONED, NEW, REOPENED } from "../engine/protocol";
 import { lineEnd, plain, type Look } from "./ink";
 
 export const columns = 32;
@@ -41,8 +41,8 @@ export function looksOf(picture: Picture): Look[] {
       const character = lane.vocabulary.character(id);
       look.sign = signOf(character);
       if (character === "\n") Object.assign(look, { size: lineEnd, ink: "soft" });
-      look.wet = (flags & FRESH) !== 0 && (flags & GIVEN) === 0 && !lane.process.changesAll;
-      look.given = (flags & GIVEN) !== 0;
+      look.wet = (flags & NEW) !== 0 && (flags & CONDITIONED) === 0 && !lane.process.changesAll;
+      look.given = (flags & CONDITIONED) !== 0;
       if (look.wet && show === "ink") look.ink = "sheet";
     } else if (lane.struckOut(position, step)) {
       Object.assign(look, { sign: signOf(lane.vocabulary.character(lane.frames[step - 1].id[position])), ink: "red", hatched: true, struckOut: true });
@@ -55,7 +55,7 @@ export function looksOf(picture: Picture): Look[] {
     if (show !== "ink") {
       look.ink = "ink";
       look.wet = false;
-      look.ground = (flags & GIVEN) !== 0 ? 0 : show === "doubt" ? groundOfDoubt(frame.entropy[position]) : groundOfOrder(lane, position, step);
+      look.ground = (flags & CONDITIONED) !== 0 ? 0 : show === "doubt" ? groundOfDoubt(frame.entropy[position]) : groundOfOrder(lane, position, step);
     }
     if (chosen && position >= chosen.from && position <= chosen.to) {
       look.chosen = true;

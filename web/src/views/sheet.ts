@@ -4,7 +4,7 @@
  */
 import type { Choice } from "../page/edits";
 import { prefersReducedMotion } from "../page/features";
-import { GIVEN, type Frame } from "../engine/protocol";
+import { CONDITIONED, type Frame } from "../engine/protocol";
 import { byId, html } from "./dom";
 import { drawCell, drawGliding, fitCanvas, readPalette, type Cell, type Look, type Palette } from "./ink";
 import { columns, looksOf, type Picture } from "./looks";
@@ -201,7 +201,7 @@ export class Sheet {
     let given = false;
     id.forEach((letter, position) => {
       const character = lane.vocabulary.character(letter);
-      const mine = (flags[position] & GIVEN) !== 0;
+      const mine = (flags[position] & CONDITIONED) !== 0;
       if (!run || mine !== given) {
         run = mine ? html("span", { class: "given" }) : document.createTextNode("");
         lines[lines.length - 1].append(run);

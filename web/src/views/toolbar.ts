@@ -1,6 +1,6 @@
 /** The toolbar of the chosen letters, below them, or above where there is no room. */
 import type { Choice } from "../page/edits";
-import { GIVEN } from "../engine/protocol";
+import { CONDITIONED } from "../engine/protocol";
 import type { Lane } from "../page/lanes";
 import { byId } from "./dom";
 import { columns } from "./looks";
@@ -59,7 +59,7 @@ export class Toolbar {
     const { flags } = lane.frames[step];
     const size = choice.to - choice.from + 1;
     this.count.textContent = size === 1 ? "1 character" : `${size} characters`;
-    this.releases = flags.subarray(choice.from, choice.to + 1).every((flag) => flag & GIVEN);
+    this.releases = flags.subarray(choice.from, choice.to + 1).every((flag) => flag & CONDITIONED);
     this.keep.textContent = this.releases ? "Release" : "Keep";
     const lastRow = Math.max(choice.from, choice.to - (choice.to % columns));
     const first = this.sheet.rectangle(lastRow);
