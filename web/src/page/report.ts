@@ -15,46 +15,46 @@ export const largestReport = 1 << 20;
 
 type Fields = Record<string, unknown>;
 
-function fieldsOf(value: unknown, where: string): Fields {
+function fieldsOf(value: unknown, place: string): Fields {
   if (value === undefined || value === null) return {};
-  if (typeof value !== "object" || Array.isArray(value)) throw new Error(`${where} is no object`);
+  if (typeof value !== "object" || Array.isArray(value)) throw new Error(`${place} is no object`);
   return value as Fields;
 }
 
-/** Refuses texts that are long or have characters that do not show. */
-function checkText(fields: Fields, key: string, where: string): void {
+/** What does not show has no place in a name. */
+function checkText(fields: Fields, key: string, place: string): void {
   const value = fields[key] ?? "";
-  if (typeof value !== "string") throw new Error(`${key} of ${where} is no text`);
+  if (typeof value !== "string") throw new Error(`${key} of ${place} is no text`);
   if ([...value].length > 120 || /[\p{C}\p{Zl}\p{Zp}]/u.test(value))
-    throw new Error(`${key} of ${where} is too long or holds characters that do not show`);
+    throw new Error(`${key} of ${place} is too long or holds characters that do not show`);
 }
 
-function checkCount(fields: Fields, key: string, where: string, least = 0, most = 1e12): void {
+function checkCount(fields: Fields, key: string, place: string, least = 0, most = 1e12): void {
   const value = fields[key] ?? 0;
   if (!Number.isInteger(value) || (value as number) < least || (value as number) > most)
-    throw new Error(`${key} of ${where} is no whole number from ${least} to ${most}`);
+    throw new Error(`${key} of ${place} is no whole number from ${least} to ${most}`);
 }
 
-function checkMeasure(fields: Fields, key: string, where: string, most: number): void {
+function checkMeasure(fields: Fields, key: string, place: string, most: number): void {
   const value = fields[key];
-  if (typeof value !== "number" || !(value > 0 && value <= most)) throw new Error(`${key} of ${where} must be a number above 0, and at most ${most}`);
+  if (typeof value !== "number" || !(value > 0 && value <= most)) throw new Error(`${key} of ${place} must be a number above 0, and at most ${most}`);
 }
 
-/** The key by which a row of a report differs from the others. */
-function workOf({ task, kernels, products, threads }: Timing): string {
+/** What tells a row of a report from the others. */
+export function workOf({ task, kernels, products, threads }: Timing): string {
   return [task, kernels, products, threads === 1 ? "1 thread" : `${threads} threads`].filter(Boolean).join(", ");
 }
 
-function checkRow(value: unknown, where: string): Timing {
-  const fields = fieldsOf(value, where);
-  for (const key of ["task", "kernels", "products"]) checkText(fields, key, where);
-  checkCount(fields, "threads", where, 1, 1 << 20);
-  checkCount(fields, "repetitions", where, 1);
-  for (const key of ["median_ms", "lower_quartile_ms", "upper_quartile_ms"]) checkMeasure(fields, key, where, 1e9);
-  checkMeasure(fields, "chars_per_s", where, 1e15);
+function checkRow(value: unknown, place: string): Timing {
+  const fields = fieldsOf(value, place);
+  for (const key of ["task", "kernels", "products"]) checkText(fields, key, place);
+  checkCount(fields, "threads", place, 1, 1 << 20);
+  checkCount(fields, "repetitions", place, 1);
+  for (const key of ["median_ms", "lower_quartile_ms", "upper_quartile_ms"]) checkMeasure(fields, key, place, 1e9);
+  checkMeasure(fields, "chars_per_s", place, 1e15);
   const row = fields as unknown as Timing;
-  if (!row.task) throw new Error(`${where} names no task`);
-  if (row.lower_quartile_ms > row.median_ms || row.median_ms > row.upper_quartile_ms) throw new Error(`the median of ${where} does not lie between its quartiles`);
+  if (!row.task) throw new Error(`${place} names no task`);
+  if (row.lower_quartile_ms > row.median_ms || row.median_ms > row.upper_quartile_ms) throw new Error(`the median of ${place} does not lie between its quartiles`);
   return row;
 }
 
