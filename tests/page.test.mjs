@@ -158,12 +158,12 @@ test("a sample asked for before the weights are loaded begins with them, also wh
 });
 
 test("of two models chosen one after the other only the last is loaded", async () => {
-  const [shelf] = await shipped("weights/index.json");
-  const shelves = [shelf, { ...shelf, name: "other", version: "other" }];
+  const [entry] = await shipped("weights/index.json");
+  const entries = [entry, { ...entry, name: "other", version: "other" }];
   const other = gate();
   const { page } = await visit(quick, {
     prepare: async (page) => {
-      await page.route("**/weights/index.json", (route) => route.fulfill({ json: shelves }));
+      await page.route("**/weights/index.json", (route) => route.fulfill({ json: entries }));
       await page.route("**/*.safetensors?other", other.hold);
     },
   });
@@ -173,15 +173,15 @@ test("of two models chosen one after the other only the last is loaded", async (
   const model = role(page, "combobox", "Model");
   await role(page, "option", "other").waitFor({ state: "attached" });
   await Promise.all([page.waitForRequest(/other/), model.selectOption("other")]);
-  await model.selectOption(shelf.name);
+  await model.selectOption(entry.name);
   await page.waitForFunction(() => document.querySelector("#progress").hidden);
   // The other one could come now, and keeps away: nobody waits for it any more.
   other.open();
   await twoFrames(page);
   await workersEnd(page, atRest);
   await done(page);
-  assert.equal(await model.inputValue(), shelf.name);
-  assert.equal((await page.locator("#colophon").textContent()).split(":")[0], shelf.name);
+  assert.equal(await model.inputValue(), entry.name);
+  assert.equal((await page.locator("#colophon").textContent()).split(":")[0], entry.name);
 });
 
 test("without JavaScript the page shows the recorded verse", async () => {

@@ -72,8 +72,8 @@ test("a model that writes from left to right is shown as one: its own options, w
   await hurry(page);
   assert.equal(await role(page, "radio", "Quick").isChecked(), true);
   // The masked model brings back its own.
-  const [shelf] = await shipped("weights/index.json");
-  await role(page, "combobox", "Model").selectOption(shelf.name);
+  const [entry] = await shipped("weights/index.json");
+  await role(page, "combobox", "Model").selectOption(entry.name);
   await page.waitForFunction(() => document.querySelector(".runhead").innerText.startsWith("Masked diffusion"));
   await done(page);
   assert.equal(await page.getByRole("alert").count(), 0);
@@ -127,12 +127,12 @@ test("from left to right, edits, links and commands tell the same story", async 
 });
 
 test("an autoregressive model can be shipped with the page; options of a link that it lacks are left out", async () => {
-  const [shelf] = await shipped("weights/index.json");
+  const [entry] = await shipped("weights/index.json");
   const bytes = await readFile(gpt);
   const version = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
-  const shelves = [shelf, { name: "gpt-golden", file: "gpt-golden.safetensors", process: "ar", bytes: bytes.length, version, card: "" }];
+  const entries = [entry, { name: "gpt-golden", file: "gpt-golden.safetensors", process: "ar", bytes: bytes.length, version, card: "" }];
   const prepare = async (page) => {
-    await page.route("**/weights/index.json", (route) => route.fulfill({ json: shelves }));
+    await page.route("**/weights/index.json", (route) => route.fulfill({ json: entries }));
     await page.route("**/gpt-golden.safetensors?*", (route) => route.fulfill({ body: bytes }));
   };
   const { page } = await visit("#v=1&weights=gpt-golden&prompt=KING&length=40&steps=7&tau=0.3&sampler=entropy", { prepare });

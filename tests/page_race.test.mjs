@@ -11,8 +11,8 @@ test("a race runs one model of each process, replays them on one clock and names
   const { page } = await revisit(`${quick.replace("length=64", "length=96")}&room=race`);
   await done(page);
   await page.waitForSelector("nav [data-room=race][aria-current=page]");
-  const shelves = await shipped("weights/index.json");
-  const racers = ["masked-small", "gaussian-small", "gpt-small"].map((name) => shelves.find((shelf) => shelf.name === name));
+  const entries = await shipped("weights/index.json");
+  const racers = ["masked-small", "gaussian-small", "gpt-small"].map((name) => entries.find((entry) => entry.name === name));
   const megabytes = racers.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
   assert.ok((await race(page).textContent()).includes(`3 files of ${megabytes.toFixed(1)} MB together`));
   await race(page).getByRole("button", { name: "Run race", exact: true }).click();

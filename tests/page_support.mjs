@@ -71,6 +71,7 @@ async function enter(hash, { server = isolated, prepare, mayFail = false, isShar
 function restoreDefaults() {
   document.activeElement.blur();
   getSelection().removeAllRanges();
+  document.querySelector("#text").setSelectionRange(0, 0);
   scrollTo({ top: 0, behavior: "instant" });
   document.querySelector("#status").textContent = "";
   const press = (button, pressed) => button.getAttribute("aria-expanded") === String(pressed) || button.click();

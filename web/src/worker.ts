@@ -30,8 +30,8 @@ function post(message: FromWorker, transfer: Transferable[] = []): void {
 function report(error: unknown, refusal: (sentence: string) => FromWorker): void {
   if (error instanceof WeightsMissing) return post({ type: "weights-missing", damaged: error.damaged });
   const sentence = error instanceof Error ? error.message : String(error);
-  const trapped = error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
-  post(trapped ? { type: "engine-crashed", outOfMemory: error instanceof RangeError || /proc_exit/.test(sentence) } : refusal(sentence));
+  const crashed = error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
+  post(crashed ? { type: "engine-crashed", outOfMemory: error instanceof RangeError || /proc_exit/.test(sentence) } : refusal(sentence));
 }
 
 /** Lets waiting messages in, `stop` above all. A channel, since browsers slow timers down. */

@@ -159,7 +159,7 @@ export class EngineHost {
   private proofreaderIsComing = false;
 
   /**
-   * `onRestart` is told of a worker that trapped and has been replaced by one with the same weights, `onSettled` that
+   * `onRestart` is told of a worker that crashed and has been replaced by one with the same weights, `onSettled` that
    * `description` names the kernels that stay, `onProofreader` how many bytes of a proofreader's weights a run still waits for
    * have come, and of how many; both are 0 when that is over.
    */

@@ -27,9 +27,13 @@ export interface Frame {
   proofreadNll: Float32Array | undefined;
 }
 
+/** Bits of `flags`, as core/sampling/sampler.h names them: the position holds a letter; */
 export const REVEALED = 1;
+/** that was given and stays; */
 export const CONDITIONED = 2;
+/** that was revealed in this very step; */
 export const NEW = 4;
+/** or it was noised or opened again, and is not revealed yet. */
 export const REOPENED = 8;
 
 /** Options of `folio sample` by their names there; `edit` as its --edit has it, `STEP:noise:FROM-TO[:PERCENT]` and so on. */

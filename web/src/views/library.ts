@@ -150,7 +150,7 @@ export class Library {
     await this.load(fromEntry(entry), entry.bytes);
   }
 
-  /** After the engine has replaced a worker that trapped. */
+  /** After the engine has replaced a worker that crashed. */
   restarted(outOfMemory: boolean): void {
     if (outOfMemory) this.sayOutOfMemory();
     else if (this.engine.description) this.statusBar.say("The engine stopped and was restarted; the last step is kept.");
