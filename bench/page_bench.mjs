@@ -46,7 +46,7 @@ try {
   }
   await build({
     entryPoints: { worker: join(top, "bench/peers/page_worker.mjs"), first: join(top, "bench/peers/first_worker.mjs"),
-      helper: join(top, "web/src/helper.ts") },
+      helper: join(top, "web/src/engine/helper.ts") },
     bundle: true, splitting: true, minify: true, format: "esm", target: "es2022", outdir: folder, logLevel: "warning",
   });
   const runtime = join(top, "bench/peers/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded");

@@ -1,4 +1,4 @@
-// What the loader of the page (web/src/wasm.ts) needs of a browser, in Node: fetch of files and module workers.
+// What the loader of the page (web/src/engine/wasm.ts) needs of a browser, in Node: fetch of files and module workers.
 // Import it for its effect; on a worker's side it is the frame in which the worker's script runs.
 import { readFile } from "node:fs/promises";
 import { parentPort, Worker as NodeWorker, workerData } from "node:worker_threads";

@@ -32,7 +32,7 @@ for (const name of readdirSync(modules)) if (/^folio[a-z-]*\.wasm$/.test(name)) 
 for (const name of ["exact.json", "exact-masked.safetensors", "exact-gpt.safetensors", "exact-gaussian.safetensors", "exact-conv.safetensors", "exact-conv-gpt.safetensors"]) cpSync(join(top, "tests/golden", name), join(folder, name));
 writeFileSync(join(folder, "index.html"), `<!doctype html><script>worker = new Worker("worker.js", { type: "module" })</script>`);
 await build({
-  entryPoints: { worker: join(top, "tests/golden_worker.mjs"), helper: join(top, "web/src/helper.ts") }, bundle: true,
+  entryPoints: { worker: join(top, "tests/golden_worker.mjs"), helper: join(top, "web/src/engine/helper.ts") }, bundle: true,
   format: "esm", target: "es2022", outdir: folder, logLevel: "warning",
   define: { REPORTS: JSON.stringify(`http://localhost:${listener.address().port}/`) },
 });

@@ -1,14 +1,14 @@
 // The page's engine in Node: the WebAssembly modules and scripts of web/src beside one another in a folder that goes with the test.
 import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "../web/node_modules/esbuild/lib/main.js";
 
 export const top = fileURLToPath(new URL("..", import.meta.url));
 
-/** The folder, and its address, which engines take as their base; NAME.js is in it for each of the scripts. */
+/** The folder, and its address, which engines take as their base; NAME.js is in it for each script [FOLDER/]NAME. */
 export async function gather(scripts) {
   const modules = process.env.FOLIO_WASM ?? join(top, "build/web");
   const folder = mkdtempSync(join(tmpdir(), "folio-"));
@@ -16,7 +16,7 @@ export async function gather(scripts) {
   writeFileSync(join(folder, "package.json"), '{"type":"module"}');
   for (const name of readdirSync(modules)) if (/^folio.*\.wasm$/.test(name)) cpSync(join(modules, name), join(folder, name));
   await build({
-    entryPoints: scripts.map((name) => join(top, `web/src/${name}.ts`)), bundle: true, splitting: true, format: "esm", outdir: folder,
+    entryPoints: Object.fromEntries(scripts.map((path) => [basename(path), join(top, `web/src/${path}.ts`)])), bundle: true, splitting: true, format: "esm", outdir: folder,
     logLevel: "warning",
   });
   return { folder, base: pathToFileURL(`${folder}/`).href };

@@ -10,11 +10,11 @@ import { sample, textOf, variantOf } from "./golden_requests.mjs";
 import { gather, top } from "./modules_in_node.mjs";
 
 const program = process.env.FOLIO_PROGRAM ?? join(top, "build/release/folio");
-const { folder, base } = await gather(["wasm", "helper", "processes", "page/lanes", "page/trace"]);
+const { folder, base } = await gather(["engine/wasm", "engine/helper", "processes", "page/lanes", "page/trace"]);
 const { instantiate } = await import(new URL("wasm.js", base));
-const { Lane, summarize, Vocabulary } = await import(new URL("page/lanes.js", base));
+const { Lane, summarize, Vocabulary } = await import(new URL("lanes.js", base));
 const { masked, processOf } = await import(new URL("processes.js", base));
-const { traceOf } = await import(new URL("page/trace.js", base));
+const { traceOf } = await import(new URL("trace.js", base));
 
 /** A small model with weights by chance, sure enough of itself that its places differ. */
 function modelByChance() {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gather, top } from "./modules_in_node.mjs";
 
-const { base } = await gather(["timing", "wasm", "helper"]);
+const { base } = await gather(["engine/timing", "engine/wasm", "engine/helper"]);
 const { bench } = await import(new URL("timing.js", base));
 const { instantiate } = await import(new URL("wasm.js", base));
 

@@ -25,10 +25,10 @@ const [, version] = /project\(Folio VERSION ([\d.]+)/.exec(await readFile(join(h
 
 await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "weights"), { recursive: true });
-const scripts = await loadScripts({ wasm: "wasm", record: "page/record", processes: "processes" });
+const scripts = await loadScripts({ wasm: "engine/wasm", record: "page/record", processes: "processes" });
 const entries = await findWeights();
 await build({
-  entryPoints: ["main", "worker", "helper", "sw"].map((name) => join(here, `src/${name}.ts`)),
+  entryPoints: Object.fromEntries(["main", "engine/worker", "engine/helper", "sw"].map((path) => [basename(path), join(here, `src/${path}.ts`)])),
   bundle: true, format: "esm", target: "es2022", minify: true, outdir: out, logLevel: "warning",
   define: { FOLIO_VERSION: JSON.stringify(version) },
 });

@@ -4,7 +4,7 @@ const bytesOf = async (name) => (await fetch(here(name))).arrayBuffer();
 
 async function folio({ threads, products, request }) {
   const model = bytesOf(`${products}.safetensors`);
-  const { instantiate } = await import("../../web/src/wasm.ts");
+  const { instantiate } = await import("../../web/src/engine/wasm.ts");
   const engine = await instantiate({ base: here("."), threads });
   engine.load(await model);
   engine.start(request);

@@ -1,5 +1,5 @@
 // The worker of page_bench.mjs: Folio's modules and onnxruntime-web in turns, pass by pass, on one model.
-import { instantiate } from "../../web/src/wasm.ts";
+import { instantiate } from "../../web/src/engine/wasm.ts";
 import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
 import { takeTurns } from "./pairs.mjs";
 

@@ -1,7 +1,7 @@
 /** The bench, in the worker: passes and samples of one model under every kernel set, on one thread and on all. */
-import type { FromWorker, Source, Timing } from "./engine/protocol";
+import type { FromWorker, Source, Timing } from "./protocol";
 import { instantiate } from "./wasm";
-import { read } from "./engine/weights";
+import { read } from "./weights";
 
 /** Milliseconds of all rows together, where the device is quick enough for three repetitions of each. */
 const budget = 15000;

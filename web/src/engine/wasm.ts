@@ -1,6 +1,6 @@
 /** Loads the module that suits this browser and wraps its exports (web/wasm/api.cpp) into an `Engine`. */
-import { fetchUnlessStalled, stallTimeout, Stalled } from "./engine/download";
-import type { Description, Engine, Frame, GapChoice, RatedChoice, RecordedStep, Request } from "./engine/protocol";
+import { fetchUnlessStalled, stallTimeout, Stalled } from "./download";
+import type { Description, Engine, Frame, GapChoice, RatedChoice, RecordedStep, Request } from "./protocol";
 
 /** Memory limits in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
 const initialPages = 256;

@@ -1,8 +1,8 @@
 /** The model's side: loads one weights file, runs one sampler at a time, and posts a message for every step. */
 import { bench } from "./timing";
 import { instantiate } from "./wasm";
-import { read, WeightsMissing } from "./engine/weights";
-import type { Engine, FromWorker, RatedChoice, HostedWeights, Source, ToWorker } from "./engine/protocol";
+import { read, WeightsMissing } from "./weights";
+import type { Engine, FromWorker, RatedChoice, HostedWeights, Source, ToWorker } from "./protocol";
 
 type Run = Extract<ToWorker, { type: "run" }>;
 type Infill = Extract<ToWorker, { type: "infill" }>;
