@@ -179,12 +179,12 @@ TEST_CASE("UTF-8: every code point and no other form", "[weights]") {
         append_utf8(text, code);
         std::size_t place = 0;
         char32_t back = 1;
-        if (!decode_utf8(text, place, back) || back != code || place != text.size()) FAIL(named(code));
+        if (!decode_utf8(text, place, back) || back != code || place != text.size()) FAIL(describe_character(code));
         // Cut short it is refused, and one byte is passed over.
         if (text.size() > 1) {
             place = 0;
             if (decode_utf8(std::string_view(text).substr(0, text.size() - 1), place, back) || place != 1)
-                FAIL(named(code));
+                FAIL(describe_character(code));
         }
     }
     for (const char* broken : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xED\xA0\x80",

@@ -51,7 +51,7 @@ void append_utf8(std::string& text, char32_t code) {
 
 bool is_control(char32_t code) { return code < 0x20 || (code >= 0x7F && code < 0xA0); }
 
-bool shows(char32_t code) {
+bool is_printable(char32_t code) {
     const auto within = [code](char32_t first, char32_t last) { return code >= first && code <= last; };
     return !(is_control(code) || code == 0xAD || code == 0x61C || within(0x180B, 0x180F) || within(0x200B, 0x200F) ||
              within(0x2028, 0x202E) || within(0x2060, 0x206F) || within(0xE000, 0xF8FF) || within(0xFE00, 0xFE0F) ||
@@ -68,7 +68,7 @@ std::string hexadecimal(const char* format, char32_t code) {
 
 }  // namespace
 
-std::string tame(std::string_view text) {
+std::string strip_controls(std::string_view text) {
     std::string result;
     for (std::size_t position = 0; position < text.size();) {
         char32_t code;
@@ -93,7 +93,7 @@ std::string quote(std::string_view text, int longest) {
         } else if (code == '"' || code == '\\') {
             result += '\\';
             result += static_cast<char>(code);
-        } else if (shows(code)) {
+        } else if (is_printable(code)) {
             append_utf8(result, code);
         } else {
             result += hexadecimal("\\u{%X}", code);
@@ -102,9 +102,9 @@ std::string quote(std::string_view text, int longest) {
     return result + "\"";
 }
 
-std::string named(char32_t code) {
+std::string describe_character(char32_t code) {
     const std::string number = hexadecimal("U+%04X", code);
-    if (!shows(code)) return number;
+    if (!is_printable(code)) return number;
     std::string shown = "\"";
     append_utf8(shown, code);
     return shown + "\" (" + number + ")";

@@ -19,19 +19,19 @@ void append_utf8(std::string& text, char32_t code);
 
 /// True if a character is visible where it stands: no control, no separator, no invisible mark that reorders, joins or
 /// hides what is around it.
-bool shows(char32_t code);
+bool is_printable(char32_t code);
 
-/// Text of a stranger made fit for a sentence: in double quotes, whatever steers a terminal or the order of the line
+/// Untrusted text, made safe for a sentence: in double quotes, whatever steers a terminal or the order of the line
 /// written as \u{...}, stray bytes as \x.., cut after `longest` characters.
 std::string quote(std::string_view text, int longest = 48);
 
 /// True for control characters (Unicode's category Cc), which steer a terminal.
 bool is_control(char32_t code);
 
-/// Text of a stranger made fit for a terminal: controls but newline and tab as question marks.
-std::string tame(std::string_view text);
+/// Untrusted text, made safe for a terminal: controls but newline and tab as question marks.
+std::string strip_controls(std::string_view text);
 
 /// A character for a sentence: "é" (U+00E9), or only U+0007 where it does not show.
-std::string named(char32_t code);
+std::string describe_character(char32_t code);
 
 }  // namespace folio

@@ -78,7 +78,7 @@ Result<Vocabulary> read_vocabulary(std::string list, int vocab_size, int mask_id
     if (!vocabulary) return fail("the weights file cannot be used: " + vocabulary.error().sentence);
     if (mask_id >= 0 && vocabulary->character(mask_id) != no_character) {
         return fail("the weights file's folio.vocab gives [MASK], id " + std::to_string(mask_id) + ", the character " +
-                    named(vocabulary->character(mask_id)) + " where U+FFFD belongs");
+                    describe_character(vocabulary->character(mask_id)) + " where U+FFFD belongs");
     }
     if (vocabulary->size() != (mask_id >= 0 && mask_id == vocab_size - 1 ? mask_id : vocab_size)) {
         return fail("the weights file's folio.vocab lists " + std::to_string(vocabulary->size()) +

@@ -31,7 +31,8 @@ Result<void> Vocabulary::index() {
     std::sort(ids_.begin(), ids_.end());
     const auto twice =
         std::adjacent_find(ids_.begin(), ids_.end(), [](const auto& a, const auto& b) { return a.first == b.first; });
-    if (twice != ids_.end()) return fail("the vocabulary lists the character " + named(twice->first) + " twice");
+    if (twice != ids_.end())
+        return fail("the vocabulary lists the character " + describe_character(twice->first) + " twice");
     return {};
 }
 
@@ -77,7 +78,7 @@ int Vocabulary::id(char32_t character) const {
 
 Result<int> Vocabulary::encode(char32_t character) const {
     const int found = id(character);
-    if (found < 0) return fail("the model's vocabulary has no " + named(character));
+    if (found < 0) return fail("the model's vocabulary has no " + describe_character(character));
     return found;
 }
 
@@ -105,7 +106,7 @@ std::string Vocabulary::decode(std::span<const int> ids) const {
 
 Result<std::vector<int>> Vocabulary::ids_in(const Vocabulary& other) const {
     const auto differ = [](char32_t character, const char* which) {
-        return fail("only the " + std::string(which) + " has " + named(character));
+        return fail("only the " + std::string(which) + " has " + describe_character(character));
     };
     for (const auto& [character, id] : other.ids_) {
         if (this->id(character) < 0) return differ(character, "proofreader");

@@ -43,7 +43,7 @@ std::string shell_word(const std::string& word) {
     if (word.find_first_not_of(plain) == word.npos) return word;
     std::string quoted = "'";
     for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
-    return tame(quoted + "'");
+    return strip_controls(quoted + "'");
 }
 
 /// Ends the command where the preset has no such option.

@@ -44,7 +44,7 @@ std::string terminal_text(std::string_view text) {
         const bool line_end = text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n';
         if (!line_end) lines += text[i] == '\r' ? '\n' : text[i];
     }
-    return tame(lines);
+    return strip_controls(lines);
 }
 
 }  // namespace folio

@@ -32,7 +32,7 @@ std::optional<std::size_t> printable_length(std::string_view text) {
     std::size_t length = 0;
     char32_t code;
     for (std::size_t position = 0; position < text.size(); ++length)
-        if (!decode_utf8(text, position, code) || !shows(code)) return std::nullopt;
+        if (!decode_utf8(text, position, code) || !is_printable(code)) return std::nullopt;
     return length;
 }
 
