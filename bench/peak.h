@@ -8,7 +8,7 @@
 namespace folio::bench {
 
 /// Throughput of loops on registers alone on all threads of `parallel`, now, in GFLOP/s, with the widest multiply-add
-/// of the set (`portable`: multiply, then add); best of five. 0 for a set that nobody has taught it.
+/// of the set (`portable`: multiply, then add); best of five. 0 for a set that it does not know.
 double register_peak(std::string_view set, Precision precision, Parallel& parallel);
 
 }  // namespace folio::bench

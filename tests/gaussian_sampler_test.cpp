@@ -16,7 +16,7 @@ using namespace folio::test;
 namespace {
 
 /// A Gaussian model whose head is zero: what it makes of a row is what the row says by itself, whatever stands beside
-/// it. With `opinion` all its zeros are filled.
+/// it. With `fill` all its zeros are filled.
 struct IndifferentModel {
     ModelConfig config;
     ProcessConfig process;
@@ -24,7 +24,7 @@ struct IndifferentModel {
     CpuOps ops{serial, *available_kernels().front(), Precision::f32};
     std::optional<Denoiser> denoiser;
 
-    explicit IndifferentModel(bool article, float head = 0, float opinion = 0) {
+    explicit IndifferentModel(bool article, float head = 0, float fill = 0) {
         config.vocab_size = 5;
         config.seq_len = 12;
         config.d_model = 8;
@@ -38,7 +38,7 @@ struct IndifferentModel {
         process = {ProcessKind::gaussian, -1, article ? GaussianConfig{} : warped_gaussian(5)};
         std::vector<float> parameters = initial_parameters(config, 1);
         for (std::size_t i = 0; i < parameters.size(); ++i)
-            if (parameters[i] == 0) parameters[i] = opinion * static_cast<float>(i % 7 - 3.0);
+            if (parameters[i] == 0) parameters[i] = fill * static_cast<float>(i % 7 - 3.0);
         parameters.back() = head;
         denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
     }

@@ -137,7 +137,7 @@ inline double bound(const Unigram& model, int steps) {
     return nats + mean_reconstruction(model, levels[last]);
 }
 
-inline int likeliest(const std::vector<float>& z) {
+inline int argmax(const std::vector<float>& z) {
     return static_cast<int>(std::max_element(z.begin(), z.end()) - z.begin());
 }
 

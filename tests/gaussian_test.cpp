@@ -207,7 +207,7 @@ TEST_CASE("chains with the exact posterior bring back the frequencies") {
                     normals(eps, 1, chain, step, Purpose::reverse);
                     diffusion.apply(sampler == ancestral ? ddpm(t, s) : ddim(t, s), model.x_hat(t, z), eps, z);
                 }
-                ++seen[likeliest(z)];
+                ++seen[argmax(z)];
             }
             double chi_square = 0;
             for (int i = 0; i < vocab_size; ++i) chi_square += std::pow(seen[i] - chains * p[i], 2) / (chains * p[i]);

@@ -28,7 +28,7 @@ TEST_CASE("the accuracy of argmax by its integral, its table and by counting") {
     for (int i = 0; i < n; ++i) {
         normals(eps, 1, i, 0, Purpose::diffuse);
         diffusion.noised(level, i % 65, eps, z);
-        right += likeliest(z) == i % 65;
+        right += argmax(z) == i % 65;
     }
     const double accuracy = argmax_accuracy(level.neg_log_snr, 65);
     CHECK(right / double(n) == Approx(accuracy).margin(4 * std::sqrt(accuracy * (1 - accuracy) / n)));

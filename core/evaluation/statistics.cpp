@@ -90,7 +90,7 @@ std::vector<double> NgramJudge::nats(std::u32string_view text) const {
         for (int length = 0; length < order_; ++length) {
             next[length] = find(last[length], c);
             const Gram context = last[length] < 0 ? Gram{} : grams_[last[length]];
-            // A context that is nowhere followed by anything says nothing, and no longer one does.
+            // A context that nothing follows gives no counts, and neither does any longer one.
             if (context.followers == 0) continue;
             const int count = next[length] < 0 ? 0 : grams_[next[length]].count;
             p = (count + context.kinds * p) / (context.followers + context.kinds);

@@ -271,7 +271,7 @@ void GaussianSampler::load_extra(const std::uint8_t* bytes) {
     take(noisy_);
     take(back_to_);
     for (std::int32_t& id : was_) id = std::clamp(id, -1, vocab_size_ - 1);
-    // Times are percents, whoever made the bytes.
+    // Times are percents, also in untrusted bytes.
     constexpr std::uint8_t all = 100;
     for (std::uint8_t& percent : back_to_) percent = std::min(percent, all);
     begun_at_ = std::min(*bytes, all);

@@ -181,7 +181,7 @@ Result<void> write_safetensors(const Metadata& metadata, std::span<const TensorV
         place += bytes;
     }
     header += "}";
-    // Padding keeps the data aligned for whoever maps the file.
+    // Padding keeps the data aligned for readers that map the file.
     header.append((8 - header.size() % 8) % 8, ' ');
 
     const std::uint64_t length = header.size();

@@ -12,7 +12,7 @@ std::uint32_t WasmParallel::Signal::await_change(std::uint32_t old) {
         if (const std::uint32_t value = value_.load(); value != old) return value;
     sleepers_.fetch_add(1);
     std::uint32_t value;
-    // The wait itself compares with `old` once more, so a change between load and wait wakes nobody in vain.
+    // The wait itself compares with `old` once more, so a change between load and wait is not missed.
     while ((value = value_.load()) == old)
         __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int*>(&value_), static_cast<int>(old), -1);
     sleepers_.fetch_sub(1);
