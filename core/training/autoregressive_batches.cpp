@@ -17,6 +17,7 @@ public:
 
 private:
     void allocate_process(Allocations& room) override { room.add(input_, capacity()); }
+    int characters_after() const override { return 1; }  // the last target
     void draw_process(int, Batch& batch) override { batch.input.ids = input_.data(); }
 
     DeviceArray<int> input_;
@@ -24,9 +25,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Batches> autoregressive_batches(Ops& ops, TrainingOps& training, const ModelConfig& config,
-                                                const ProcessConfig& process, const Recipe& recipe) {
-    return std::make_unique<AutoregressiveBatches>(ops, training, config, process, recipe);
+std::unique_ptr<Batches> autoregressive_batches(const BatchContext& context) {
+    return std::make_unique<AutoregressiveBatches>(context);
 }
 
 }  // namespace folio

@@ -49,15 +49,11 @@ Batch Batches::draw(int step) {
     batch.length = window_length(recipe_, step);
     batch.targets = targets_.data();
     batch.weights = weights_.data();
-    // The character after a window is the last target of an autoregressive model; the others' could begin one later.
-    const bool followed = process_.kind == ProcessKind::autoregressive;
-    const int choices = static_cast<int>(text_.size()) - batch.length + !followed;
+    const int choices = static_cast<int>(text_.size()) - batch.length - characters_after() + 1;
     starts_.upload(ops_, window_starts(recipe_, step, choices));
     draw_process(step, batch);
     return batch;
 }
-
-void Batches::adapt(int, const Batch&, std::span<const float>) {}
 
 Result<void> Batches::allocate(std::span<const int> text) {
     if (auto made = create_process(); !made) return made;
@@ -70,9 +66,8 @@ Result<void> Batches::allocate(std::span<const int> text) {
     return {};
 }
 
-Result<std::unique_ptr<Batches>> make_batches(Ops& ops, TrainingOps& training, const ModelConfig& config,
-                                              const ProcessConfig& process, const Recipe& recipe,
-                                              std::span<const int> text) {
+Result<std::unique_ptr<Batches>> make_batches(const BatchContext& context, std::span<const int> text) {
+    const Recipe& recipe = context.recipe;
     if (static_cast<int>(text.size()) <= recipe.seq_len) {
         return fail("The training text has " + std::to_string(text.size()) + " characters, fewer than one window of " +
                     std::to_string(recipe.seq_len + 1) + "; give a longer text or a smaller --seq-len.");
@@ -80,7 +75,7 @@ Result<std::unique_ptr<Batches>> make_batches(Ops& ops, TrainingOps& training, c
 #define FOLIO_BATCHES(kind, name) kind##_batches,
     constexpr decltype(&masked_batches) makers[] = {FOLIO_FOR_EACH_PROCESS(FOLIO_BATCHES)};
 #undef FOLIO_BATCHES
-    auto batches = makers[static_cast<int>(process.kind)](ops, training, config, process, recipe);
+    auto batches = makers[static_cast<int>(context.process.kind)](context);
     if (auto allocated = batches->allocate(text); !allocated) return tl::unexpected(allocated.error());
     return batches;
 }

@@ -28,12 +28,24 @@ struct Batch {
     Batch part(int first, int count) const;
 };
 
+/// What all batches of a run are made with. `ops` and `training` must outlive them.
+struct BatchContext {
+    Ops& ops;
+    TrainingOps& training;
+    const ModelConfig& config;
+    const ProcessConfig& process;
+    const Recipe& recipe;
+};
+
 /// Batches of a training run: windows of the text at random positions, corrupted as the process does it.
 class Batches {
 public:
-    Batches(Ops& ops, TrainingOps& training, const ModelConfig& config, const ProcessConfig& process,
-            const Recipe& recipe)
-        : ops_(ops), training_(training), config_(config), process_(process), recipe_(recipe) {}
+    explicit Batches(const BatchContext& context)
+        : ops_(context.ops),
+          training_(context.training),
+          config_(context.config),
+          process_(context.process),
+          recipe_(context.recipe) {}
     virtual ~Batches() = default;
 
     /// Draws what the host decides of a step (windows, how many characters are masked, noise levels) and uploads it.
@@ -47,7 +59,7 @@ public:
     /// True where adapt() is to be given the losses of `step`.
     virtual bool adapts(int) const { return false; }
     /// Adapts the process to the losses [R] of the last batch.
-    virtual void adapt(int step, const Batch& batch, std::span<const float> token_losses);
+    virtual void adapt(int /*step*/, const Batch& /*batch*/, std::span<const float> /*token_losses*/) {}
     /// State that adapt() goes by; null where there is none.
     virtual LossByNoise* losses_by_noise() { return nullptr; }
 
@@ -55,6 +67,8 @@ protected:
     Result<void> allocate(std::span<const int> text);
     /// Rows of the largest batch.
     std::size_t capacity() const { return static_cast<std::size_t>(recipe_.batch) * recipe_.seq_len; }
+    /// Characters behind a window that its targets need.
+    virtual int characters_after() const { return 0; }
     /// Fills in what the process decides.
     virtual void draw_process(int step, Batch& batch) = 0;
 
@@ -68,23 +82,17 @@ protected:
     DeviceArray<float> weights_;
 
 private:
-    friend Result<std::unique_ptr<Batches>> make_batches(Ops&, TrainingOps&, const ModelConfig&, const ProcessConfig&,
-                                                         const Recipe&, std::span<const int>);
+    friend Result<std::unique_ptr<Batches>> make_batches(const BatchContext&, std::span<const int>);
     /// Makes what the process alone needs; fails on a configuration that is none.
     virtual Result<void> create_process() { return {}; }
     virtual void allocate_process(Allocations& room) = 0;
 };
 
-/// Batches of the process. `text`: ids without [MASK], seq_len + 1 of them at least. `ops` and `training` must outlive
-/// them.
-Result<std::unique_ptr<Batches>> make_batches(Ops& ops, TrainingOps& training, const ModelConfig& config,
-                                              const ProcessConfig& process, const Recipe& recipe,
-                                              std::span<const int> text);
+/// Batches of the process. `text`: ids without [MASK], seq_len + 1 of them at least.
+Result<std::unique_ptr<Batches>> make_batches(const BatchContext& context, std::span<const int> text);
 
 // masked_batches, gaussian_batches ...: not yet allocated.
-#define FOLIO_BATCHES(kind, name)                                                                       \
-    std::unique_ptr<Batches> kind##_batches(Ops& ops, TrainingOps& training, const ModelConfig& config, \
-                                            const ProcessConfig& process, const Recipe& recipe);
+#define FOLIO_BATCHES(kind, name) std::unique_ptr<Batches> kind##_batches(const BatchContext& context);
 FOLIO_FOR_EACH_PROCESS(FOLIO_BATCHES)
 #undef FOLIO_BATCHES
 

@@ -163,9 +163,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Batches> gaussian_batches(Ops& ops, TrainingOps& training, const ModelConfig& config,
-                                          const ProcessConfig& process, const Recipe& recipe) {
-    return std::make_unique<GaussianBatches>(ops, training, config, process, recipe);
+std::unique_ptr<Batches> gaussian_batches(const BatchContext& context) {
+    return std::make_unique<GaussianBatches>(context);
 }
 
 }  // namespace folio

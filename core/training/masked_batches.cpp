@@ -44,9 +44,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Batches> masked_batches(Ops& ops, TrainingOps& training, const ModelConfig& config,
-                                        const ProcessConfig& process, const Recipe& recipe) {
-    return std::make_unique<MaskedBatches>(ops, training, config, process, recipe);
+std::unique_ptr<Batches> masked_batches(const BatchContext& context) {
+    return std::make_unique<MaskedBatches>(context);
 }
 
 }  // namespace folio

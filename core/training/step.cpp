@@ -9,7 +9,7 @@ namespace folio {
 
 Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConfig& config,
                                 const ProcessConfig& process, const Recipe& recipe, std::span<const int> text) {
-    auto batches = make_batches(ops, training, config, process, recipe, text);
+    auto batches = make_batches({ops, training, config, process, recipe}, text);
     if (!batches) return tl::unexpected(batches.error());
     auto optimizer = Optimizer::create(ops, training, config, recipe, initial_parameters(config, recipe.seed));
     if (!optimizer) return tl::unexpected(optimizer.error());
