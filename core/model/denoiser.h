@@ -146,7 +146,6 @@ private:
 
     /// The weights of the embeddings' rows among soft tokens: in trunk `article` time goes another way.
     Matrix embedding_weights(Matrix soft_tokens) const;
-    Result<int*> input_buffer(std::size_t bytes);
     Result<void> pack(const Parameters& parameters);
     Result<void> precompute_first_block();
     AttentionShape heads(int length) const;

@@ -37,7 +37,7 @@ struct Source {
     json process_settings(const json& settings) const;
     ModelConfig model_config(const json& settings) const;
     TransferredParameters transfer(const ModelConfig& config, const json& settings) const;
-    std::string describe(TransferredParameters transferred, ProcessKind process) const;
+    std::string describe(std::vector<std::string> initialised, ProcessKind process) const;
 };
 
 Source::Source(const std::string& path, const Preset& preset) : path(path), file(load_model(path)) {
@@ -88,9 +88,8 @@ TransferredParameters Source::transfer(const ModelConfig& config, const json& se
     return std::move(*transferred);
 }
 
-std::string Source::describe(TransferredParameters transferred, ProcessKind process) const {
+std::string Source::describe(std::vector<std::string> initialised, ProcessKind process) const {
     if (same_process) return "";
-    std::vector<std::string>& initialised = transferred.initialised;
     if (process == ProcessKind::masked) initialised.emplace_back("the rows of [MASK]");
     return fmt::format(
         "Starting from {}: embeddings and head of its {} characters and all matrices{} are taken; new are {} and "
@@ -171,7 +170,7 @@ RunStart start_from_file(const json& given, bool names_heads, const std::string&
     start.model.config = config;
     start.model.process =
         source.same_process ? source.file.process : to_process(settings, source.file.vocabulary.size());
-    std::string origin = source.describe(transferred, preset.process);
+    std::string origin = source.describe(transferred.initialised, preset.process);
     start.model.vocabulary = std::move(source.file.vocabulary);
     return {std::move(start), std::move(origin)};
 }
