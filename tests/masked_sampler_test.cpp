@@ -157,12 +157,7 @@ TEST_CASE("each block sees the tail of the last") {
         std::vector<int> ids;
     };
     std::vector<std::vector<int>> passes;
-    MaskedPredictor model = hash_model(5, 16);
-    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
-                                               int window, std::span<float> logits) {
-        passes.emplace_back(ids.begin(), ids.end());
-        return inner(ids, times, batch, window, logits);
-    };
+    const MaskedPredictor model = recording(hash_model(5, 16), passes);
     const Frame frame = sample(model, request_for(44, SamplerKind::confidence, 4));
     REQUIRE(passes.size() == 20);  // windows at 0, 8, 16, 24 and, for the last four places, 28
     const int starts[] = {0, 8, 16, 24, 28};

@@ -29,6 +29,16 @@ inline Frame sample(const MaskedPredictor& model, const SamplingRequest& request
     return run(sampler);
 }
 
+/// The model, which keeps the ids of each of its passes.
+inline MaskedPredictor recording(MaskedPredictor model, std::vector<std::vector<int>>& passes) {
+    model.predict = [&passes, inner = std::move(model.predict)](std::span<const int> ids, std::span<const int> times,
+                                                                int batch, int window, std::span<float> logits) {
+        passes.emplace_back(ids.begin(), ids.end());
+        return inner(ids, times, batch, window, logits);
+    };
+    return model;
+}
+
 inline Edit edit_of(const char* text, int length) {
     auto edit = parse_edit(text, length, [](char32_t c) -> Result<int> { return static_cast<int>(c - 'a'); });
     if (!edit) FAIL(edit.error().sentence);

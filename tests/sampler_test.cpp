@@ -170,12 +170,7 @@ TEST_CASE("a block that ended early leaves no passes to what comes after it") {
 
 TEST_CASE("a region of a long text is noised within a window around it") {
     std::vector<std::vector<int>> passes;
-    MaskedPredictor model = hash_model(5, 16);
-    model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
-                                               int window, std::span<float> logits) {
-        passes.emplace_back(ids.begin(), ids.end());
-        return inner(ids, times, batch, window, logits);
-    };
+    const MaskedPredictor model = recording(hash_model(5, 16), passes);
     MaskedSampler sampler = sampler_of(model, request_for(60, SamplerKind::confidence, 8));
     const Frame before = run(sampler);
     passes.clear();
