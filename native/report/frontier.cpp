@@ -235,7 +235,7 @@ std::string FrontierPlot::axis_titles() const {
 
 std::string frontier_svg(std::span<const SampleResults> points, const TextStatistics& real, std::string_view caption) {
     const FrontierPlot plot(points, real);
-    std::string body = svg_text(margin, margin + 16, "title", "The judge's opinion against variety");
+    std::string body = svg_text(margin, margin + 16, "title", "Judge NLL against entropy");
     body += svg_text(margin, margin + 38, "soft", caption);
     body += plot.legend_line();
     for (std::size_t i = 0; i < plot.panel_count(); ++i) body += plot.draw_panel(i);

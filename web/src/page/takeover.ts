@@ -15,8 +15,8 @@ const readingTime = 5000;
 
 export class Takeover {
   private recording: Recording | undefined;
-  /** The live lane that waits to take over. */
-  private twin: Lane | undefined;
+  /** The lane that waits to take over. */
+  private live: Lane | undefined;
   private compared: Lane | undefined;
   private first = 0;
   private next = 0;
@@ -38,7 +38,7 @@ export class Takeover {
   }
 
   get waiting(): boolean {
-    return this.twin !== undefined;
+    return this.live !== undefined;
   }
 
   /** Shows a record, until a live lane takes over. */
@@ -62,35 +62,35 @@ export class Takeover {
     const from = Math.max(0, Math.min(this.state.step, record.head - fewestPasses));
     this.agrees = true;
     this.first = this.next = this.exact ? from + 1 : 0;
-    this.twin = this.compared = this.exact ? this.session.follow(record, from) : this.session.sample(record.request, vocabulary, record.process);
+    this.live = this.compared = this.exact ? this.session.follow(record, from) : this.session.sample(record.request, vocabulary, record.process);
     // A step that was due has to wait for its live one.
     this.player.schedule();
   }
 
   /** The record stays what is on show. */
   drop(): void {
-    this.twin = undefined;
+    this.live = undefined;
   }
 
   laneChanged(lane: Lane): void {
     if (lane === this.compared && this.agrees) this.compare(lane);
-    if (lane === this.twin && !lane.computing && !lane.finished) this.twin = undefined;
+    if (lane === this.live && !lane.computing && !lane.finished) this.live = undefined;
     this.passOn();
   }
 
   /** True while the record must wait at the step on show, because the next one will be a live one. */
   holds(): boolean {
     const { lane, step } = this.state;
-    return lane === this.record && this.exact && this.agrees && this.twin?.head === step;
+    return lane === this.record && this.exact && this.agrees && this.live?.head === step;
   }
 
   /** Hands over to the live lane where that can go on; to one that says something else, only when the record has been read. */
   passOn(): void {
-    const { state, player, twin, record } = this;
-    if (!twin || !record) return;
+    const { state, player, live, record } = this;
+    if (!live || !record) return;
     if (state.lane !== record) return this.drop();
-    if (this.agrees && (twin.head > state.step || (twin.finished && twin.head === state.step))) {
-      this.replaceRecord(twin);
+    if (this.agrees && (live.head > state.step || (live.finished && live.head === state.step))) {
+      this.replaceRecord(live);
       state.refresh();
     } else if (!this.agrees && !state.touched && state.step === record.head && !player.playing && !prefersReducedMotion.matches)
       this.timer ||= window.setTimeout(() => this.showOther(), readingTime);
@@ -98,8 +98,8 @@ export class Takeover {
   }
 
   private showOther(): void {
-    if (this.state.lane !== this.record || this.state.touched || this.agrees || !this.twin) return;
-    this.replaceRecord(this.twin);
+    if (this.state.lane !== this.record || this.state.touched || this.agrees || !this.live) return;
+    this.replaceRecord(this.live);
     this.state.step = 0;
     this.player.play();
   }
@@ -117,10 +117,10 @@ export class Takeover {
     const steps = this.next - this.first;
     if (this.exact && !this.agrees) {
       this.tell(`FAILED: step ${this.next - 1} of the recorded sample comes out otherwise here`);
-      if (lane !== this.twin) return;
+      if (lane !== this.live) return;
       // Its beginning is the record's, so the whole would be no sample at all.
-      this.twin = undefined;
-      this.twin = this.session.sample(record.request, record.vocabulary, record.process);
+      this.live = undefined;
+      this.live = this.session.sample(record.request, record.vocabulary, record.process);
     } else if (this.exact && !lane.computing && steps > 0)
       this.tell(`passed: ${steps === 1 ? "one step" : `${steps} steps`} of the recorded sample came out the same here, bit for bit`);
   }
