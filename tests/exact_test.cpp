@@ -22,6 +22,7 @@
 namespace folio {
 namespace {
 
+using test::as_matrix;
 using test::Random;
 
 std::size_t area(int rows, int cols) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols); }
@@ -92,14 +93,14 @@ TEST_CASE("exact: linear") {
         const Layer layer(random, N, K);
         const bool wide_input = round % 2 == 1;
         CAPTURE(R, K, N, round % 3, wide_input);
-        const Epilogue epilogue{kind, {residual.data(), R, N}, {}};
+        const Epilogue epilogue{kind, as_matrix(residual, R, N), {}};
         std::vector<float> expected(area(R, N));
-        reference::exact::linear({expected.data(), R, N}, {x.data(), R, K}, layer.values.data(), layer.scales.data(),
-                                 epilogue, wide_input);
+        reference::exact::linear(as_matrix(expected, R, N), as_matrix(x, R, K), layer.values.data(),
+                                 layer.scales.data(), epilogue, wide_input);
         with_every_set([&](ExactOps& ops) {
             Framed out(R, N, round % 5);
             const PackedWeight weight = layer.packed(ops, wide_input);
-            ops.linear(out.view(), {x.data(), R, K}, weight, epilogue);
+            ops.linear(out.view(), as_matrix(x, R, K), weight, epilogue);
             REQUIRE(ops.synchronize());
             REQUIRE(same_bits(out.values(), expected));
         });
@@ -126,9 +127,9 @@ TEST_CASE("exact: attention") {
             auto qkv = random.normals<float>(area(R, 3 * D));
             const auto rope = random.normals<float>(area(c.length, c.head_dim));
             auto turned = qkv;
-            reference::exact::rope_qk_norm({turned.data(), R, 3 * D}, rope.data(), heads, 1e-7f);
+            reference::exact::rope_qk_norm(as_matrix(turned, R, 3 * D), rope.data(), heads, 1e-7f);
             std::vector<float> expected(area(R, D));
-            reference::exact::attention({expected.data(), R, D}, {turned.data(), R, 3 * D}, heads);
+            reference::exact::attention(as_matrix(expected, R, D), as_matrix(turned, R, 3 * D), heads);
             with_every_set([&](ExactOps& ops) {
                 Framed x(R, 3 * D, sequences), out(R, D, sequences);
                 for (int r = 0; r < R; ++r)
@@ -153,7 +154,7 @@ TEST_CASE("exact: attention") {
             attending.queries = queries.data();
             with_every_set([&](ExactOps& ops) {
                 Framed out(count, D, sequences);
-                ops.attention(out.view(), {turned.data(), R, 3 * D}, nullptr, attending);
+                ops.attention(out.view(), as_matrix(turned, R, 3 * D), nullptr, attending);
                 REQUIRE(ops.synchronize());
                 REQUIRE(same_bits(out.values(), chosen));
             });
@@ -170,9 +171,9 @@ TEST_CASE("exact: the last places of a text attend as in the whole") {
             const AttentionShape heads{length, n_head, d, true, max_length};
             auto turned = qkv;
             const std::vector<float> rope(area(length, d), 0.5f);
-            reference::exact::rope_qk_norm({turned.data(), length, 3 * D}, rope.data(), heads, 1e-7f);
+            reference::exact::rope_qk_norm(as_matrix(turned, length, 3 * D), rope.data(), heads, 1e-7f);
             std::vector<float> whole(area(length, D));
-            reference::exact::attention({whole.data(), length, D}, {turned.data(), length, 3 * D}, heads);
+            reference::exact::attention(as_matrix(whole, length, D), as_matrix(turned, length, 3 * D), heads);
             for (const int known : {0, 1, length / 2, length - 1}) {
                 if (known >= length) continue;
                 const int rows = length - known;
@@ -180,11 +181,11 @@ TEST_CASE("exact: the last places of a text attend as in the whole") {
                 const std::vector<float> expected(whole.begin() + static_cast<std::ptrdiff_t>(area(known, D)),
                                                   whole.end());
                 std::vector<float> part(area(rows, D));
-                reference::exact::attention({part.data(), rows, D}, {turned.data(), length, 3 * D}, heads);
+                reference::exact::attention(as_matrix(part, rows, D), as_matrix(turned, length, 3 * D), heads);
                 REQUIRE(same_bits(part, expected));
                 with_every_set([&](ExactOps& ops) {
                     Framed out(rows, D, 3);
-                    ops.attention(out.view(), {turned.data(), length, 3 * D}, nullptr, heads);
+                    ops.attention(out.view(), as_matrix(turned, length, 3 * D), nullptr, heads);
                     REQUIRE(ops.synchronize());
                     REQUIRE(same_bits(out.values(), expected));
                 });
@@ -201,7 +202,7 @@ TEST_CASE("exact: rms_norm") {
         for (int r = 0; r < 5; ++r) reference::exact::rms_norm(&expected[area(r, n)], &x[area(r, n)], n, 1e-7f);
         with_every_set([&](ExactOps& ops) {
             std::vector<float> in = x, out(x.size());
-            ops.rms_norm({out.data(), 5, n}, {in.data(), 5, n}, 1e-7f);
+            ops.rms_norm(as_matrix(out, 5, n), as_matrix(in, 5, n), 1e-7f);
             REQUIRE(ops.synchronize());
             REQUIRE(same_bits(out, expected));
         });
@@ -221,13 +222,13 @@ TEST_CASE("exact: numbers at their bounds") {
         std::fill_n(layer.values.begin() + K, K, std::int8_t{127});
         layer.scales = {1, 1, 1};
         std::vector<float> expected(N);
-        reference::exact::linear({expected.data(), 1, N}, {x.data(), 1, K}, layer.values.data(), layer.scales.data(),
-                                 {}, wide_input);
+        reference::exact::linear(as_matrix(expected, 1, N), as_matrix(x, 1, K), layer.values.data(),
+                                 layer.scales.data(), {}, wide_input);
         REQUIRE(expected[0] == Approx(-128.0 * K));
         with_every_set([&, wide_input = wide_input](ExactOps& ops) {
             std::vector<float> out(N);
             const PackedWeight weight = layer.packed(ops, wide_input);
-            ops.linear({out.data(), 1, N}, {x.data(), 1, static_cast<int>(x.size())}, weight, {});
+            ops.linear(as_matrix(out, 1, N), {x.data(), 1, static_cast<int>(x.size())}, weight, {});
             REQUIRE(ops.synchronize());
             REQUIRE(same_bits(out, expected));
         });
@@ -237,7 +238,7 @@ TEST_CASE("exact: numbers at their bounds") {
     std::vector<float> qkv(area(length, 3 * d), 1.f);
     with_every_set([&](ExactOps& ops) {
         std::vector<float> attended(area(length, d));
-        ops.attention({attended.data(), length, d}, {qkv.data(), length, 3 * d}, nullptr,
+        ops.attention(as_matrix(attended, length, d), as_matrix(qkv, length, 3 * d), nullptr,
                       {length, 1, d, false, length});
         REQUIRE(ops.synchronize());
         CHECK(attended.front() == Approx(1).epsilon(1e-3));
@@ -261,11 +262,11 @@ TEST_CASE("exact: what is not finite is found in every place that reads it") {
                     std::vector<float> out(area(R, N)), attended(area(R, 32));
                     for (const bool wide_input : {false, true}) {
                         const PackedWeight weight = layer.packed(ops, wide_input);
-                        ops.linear({out.data(), R, N}, {x.data(), R, K}, weight, {});
+                        ops.linear(as_matrix(out, R, N), as_matrix(x, R, K), weight, {});
                         REQUIRE_FALSE(ops.synchronize());
                         REQUIRE(ops.synchronize());  // said once
                     }
-                    ops.attention({attended.data(), R, 32}, {qkv.data(), R, 96}, nullptr, {R, 1, 32, false, 64});
+                    ops.attention(as_matrix(attended, R, 32), as_matrix(qkv, R, 96), nullptr, {R, 1, 32, false, 64});
                     REQUIRE_FALSE(ops.synchronize());
                 });
             }
@@ -286,17 +287,17 @@ TEST_CASE("exact: numbers whose squares leave f32 are found and do not become ze
     with_every_set([&](ExactOps& ops) {
         std::vector<float> in = x, normed(x.size()), out(area(R, 8)), attended(area(R, d));
         const PackedWeight weight = layer.packed(ops);
-        ops.rms_norm({normed.data(), R, 3 * d}, {in.data(), R, 3 * d}, 1e-7f);
+        ops.rms_norm(as_matrix(normed, R, 3 * d), as_matrix(in, R, 3 * d), 1e-7f);
         REQUIRE(ops.synchronize());
         CHECK(std::isnan(normed[area(1, 3 * d)]));
         CHECK(normed[area(2, 3 * d)] == 1.f);
-        ops.linear({out.data(), R, 8}, {normed.data(), R, 3 * d}, weight, {});
+        ops.linear(as_matrix(out, R, 8), as_matrix(normed, R, 3 * d), weight, {});
         CHECK_FALSE(ops.synchronize());
         const AttentionShape heads{R, 1, d, false, 64};
-        ops.rope_qk_norm({in.data(), R, 3 * d}, rope.data(), nullptr, heads, 1e-7f);
+        ops.rope_qk_norm(as_matrix(in, R, 3 * d), rope.data(), nullptr, heads, 1e-7f);
         REQUIRE(ops.synchronize());
         CHECK(std::isnan(in[area(1, 3 * d)]));
-        ops.attention({attended.data(), R, d}, {in.data(), R, 3 * d}, nullptr, heads);
+        ops.attention(as_matrix(attended, R, d), as_matrix(in, R, 3 * d), nullptr, heads);
         CHECK_FALSE(ops.synchronize());
     });
 }

@@ -21,6 +21,7 @@ namespace folio {
 namespace {
 
 using reference::View;
+using test::as_matrix;
 using test::Backend;
 using test::Random;
 
@@ -193,8 +194,8 @@ TEST_CASE("ops: linear") {
                 [&](Precision precision) {
                     auto in = rounded(x, precision), weight = rounded(w, precision), added = doubles(residual);
                     std::vector<double> out(area(R, N));
-                    reference::linear<double>({out.data(), R, N}, {in.data(), R, K}, {weight.data(), N, K}, kind,
-                                              {added.data(), R, N}, dropout);
+                    reference::linear<double>(as_matrix(out, R, N), as_matrix(in, R, K), as_matrix(weight, N, K), kind,
+                                              as_matrix(added, R, N), dropout);
                     return out;
                 },
                 [&](const Backend& backend, Device& device) {
@@ -220,8 +221,8 @@ TEST_CASE("ops: linear with a residual elsewhere") {
         [&](Precision precision) {
             auto in = rounded(x, precision), weight = rounded(w, precision), added = doubles(residual);
             std::vector<double> out(area(R, N));
-            reference::linear<double>({out.data(), R, N}, {in.data(), R, K}, {weight.data(), N, K},
-                                      Epilogue::Kind::residual, {added.data(), R, N});
+            reference::linear<double>(as_matrix(out, R, N), as_matrix(in, R, K), as_matrix(weight, N, K),
+                                      Epilogue::Kind::residual, as_matrix(added, R, N));
             return out;
         },
         [&](const Backend& backend, Device& device) {
@@ -243,7 +244,8 @@ TEST_CASE("ops: a weight packed again lies where it lay") {
         [&](Precision precision) {
             auto gradient = rounded(dy, precision), weight = rounded(w, precision);
             std::vector<double> dx(area(R, K));
-            reference::linear_backward_input<double>({dx.data(), R, K}, {gradient.data(), R, N}, {weight.data(), N, K});
+            reference::linear_backward_input<double>(as_matrix(dx, R, K), as_matrix(gradient, R, N),
+                                                     as_matrix(weight, N, K));
             return dx;
         },
         [&](const Backend& backend, Device& device) {
@@ -275,9 +277,9 @@ TEST_CASE("ops: linear_backward_input") {
             [&](Precision precision) {
                 auto gradient = rounded(dy, precision), weight = rounded(w, precision), kept = doubles(hidden);
                 std::vector<double> dx(area(R, K));
-                const View<double> relu2_out{kept.data(), R, K};
-                reference::linear_backward_input<double>({dx.data(), R, K}, {gradient.data(), R, N},
-                                                         {weight.data(), N, K}, relu2 ? &relu2_out : nullptr);
+                const View<double> relu2_out = as_matrix(kept, R, K);
+                reference::linear_backward_input<double>(as_matrix(dx, R, K), as_matrix(gradient, R, N),
+                                                         as_matrix(weight, N, K), relu2 ? &relu2_out : nullptr);
                 return dx;
             },
             [&](const Backend& backend, Device& device) {
@@ -302,8 +304,8 @@ TEST_CASE("ops: linear_backward_weight") {
             K, 1e-5,
             [&](Precision precision) {
                 auto gradient = rounded(dy, precision), in = rounded(x, precision), dw = doubles(before);
-                reference::linear_backward_weight<double>({dw.data(), N, K}, {gradient.data(), R, N},
-                                                          {in.data(), R, K});
+                reference::linear_backward_weight<double>(as_matrix(dw, N, K), as_matrix(gradient, R, N),
+                                                          as_matrix(in, R, K));
                 return dw;
             },
             [&](const Backend& backend, Device& device) {
@@ -324,7 +326,7 @@ TEST_CASE("ops: rms_norm") {
         CAPTURE(R, D, margin, eps);
         const auto x = random.normals<float>(area(R, D), 0.3);
         auto expected = doubles(x);
-        reference::rms_norm<double>({expected.data(), R, D}, {expected.data(), R, D}, eps);
+        reference::rms_norm<double>(as_matrix(expected, R, D), as_matrix(expected, R, D), eps);
         for (const bool in_place : {false, true}) {
             compare(D, 1e-6, expected, [&](const Backend& backend, Device& device) {
                 const Matrix in = device.put(x, R, D, margin),
@@ -339,7 +341,7 @@ TEST_CASE("ops: rms_norm") {
 TEST_CASE("ops: rms_norm of zeros and of huge numbers") {
     const Values x{0, 0, 0, 1e15f, -1e15f, 1e15f, 1e-15f, 1e-15f, 1e-15f};
     auto expected = doubles(x);
-    reference::rms_norm<double>({expected.data(), 3, 3}, {expected.data(), 3, 3}, 1e-6);
+    reference::rms_norm<double>(as_matrix(expected, 3, 3), as_matrix(expected, 3, 3), 1e-6);
     compare(3, 1e-6, expected, [&](const Backend& backend, Device& device) {
         const Matrix in = device.put(x, 3, 3);
         backend.ops.rms_norm(in, in, 1e-6f);
@@ -356,7 +358,8 @@ TEST_CASE("ops: rms_norm_backward") {
         const auto x = random.normals<float>(area(R, D), 0.5), dy = random.normals<float>(area(R, D)),
                    before = random.normals<float>(area(R, D));
         auto in = doubles(x), gradient = doubles(dy), expected = doubles(before);
-        reference::rms_norm_backward<double>({expected.data(), R, D}, {gradient.data(), R, D}, {in.data(), R, D}, eps);
+        reference::rms_norm_backward<double>(as_matrix(expected, R, D), as_matrix(gradient, R, D), as_matrix(in, R, D),
+                                             eps);
         compare(D, 1e-5, expected, [&](const Backend& backend, Device& device) {
             const Matrix dx = device.put(before, R, D, margin);
             backend.training.rms_norm_backward(dx, device.put(dy, R, D, margin), device.put(x, R, D, margin), eps);
@@ -380,9 +383,9 @@ TEST_CASE("ops: local_conv and its backward") {
                 auto in = doubles(x), gradient = doubles(dy), weights = doubles(filter), dfilter = doubles(before);
                 std::vector<double> expected(area(R, D)), dx(area(R, D));
                 LocalConv conv{nullptr, radius, causal, length, nullptr};
-                reference::local_conv<double>({expected.data(), R, D}, {in.data(), R, D}, weights.data(), conv);
-                reference::local_conv_backward<double>({dx.data(), R, D}, dfilter.data(), {gradient.data(), R, D},
-                                                       {in.data(), R, D}, weights.data(), conv);
+                reference::local_conv<double>(as_matrix(expected, R, D), as_matrix(in, R, D), weights.data(), conv);
+                reference::local_conv_backward<double>(as_matrix(dx, R, D), dfilter.data(), as_matrix(gradient, R, D),
+                                                       as_matrix(in, R, D), weights.data(), conv);
                 compare(D, 1e-5, expected, [&](const Backend& backend, Device& device) {
                     const Matrix out = device.put(Values(area(R, D), 5), R, D, margin);
                     conv.filter = device.put(filter);
@@ -479,8 +482,8 @@ TEST_CASE("ops: rope_qk_norm and its backward") {
         const auto x = random.normals<float>(area(R, D)), dy = random.normals<float>(area(R, D));
         auto table = doubles(rope), qkv = doubles(x), dqkv = doubles(dy);
         std::vector<double> kept(area(R, 2 * heads.n_head));
-        reference::rope_qk_norm<double>({qkv.data(), R, D}, table.data(), kept.data(), heads, eps);
-        reference::rope_qk_norm_backward<double>({dqkv.data(), R, D}, {qkv.data(), R, D}, table.data(), kept.data(),
+        reference::rope_qk_norm<double>(as_matrix(qkv, R, D), table.data(), kept.data(), heads, eps);
+        reference::rope_qk_norm_backward<double>(as_matrix(dqkv, R, D), as_matrix(qkv, R, D), table.data(), kept.data(),
                                                  heads);
 
         compare(D, 2e-6, qkv, [&](const Backend& backend, Device& device) {
@@ -508,7 +511,7 @@ Values random_qkv(Random& random, int R, const AttentionShape& heads) {
     const int stride = 3 * heads.n_head * heads.head_dim;
     auto qkv = random.normals(area(R, stride));
     const auto rope = test::rope_table<double>(heads.length, heads.head_dim);
-    reference::rope_qk_norm<double>({qkv.data(), R, stride}, rope.data(), nullptr, heads, 1e-7);
+    reference::rope_qk_norm<double>(as_matrix(qkv, R, stride), rope.data(), nullptr, heads, 1e-7);
     return test::converted<float>(qkv);
 }
 
@@ -521,7 +524,7 @@ TEST_CASE("ops: attention") {
         std::vector<double> out(area(R, D)), log_sum_exp(area(R, heads.n_head));
         const auto forward = [&](Precision precision) {
             auto qkv = rounded(x, precision);
-            reference::attention<double>({out.data(), R, D}, {qkv.data(), R, 3 * D}, log_sum_exp.data(), heads);
+            reference::attention<double>(as_matrix(out, R, D), as_matrix(qkv, R, 3 * D), log_sum_exp.data(), heads);
         };
         // Probabilities are rounded before their product with v.
         const auto outputs = [&](Precision precision) { return forward(precision), out; };
@@ -562,7 +565,7 @@ TEST_CASE("ops: attention of some rows") {
         const auto expected = [&](Precision precision) {
             auto qkv = rounded(x, precision);
             std::vector<double> whole(area(R, D)), chosen;
-            reference::attention<double>({whole.data(), R, D}, {qkv.data(), R, 3 * D}, nullptr, heads);
+            reference::attention<double>(as_matrix(whole, R, D), as_matrix(qkv, R, 3 * D), nullptr, heads);
             for (const int r : queries) chosen.insert(chosen.end(), whole.begin() + r * D, whole.begin() + (r + 1) * D);
             return chosen;
         };
@@ -588,8 +591,8 @@ TEST_CASE("ops: attention of the last places of a text") {
         const auto expected = [&](Precision precision) {
             auto qkv = rounded(x, precision);
             std::vector<double> whole(area(length, D)), part(area(rows, D));
-            reference::attention<double>({whole.data(), length, D}, {qkv.data(), length, 3 * D}, nullptr, heads);
-            reference::attention<double>({part.data(), rows, D}, {qkv.data(), length, 3 * D}, nullptr, heads);
+            reference::attention<double>(as_matrix(whole, length, D), as_matrix(qkv, length, 3 * D), nullptr, heads);
+            reference::attention<double>(as_matrix(part, rows, D), as_matrix(qkv, length, 3 * D), nullptr, heads);
             CHECK(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(area(known, D))));
             return part;
         };
@@ -612,9 +615,10 @@ TEST_CASE("ops: attention_backward") {
         const Values x = random_qkv(random, R, heads), dy = random.normals<float>(area(R, D));
         auto qkv = doubles(x), dout = doubles(dy);
         std::vector<double> out(area(R, D)), log_sum_exp(area(R, heads.n_head)), expected(qkv.size());
-        reference::attention<double>({out.data(), R, D}, {qkv.data(), R, 3 * D}, log_sum_exp.data(), heads);
-        reference::attention_backward<double>({expected.data(), R, 3 * D}, {dout.data(), R, D}, {qkv.data(), R, 3 * D},
-                                              {out.data(), R, D}, log_sum_exp.data(), heads);
+        reference::attention<double>(as_matrix(out, R, D), as_matrix(qkv, R, 3 * D), log_sum_exp.data(), heads);
+        reference::attention_backward<double>(as_matrix(expected, R, 3 * D), as_matrix(dout, R, D),
+                                              as_matrix(qkv, R, 3 * D), as_matrix(out, R, D), log_sum_exp.data(),
+                                              heads);
         compare(3 * D, {1e-5, 2e-2}, expected, [&](const Backend& backend, Device& device) {
             const Matrix dqkv = device.put(Values(area(R, 3 * D), 5), R, 3 * D, margin);
             backend.training.attention_backward(dqkv, device.put(dy, R, D, margin), device.put(x, R, 3 * D, margin),
@@ -668,10 +672,10 @@ TEST_CASE("ops: embed and its backward") {
         const auto exact_table = doubles(table), exact_time = doubles(time_table);
         std::vector<double> out(area(R, D)), dtable(table.size(), 0.5), dtime(time_table.size(), 0.5);
         auto dout = doubles(dy);
-        reference::embed<double>({out.data(), R, D}, ids.data(), exact_table.data(), rows ? exact_time.data() : nullptr,
-                                 time_row.data(), length);
-        reference::embed_backward<double>(dtable.data(), rows ? dtime.data() : nullptr, {dout.data(), R, D}, ids.data(),
-                                          time_row.data(), length);
+        reference::embed<double>(as_matrix(out, R, D), ids.data(), exact_table.data(),
+                                 rows ? exact_time.data() : nullptr, time_row.data(), length);
+        reference::embed_backward<double>(dtable.data(), rows ? dtime.data() : nullptr, as_matrix(dout, R, D),
+                                          ids.data(), time_row.data(), length);
         compare(D, 1e-6, out, [&](const Backend& backend, Device& device) {
             const Matrix result = device.put(Values(area(R, D)), R, D, margin);
             backend.ops.embed(result, device.put(ids), device.put(table), rows ? device.put(time_table) : nullptr,
@@ -706,8 +710,8 @@ TEST_CASE("ops: embed_soft and add") {
             CAPTURE(length, n, d, placed);
             std::vector<double> out(area(R, d));
             auto w = doubles(weights), t = doubles(table), p = doubles(positions);
-            reference::embed_soft<double>({out.data(), R, d}, {w.data(), R, n}, t.data(), placed ? p.data() : nullptr,
-                                          length);
+            reference::embed_soft<double>(as_matrix(out, R, d), as_matrix(w, R, n), t.data(),
+                                          placed ? p.data() : nullptr, length);
             compare(d, 1e-5, out, [&](const Backend& backend, Device& device) {
                 const Matrix result = device.put(Values(area(R, d), 5), R, d, margin);
                 backend.ops.embed_soft(result, device.put(weights, R, n, margin), device.put(table),
@@ -735,7 +739,7 @@ TEST_CASE("ops: squared_error") {
                    weights = random.normals<float>(R);
         std::vector<double> gradient(area(R, V)), loss(static_cast<std::size_t>(R));
         auto o = doubles(out), t = doubles(target), w = doubles(weights);
-        reference::squared_error<double>({gradient.data(), R, V}, loss.data(), {o.data(), R, V}, {t.data(), R, V},
+        reference::squared_error<double>(as_matrix(gradient, R, V), loss.data(), as_matrix(o, R, V), as_matrix(t, R, V),
                                          w.data());
         compare(V, 1e-6, gradient, [&](const Backend& backend, Device& device) {
             const Matrix x = device.put(out, R, V, 2);
@@ -761,7 +765,7 @@ TEST_CASE("ops: brier") {
         const auto targets = random.integers(R, V);
         std::vector<double> gradient(area(R, V)), loss(static_cast<std::size_t>(R));
         auto x = doubles(logits), w = doubles(weights);
-        reference::brier<double>({gradient.data(), R, V}, loss.data(), {x.data(), R, V}, targets.data(), w.data());
+        reference::brier<double>(as_matrix(gradient, R, V), loss.data(), as_matrix(x, R, V), targets.data(), w.data());
         // The gradient is the loss's, by complex steps.
         for (int r = 0; r < R; ++r) {
             for (int c = 0; c < V; c += 4) {
@@ -769,7 +773,7 @@ TEST_CASE("ops: brier") {
                 std::vector<Complex> row(x.begin() + r * V, x.begin() + (r + 1) * V), unused(row.size());
                 row[static_cast<std::size_t>(c)] += Complex(0, 1e-30);
                 Complex moved, weight = w[static_cast<std::size_t>(r)];
-                reference::brier<Complex>({unused.data(), 1, V}, &moved, {row.data(), 1, V},
+                reference::brier<Complex>(as_matrix(unused, 1, V), &moved, as_matrix(row, 1, V),
                                           &targets[static_cast<std::size_t>(r)], &weight);
                 CHECK(gradient[static_cast<std::size_t>(r * V + c)] == Approx(moved.imag() / 1e-30).margin(1e-12));
             }
@@ -799,7 +803,7 @@ TEST_CASE("ops: dropout_backward draws the forward pass's mask") {
         const auto dx = random.normals<float>(area(R, C));
         auto in = doubles(dx);
         std::vector<double> expected(area(R, C));
-        reference::dropout_backward<double>({expected.data(), R, C}, {in.data(), R, C}, dropout);
+        reference::dropout_backward<double>(as_matrix(expected, R, C), as_matrix(in, R, C), dropout);
         compare(C, 1e-6, expected, [&](const Backend& backend, Device& device) {
             const Matrix out = device.put(Values(area(R, C)), R, C, margin);
             Dropout there = dropout;
@@ -823,7 +827,7 @@ TEST_CASE("ops: cross_entropy") {
         for (int& target : targets) target += target == excluded ? (target == 0 ? 1 : -1) : 0;
         auto in = doubles(logits), weight = doubles(weights);
         std::vector<double> dlogits(in.size()), loss(static_cast<std::size_t>(R));
-        reference::cross_entropy<double>({dlogits.data(), R, V}, loss.data(), {in.data(), R, V}, targets.data(),
+        reference::cross_entropy<double>(as_matrix(dlogits, R, V), loss.data(), as_matrix(in, R, V), targets.data(),
                                          weight.data(), excluded);
         for (const bool in_place : {false, true}) {
             compare(V, 1e-5, dlogits, [&](const Backend& backend, Device& device) {
@@ -974,7 +978,7 @@ TEST_CASE("ops: softmax") {
         for (float& logit : logits) logit *= 30;
         std::vector<double> out(area(R, V));
         auto x = doubles(logits);
-        reference::softmax<double>({out.data(), R, V}, {x.data(), R, V});
+        reference::softmax<double>(as_matrix(out, R, V), as_matrix(x, R, V));
         compare(V, 2e-6, out, [&](const Backend& backend, Device& device) {
             const Matrix result = device.put(Values(area(R, V), 5), R, V, 3);
             backend.training.softmax(result, device.put(logits, R, V));

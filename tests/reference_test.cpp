@@ -10,6 +10,7 @@ namespace folio {
 namespace {
 
 using reference::View;
+using test::as_matrix;
 using test::Random;
 using Complex = std::complex<double>;
 
@@ -58,14 +59,14 @@ TEST_CASE("reference: linear and its backward") {
 
     const auto loss = [&](std::vector<Complex> x, std::vector<Complex> w) {
         std::vector<Complex> out(area(R, N)), added = complex(residual);
-        reference::linear<Complex>({out.data(), R, N}, {x.data(), R, K}, {w.data(), N, K}, Epilogue::Kind::residual,
-                                   {added.data(), R, N}, dropout);
+        reference::linear<Complex>(as_matrix(out, R, N), as_matrix(x, R, K), as_matrix(w, N, K),
+                                   Epilogue::Kind::residual, as_matrix(added, R, N), dropout);
         return dot(out, dy);
     };
     std::vector<double> dbranch(dy.size()), dx(x.size()), dw(w.size(), 0.5);
-    reference::dropout_backward<double>({dbranch.data(), R, N}, {dy.data(), R, N}, dropout);
-    reference::linear_backward_input<double>({dx.data(), R, K}, {dbranch.data(), R, N}, {w.data(), N, K});
-    reference::linear_backward_weight<double>({dw.data(), N, K}, {dbranch.data(), R, N}, {x.data(), R, K});
+    reference::dropout_backward<double>(as_matrix(dbranch, R, N), as_matrix(dy, R, N), dropout);
+    reference::linear_backward_input<double>(as_matrix(dx, R, K), as_matrix(dbranch, R, N), as_matrix(w, N, K));
+    reference::linear_backward_weight<double>(as_matrix(dw, N, K), as_matrix(dbranch, R, N), as_matrix(x, R, K));
     for (double& value : dw) value -= 0.5;                                   // it adds
     if (loss(complex(x), complex(w)) == dot(complex(residual), dy)) return;  // every place dropped out: nothing to see
     require_gradient(x, dx, [&](const auto& varied) { return loss(varied, complex(w)); });
@@ -80,17 +81,18 @@ TEST_CASE("reference: two layers with relu2 between") {
 
     const auto loss = [&](std::vector<Complex> x, std::vector<Complex> up) {
         std::vector<Complex> hidden(area(R, F)), out(area(R, N)), last = complex(down);
-        reference::linear<Complex>({hidden.data(), R, F}, {x.data(), R, K}, {up.data(), F, K}, Epilogue::Kind::relu2);
-        reference::linear<Complex>({out.data(), R, N}, {hidden.data(), R, F}, {last.data(), N, F});
+        reference::linear<Complex>(as_matrix(hidden, R, F), as_matrix(x, R, K), as_matrix(up, F, K),
+                                   Epilogue::Kind::relu2);
+        reference::linear<Complex>(as_matrix(out, R, N), as_matrix(hidden, R, F), as_matrix(last, N, F));
         return dot(out, dy);
     };
     std::vector<double> dhidden(hidden.size()), dx(x.size()), dup(up.size());
-    reference::linear<double>({hidden.data(), R, F}, {x.data(), R, K}, {up.data(), F, K}, Epilogue::Kind::relu2);
-    const View<double> relu2_out{hidden.data(), R, F};
-    reference::linear_backward_input<double>({dhidden.data(), R, F}, {dy.data(), R, N}, {down.data(), N, F},
+    reference::linear<double>(as_matrix(hidden, R, F), as_matrix(x, R, K), as_matrix(up, F, K), Epilogue::Kind::relu2);
+    const View<double> relu2_out = as_matrix(hidden, R, F);
+    reference::linear_backward_input<double>(as_matrix(dhidden, R, F), as_matrix(dy, R, N), as_matrix(down, N, F),
                                              &relu2_out);
-    reference::linear_backward_input<double>({dx.data(), R, K}, {dhidden.data(), R, F}, {up.data(), F, K});
-    reference::linear_backward_weight<double>({dup.data(), F, K}, {dhidden.data(), R, F}, {x.data(), R, K});
+    reference::linear_backward_input<double>(as_matrix(dx, R, K), as_matrix(dhidden, R, F), as_matrix(up, F, K));
+    reference::linear_backward_weight<double>(as_matrix(dup, F, K), as_matrix(dhidden, R, F), as_matrix(x, R, K));
     require_gradient(x, dx, [&](const auto& varied) { return loss(varied, complex(up)); });
     require_gradient(up, dup, [&](const auto& varied) { return loss(complex(x), varied); });
 }
@@ -101,10 +103,10 @@ TEST_CASE("reference: norm and its backward") {
     const double eps = GENERATE(1.1920929e-07, 0.05);
     auto x = random.normals(area(R, D)), dy = random.normals(area(R, D));
     std::vector<double> dx(x.size(), 0.25);
-    reference::rms_norm_backward<double>({dx.data(), R, D}, {dy.data(), R, D}, {x.data(), R, D}, eps);
+    reference::rms_norm_backward<double>(as_matrix(dx, R, D), as_matrix(dy, R, D), as_matrix(x, R, D), eps);
     for (double& value : dx) value -= 0.25;  // it adds
     require_gradient(x, dx, [&](std::vector<Complex> varied) {
-        reference::rms_norm<Complex>({varied.data(), R, D}, {varied.data(), R, D}, eps);
+        reference::rms_norm<Complex>(as_matrix(varied, R, D), as_matrix(varied, R, D), eps);
         return dot(varied, dy);
     });
 }
@@ -118,12 +120,12 @@ TEST_CASE("reference: rope_qk_norm and its backward") {
     auto qkv = random.normals(area(R, stride)), dqkv = random.normals(area(R, stride));
     const auto x = qkv, dy = dqkv;
     std::vector<double> inverse_rms(area(R, 2 * heads.n_head));
-    reference::rope_qk_norm<double>({qkv.data(), R, stride}, rope.data(), inverse_rms.data(), heads, eps);
-    reference::rope_qk_norm_backward<double>({dqkv.data(), R, stride}, {qkv.data(), R, stride}, rope.data(),
+    reference::rope_qk_norm<double>(as_matrix(qkv, R, stride), rope.data(), inverse_rms.data(), heads, eps);
+    reference::rope_qk_norm_backward<double>(as_matrix(dqkv, R, stride), as_matrix(qkv, R, stride), rope.data(),
                                              inverse_rms.data(), heads);
     require_gradient(x, dqkv, [&](std::vector<Complex> varied) {
         const auto table = complex(rope);
-        reference::rope_qk_norm<Complex>({varied.data(), R, stride}, table.data(), nullptr, heads, eps);
+        reference::rope_qk_norm<Complex>(as_matrix(varied, R, stride), table.data(), nullptr, heads, eps);
         return dot(varied, dy);
     });
 }
@@ -134,12 +136,12 @@ TEST_CASE("reference: attention and its backward") {
     const int R = 2 * heads.length, D = heads.n_head * heads.head_dim, stride = 3 * D;
     auto qkv = random.normals(area(R, stride)), dout = random.normals(area(R, D)), out = dout;
     std::vector<double> log_sum_exp(area(R, heads.n_head)), dqkv(qkv.size(), 9);
-    reference::attention<double>({out.data(), R, D}, {qkv.data(), R, stride}, log_sum_exp.data(), heads);
-    reference::attention_backward<double>({dqkv.data(), R, stride}, {dout.data(), R, D}, {qkv.data(), R, stride},
-                                          {out.data(), R, D}, log_sum_exp.data(), heads);
+    reference::attention<double>(as_matrix(out, R, D), as_matrix(qkv, R, stride), log_sum_exp.data(), heads);
+    reference::attention_backward<double>(as_matrix(dqkv, R, stride), as_matrix(dout, R, D), as_matrix(qkv, R, stride),
+                                          as_matrix(out, R, D), log_sum_exp.data(), heads);
     require_gradient(qkv, dqkv, [&](std::vector<Complex> varied) {
         std::vector<Complex> out(area(R, D));
-        reference::attention<Complex>({out.data(), R, D}, {varied.data(), R, stride}, nullptr, heads);
+        reference::attention<Complex>(as_matrix(out, R, D), as_matrix(varied, R, stride), nullptr, heads);
         return dot(out, dout);
     });
 }
@@ -150,13 +152,13 @@ TEST_CASE("reference: embed and its backward") {
     auto table = random.normals(area(V, D)), time_table = random.normals(area(T, D)), dout = random.normals(area(R, D));
     const auto ids = random.integers(R, V), time_row = random.integers(R / length, T);
     std::vector<double> dtable(table.size(), 0.5), dtime(time_table.size(), 0.5);
-    reference::embed_backward<double>(dtable.data(), dtime.data(), {dout.data(), R, D}, ids.data(), time_row.data(),
+    reference::embed_backward<double>(dtable.data(), dtime.data(), as_matrix(dout, R, D), ids.data(), time_row.data(),
                                       length);
     for (double& value : dtable) value -= 0.5;  // they add
     for (double& value : dtime) value -= 0.5;
     const auto loss = [&](std::vector<Complex> table, std::vector<Complex> time_table) {
         std::vector<Complex> out(area(R, D));
-        reference::embed<Complex>({out.data(), R, D}, ids.data(), table.data(), time_table.data(), time_row.data(),
+        reference::embed<Complex>(as_matrix(out, R, D), ids.data(), table.data(), time_table.data(), time_row.data(),
                                   length);
         return dot(out, dout);
     };
@@ -172,7 +174,7 @@ TEST_CASE("reference: cross_entropy and its gradient") {
     std::vector<int> targets = random.integers(R, V);
     for (int& target : targets) target = std::max(target, excluded + 1);
     std::vector<double> loss(R), dlogits(logits.size());
-    reference::cross_entropy<double>({dlogits.data(), R, V}, loss.data(), {logits.data(), R, V}, targets.data(),
+    reference::cross_entropy<double>(as_matrix(dlogits, R, V), loss.data(), as_matrix(logits, R, V), targets.data(),
                                      weights.data(), excluded);
     for (int r = 0; r < R; ++r) {  // by definition
         double sum = 0;
@@ -186,8 +188,8 @@ TEST_CASE("reference: cross_entropy and its gradient") {
     if (V - (excluded + 1) == 1) return;  // one choice only: no loss and no gradient
     require_gradient(logits, dlogits, [&](std::vector<Complex> varied) {
         std::vector<Complex> each(R), weight = complex(weights), scratch(varied.size());
-        reference::cross_entropy<Complex>({scratch.data(), R, V}, each.data(), {varied.data(), R, V}, targets.data(),
-                                          weight.data(), excluded);
+        reference::cross_entropy<Complex>(as_matrix(scratch, R, V), each.data(), as_matrix(varied, R, V),
+                                          targets.data(), weight.data(), excluded);
         return dot(each, std::vector<double>(R, 1.0));
     });
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include "core/base/parallel.h"
 #include "core/base/philox.h"
 #include "core/ops/microkernels.h"
+#include "core/ops/ops.h"
 
 namespace folio::test {
 
@@ -68,6 +70,13 @@ inline nlohmann::json golden_json(const std::string& name) { return nlohmann::js
 template <class To, class From>
 std::vector<To> converted(const std::vector<From>& values) {
     return std::vector<To>(values.begin(), values.end());
+}
+
+/// Values as a matrix [rows, cols], row by row.
+template <class T>
+MatrixView<T> as_matrix(std::vector<T>& values, int rows, int cols) {
+    assert(values.size() >= static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols));
+    return {values.data(), rows, cols};
 }
 
 /// Rotation angles [positions, head_dim] = cos | sin, base 10000.

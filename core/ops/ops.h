@@ -47,19 +47,24 @@ private:
     std::size_t bytes_ = 0;
 };
 
-/// A view of f32 on the device, row-major.
-struct Matrix {
-    float* data = nullptr;
+/// A row-major view.
+template <class T>
+struct MatrixView {
+    T* data = nullptr;
     int rows = 0;
     int cols = 0;
     int stride = 0;
 
-    Matrix() = default;
-    Matrix(float* data, int rows, int cols) : data(data), rows(rows), cols(cols), stride(cols) {}
-    Matrix(float* data, int rows, int cols, int stride) : data(data), rows(rows), cols(cols), stride(stride) {}
+    MatrixView() = default;
+    MatrixView(T* data, int rows, int cols) : MatrixView(data, rows, cols, cols) {}
+    MatrixView(T* data, int rows, int cols, int stride) : data(data), rows(rows), cols(cols), stride(stride) {}
 
-    FOLIO_HOST_DEVICE float* row(int i) const { return data + static_cast<std::ptrdiff_t>(i) * stride; }
+    FOLIO_HOST_DEVICE T* row(int i) const { return data + static_cast<std::ptrdiff_t>(i) * stride; }
+    FOLIO_HOST_DEVICE T& operator()(int i, int j) const { return row(i)[j]; }
 };
+
+/// f32 on the device.
+using Matrix = MatrixView<float>;
 
 /// The values of a matrix [out, in]: f32 on the device, or s8 in host memory, of which output channel i is worth
 /// scale[i].

@@ -18,20 +18,8 @@
 /// arguments: ops.h.
 namespace folio::reference {
 
-/// A row-major view, as `Matrix` is one of float.
 template <class T>
-struct View {
-    T* data = nullptr;
-    int rows = 0;
-    int cols = 0;
-    int stride = 0;
-
-    View() = default;
-    View(T* data, int rows, int cols) : View(data, rows, cols, cols) {}
-    View(T* data, int rows, int cols, int stride) : data(data), rows(rows), cols(cols), stride(stride) {}
-
-    T& operator()(int row, int col) const { return data[static_cast<std::ptrdiff_t>(row) * stride + col]; }
-};
+using View = MatrixView<T>;
 
 /// The part of a number that comparisons use: all but the infinitesimal of a complex step.
 inline float real_part(float x) { return x; }
