@@ -10,7 +10,7 @@
 
 #include "core/base/philox.h"
 #include "core/model/config.h"
-#include "core/ops/cpu_training_ops.h"
+#include "core/ops/cpu/cpu_training_ops.h"
 #include "native/host/devices.h"
 #include "native/host/failure.h"
 #include "native/host/threads.h"

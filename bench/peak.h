@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "core/base/parallel.h"
-#include "core/ops/microkernels.h"
+#include "core/ops/kernels/microkernels.h"
 
 namespace folio::bench {
 

@@ -1,4 +1,4 @@
-#include "core/ops/cpu_training_ops.h"
+#include "core/ops/cpu/cpu_training_ops.h"
 #include "tests/backends.h"
 #include "tests/test_support.h"
 

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <vector>
 
-#include "core/ops/cpu_training_ops.h"
+#include "core/ops/cpu/cpu_training_ops.h"
 #include "core/training/step.h"
 
 using namespace folio;

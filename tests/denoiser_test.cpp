@@ -5,7 +5,7 @@
 
 #include "core/model/denoiser.h"
 #include "core/model/parameters.h"
-#include "core/ops/cpu_training_ops.h"
+#include "core/ops/cpu/cpu_training_ops.h"
 #include "core/ops/reference.h"
 #include "core/predict/host_forward.h"
 #include "core/weights/safetensors.h"

@@ -6,7 +6,7 @@
 
 #include "core/base/normals.h"
 #include "core/model/denoiser.h"
-#include "core/ops/exact_ops.h"
+#include "core/ops/cpu/exact_ops.h"
 #include "core/ops/reference_exact.h"
 #include "core/predict/kernel_self_test.h"
 #include "core/process/gaussian.h"
@@ -480,7 +480,7 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
     const double times[4] = {1.5, 1, 1.1, 9};
     std::vector<const KernelSet*> all;
     for (const KernelSet& set : sets) all.push_back(&set);
-    FastestSet fastest(all);
+    KernelRace fastest(all);
     int passes[4] = {};
     while (!fastest.converged()) {
         const auto at = &fastest.next() - sets;
@@ -488,11 +488,11 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
         REQUIRE(passes[at] <= 5);
     }
     CHECK(&fastest.next() == &sets[1]);
-    FastestSet again = fastest;
+    KernelRace again = fastest;
     again.restart();
     CHECK(&again.next() == &sets[0]);
     CHECK(std::vector<int>(passes, passes + 4) == std::vector<int>{2, 5, 5, 2});
-    CHECK(FastestSet({all.data(), 1}).converged());
+    CHECK(KernelRace({all.data(), 1}).converged());
 
     // What a sample meets: several sets within one run, against the baseline alone.
     const nlohmann::json golden = test::golden_json("exact.json");

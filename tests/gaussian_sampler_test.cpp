@@ -4,7 +4,7 @@
 #include <cstring>
 #include <optional>
 
-#include "core/ops/cpu_ops.h"
+#include "core/ops/cpu/cpu_ops.h"
 #include "core/process/time_warp.h"
 #include "core/sampling/gaussian_sampler.h"
 #include "core/training/initialisation.h"

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "core/ops/cpu_ops.h"
+#include "core/ops/cpu/cpu_ops.h"
 #include "core/process/gaussian.h"
 #include "core/process/gaussian_bound.h"
 #include "core/process/time_warp.h"

@@ -7,8 +7,8 @@
 #include <numeric>
 #include <string>
 
-#include "core/ops/cpu_training_ops.h"
-#include "core/ops/microkernels.h"
+#include "core/ops/cpu/cpu_training_ops.h"
+#include "core/ops/kernels/microkernels.h"
 #include "core/ops/reference.h"
 #include "tests/backends.h"
 #include "tests/test_support.h"

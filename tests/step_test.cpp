@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/model/parameters.h"
-#include "core/ops/cpu_training_ops.h"
+#include "core/ops/cpu/cpu_training_ops.h"
 
 using namespace folio;
 

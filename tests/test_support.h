@@ -14,7 +14,7 @@
 
 #include "core/base/parallel.h"
 #include "core/base/philox.h"
-#include "core/ops/microkernels.h"
+#include "core/ops/kernels/microkernels.h"
 #include "core/ops/ops.h"
 
 namespace folio::test {

@@ -5,10 +5,13 @@
 
 #include "core/model/activations.h"
 #include "core/model/config.h"
+#include "core/model/kv_cache.h"
 #include "core/model/parameters.h"
 #include "core/ops/ops.h"
 
 namespace folio {
+
+class TrainingOps;
 
 /// Regularisation of one forward pass of training: the dropout of both residual branches of every block.
 struct ForwardNoise {
@@ -35,23 +38,6 @@ struct Input {
     const int* time_row = nullptr;  // [batch], where the model has a time embedding
     Matrix soft_tokens;             // [batch * length, input_width]: weights of the embeddings' rows, and the time
     Matrix logit_bias;              // [batch * length, vocab_size] beside soft tokens: added to the logits; or none
-};
-
-/// Keys and values of a sequence that a causal model decodes step by step.
-class KvCache {
-public:
-    int n_cached = 0;  // positions that are there
-
-    /// Makes room for `length` positions; nothing is cached any more where that moves them.
-    Result<void> reserve(Ops& ops, const ModelConfig& config, int length);
-    /// q|k|v of a layer [length, 3 d_model], q and k rotated and normed.
-    Matrix qkv(int layer, int length) const;
-    /// The convolution's input of a layer [length, d_model].
-    Matrix conv_input(int layer, int length) const;
-
-private:
-    Storage storage_;  // q|k|v of all layers, then, where there is a convolution, its inputs
-    int capacity_ = 0, n_layer_ = 0, d_model_ = 0;
 };
 
 /// Differences of a pass from one of inference over all rows of whole sequences.
@@ -143,6 +129,17 @@ private:
     /// Trunk `article`: the part of a block's joined input that is the residual stream.
     Matrix joined_stream(int layer) const;
     bool is_last(int layer) const { return layer + 1 == config_.n_layer; }
+
+    struct BackwardPass;
+    void backward_head(const BackwardPass& pass, Matrix dlogits);
+    void backward_mlp(const BackwardPass& pass, int layer);
+    void backward_convolution(const BackwardPass& pass, int layer);
+    void backward_attention(const BackwardPass& pass, int layer);
+    /// Trunk `article`: through the projection of the joined input, and the skips.
+    void backward_block_input(const BackwardPass& pass, int layer);
+    void backward_embedding(const BackwardPass& pass);
+    /// The residual stream's gradient under the dropout mask of a branch.
+    Matrix branch_gradient(const BackwardPass& pass, int layer, int branch);
 
     /// The weights of the embeddings' rows among soft tokens: in trunk `article` time goes another way.
     Matrix embedding_weights(Matrix soft_tokens) const;

@@ -1,50 +1,10 @@
-#include <algorithm>
-#include <cassert>
-#include <cstring>
 #include <utility>
 
-#include "core/base/elementary.h"
 #include "core/model/denoiser.h"
 #include "core/model/parameters.h"
+#include "core/model/position_tables.h"
 
 namespace folio {
-
-namespace {
-
-/// Calls f(position, i, sine, cosine) of the angle position / 10000^(2 i / width), i < width / 2.
-template <class F>
-void for_each_angle(int positions, int width, F&& f) {
-    for (int position = 0; position < positions; ++position)
-        for (int i = 0; i < width / 2; ++i) {
-            const double angle = position * elementary::exp(elementary::log(10000.0) * (-2.0 * i / width));
-            double sine, cosine;
-            elementary::sin_cos(angle, sine, cosine);
-            f(static_cast<std::size_t>(position), i, static_cast<float>(sine), static_cast<float>(cosine));
-        }
-}
-
-/// [positions, head_dim] = cos | sin (Su et al. 2021); turned by nothing at all where heads are not to be rotated.
-std::vector<float> rotation_table(int positions, int head_dim, bool rotated) {
-    std::vector<float> table(static_cast<std::size_t>(positions) * head_dim);
-    for_each_angle(positions, head_dim, [&](std::size_t position, int i, float sine, float cosine) {
-        float* row = table.data() + position * head_dim;
-        row[i] = rotated ? cosine : 1.f;
-        row[head_dim / 2 + i] = rotated ? sine : 0.f;
-    });
-    return table;
-}
-
-/// [positions, d_model] = sin, cos, sin, cos ... (Vaswani et al. 2017).
-std::vector<float> position_table(int positions, int d_model) {
-    std::vector<float> table(static_cast<std::size_t>(positions) * d_model);
-    for_each_angle(positions, d_model, [&](std::size_t position, int i, float sine, float cosine) {
-        table[position * d_model + 2 * i] = sine;
-        table[position * d_model + 2 * i + 1] = cosine;
-    });
-    return table;
-}
-
-}  // namespace
 
 Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const Parameters& parameters, bool training) {
     if (auto valid = validate(config); !valid) return tl::unexpected(valid.error());
@@ -152,29 +112,6 @@ Dropout Denoiser::dropout(int layer, int branch) const {
 Matrix Denoiser::embedding_weights(Matrix soft_tokens) const {
     return {soft_tokens.data, soft_tokens.rows, config_.trunk == Trunk::article ? config_.vocab_size : soft_tokens.cols,
             soft_tokens.stride};
-}
-
-Result<void> KvCache::reserve(Ops& ops, const ModelConfig& config, int length) {
-    if (length <= capacity_) return {};
-    n_layer_ = config.n_layer;
-    d_model_ = config.d_model;
-    const int capacity = std::max(length, config.seq_len), rows = config.conv_radius > 0 ? 4 : 3;
-    auto storage = ops.allocate(static_cast<std::size_t>(n_layer_) * capacity * rows * d_model_ * sizeof(float));
-    if (!storage) return tl::unexpected(storage.error());
-    storage_ = std::move(*storage);
-    capacity_ = capacity;
-    n_cached = 0;
-    return {};
-}
-
-Matrix KvCache::qkv(int layer, int length) const {
-    const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(layer) * capacity_ * 3 * d_model_;
-    return {storage_.as<float>() + first, length, 3 * d_model_};
-}
-
-Matrix KvCache::conv_input(int layer, int length) const {
-    const std::ptrdiff_t first = (static_cast<std::ptrdiff_t>(n_layer_) * 3 + layer) * capacity_ * d_model_;
-    return {storage_.as<float>() + first, length, d_model_};
 }
 
 Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, const PassOptions& options) {

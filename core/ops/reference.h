@@ -10,7 +10,7 @@
 
 #include "core/base/normals.h"
 #include "core/base/philox.h"
-#include "core/ops/ops.h"
+#include "core/ops/training_ops.h"
 
 /// The reference implementation of every operation of `Ops` and `TrainingOps`: one loop nest an operation, with nothing
 /// in mind but to be read. Templates on the scalar T: float, double (what the fast kernels are measured against) and

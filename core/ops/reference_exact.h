@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/ops/microkernels.h"
+#include "core/ops/kernels/microkernels.h"
 #include "core/ops/ops.h"
 
 /// The exact path (exact_ops.h) one number at a time: what every set of kernels must give, to the last bit. For tests

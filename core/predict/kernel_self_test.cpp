@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/base/philox.h"
-#include "core/ops/exact_ops.h"
+#include "core/ops/cpu/exact_ops.h"
 
 namespace folio {
 

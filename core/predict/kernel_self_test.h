@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "core/ops/cpu_ops.h"
+#include "core/ops/cpu/cpu_ops.h"
 #include "core/predict/host_forward.h"
 
 namespace folio {

@@ -2,7 +2,7 @@
 
 #include <span>
 
-#include "core/ops/ops.h"
+#include "core/ops/training_ops.h"
 
 namespace folio {
 

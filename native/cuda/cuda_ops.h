@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
-#include "core/ops/microkernels.h"
-#include "core/ops/ops.h"
+#include "core/ops/kernels/microkernels.h"
+#include "core/ops/training_ops.h"
 
 namespace folio {
 

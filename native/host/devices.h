@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/ops/cpu_training_ops.h"
+#include "core/ops/cpu/cpu_training_ops.h"
 #include "core/weights/model_file.h"
 #include "native/cuda/cuda_ops.h"
 #include "native/host/threads.h"

@@ -4,7 +4,7 @@
 
 #include "core/ops/kernels/amx_tiles.h"
 #include "core/ops/kernels/bf16_panels.inl"
-#include "core/ops/microkernels.h"
+#include "core/ops/kernels/microkernels.h"
 
 namespace folio {
 namespace amx {

@@ -1,8 +1,8 @@
 // bf16 products by VDPBF16PS (AVX-512 BF16: Cooper Lake, Zen 4 and later).
 
 #include "core/ops/kernels/bf16_panels.inl"
+#include "core/ops/kernels/microkernels.h"
 #include "core/ops/kernels/unroll.h"
-#include "core/ops/microkernels.h"
 
 namespace folio {
 namespace {

@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "core/ops/kernels/unroll.h"
-#include "core/ops/microkernels.h"
+#include "core/ops/kernels/microkernels.h"
 
 #ifndef FOLIO_MADD
 #define FOLIO_MADD(a, b, c) ((a) * (b) + (c))

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "core/ops/cpu_ops.h"
+#include "core/ops/cpu/cpu_ops.h"
+#include "core/ops/training_ops.h"
 
 namespace folio {
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "core/ops/microkernels.h"
+#include "core/ops/kernels/microkernels.h"
 
 /// The blocked product that every linear layer, attention and weight gradient runs on: packed panels of B, register
 /// tiles, sums that are finished (stored, squared, added ...) tile by tile while they are still in the first cache.

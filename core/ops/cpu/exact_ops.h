@@ -4,8 +4,8 @@
 #include <chrono>
 #include <vector>
 
-#include "core/ops/cpu_ops.h"
-#include "core/ops/fastest_set.h"
+#include "core/ops/cpu/cpu_ops.h"
+#include "core/ops/kernels/kernel_race.h"
 
 namespace folio {
 
@@ -73,7 +73,7 @@ private:
 
     std::vector<RowOperation> queue_;
     const IntegerKernels* integers_;
-    FastestSet fastest_;
+    KernelRace fastest_;
     int timed_rows_ = 0;  // of the passes that are compared
     bool timing_ = false;
     std::chrono::steady_clock::time_point pass_begin_;

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "core/base/parallel.h"
-#include "core/ops/gemm.h"
-#include "core/ops/microkernels.h"
+#include "core/ops/cpu/gemm.h"
+#include "core/ops/kernels/microkernels.h"
 #include "core/ops/ops.h"
 
 namespace folio {

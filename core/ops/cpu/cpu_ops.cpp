@@ -1,4 +1,4 @@
-#include "core/ops/cpu_ops.h"
+#include "core/ops/cpu/cpu_ops.h"
 
 #include <cassert>
 #include <cstdlib>

@@ -4,15 +4,15 @@
 #include <span>
 #include <vector>
 
-#include "core/ops/microkernels.h"
+#include "core/ops/kernels/microkernels.h"
 
 namespace folio {
 
 /// Finds the fastest of several sets that give the same bits by timing passes that run anyway: the cost of an
 /// instruction depends on the processor and, in a browser, on the engine, which also compiles better after a while.
-class FastestSet {
+class KernelRace {
 public:
-    explicit FastestSet(std::span<const KernelSet* const> sets) : converged_(sets.size() < 2) {
+    explicit KernelRace(std::span<const KernelSet* const> sets) : converged_(sets.size() < 2) {
         for (const KernelSet* set : sets) tries_.push_back({set});
     }
 

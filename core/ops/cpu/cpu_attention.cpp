@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/ops/cpu_ops.h"
+#include "core/ops/cpu/cpu_ops.h"
 
 namespace folio {
 

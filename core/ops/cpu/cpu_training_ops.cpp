@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "core/base/normals.h"
-#include "core/ops/cpu_training_ops.h"
+#include "core/ops/cpu/cpu_training_ops.h"
 
 namespace folio {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/base/result.h"
-#include "core/ops/ops.h"
+#include "core/ops/training_ops.h"
 
 /// The seam between instruction sets: tables of the few inner loops that decide the speed, filled once per set from one
 /// source (kernels/f32.inl, kernels/integer.inl). Everything above it is ordinary code.

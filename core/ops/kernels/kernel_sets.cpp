@@ -1,4 +1,4 @@
-#include "core/ops/microkernels.h"
+#include "core/ops/kernels/microkernels.h"
 
 #if defined(__x86_64__)
 #include <sys/syscall.h>

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/ops/cpu_training_ops.h"
+#include "core/ops/cpu/cpu_training_ops.h"
 
 namespace folio {
 
