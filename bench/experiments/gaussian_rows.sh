@@ -1,6 +1,6 @@
 #!/bin/sh
 # What each row of the Gaussian recipe gains: the same little network trained as long with one row more each time, and its bound on
-# the validation text. Usage: bench/gaussian_rows.sh FOLIO [options of `folio train` instead of the defaults below]
+# the validation text. Usage: bench/experiments/gaussian_rows.sh FOLIO [options of `folio train` instead of the defaults below]
 set -eu
 folio=$1
 shift
