@@ -9,7 +9,7 @@
 #include "core/process/gaussian.h"
 #include "core/process/gaussian_bound.h"
 #include "core/process/time_warp.h"
-#include "test_support.h"
+#include "tests/test_support.h"
 
 namespace folio::test {
 

@@ -5,7 +5,7 @@
 
 #include "core/sampling/edits.h"
 #include "core/sampling/masked_sampler.h"
-#include "table_model.h"
+#include "tests/table_model.h"
 
 namespace folio::test {
 

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "gaussian_support.h"
+#include "tests/gaussian_support.h"
 
 using namespace folio;
 using namespace folio::test;

@@ -1,9 +1,9 @@
-// Choosing, noising, keeping, typing and taking letters; saving what comes of it: node --test tests/page_editing.test.mjs
+// Choosing, noising, keeping, typing and taking letters; saving what comes of it: node --test tests/page/editing.test.mjs
 import assert from "node:assert/strict";
 import {  test } from "node:test";
 import {
   choose, copied, done, hurry, quick, revisit, role, sameTrace, save, stage, stepsOf, until, verse,
-} from "./page_support.mjs";
+} from "./support.mjs";
 
 test("letters are noised again in a lane of their own; link and command name the edit and give the same text", async () => {
   const { page } = await revisit(quick);

@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "sampler_support.h"
+#include "tests/sampler_support.h"
 
 using namespace folio;
 using namespace folio::test;

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <set>
 
-#include "sampler_support.h"
+#include "tests/sampler_support.h"
 
 using namespace folio;
 using namespace folio::test;

@@ -1,4 +1,4 @@
-// How a visit to the page begins: its record, its weights and engine, and what goes wrong with them: node --test tests/page.test.mjs
+// How a visit to the page begins: its record, its weights and engine, and what goes wrong with them: node --test tests/page/page.test.mjs
 //   FOLIO_SCREENSHOTS  where to leave the screenshots  (none)
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { brotliCompressSync } from "node:zlib";
 import {
   choose, copied, defaultsOf, done, folder, gate, hurry, quick, race, raceSays, role, seen, shipped, stage, turned, twoFrames, until, verse, visit,
   watch, watchModels, workersEnd,
-} from "./page_support.mjs";
+} from "./support.mjs";
 
 /** What the sheet must show at each step of the recorded sample. */
 async function recordedSheets() {

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { build } from "../web/node_modules/esbuild/lib/main.js";
+import { build } from "../../web/node_modules/esbuild/lib/main.js";
 
-export const top = fileURLToPath(new URL("..", import.meta.url));
+export const top = fileURLToPath(new URL("../..", import.meta.url));
 
 /** The folder, and its address, which engines take as their base; NAME.js is in it for each script [FOLDER/]NAME. */
 export async function gather(scripts) {

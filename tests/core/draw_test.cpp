@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "core/sampling/draw.h"
-#include "sampler_support.h"
+#include "tests/sampler_support.h"
 
 using namespace folio;
 using namespace folio::test;

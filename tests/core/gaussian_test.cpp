@@ -3,7 +3,7 @@
 #include <limits>
 #include <numeric>
 
-#include "gaussian_support.h"
+#include "tests/gaussian_support.h"
 
 using namespace folio;
 using namespace folio::test;

@@ -1,4 +1,4 @@
-// What the bench of the page times: node --test tests/timing.test.mjs
+// What the bench of the page times: node --test tests/page/timing.test.mjs
 // FOLIO_WASM names the folder of the modules where they are not in build/web.
 import "./browser_in_node.mjs";
 import assert from "node:assert/strict";

@@ -13,7 +13,7 @@
 #include "core/sampling/gaps.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/weights/vocabulary.h"
-#include "table_model.h"
+#include "tests/table_model.h"
 
 using namespace folio;
 using folio::test::chi_square;

@@ -11,9 +11,9 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { after, afterEach, before } from "node:test";
 import { fileURLToPath } from "node:url";
-import { serve } from "../web/serve.mjs";
+import { serve } from "../../web/serve.mjs";
 
-export const web = resolve(dirname(fileURLToPath(import.meta.url)), "../web");
+export const web = resolve(dirname(fileURLToPath(import.meta.url)), "../../web");
 export const fromWeb = createRequire(join(web, "package.json"));
 const { chromium } = fromWeb("playwright-core");
 export const folder = resolve(process.env.FOLIO_PAGE ?? join(web, "dist"));

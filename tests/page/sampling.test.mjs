@@ -1,7 +1,7 @@
-// Samples: seeds, prompts, stopping and going on, refusals: node --test tests/page_sampling.test.mjs
+// Samples: seeds, prompts, stopping and going on, refusals: node --test tests/page/sampling.test.mjs
 import assert from "node:assert/strict";
 import {  test } from "node:test";
-import { done, hurry, isolated, plain, quick, revisit, role, seen, stage, stop, until, verse, watch } from "./page_support.mjs";
+import { done, hurry, isolated, plain, quick, revisit, role, seen, stage, stop, until, verse, watch } from "./support.mjs";
 
 test("a sample begins with its prompt; the same seed gives the same text, another seed another", async () => {
   const { page } = await revisit(quick);

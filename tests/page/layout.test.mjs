@@ -1,10 +1,10 @@
-// Layout, focus, contrast and speed of the built page in Chromium: node --test tests/page_layout.test.mjs
-//   FOLIO_PAGE, FOLIO_CHROMIUM   as in page_support.mjs
+// Layout, focus, contrast and speed of the built page in Chromium: node --test tests/page/layout.test.mjs
+//   FOLIO_PAGE, FOLIO_CHROMIUM   as in support.mjs
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { done, drawn, fork, fromWeb, quick, revisit, role, shifts, sizes, until, visit, web } from "./page_layout_support.mjs";
+import { done, drawn, fork, fromWeb, quick, revisit, role, shifts, sizes, until, visit, web } from "./layout_support.mjs";
 
 for (const size of Object.keys(sizes))
   test(`nothing moves at start and while a sample runs: first visit, ${size}`, async () => {

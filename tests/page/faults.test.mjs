@@ -1,4 +1,4 @@
-// Faults that visitors have met, each with what must hold instead: node --test tests/page_faults.test.mjs
+// Faults that visitors have met, each with what must hold instead: node --test tests/page/faults.test.mjs
 //   FOLIO_MOMENTS  how many moments of a visit's start are tried  (9)
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -9,7 +9,7 @@ import { test } from "node:test";
 import {
   choose, done, gate, hurry, isolated, quick, race, raceSays, revisit, role, seen, stop, traces, twoFrames, until, verse, visit, watch, web,
   withoutProgram,
-} from "./page_support.mjs";
+} from "./support.mjs";
 
 /**
  * As the first script: presses Sample `wait` milliseconds after `event`, which is that the controls come to life, that the weights

@@ -1,7 +1,7 @@
-// What the tests of the page's layout have besides page_support.mjs: sizes of windows, and visits that watch what moves.
-import { role, sharing, twoFrames as drawn, visit as visitPage } from "./page_support.mjs";
+// What the tests of the page's layout have besides support.mjs: sizes of windows, and visits that watch what moves.
+import { role, sharing, twoFrames as drawn, visit as visitPage } from "./support.mjs";
 
-export { done, fromWeb, quick, role, twoFrames as drawn, until, web } from "./page_support.mjs";
+export { done, fromWeb, quick, role, twoFrames as drawn, until, web } from "./support.mjs";
 export const sizes = {
   desktop: { width: 1440, height: 900 }, tablet: { width: 820, height: 1180 }, phone: { width: 390, height: 844 }, narrow: { width: 320, height: 700 },
 };
@@ -22,7 +22,7 @@ function watchShifts() {
 }
 
 const visitShared = sharing((page) => page.addInitScript(watchShifts));
-/** A visitor who has been here before (page_support.mjs), at a desktop's size. */
+/** A visitor who has been here before (support.mjs), at a desktop's size. */
 export const revisit = async (hash) => (await visitShared(hash)).page;
 
 /** A fresh visitor; `size` is one of `sizes`, or a viewport. */

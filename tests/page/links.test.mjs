@@ -1,9 +1,9 @@
-// Links and command lines: what they say, and that they write the same text: node --test tests/page_links.test.mjs
+// Links and command lines: what they say, and that they write the same text: node --test tests/page/links.test.mjs
 import assert from "node:assert/strict";
 import {  test } from "node:test";
 import {
   copied, defaultsOf, done, folio, hurry, isolated, plain, quick, revisit, role, shell, until, verse, visit, withoutProgram, written,
-} from "./page_support.mjs";
+} from "./support.mjs";
 
 const links = [
   "prompt=ROMEO%3A%0AO%2C%20what's%20%26%20so&length=96&steps=12&temperature=0.7",

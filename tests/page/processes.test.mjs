@@ -1,4 +1,4 @@
-// The three processes: each with its own options, words and edits: node --test tests/page_processes.test.mjs
+// The three processes: each with its own options, words and edits: node --test tests/page/processes.test.mjs
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -7,7 +7,7 @@ import {  test } from "node:test";
 import {
   choose, copied, done, hurry, openWeights, quick, revisit, role, sameTrace, save, shell, shipped, stage, top, turned, until,
   verse, visit, withoutProgram, written,
-} from "./page_support.mjs";
+} from "./support.mjs";
 
 const gpt = join(top, "tests/golden/exact-gpt.safetensors");
 

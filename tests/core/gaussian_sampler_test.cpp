@@ -8,7 +8,7 @@
 #include "core/process/time_warp.h"
 #include "core/sampling/gaussian_sampler.h"
 #include "core/training/initialisation.h"
-#include "sampler_support.h"
+#include "tests/sampler_support.h"
 
 using namespace folio;
 using namespace folio::test;

@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "gaussian_support.h"
+#include "tests/gaussian_support.h"
 
 using namespace folio;
 using namespace folio::test;

@@ -1,5 +1,5 @@
 // Chromium and Firefox compute the golden texts and logits bit for bit, in every module and under every kernel set:
-//   node --test tests/browsers.test.mjs
+//   node --test tests/page/browsers.test.mjs
 //   FOLIO_WASM                      the folder of the modules    (build/web)
 //   FOLIO_CHROMIUM, FOLIO_FIREFOX   the browsers                 (/usr/bin/chromium, /usr/bin/firefox-esr)
 // They are started without a driver: under WebDriver BiDi, Firefox 153 now and then hangs where a worker starts a worker.
@@ -12,10 +12,10 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
-import { build } from "../web/node_modules/esbuild/lib/main.js";
-import { serve } from "../web/serve.mjs";
+import { build } from "../../web/node_modules/esbuild/lib/main.js";
+import { serve } from "../../web/serve.mjs";
 
-const top = fileURLToPath(new URL("..", import.meta.url));
+const top = fileURLToPath(new URL("../..", import.meta.url));
 const modules = process.env.FOLIO_WASM ?? join(top, "build/web");
 const temporary = mkdtempSync(join(tmpdir(), "folio-"));
 const folder = join(temporary, "page");
@@ -32,7 +32,7 @@ for (const name of readdirSync(modules)) if (/^folio[a-z-]*\.wasm$/.test(name)) 
 for (const name of ["exact.json", "exact-masked.safetensors", "exact-gpt.safetensors", "exact-gaussian.safetensors", "exact-conv.safetensors", "exact-conv-gpt.safetensors"]) cpSync(join(top, "tests/golden", name), join(folder, name));
 writeFileSync(join(folder, "index.html"), `<!doctype html><script>worker = new Worker("worker.js", { type: "module" })</script>`);
 await build({
-  entryPoints: { worker: join(top, "tests/golden_worker.mjs"), helper: join(top, "web/src/engine/helper.ts") }, bundle: true,
+  entryPoints: { worker: join(top, "tests/page/golden_worker.mjs"), helper: join(top, "web/src/engine/helper.ts") }, bundle: true,
   format: "esm", target: "es2022", outdir: folder, logLevel: "warning",
   define: { REPORTS: JSON.stringify(`http://localhost:${listener.address().port}/`) },
 });

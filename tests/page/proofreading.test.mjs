@@ -1,10 +1,10 @@
-// Proofreading, and prompts with open gaps: node --test tests/page_proofreading.test.mjs
+// Proofreading, and prompts with open gaps: node --test tests/page/proofreading.test.mjs
 import assert from "node:assert/strict";
 import {  test } from "node:test";
 import {
   choose, copied, done, folio, gate, hurry, quick, revisit, role, sameTrace, save, shipped, stage, stepsOf, stop, turned, until, verse,
   visit, written,
-} from "./page_support.mjs";
+} from "./support.mjs";
 
 const proofread = "#v=2&prompt=ROMEO%3A&length=96&seed=7&sampler=spread&steps=12&temperature=1&proofread=gpt-small&rounds=2&proofread-share=0.2";
 

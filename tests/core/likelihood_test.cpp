@@ -9,7 +9,7 @@
 #include "core/process/time_warp.h"
 #include "core/training/initialisation.h"
 #include "core/training/step.h"
-#include "table_model.h"
+#include "tests/table_model.h"
 
 using namespace folio;
 using folio::test::TableModel;

@@ -2,7 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "core/sampling/autoregressive_sampler.h"
-#include "sampler_support.h"
+#include "tests/sampler_support.h"
 
 using namespace folio;
 using namespace folio::test;

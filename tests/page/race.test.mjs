@@ -1,11 +1,11 @@
-// The race and the bench: node --test tests/page_race.test.mjs
+// The race and the bench: node --test tests/page/race.test.mjs
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import {
   defaultsOf, done, folio, hurry, isolated, plain, quick, race, raceSays, revisit, role, shipped, stage, stop, until, verse, visit,
   withoutProgram, workersEnd,
-} from "./page_support.mjs";
+} from "./support.mjs";
 
 test("a race runs one model of each process, replays them on one clock and names no winner", async () => {
   const { page } = await revisit(`${quick.replace("length=64", "length=96")}&room=race`);

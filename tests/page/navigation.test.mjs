@@ -1,7 +1,7 @@
-// Keys, focus, the timeline, the story and a phone's width: node --test tests/page_navigation.test.mjs
+// Keys, focus, the timeline, the story and a phone's width: node --test tests/page/navigation.test.mjs
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choose, done, quick, revisit, role, stage, turned, until, visit } from "./page_support.mjs";
+import { choose, done, quick, revisit, role, stage, turned, until, visit } from "./support.mjs";
 
 test("the slider shows any step without computing", async () => {
   const { page } = await revisit(quick);
