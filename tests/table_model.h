@@ -21,10 +21,10 @@ inline Frame next_frame(Sampler& sampler) {
 }
 
 /// A distribution over all texts of `length` characters out of `characters`, and the masked model that knows its
-/// conditionals exactly: p(x_i | the places that are not hidden). [MASK] is the id behind the characters.
+/// conditionals exactly: p(x_i | the positions that are not hidden). [MASK] is the id behind the characters.
 struct TableModel {
     int characters, length;
-    std::vector<double> joint;  // [characters^length], the last place running fastest
+    std::vector<double> joint;  // [characters^length], the last position running fastest
 
     TableModel(int characters, int length, std::uint64_t seed) : characters(characters), length(length) {
         std::size_t texts = 1;
@@ -41,7 +41,8 @@ struct TableModel {
 
     std::vector<int> text(std::size_t index) const {
         std::vector<int> ids(length);
-        for (int place = length; place-- > 0; index /= characters) ids[place] = static_cast<int>(index % characters);
+        for (int position = length; position-- > 0; index /= characters)
+            ids[position] = static_cast<int>(index % characters);
         return ids;
     }
 
@@ -51,8 +52,8 @@ struct TableModel {
         return index;
     }
 
-    /// The probability of each character at `place`, given those of `ids` that are not hidden.
-    std::vector<double> conditional(std::span<const int> ids, int place) const {
+    /// The probability of each character at `position`, given those of `ids` that are not hidden.
+    std::vector<double> conditional(std::span<const int> ids, int position) const {
         std::vector<double> p(characters, 0);
         double total = 0;
         for (std::size_t i = 0; i < joint.size(); ++i) {
@@ -60,7 +61,7 @@ struct TableModel {
             bool agrees = true;
             for (int j = 0; j < length; ++j) agrees = agrees && (ids[j] == mask_id() || ids[j] == candidate[j]);
             if (!agrees) continue;
-            p[candidate[place]] += joint[i];
+            p[candidate[position]] += joint[i];
             total += joint[i];
         }
         for (double& x : p) x /= total;
@@ -68,7 +69,7 @@ struct TableModel {
     }
 
     MaskedPredictor model() const {
-        // The answers to all texts with any places hidden, so that tests may ask a million times.
+        // The answers to all texts with any positions hidden, so that tests may ask a million times.
         const int symbols = characters + 1;
         std::size_t texts = 1;
         for (int i = 0; i < length; ++i) texts *= symbols;
@@ -76,9 +77,10 @@ struct TableModel {
         for (std::size_t text = 0; text < texts; ++text) {
             std::vector<int> ids(length);
             std::size_t rest = text;
-            for (int place = length; place-- > 0; rest /= symbols) ids[place] = static_cast<int>(rest % symbols);
-            for (int place = 0; place < length; ++place) {
-                for (const double p : conditional(ids, place)) answers.push_back(static_cast<float>(std::log(p)));
+            for (int position = length; position-- > 0; rest /= symbols)
+                ids[position] = static_cast<int>(rest % symbols);
+            for (int position = 0; position < length; ++position) {
+                for (const double p : conditional(ids, position)) answers.push_back(static_cast<float>(std::log(p)));
                 answers.push_back(50);  // [MASK] itself must not count, however likely
             }
         }
@@ -128,8 +130,8 @@ inline AutoregressivePredictor left_to_right(const TableModel& table) {
     return model;
 }
 
-/// A model whose logits are hashes of place and neighbourhood: any two texts that differ get different answers, and any
-/// length will do.
+/// A model whose logits are hashes of position and neighbourhood: any two texts that differ get different answers, and
+/// any length will do.
 inline MaskedPredictor hash_model(int characters, int seq_len, int time_rows = 0) {
     MaskedPredictor model;
     model.config.vocab_size = characters + 1;

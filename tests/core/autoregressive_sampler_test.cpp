@@ -39,7 +39,7 @@ TEST_CASE("an autoregressive sampler sees what stands before, and no more") {
     using Texts = std::vector<std::vector<int>>;
     SamplingRequest request = request_for(5, SamplerKind::left_to_right, 64);
     request.before = 3;
-    SECTION("from the unseen character before the text where its first place is open") {
+    SECTION("from the unseen character before the text where its first position is open") {
         AutoregressiveSampler sampler = AutoregressiveSampler::create(model, request).value();
         CHECK(sampler.frame().steps == 5);
         CHECK(run(sampler).id == std::vector<int>{1, 2, 0, 1, 2});
@@ -58,13 +58,13 @@ TEST_CASE("an autoregressive sampler sees what stands before, and no more") {
         AutoregressiveSampler sampler = AutoregressiveSampler::create(model, request).value();
         const Frame frame = run(sampler);
         REQUIRE(seen.size() == 30);
-        for (std::size_t place = 0; place < seen.size(); ++place) {
-            const std::vector<int>& text = seen[place];
+        for (std::size_t position = 0; position < seen.size(); ++position) {
+            const std::vector<int>& text = seen[position];
             CHECK(text.size() <= 8);
-            CHECK(text.size() >= std::min<std::size_t>(place + 1, 4));
-            const std::size_t tail = std::min(place, text.size());
+            CHECK(text.size() >= std::min<std::size_t>(position + 1, 4));
+            const std::size_t tail = std::min(position, text.size());
             CHECK(std::equal(text.end() - static_cast<std::ptrdiff_t>(tail), text.end(),
-                             frame.id.begin() + static_cast<std::ptrdiff_t>(place - tail)));
+                             frame.id.begin() + static_cast<std::ptrdiff_t>(position - tail)));
         }
         for (std::size_t i = 1; i < seen.size(); ++i)
             CHECK(std::equal(seen[i].begin(), seen[i].begin() + known[i], seen[i - 1].begin()));

@@ -461,7 +461,7 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
             for (const int rows : {1, end - known}) {
                 logits.assign(static_cast<std::size_t>(rows * V), 0);
                 REQUIRE(network.decode(std::span(ids).first(static_cast<std::size_t>(end)), known, logits));
-                INFO("places " << known << " to " << end << ", rows " << rows);
+                INFO("positions " << known << " to " << end << ", rows " << rows);
                 CHECK(std::equal(logits.begin(), logits.end(), whole.begin() + (end - rows) * V));
             }
             known = end;

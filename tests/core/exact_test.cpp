@@ -162,7 +162,7 @@ TEST_CASE("exact: attention") {
     }
 }
 
-TEST_CASE("exact: the last places of a text attend as in the whole") {
+TEST_CASE("exact: the last positions of a text attend as in the whole") {
     Random random(47);
     const int n_head = 2, d = 64, D = n_head * d;
     for (const int length : {1, 2, 17, 64, 130}) {
@@ -233,7 +233,7 @@ TEST_CASE("exact: numbers at their bounds") {
             REQUIRE(same_bits(out, expected));
         });
     }
-    // Attention of places that are all alike, as sure as they can be, over as many as integers have room for.
+    // Attention of positions that are all alike, as sure as they can be, over as many as integers have room for.
     const int length = ExactOps::longest_integer_attention, d = 64;
     std::vector<float> qkv(area(length, 3 * d), 1.f);
     with_every_set([&](ExactOps& ops) {
@@ -246,18 +246,18 @@ TEST_CASE("exact: numbers at their bounds") {
     });
 }
 
-TEST_CASE("exact: what is not finite is found in every place that reads it") {
+TEST_CASE("exact: what is not finite is found in every position that reads it") {
     Random random(44);
     const int R = 5, K = 37, N = 21;
     const Layer layer(random, N, K);
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::quiet_NaN(),
                             std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
-        for (const int place : {0, 20, 36}) {
+        for (const int position : {0, 20, 36}) {
             auto x = random.normals<float>(area(R, K));
-            x[area(3, K) + static_cast<std::size_t>(place)] = bad;
+            x[area(3, K) + static_cast<std::size_t>(position)] = bad;
             for (const int part : {0, 1, 2}) {
                 auto qkv = random.normals<float>(area(R, 3 * 32));
-                qkv[area(2, 3 * 32) + static_cast<std::size_t>(part * 32 + place % 32)] = bad;
+                qkv[area(2, 3 * 32) + static_cast<std::size_t>(part * 32 + position % 32)] = bad;
                 with_every_set([&](ExactOps& ops) {
                     std::vector<float> out(area(R, N)), attended(area(R, 32));
                     for (const bool wide_input : {false, true}) {
@@ -534,9 +534,9 @@ TEST_CASE("exact: logits agree within what their arithmetic allows, and a NaN ne
     CHECK_FALSE(compare_logits(wild, expected, Precision::bf16).good);
     CHECK_FALSE(compare_logits({}, {}, Precision::f32).good);
     for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
-        for (std::size_t place = 0; place < 3; ++place) {
+        for (std::size_t position = 0; position < 3; ++position) {
             std::vector<float> spoilt = expected;
-            spoilt[place] = nan;
+            spoilt[position] = nan;
             CHECK_FALSE(compare_logits(spoilt, expected, precision).good);
             CHECK(std::isnan(compare_logits(spoilt, expected, precision).largest_difference));
         }

@@ -74,14 +74,14 @@ TEST_CASE("Gaussian samplers keep what is given, can be stopped, taken back, edi
         for (const SamplerKind kind : gaussian_samplers) {
             CAPTURE(article, static_cast<int>(kind));
             SamplingRequest request = request_for(30, kind, 10);
-            for (int place : {0, 1, 7, 29}) request.conditioned[place] = place % 5;
+            for (int position : {0, 1, 7, 29}) request.conditioned[position] = position % 5;
             GaussianSampler sampler = model.sampler(request);
             for (int i = 0; i < 4; ++i) REQUIRE(sampler.step());
             CHECK(count_unrevealed(sampler.frame().flags, 0, 12) == 9);
-            CHECK(sampler.frame().top_id[4 * 2] >= 0);  // what a noisy place seems to be
+            CHECK(sampler.frame().top_id[4 * 2] >= 0);  // what a noisy position seems to be
             const State state = sampler.save();
             const Frame straight = run(sampler, 100);
-            for (int place : {0, 1, 7, 29}) CHECK(straight.id[place] == place % 5);
+            for (int position : {0, 1, 7, 29}) CHECK(straight.id[position] == position % 5);
             GaussianSampler other = model.sampler(request);
             REQUIRE(other.restore(state));
             CHECK(run(other, 100).id == straight.id);
@@ -92,8 +92,8 @@ TEST_CASE("Gaussian samplers keep what is given, can be stopped, taken back, edi
             REQUIRE(sampler.edit({Edit::Kind::open, 0, 3, 5, 100, -1}));
             CHECK(!sampler.done());
             const Frame again = run(sampler, 100);
-            for (int place = 0; place < 30; ++place)
-                if (place < 3 || place > 5) CHECK(again.id[place] == straight.id[place]);
+            for (int position = 0; position < 30; ++position)
+                if (position < 3 || position > 5) CHECK(again.id[position] == straight.id[position]);
             CHECK(again.step > straight.step);
 
             SamplingRequest from_text = request_for(12, kind, 6);
@@ -111,7 +111,7 @@ TEST_CASE("Gaussian samplers keep what is given, can be stopped, taken back, edi
     CHECK(!GaussianSampler::create(*article.denoiser, article.process, request_for(12, SamplerKind::confidence, 4)));
 }
 
-TEST_CASE("a Gaussian sampler takes one pass a step and shows the model what it made of each place in the last") {
+TEST_CASE("a Gaussian sampler takes one pass a step and shows the model what it made of each position in the last") {
     IndifferentModel model(false, 0, 0.3f);
     const SamplingRequest request = request_for(12, SamplerKind::ddim, 8);
     GaussianSampler sampler = model.sampler(request);
@@ -119,12 +119,12 @@ TEST_CASE("a Gaussian sampler takes one pass a step and shows the model what it 
     const std::vector<float> made = sampler.frame().top_probability;
     const State state = sampler.save();
 
-    // At the end of the state stand x_hat of every place and what is to become of it.
+    // At the end of the state stand x_hat of every position and what is to become of it.
     const std::size_t x_hat = state.size() - (12 * 6 + 1) - 13 * sizeof(std::int32_t) - 12 * 5 * sizeof(float);
     std::vector<float> seen(12 * 5);
     std::memcpy(seen.data(), state.data() + x_hat, seen.size() * sizeof(float));
-    for (int place = 0; place < 12; ++place)
-        CHECK(*std::max_element(seen.begin() + 5 * place, seen.begin() + 5 * place + 5) == made[4 * place]);
+    for (int position = 0; position < 12; ++position)
+        CHECK(*std::max_element(seen.begin() + 5 * position, seen.begin() + 5 * position + 5) == made[4 * position]);
 
     const std::vector<float> next = next_frame(sampler).top_probability;
     GaussianSampler other = model.sampler(request);
@@ -154,10 +154,10 @@ TEST_CASE("a Gaussian sampler stops where its most likely characters stand") {
                     double probability = 0;
                     int open = 0;
                     bool same = step > 1;
-                    for (int place = 0; place < window; ++place) {
-                        if (request.conditioned[place] >= 0) continue;
-                        same = same && frames[step].top_id[4 * place] == frames[step - 1].top_id[4 * place];
-                        probability += frames[step].top_probability[4 * place];
+                    for (int position = 0; position < window; ++position) {
+                        if (request.conditioned[position] >= 0) continue;
+                        same = same && frames[step].top_id[4 * position] == frames[step - 1].top_id[4 * position];
+                        probability += frames[step].top_probability[4 * position];
                         ++open;
                     }
                     unchanged = same ? unchanged + 1 : 0;
@@ -233,7 +233,7 @@ TEST_CASE("Gaussian characters noised again go back to the time that was asked f
                 REQUIRE(other.restore(sampler.save()));
                 const Frame frame = run(sampler, 100);
                 CHECK(run(other, 100).id == frame.id);
-                for (int place = 6; place < 12; ++place) CHECK(frame.id[place] == straight.id[place]);
+                for (int position = 6; position < 12; ++position) CHECK(frame.id[position] == straight.id[position]);
                 return frame;
             };
             // The time is the share of the passes. From near by all come back, from pure noise all do by chance alone.

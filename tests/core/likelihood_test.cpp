@@ -16,28 +16,29 @@ using folio::test::TableModel;
 
 namespace {
 
-/// The bound per character by definition: k uniform, every k-subset of the places behind the first, mean cross-entropy.
+/// The bound per character by definition: k uniform, every k-subset of the positions behind the first, mean
+/// cross-entropy.
 double bound_by_enumeration(const TableModel& table, const std::vector<int>& text) {
-    const int places = table.length - 1;
-    std::vector<double> sum(places + 1, 0), subsets(places + 1, 0);
-    for (int set = 1; set < 1 << places; ++set) {
+    const int positions = table.length - 1;
+    std::vector<double> sum(positions + 1, 0), subsets(positions + 1, 0);
+    for (int set = 1; set < 1 << positions; ++set) {
         std::vector<int> ids = text;
         int k = 0;
-        for (int i = 0; i < places; ++i) {
+        for (int i = 0; i < positions; ++i) {
             if (set >> i & 1) {
                 ids[i + 1] = table.mask_id();
                 ++k;
             }
         }
         double nats = 0;
-        for (int i = 0; i < places; ++i) {
+        for (int i = 0; i < positions; ++i) {
             if (set >> i & 1) nats -= std::log(table.conditional(ids, i + 1)[text[i + 1]]);
         }
         sum[k] += nats / k;
         ++subsets[k];
     }
     double bound = 0;
-    for (int k = 1; k <= places; ++k) bound += sum[k] / subsets[k] / places;
+    for (int k = 1; k <= positions; ++k) bound += sum[k] / subsets[k] / positions;
     return bound;
 }
 
@@ -106,7 +107,7 @@ TEST_CASE("the k-stratified estimator has the bound as its mean") {
     CHECK(mean_of_levels / levels == Approx(estimate(bound->windows).nats_per_char).epsilon(0.01));
 }
 
-TEST_CASE("with L draws every number of hidden places comes once") {
+TEST_CASE("with L draws every number of hidden positions comes once") {
     const TableModel table(3, 4, 11);
     const auto windows = Windows::of(text, 3);
     EvaluationOptions options;
@@ -186,9 +187,9 @@ TEST_CASE("an autoregressive model is scored by the chain rule, exactly") {
     CHECK(!exact_likelihood(model, *Windows::of(text, 4), {}));
 }
 
-TEST_CASE("each order reveals the places that its rule names") {
-    // Logits of the two characters by place: leads 1, 3, 2 at places 1 .. 3; the third character makes place 2 the less
-    // sure.
+TEST_CASE("each order reveals the positions that its rule names") {
+    // Logits of the two characters by position: leads 1, 3, 2 at positions 1 .. 3; the third character makes position 2
+    // the less sure.
     MaskedPredictor model;
     model.config.vocab_size = 4;
     model.config.seq_len = 3;
@@ -197,9 +198,9 @@ TEST_CASE("each order reveals the places that its rule names") {
     model.predict = [&](std::span<const int> ids, auto, int, int, std::span<float> logits) -> Result<void> {
         seen.emplace_back(ids.begin(), ids.end());
         const double p[4][3] = {{.4, .3, .3}, {.55, .44, .01}, {.5, .25, .25}, {.6, .38, .02}};
-        for (int place = 0; place < 4; ++place) {
-            for (int id = 0; id < 3; ++id) logits[place * 4 + id] = static_cast<float>(std::log(p[place][id]));
-            logits[place * 4 + 3] = 9;
+        for (int position = 0; position < 4; ++position) {
+            for (int id = 0; id < 3; ++id) logits[position * 4 + id] = static_cast<float>(std::log(p[position][id]));
+            logits[position * 4 + 3] = 9;
         }
         return {};
     };
@@ -216,7 +217,7 @@ TEST_CASE("each order reveals the places that its rule names") {
     CHECK(order_of(RevealOrder::margin) == Passes{{0, 3, 3, 3}, {0, 3, 1, 3}, {0, 3, 1, 2}});
 }
 
-TEST_CASE("models with a time embedding are told the share of hidden places") {
+TEST_CASE("models with a time embedding are told the share of hidden positions") {
     MaskedPredictor model = test::hash_model(3, 4, 8);
     std::vector<int> times;
     model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> time, int batch,

@@ -47,7 +47,7 @@ TEST_CASE("samplers give the model's own distribution") {
         SamplerKind kind;
         int steps, samples;
     };
-    // One place a pass is exact in any order; the reverse process is so in the limit of many steps.
+    // One position a pass is exact in any order; the reverse process is so in the limit of many steps.
     const auto [kind, steps, samples] =
         GENERATE(Case{SamplerKind::spread, 3, 20000}, Case{SamplerKind::confidence, 3, 20000},
                  Case{SamplerKind::margin, 3, 20000}, Case{SamplerKind::threshold, 3, 20000},
@@ -98,9 +98,9 @@ TEST_CASE("every sampler ends within its steps, block by block") {
         const int seq_len = 1 + chance.word[0] % 24, length = 1 + chance.word[1] % 70, steps = 1 + chance.word[2] % 30;
         SamplingRequest request =
             request_for(length, all_samplers[static_cast<std::size_t>(trial) % all_samplers.size()], steps);
-        for (int place = 0; place < length; ++place) {
-            const Words w = philox(78, place, trial, 0u);
-            if (w.word[0] % 100 < chance.word[3] % 100) request.conditioned[place] = w.word[1] % 5;
+        for (int position = 0; position < length; ++position) {
+            const Words w = philox(78, position, trial, 0u);
+            if (w.word[0] % 100 < chance.word[3] % 100) request.conditioned[position] = w.word[1] % 5;
         }
         INFO("trial " << trial << ": " << name_of(*request.options.sampler) << ", length " << length << ", seq_len "
                       << seq_len);
@@ -112,7 +112,7 @@ TEST_CASE("every sampler ends within its steps, block by block") {
             return inner(ids, times, batch, window, logits);
         };
         MaskedSampler sampler = sampler_of(model, request);
-        // A block takes all open places within half a window.
+        // A block takes all open positions within half a window.
         const int blocks = (length + (seq_len + 1) / 2 - 1) / ((seq_len + 1) / 2);
         std::map<int, int> passes;
         int promised = sampler.frame().steps;
@@ -127,19 +127,19 @@ TEST_CASE("every sampler ends within its steps, block by block") {
         CHECK(frame.steps == frame.step);
         CHECK(static_cast<int>(passes.size()) <= (length <= seq_len ? 1 : blocks));
         for (const auto& [window, count] : passes) CHECK(count <= steps);
-        for (int place = 0; place < length; ++place) {
-            CHECK(frame.id[place] >= 0);
-            CHECK(frame.id[place] < 5);
-            if (request.conditioned[place] >= 0) {
-                CHECK(frame.id[place] == request.conditioned[place]);
-                CHECK(frame.flags[place] == (position_revealed | position_conditioned));
+        for (int position = 0; position < length; ++position) {
+            CHECK(frame.id[position] >= 0);
+            CHECK(frame.id[position] < 5);
+            if (request.conditioned[position] >= 0) {
+                CHECK(frame.id[position] == request.conditioned[position]);
+                CHECK(frame.flags[position] == (position_revealed | position_conditioned));
             }
         }
         CHECK(next_frame(sampler).step == frame.step);
     }
 }
 
-TEST_CASE("places fixed in one pass are drawn apart") {
+TEST_CASE("positions fixed in one pass are drawn apart") {
     MaskedPredictor model = hash_model(4, 4000);
     model.predict = [](auto, auto, int, int, std::span<float> logits) -> Result<void> {
         std::fill(logits.begin(), logits.end(), 1.0f);
@@ -159,7 +159,7 @@ TEST_CASE("each block sees the tail of the last") {
     std::vector<std::vector<int>> passes;
     const MaskedPredictor model = recording(hash_model(5, 16), passes);
     const Frame frame = sample(model, request_for(44, SamplerKind::confidence, 4));
-    REQUIRE(passes.size() == 20);  // windows at 0, 8, 16, 24 and, for the last four places, 28
+    REQUIRE(passes.size() == 20);  // windows at 0, 8, 16, 24 and, for the last four positions, 28
     const int starts[] = {0, 8, 16, 24, 28};
     for (int block = 0; block < 5; ++block) {
         const std::vector<int>& first_pass = passes[block * 4];
@@ -168,7 +168,7 @@ TEST_CASE("each block sees the tail of the last") {
     }
 }
 
-TEST_CASE("time is the share of hidden places among those that may be hidden") {
+TEST_CASE("time is the share of hidden positions among those that may be hidden") {
     std::vector<int> rows;
     MaskedPredictor model = hash_model(5, 8, 8);
     model.predict = [&, inner = model.predict](std::span<const int> ids, std::span<const int> times, int batch,
@@ -179,7 +179,7 @@ TEST_CASE("time is the share of hidden places among those that may be hidden") {
     SamplingRequest request = request_for(12, SamplerKind::confidence, 4);
     for (int i = 0; i < 4; ++i) request.conditioned[i] = 0;
     sample(model, request);
-    // Four open places a block, whatever stands around them: t = 1, 3/4, 1/2, 1/4.
+    // Four open positions a block, whatever stands around them: t = 1, 3/4, 1/2, 1/4.
     CHECK(rows == std::vector<int>{7, 5, 3, 1, 7, 5, 3, 1});
 }
 

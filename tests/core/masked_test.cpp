@@ -48,7 +48,7 @@ TEST_CASE("mask rates of Beta(2, 2) have its distribution") {
     }
 }
 
-TEST_CASE("under the plain mean every masked place weighs the same") {
+TEST_CASE("under the plain mean every masked position weighs the same") {
     const MaskedBatch masks = stratified_masks(5, 16, MaskRate::uniform, MaskedLoss::mean, 7, 3);
     double total = 0;
     for (int b = 0; b < 5; ++b) {
@@ -73,7 +73,7 @@ TEST_CASE("mask_positions hides what the training operation hides") {
     CHECK(text == input);
 }
 
-TEST_CASE("every subset of places is equally likely to be hidden") {
+TEST_CASE("every subset of positions is equally likely to be hidden") {
     std::map<std::vector<int>, int> seen;
     for (int step = 0; step < 6000; ++step) {
         std::vector<int> ids(4, 0);

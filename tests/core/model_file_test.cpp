@@ -27,9 +27,9 @@ std::string refusal(const std::string& file) {
 Metadata altered(const std::string& key, const std::string& from, const std::string& to) {
     Metadata metadata = write_metadata(tiny_model());
     std::string& text = metadata.at(key);
-    const auto place = text.find(from);
-    REQUIRE(place != text.npos);
-    text.replace(place, from.size(), to);
+    const auto position = text.find(from);
+    REQUIRE(position != text.npos);
+    text.replace(position, from.size(), to);
     return metadata;
 }
 
@@ -515,15 +515,15 @@ TEST_CASE("model file: values that are not finite", "[weights]") {
 TEST_CASE("model file: one byte changed never breaks the reader", "[weights]") {
     const std::string text = written(tiny_model());
     const std::size_t header = 8 + static_cast<unsigned char>(text[0]) + 256u * static_cast<unsigned char>(text[1]);
-    for (std::size_t place = 0; place < header; ++place) {
+    for (std::size_t position = 0; position < header; ++position) {
         for (const int change : {0x01, 0x20, 0x80}) {
             std::string broken = text;
-            broken[place] = static_cast<char>(broken[place] ^ change);
+            broken[position] = static_cast<char>(broken[position] ^ change);
             const auto model = read_model(bytes(broken));
             if (!model) continue;
             const std::string again = written(*model);
             const auto back = read_model(bytes(again));
-            if (!back || !same(*model, *back)) FAIL("byte " << place);
+            if (!back || !same(*model, *back)) FAIL("byte " << position);
         }
     }
 }

@@ -67,8 +67,9 @@ TEST_CASE("reference: linear and its backward") {
     reference::dropout_backward<double>(as_matrix(dbranch, R, N), as_matrix(dy, R, N), dropout);
     reference::linear_backward_input<double>(as_matrix(dx, R, K), as_matrix(dbranch, R, N), as_matrix(w, N, K));
     reference::linear_backward_weight<double>(as_matrix(dw, N, K), as_matrix(dbranch, R, N), as_matrix(x, R, K));
-    for (double& value : dw) value -= 0.5;                                   // it adds
-    if (loss(complex(x), complex(w)) == dot(complex(residual), dy)) return;  // every place dropped out: nothing to see
+    for (double& value : dw) value -= 0.5;  // it adds
+    if (loss(complex(x), complex(w)) == dot(complex(residual), dy))
+        return;  // every position dropped out: nothing to see
     require_gradient(x, dx, [&](const auto& varied) { return loss(varied, complex(w)); });
     require_gradient(w, dw, [&](const auto& varied) { return loss(complex(x), varied); });
 }
@@ -212,7 +213,7 @@ TEST_CASE("reference: dropout keeps its share, and its mask does not depend on h
     CHECK(std::abs(kept - 0.7 * R * C) < 4 * std::sqrt(R * C * 0.3 * 0.7));
 }
 
-TEST_CASE("reference: corrupt_masked hides as many places as asked, each as often as any other") {
+TEST_CASE("reference: corrupt_masked hides as many positions as asked, each as often as any other") {
     Random random(8);
     const int batch = 3, length = 8, mask_id = 9;
     const auto text = random.integers(50, 9);

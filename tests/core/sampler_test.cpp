@@ -111,33 +111,33 @@ TEST_CASE("edits do what they say") {
     MaskedSampler sampler = sampler_of(model, request_for(64, SamplerKind::confidence, 32));
     const Frame done = run(sampler);
     CHECK(done.step == 32);
-    const auto open_places = [&] {
-        std::set<int> places;
+    const auto open_positions = [&] {
+        std::set<int> positions;
         const Frame frame = sampler.frame();
         for (int i = 0; i < 64; ++i) {
-            if (frame.id[i] < 0) places.insert(i);
+            if (frame.id[i] < 0) positions.insert(i);
         }
-        return places;
+        return positions;
     };
     REQUIRE(sampler.edit(edit_of("0:keep:10-19", 64)));
     REQUIRE(sampler.edit(edit_of("0:noise:0-39:40", 64)));
-    CHECK(open_places().size() == 12);  // 40 % of the 30 that are not kept
-    for (const int place : open_places()) {
-        CHECK((place < 10 || place > 19));
-        CHECK(sampler.frame().flags[place] == position_reopened);
-        CHECK(sampler.frame().probability[place] == 0);
+    CHECK(open_positions().size() == 12);  // 40 % of the 30 that are not kept
+    for (const int position : open_positions()) {
+        CHECK((position < 10 || position > 19));
+        CHECK(sampler.frame().flags[position] == position_reopened);
+        CHECK(sampler.frame().probability[position] == 0);
     }
-    CHECK(sampler.frame().steps == 32 + 6);  // at the pace of 32 steps for 64 places
+    CHECK(sampler.frame().steps == 32 + 6);  // at the pace of 32 steps for 64 positions
     REQUIRE(sampler.edit(edit_of("0:open:10-11", 64)));
-    CHECK(open_places().size() == 14);
+    CHECK(open_positions().size() == 14);
     REQUIRE(sampler.edit(edit_of("0:put:10:f", 64)));
-    CHECK(open_places().size() == 13);
+    CHECK(open_positions().size() == 13);
     CHECK(sampler.frame().id[10] == 5);
     CHECK(sampler.frame().flags[10] == (position_revealed | position_conditioned));
     const Frame after = run(sampler);
     CHECK(after.step == 32 + 7);
-    for (int place = 40; place < 64; ++place) CHECK(after.id[place] == done.id[place]);
-    for (int place = 12; place < 20; ++place) CHECK(after.id[place] == done.id[place]);
+    for (int position = 40; position < 64; ++position) CHECK(after.id[position] == done.id[position]);
+    for (int position = 12; position < 20; ++position) CHECK(after.id[position] == done.id[position]);
     CHECK(after.id[10] == 5);
     int fresh = 0;
     for (const int flags : after.flags) fresh += (flags & position_new) != 0;
@@ -224,15 +224,15 @@ TEST_CASE("frames tell what the pass said") {
     const int fixed = frame.id[0] >= 0 ? 0 : 1;
     CHECK(frame.id[1 - fixed] == -1);
     const std::vector<int> before = {3, 3, 0};
-    for (int place = 0; place < 2; ++place) {
-        const auto p = table.conditional(before, place);
+    for (int position = 0; position < 2; ++position) {
+        const auto p = table.conditional(before, position);
         double entropy = 0;
         for (const double x : p) entropy -= x * std::log(x);
-        CHECK(frame.entropy[place] == Approx(entropy));
-        const int top = frame.top_id[place * 4];
+        CHECK(frame.entropy[position] == Approx(entropy));
+        const int top = frame.top_id[position * 4];
         CHECK(p[top] == Approx(*std::max_element(p.begin(), p.end())));
-        CHECK(frame.top_probability[place * 4] == Approx(p[top]));
-        CHECK(frame.top_id[place * 4 + 3] == -1);
+        CHECK(frame.top_probability[position * 4] == Approx(p[top]));
+        CHECK(frame.top_id[position * 4 + 3] == -1);
     }
     CHECK(frame.probability[fixed] == Approx(table.conditional(before, fixed)[frame.id[fixed]]));
     CHECK(frame.flags[fixed] == (position_revealed | position_new));

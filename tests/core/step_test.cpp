@@ -110,7 +110,7 @@ TEST_CASE("the learning rate rises, stays and falls to zero") {
     for (int step = 0; step < 600; ++step) CHECK(lr_schedule(recipe, step) == lr_schedule(longer, step));
 }
 
-TEST_CASE("a model that knows nothing pays log of the characters, however places are weighed") {
+TEST_CASE("a model that knows nothing pays log of the characters, however positions are weighed") {
     for (const MaskedLoss loss : {MaskedLoss::mean, MaskedLoss::nelbo}) {
         Recipe recipe = quick();
         recipe.loss = loss;
@@ -176,7 +176,7 @@ TEST_CASE("every process learns a text that repeats itself") {
     }
 }
 
-TEST_CASE("the last share of the steps counts places as the bound does") {
+TEST_CASE("the last share of the steps counts positions as the bound does") {
     Recipe mean = quick(), bound = quick(), mixed = quick();
     mean.steps = bound.steps = mixed.steps = 6;
     bound.loss = MaskedLoss::nelbo;

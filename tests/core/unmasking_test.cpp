@@ -6,18 +6,18 @@
 using namespace folio;
 using namespace folio::test;
 
-TEST_CASE("each rule chooses its places") {
+TEST_CASE("each rule chooses its positions") {
     const auto chosen = [](SamplerKind kind, StepBudget pace, auto... change) {
         SamplingOptions options;
         options.sampler = kind;
         (change(options), ...);
-        //                              place, confidence, margin, entropy
+        //                              position, confidence, margin, entropy
         std::vector<Candidate> candidates = {{0, .50, .45, .60, 0}, {1, .95, .91, .05, 0}, {2, .60, .21, .04, 0},
                                              {3, .95, .90, .05, 0}, {4, .40, .10, .90, 0}, {5, .60, .50, .30, 0}};
         const int count = select_positions(candidates, options, pace);
-        std::vector<int> places;
-        for (int i = 0; i < count; ++i) places.push_back(candidates[i].position);
-        return places;
+        std::vector<int> positions;
+        for (int i = 0; i < count; ++i) positions.push_back(candidates[i].position);
+        return positions;
     };
     using Places = std::vector<int>;
     CHECK(chosen(SamplerKind::confidence, {4, 4}) == Places{1, 3});
@@ -42,16 +42,16 @@ TEST_CASE("each rule chooses its places") {
 TEST_CASE("spread takes one position of each run where confidence takes neighbours") {
     // Positions 20 to 27 are the most confident of 64: confidence reveals all of them in one pass.
     std::vector<Candidate> candidates;
-    for (int place = 0; place < 64; ++place)
-        candidates.push_back({place, place >= 20 && place < 28 ? 0.9 : 0.3 + 0.001 * (place % 8), 0, 0, 0});
+    for (int position = 0; position < 64; ++position)
+        candidates.push_back({position, position >= 20 && position < 28 ? 0.9 : 0.3 + 0.001 * (position % 8), 0, 0, 0});
     const auto chosen = [&](SamplerKind kind, StepBudget pace) {
         std::vector<Candidate> some = candidates;
         SamplingOptions options;
         options.sampler = kind;
         some.resize(static_cast<std::size_t>(select_positions(some, options, pace)));
-        std::vector<int> places;
-        for (const Candidate& candidate : some) places.push_back(candidate.position);
-        return places;
+        std::vector<int> positions;
+        for (const Candidate& candidate : some) positions.push_back(candidate.position);
+        return positions;
     };
     CHECK(chosen(SamplerKind::confidence, {8, 8}) == std::vector<int>{20, 21, 22, 23, 24, 25, 26, 27});
     CHECK(chosen(SamplerKind::spread, {8, 8}) == std::vector<int>{7, 15, 20, 24, 39, 47, 55, 63});
@@ -59,8 +59,8 @@ TEST_CASE("spread takes one position of each run where confidence takes neighbou
     // Runs of every length, against the rule itself.
     for (int size = 1; size <= 40; ++size) {
         candidates.clear();
-        for (int place = 0; place < size; ++place) {
-            candidates.push_back({3 * place, uniform(philox(5, place, size, 0u).word[0] % 16 << 28), 0, 0, 0});
+        for (int position = 0; position < size; ++position) {
+            candidates.push_back({3 * position, uniform(philox(5, position, size, 0u).word[0] % 16 << 28), 0, 0, 0});
         }
         for (int left = 1; left <= size + 2; ++left) {
             const int m = (size + left - 1) / left;
@@ -81,8 +81,8 @@ TEST_CASE("spread takes one position of each run where confidence takes neighbou
     CHECK(chosen(SamplerKind::spread, {4, 2}) == std::vector<int>{0, 2});
 }
 
-TEST_CASE("places noised again are made up for") {
-    // However many are noised again, the expected share of hidden places after a pass is s.
+TEST_CASE("positions noised again are made up for") {
+    // However many are noised again, the expected share of hidden positions after a pass is s.
     SamplingOptions options;
     options.sampler = SamplerKind::remask;
     for (const double eta : {0.0, 0.03, 0.5, 1.0}) {
