@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <span>
 
-#include "core/sampling/defaults.h"
+#include "core/sampling/options.h"
 
 namespace folio {
 

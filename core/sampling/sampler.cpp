@@ -1,38 +1,11 @@
 #include "core/sampling/sampler.h"
 
-#include <cstring>
 #include <string>
 #include <utility>
 
 namespace folio {
 
 namespace {
-
-void put_bytes(State& state, const void* data, std::size_t size) {
-    const auto* bytes = static_cast<const std::uint8_t*>(data);
-    state.insert(state.end(), bytes, bytes + size);
-}
-
-template <class T>
-void put_bytes(State& state, const std::vector<T>& values) {
-    put_bytes(state, values.data(), values.size() * sizeof(T));
-}
-
-template <class T>
-const std::uint8_t* take_bytes(const std::uint8_t* bytes, std::vector<T>& values) {
-    const std::size_t size = values.size() * sizeof(T);
-    std::copy_n(bytes, size, reinterpret_cast<std::uint8_t*>(values.data()));
-    return bytes + size;
-}
-
-/// The head of a State: then id, revealed_at, probability and flags of every position, and round_text where a round is
-/// running.
-struct StateHead {
-    std::uint32_t magic = 0x324D5346;  // "FSM2"
-    std::int32_t length;
-    SampleCounters counters;
-    std::int32_t round_running;
-};
 
 constexpr int most_steps = 1 << 30;  // of a sample
 
@@ -234,23 +207,8 @@ Frame Sampler::frame() const {
     return frame;
 }
 
-State Sampler::write_state(const Progress& progress) const {
-    StateHead head;
-    head.length = length();
-    head.counters = progress;
-    head.round_running = !progress.round_text.empty();
-    State state;
-    put_bytes(state, &head, sizeof head);
-    put_bytes(state, progress.id);
-    put_bytes(state, progress.revealed_at);
-    put_bytes(state, progress.probability);
-    put_bytes(state, progress.flags);
-    put_bytes(state, progress.round_text);
-    return state;
-}
-
 State Sampler::save() const {
-    State state = write_state(now_);
+    State state = pack_state(now_);
     const std::size_t own = state.size();
     state.resize(own + extra_state_size());
     save_extra(state.data() + own);
@@ -265,7 +223,7 @@ State Sampler::recorded_state(const RecordedStep& recorded) const {
     progress.revealed_at = recorded.revealed_at;
     progress.probability = recorded.probability;
     progress.flags = recorded.flags;
-    return write_state(progress);
+    return pack_state(progress);
 }
 
 bool Sampler::is_possible(const Progress& progress) const {
@@ -295,30 +253,12 @@ bool Sampler::is_possible(const Progress& progress) const {
 }
 
 Result<void> Sampler::restore(const State& state) {
-    const auto foreign = [] { return fail("The saved state does not belong to this sample."); };
-    StateHead head;
-    if (state.size() < sizeof head) return foreign();
-    std::memcpy(&head, state.data(), sizeof head);
-    const std::size_t numbers = head.round_running == 1 ? 4 : 3;  // of four bytes, for each position
-    if (head.magic != StateHead{}.magic || head.length != length() ||
-        (head.round_running != 0 && head.round_running != 1) ||
-        state.size() != sizeof head + request_.conditioned.size() * (numbers * sizeof(int) + 1) + extra_state_size()) {
-        return foreign();
-    }
-    Progress saved = now_;
-    static_cast<SampleCounters&>(saved) = head.counters;
-    saved.round_text.resize(head.round_running ? request_.conditioned.size() : 0);
-    const std::uint8_t* bytes = state.data() + sizeof head;
-    bytes = take_bytes(bytes, saved.id);
-    bytes = take_bytes(bytes, saved.revealed_at);
-    bytes = take_bytes(bytes, saved.probability);
-    bytes = take_bytes(bytes, saved.flags);
-    bytes = take_bytes(bytes, saved.round_text);
-    if (!is_possible(saved)) return foreign();
-    now_ = std::move(saved);
+    auto saved = unpack_state(state, length(), extra_state_size());
+    if (!saved || !is_possible(*saved)) return fail("The saved state does not belong to this sample.");
+    now_ = std::move(*saved);
     unrevealed_ = count_unrevealed(now_.flags, 0, length());
     first_unrevealed_ = 0;
-    load_extra(bytes);
+    load_extra(state.data() + (state.size() - extra_state_size()));
     std::fill(predictions_.begin(), predictions_.end(), Prediction{});
     proofread_nll_.clear();
     return {};

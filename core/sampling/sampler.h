@@ -11,9 +11,10 @@
 #include "core/model/denoiser.h"
 #include "core/process/prediction.h"
 #include "core/process/process_config.h"
-#include "core/sampling/defaults.h"
 #include "core/sampling/edits.h"
+#include "core/sampling/options.h"
 #include "core/sampling/proofread.h"
+#include "core/sampling/state.h"
 
 namespace folio {
 
@@ -55,29 +56,6 @@ struct Frame {
                                        // none; else empty
 };
 
-/// Numbers of a sample's progress, as a State has them.
-struct SampleCounters {
-    std::int32_t step = 0;
-    std::int32_t edits_applied = 0;
-    std::int32_t window_first = 0;
-    std::int32_t block_begin = 0, block_end = 0;  // the steps after which the block begins and at which it must be over
-    std::int32_t passes_saved = 0;
-    std::int32_t round = 0;  // rounds of proofreading begun
-};
-
-/// A recorded step, from which a State can be made.
-struct RecordedStep {
-    int step = 0, steps = 0;
-    std::vector<int> id, revealed_at;  // [length] -1 where unrevealed; the step that revealed it
-    std::vector<float> probability;    // [length]
-    std::vector<std::uint8_t> flags;   // [length] position_revealed and position_conditioned alone
-};
-
-/// All that a sampler needs to go on from a step: bytes, to be kept and handed back as they are. What a pass predicted
-/// for unrevealed positions (entropy and the most likely) is not among it: after restore() it is missing until the
-/// next pass.
-using State = std::vector<std::uint8_t>;
-
 /// A text coming into being, one network pass a step. Pausing is not stepping, going back is restore(), and a fork is
 /// restore() and an edit: randomness is addressed by seed, sample, position and step, so there is no other state. What
 /// a step does is the process's own business (masked_sampler.h ...); what a position is, edits and saved states are the
@@ -113,16 +91,6 @@ public:
     std::span<const float> logits() const { return logits_; }
 
 protected:
-    /// State kept by save().
-    struct Progress : SampleCounters {
-        std::vector<int> id;
-        std::vector<int> revealed_at;  // step; of no meaning where unrevealed
-        std::vector<float> probability;
-        std::vector<std::uint8_t> flags;  // revealed, conditioned, reopened
-        std::vector<int>
-            round_text;  // [length] the text that the running round began with; empty where none is running
-    };
-
     /// Fails on ids that are not among the vocab_size characters without `excluded` ([MASK]; -1: none), edits outside
     /// the text, options out of range, samplers of another process. Sorts the edits, and fills in the process's own
     /// sampler.
@@ -167,7 +135,6 @@ protected:
 
 private:
     void apply(const Edit& edit);
-    State write_state(const Progress& progress) const;
     /// True for progress that a sample of this request can have.
     bool is_possible(const Progress& progress) const;
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/sampling/defaults.h"
+#include "core/sampling/options.h"
 #include "native/host/devices.h"
 
 namespace CLI {

@@ -34,7 +34,7 @@ export interface Range {
 
 /** The sheet shows at most 32 rows, and every step is kept. */
 const longest = 1024;
-/** Ranges as core/sampling/defaults.h has them, but for what the page can hold. */
+/** Ranges as core/sampling/options.h has them, but for what the page can hold. */
 export const ranges: Readonly<Record<(typeof numberKeys)[number], Range>> = {
   length: { least: 1, most: longest, whole: true },
   steps: { least: 1, most: longest, whole: true },

@@ -1,4 +1,4 @@
-#include "core/sampling/defaults.h"
+#include "core/sampling/options.h"
 
 #include <algorithm>
 #include <cmath>
