@@ -313,6 +313,38 @@ void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradi
         muon(parameters + i * stride, momentum + i * stride, gradient + i * stride, *scale, rows, cols, *options);
 }
 
+bool CpuTrainingOps::orthogonalise(float* x, float* gram, float* polynomial, int r, int c) {
+    constexpr float a1 = 3.4445f, a3 = -4.7750f, a5 = 2.0315f;
+    for (int iteration = 0; iteration < 5; ++iteration) {
+        const auto store = [&](float* out, int stride_out) {
+            return [=](float* sums, int stride, int first, int n, int col, int count) {
+                for (int i = 0; i < n; ++i)
+                    std::memcpy(out + static_cast<std::ptrdiff_t>(first + i) * stride_out + col, sums + i * stride,
+                                sizeof(float) * count);
+            };
+        };
+        const void* packed = pack_shared({x, c, 1}, r, c);
+        if (!packed) return false;
+        product({x, c, 1}, r, packed, r, c, store(gram, r));
+        if (!(packed = pack_shared({gram, 1, r}, r, r))) return false;
+        product({gram, r, 1}, r, packed, r, r, [&](float* sums, int stride, int first, int n, int col, int count) {
+            for (int i = 0; i < n; ++i) {
+                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(first + i) * r + col;
+                for (int j = 0; j < count; ++j) polynomial[at + j] = a3 * gram[at + j] + a5 * sums[i * stride + j];
+            }
+        });
+        if (!(packed = pack_shared({x, 1, c}, c, r))) return false;
+        product({polynomial, r, 1}, r, packed, c, r,
+                [&](float* sums, int stride, int first, int n, int col, int count) {
+                    for (int i = 0; i < n; ++i) {
+                        float* to = x + static_cast<std::ptrdiff_t>(first + i) * c + col;
+                        for (int j = 0; j < count; ++j) to[j] = a1 * to[j] + sums[i * stride + j];
+                    }
+                });
+    }
+    return true;
+}
+
 void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradient, float scale, int rows, int cols,
                           const Muon& options) {
     // The orthogonal factor is sought on the side with fewer rows.
@@ -338,34 +370,7 @@ void CpuTrainingOps::muon(float* parameters, float* momentum, const float* gradi
     const float inverse = static_cast<float>(1.0 / (std::sqrt(total) + 1e-7));
     kernels_.scale(x, x, static_cast<int>(size), inverse);
 
-    constexpr float a1 = 3.4445f, a3 = -4.7750f, a5 = 2.0315f;
-    for (int iteration = 0; iteration < 5; ++iteration) {
-        const auto store = [&](float* out, int stride_out) {
-            return [=](float* sums, int stride, int first, int n, int col, int count) {
-                for (int i = 0; i < n; ++i)
-                    std::memcpy(out + static_cast<std::ptrdiff_t>(first + i) * stride_out + col, sums + i * stride,
-                                sizeof(float) * count);
-            };
-        };
-        const void* packed = pack_shared({x, c, 1}, r, c);
-        if (!packed) return;
-        product({x, c, 1}, r, packed, r, c, store(gram, r));
-        if (!(packed = pack_shared({gram, 1, r}, r, r))) return;
-        product({gram, r, 1}, r, packed, r, r, [&](float* sums, int stride, int first, int n, int col, int count) {
-            for (int i = 0; i < n; ++i) {
-                const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(first + i) * r + col;
-                for (int j = 0; j < count; ++j) polynomial[at + j] = a3 * gram[at + j] + a5 * sums[i * stride + j];
-            }
-        });
-        if (!(packed = pack_shared({x, 1, c}, c, r))) return;
-        product({polynomial, r, 1}, r, packed, c, r,
-                [&](float* sums, int stride, int first, int n, int col, int count) {
-                    for (int i = 0; i < n; ++i) {
-                        float* to = x + static_cast<std::ptrdiff_t>(first + i) * c + col;
-                        for (int j = 0; j < count; ++j) to[j] = a1 * to[j] + sums[i * stride + j];
-                    }
-                });
-    }
+    if (!orthogonalise(x, gram, polynomial, r, c)) return;
     const float decay = 1.f - options.lr * options.weight_decay;
     const float step = options.lr * std::sqrt(std::max(1.f, static_cast<float>(rows) / static_cast<float>(cols)));
     for (int i = 0; i < rows; ++i)

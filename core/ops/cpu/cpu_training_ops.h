@@ -49,6 +49,9 @@ public:
 
 private:
     /// The same for one matrix.
+    /// Newton-Schulz iteration: x [r, c], r <= c, of norm 1, towards its orthogonal factor. gram and polynomial are
+    /// scratch [r, r]. False where memory is out.
+    bool orthogonalise(float* x, float* gram, float* polynomial, int r, int c);
     void muon(float* parameters, float* momentum, const float* gradient, float scale, int rows, int cols,
               const Muon& options);
     /// Packs b [depth, cols] into the shared panels; null where memory is out.
