@@ -115,7 +115,7 @@ struct QuantisedRows {
 };
 
 /// One row as 16 bits, out ~ in / scale. False where a number is not finite.
-bool quantise_wide(const IntegerKernels& integers, std::int16_t* out, float* scale, const float* in, int n) {
+inline bool quantise_wide(const IntegerKernels& integers, std::int16_t* out, float* scale, const float* in, int n) {
     float largest = 0;
     for (int i = 0; i < n; ++i) largest = std::max(largest, std::abs(in[i]));
     const bool nothing = !(largest >= 1e-30f);
