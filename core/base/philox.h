@@ -9,7 +9,7 @@ namespace folio {
 /// Purpose of a random number. Part of the counter, so its values are fixed: append, never reuse or renumber.
 enum class Purpose : std::uint32_t {
     window = 1,         // where a training window starts
-    mask_count = 2,     // the offset of the stratified mask count
+    batch_draws = 2,    // of a training batch: 0 offset of mask counts or times, 1 self-conditioning, 2 + b prompt of b
     mask_position = 3,  // which positions of a window are masked
     initialise = 4,     // parameters; step = tensor
     draw = 5,           // a character out of its distribution

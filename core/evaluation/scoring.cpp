@@ -15,8 +15,8 @@ Result<Scored> score(std::span<const float> logits, int excluded, int target, st
 }
 
 double stratum(double offset, int window_number, int draw, int draws) {
-    const double turn = offset + (draw + std::fmod(window_number * 0.6180339887498949, 1.0)) / draws;
-    return turn - std::floor(turn);
+    const double phase = offset + (draw + std::fmod(window_number * 0.6180339887498949, 1.0)) / draws;
+    return phase - std::floor(phase);
 }
 
 void finish_levels(Evaluation& evaluation) {

@@ -23,7 +23,7 @@ struct ModelConfig {
     int time_rows = 0;  // 0: no time embedding
     /// The input is no text but soft tokens: a row of input_width() weights for each position, in order of the
     /// vocabulary's characters, `time_rows` features of time and, with self_conditioning, the characters once more
-    /// (what the last pass made of the position) and one for a position that is known.
+    /// (what the last pass made of the position) and a flag for a conditioned position.
     bool soft_tokens = false;
     bool self_conditioning = false;
     /// Reach of the depthwise convolution before each MLP, in positions; 0: none.
@@ -33,7 +33,7 @@ struct ModelConfig {
     int conv_taps() const { return conv_radius == 0 ? 0 : (causal ? 1 : 2) * conv_radius + 1; }
     int input_width() const { return vocab_size + time_rows + (self_conditioning ? vocab_size + 1 : 0); }
     int head_dim() const { return d_model / n_head; }
-    /// Longest pass: there is no position table, and rotation is trusted to four training lengths.
+    /// Longest pass: trunk `modern` has no position table, and rotation is trusted to four training lengths.
     int max_length() const { return 4 * seq_len; }
 };
 

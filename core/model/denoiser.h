@@ -14,7 +14,7 @@ namespace folio {
 class TrainingOps;
 
 /// Regularisation of one forward pass of training: the dropout of both residual branches of every block.
-struct ForwardNoise {
+struct ForwardDropout {
     float dropout = 0;
     std::uint64_t seed = 0;
     const std::uint32_t* step = nullptr;  // on the device
@@ -42,7 +42,7 @@ struct Input {
 
 /// Differences of a pass from one of inference over all rows of whole sequences.
 struct PassOptions {
-    ForwardNoise noise;           // of training
+    ForwardDropout dropout;       // of training
     OutputRows rows;              // of inference
     KvCache* kv_cache = nullptr;  // causal models: the ids follow the cached positions, and are cached as well
 };
@@ -85,7 +85,7 @@ private:
 
     Ops* ops_ = nullptr;
     ModelConfig config_;
-    bool training_ = false;
+    bool for_training_ = false;
     const float* parameters_ = nullptr;  // training only
     Storage embeddings_;                 // inference only: a copy of them all
     Storage rope_;                       // [max_length, head_dim] = cos | sin
@@ -99,10 +99,10 @@ private:
     // Of the last forward pass, for backward.
     Input last_input_;
     int length_ = 0;
-    ForwardNoise noise_;
+    ForwardDropout dropout_;
 
-    const float* embedding() const { return training_ ? parameters_ : embeddings_.as<float>(); }
-    /// One pass, and the block of activations that it is in.
+    const float* embedding() const { return for_training_ ? parameters_ : embeddings_.as<float>(); }
+    /// What is fixed for one forward pass.
     struct Pass {
         const Input& input;
         int length, n_cached;

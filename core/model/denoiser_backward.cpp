@@ -22,7 +22,7 @@ void Denoiser::backward(TrainingOps& training, float* gradients, Matrix dlogits)
 }
 
 Matrix Denoiser::branch_gradient(const BackwardPass& pass, int layer, int branch) {
-    if (noise_.dropout == 0) return pass.dx;
+    if (dropout_.dropout == 0) return pass.dx;
     pass.training.dropout_backward(activations_.d_branch, pass.dx, dropout(layer, branch));
     return activations_.d_branch;
 }

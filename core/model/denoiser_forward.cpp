@@ -11,7 +11,7 @@ Result<Denoiser> Denoiser::create(Ops& ops, const ModelConfig& config, const Par
     Denoiser denoiser;
     denoiser.ops_ = &ops;
     denoiser.config_ = config;
-    denoiser.training_ = training;
+    denoiser.for_training_ = training;
     denoiser.blocks_.resize(static_cast<std::size_t>(config.n_layer));
 
     const bool article = config.trunk == Trunk::article;
@@ -63,17 +63,17 @@ Result<void> Denoiser::pack(const Parameters& parameters) {
             values = {nullptr, parameters.s8 + (tensor.offset - embeddings), parameters.scale + first, false};
         else
             values.f32 = parameters.f32 + tensor.offset;
-        // The stream's outlying channels cannot be turned away where filters read it (weights/quantise.h), and the
-        // head, whose product is small, is the layer that they hurt.
+        // With a convolution the stream is not rotated before int8 (weights/quantise.h), so its outlier channels stay;
+        // the head is the layer whose output they change, so that its input keeps 16 bits.
         values.wide_input = layer == &head_ && config_.conv_radius > 0;
-        status = ops_->pack(layer->weight, values, (first_of_three ? 3 : 1) * tensor.rows, tensor.cols, training_);
+        status = ops_->pack(layer->weight, values, (first_of_three ? 3 : 1) * tensor.rows, tensor.cols, for_training_);
     });
     return status;
 }
 
 Result<void> Denoiser::precompute_first_block() {
     const int ids = config_.vocab_size, d = config_.d_model;
-    if (training_ || config_.soft_tokens || config_.time_rows > 0 || ids > config_.max_length()) return {};
+    if (for_training_ || config_.soft_tokens || config_.time_rows > 0 || ids > config_.max_length()) return {};
     const std::size_t count = static_cast<std::size_t>(ids) * d;
     auto table = ops_->allocate(4 * count * sizeof(float));
     if (!table) return tl::unexpected(table.error());
@@ -91,7 +91,7 @@ Result<void> Denoiser::precompute_first_block() {
 Result<void> Denoiser::repack() { return pack(parameters_); }
 
 Result<void> Denoiser::reserve(int batch, int length) {
-    return activations_.reserve(*ops_, config_, batch * length, training_);
+    return activations_.reserve(*ops_, config_, batch * length, for_training_);
 }
 
 AttentionShape Denoiser::heads(int length) const {
@@ -105,8 +105,8 @@ LocalConv Denoiser::convolution(int layer, int length) const {
 }
 
 Dropout Denoiser::dropout(int layer, int branch) const {
-    return {noise_.dropout, noise_.seed, noise_.step, static_cast<std::uint32_t>(Purpose::dropout) + 2 * layer + branch,
-            noise_.first_row};
+    return {dropout_.dropout, dropout_.seed, dropout_.step,
+            static_cast<std::uint32_t>(Purpose::dropout) + 2 * layer + branch, dropout_.first_row};
 }
 
 Matrix Denoiser::embedding_weights(Matrix soft_tokens) const {
@@ -123,7 +123,7 @@ Result<Matrix> Denoiser::forward(const Input& input, int batch, int length, cons
     if (auto room = reserve(batch, length); !room) return tl::unexpected(room.error());
     last_input_ = input;
     length_ = length;
-    noise_ = options.noise;
+    dropout_ = options.dropout;
     Activations& a = activations_;
     a.resize(batch * length);
 

@@ -5,10 +5,11 @@
 
 namespace folio {
 
-/// Keys and values of a sequence that a causal model decodes step by step.
+/// Keys and values of a sequence that a causal model decodes step by step, with its queries, since q|k|v is one
+/// product, and the convolution's input.
 class KvCache {
 public:
-    int n_cached = 0;  // positions that are there
+    int n_cached = 0;  // positions that are valid; a smaller number drops the rest
 
     /// Makes room for `length` positions; nothing is cached any more where that moves them.
     Result<void> reserve(Ops& ops, const ModelConfig& config, int length);

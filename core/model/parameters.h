@@ -8,7 +8,7 @@
 
 namespace folio {
 
-/// Kind of a tensor, for the optimizer.
+/// Kind of a tensor.
 enum class TensorKind { embedding, filter, matrix, head };
 
 /// One tensor of the denoiser: its name in the weights file, [rows, cols] = [out, in] (row-major), and its first

@@ -127,16 +127,16 @@ struct Queries {
     const int* rows;   // of qkv; or null
     int first, count;  // rows of the output
     int begin;         // the sequence's first row in qkv
-    int known;         // positions before the first one, where rows is null
+    int n_cached;      // positions before the first one, where rows is null
 
     FOLIO_HOST_DEVICE Queries(const AttentionShape& heads, int out_rows, int qkv_rows, int sequence)
         : rows(heads.queries), begin(sequence * heads.length) {
-        known = rows ? 0 : qkv_rows - out_rows;
-        first = rows ? before(begin, out_rows) : known > 0 ? 0 : begin;
-        count = rows ? before(begin + heads.length, out_rows) - first : heads.length - known;
+        n_cached = rows ? 0 : qkv_rows - out_rows;
+        first = rows ? before(begin, out_rows) : n_cached > 0 ? 0 : begin;
+        count = rows ? before(begin + heads.length, out_rows) - first : heads.length - n_cached;
     }
     /// Position of output row first + i.
-    FOLIO_HOST_DEVICE int position(int i) const { return rows ? rows[first + i] - begin : known + i; }
+    FOLIO_HOST_DEVICE int position(int i) const { return rows ? rows[first + i] - begin : n_cached + i; }
     /// The most that a sequence can have.
     static int most(const AttentionShape& heads, int out_rows) {
         return out_rows < heads.length ? out_rows : heads.length;

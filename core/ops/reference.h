@@ -165,9 +165,9 @@ T exp_score(const T* q, const T* k, int head_dim) {
 /// out [R, D], qkv [R, 3 D], log_sum_exp [R, n_head] or null. Fewer rows of out: the last ones of one sequence.
 template <class T>
 void attention(View<T> out, View<T> qkv, T* log_sum_exp, const AttentionShape& heads) {
-    const int d = heads.head_dim, D = heads.n_head * d, known = qkv.rows - out.rows;
-    for (int r = known; r < qkv.rows; ++r) {
-        const int at = r - known;
+    const int d = heads.head_dim, D = heads.n_head * d, n_cached = qkv.rows - out.rows;
+    for (int r = n_cached; r < qkv.rows; ++r) {
+        const int at = r - n_cached;
         const int first = r - r % heads.length, end = heads.causal ? r + 1 : first + heads.length;
         for (int h = 0; h < heads.n_head; ++h) {
             T sum(0);
@@ -362,10 +362,11 @@ void brier(View<T> dlogits, T* loss, View<T> logits, const int* targets, const T
     }
 }
 
-/// input, targets, weights [batch, length]; starts, counts, row_weights [batch].
+/// input, targets, weights [batch, length]; starts, counts, window_weights [batch].
 template <class T>
 void corrupt_masked(int* input, int* targets, T* weights, const int* text, const int* starts, const int* counts,
-                    const T* row_weights, int batch, int length, int mask_id, std::uint64_t seed, std::uint32_t step) {
+                    const T* window_weights, int batch, int length, int mask_id, std::uint64_t seed,
+                    std::uint32_t step) {
     for (int b = 0; b < batch; ++b) {
         std::vector<std::pair<std::uint32_t, int>> order;
         for (int position = 0; position < length; ++position) {
@@ -379,7 +380,7 @@ void corrupt_masked(int* input, int* targets, T* weights, const int* text, const
         for (int i = 0; i < counts[b]; ++i) {
             const int r = b * length + order[static_cast<std::size_t>(i)].second;
             input[r] = mask_id;
-            weights[r] = row_weights[b];
+            weights[r] = window_weights[b];
         }
     }
 }

@@ -123,8 +123,8 @@ inline void attention(Matrix out, Matrix qkv, const AttentionShape& heads) {
     const double root = std::sqrt(static_cast<double>(d));
     const float scale =
         static_cast<float>(integers ? 1.4426950408889634 / (static_cast<double>(factor) * factor * root) : 1 / root);
-    const int known = qkv.rows - out.rows;  // one sequence, where not 0
-    for (int r = known; r < qkv.rows; ++r) {
+    const int n_cached = qkv.rows - out.rows;  // one sequence, where not 0
+    for (int r = n_cached; r < qkv.rows; ++r) {
         const int first = r - r % heads.length, visible = heads.causal ? r - first + 1 : heads.length;
         for (int h = 0; h < heads.n_head; ++h) {
             const float* q = qkv.row(r) + h * d;
@@ -155,7 +155,7 @@ inline void attention(Matrix out, Matrix qkv, const AttentionShape& heads) {
                     whole += nearest(weighted[at] * (2047.f / most)) * values[at][static_cast<std::size_t>(c)];
                     in_floats += e[at] * qkv.row(first + s)[2 * d_model + h * d + c];
                 }
-                out.row(r - known)[h * d + c] =
+                out.row(r - n_cached)[h * d + c] =
                     integers ? static_cast<float>(whole) * (most / (2047.f * total)) : in_floats * (1.f / total);
             }
         }

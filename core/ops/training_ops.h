@@ -85,9 +85,9 @@ public:
     virtual void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) = 0;
     /// Windows out of a text and their masked copies: row b is text[starts[b] .. + length); the counts[b] (1 .. length)
     /// positions with the smallest {Philox word of (b * length + position, step, mask_position), position} become
-    /// mask_id and get weight row_weights[b], all others weight 0.
+    /// mask_id and get weight window_weights[b], all others weight 0.
     virtual void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
-                                const int* counts, const float* row_weights, int batch, int length, int mask_id,
+                                const int* counts, const float* window_weights, int batch, int length, int mask_id,
                                 std::uint64_t seed, const std::uint32_t* step) = 0;
     /// Windows out of a text and what follows each of their characters: input[b, i] = text[starts[b] + i], targets[b,
     /// i] the character behind it, weights all 1 / (batch length). With the chance `noise` an input character is any of

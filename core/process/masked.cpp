@@ -10,17 +10,17 @@ namespace folio {
 
 MaskedBatch stratified_masks(int batch, int length, MaskRate rate, MaskedLoss loss, std::uint64_t seed,
                              std::uint32_t step) {
-    const double offset = uniform(philox(seed, 0, step, Purpose::mask_count).word[0]);
+    const double offset = uniform(philox(seed, 0, step, Purpose::batch_draws).word[0]);
     MaskedBatch result;
     for (int b = 0; b < batch; ++b) {
-        const double turn = offset + static_cast<double>(b) / batch;
-        const double u = turn - std::floor(turn);
+        const double phase = offset + static_cast<double>(b) / batch;
+        const double u = phase - std::floor(phase);
         const double share = rate == MaskRate::uniform ? u : 0.5 - std::sin(std::asin(1 - 2 * u) / 3);
         result.counts.push_back(1 + std::min(length - 1, static_cast<int>(length * share)));
     }
     const double all = std::accumulate(result.counts.begin(), result.counts.end(), 0.0);
     for (const int count : result.counts) {
-        result.row_weights.push_back(
+        result.window_weights.push_back(
             static_cast<float>(loss == MaskedLoss::nelbo ? 1.0 / (static_cast<double>(count) * batch) : 1.0 / all));
     }
     return result;

@@ -17,8 +17,8 @@ enum class MaskRate { uniform, beta };
 
 /// Which positions of a training batch are hidden, and what each hidden position counts.
 struct MaskedBatch {
-    std::vector<int> counts;         // [batch] positions masked per window, 1 .. length
-    std::vector<float> row_weights;  // [batch] weight of each masked position: the sum over the batch is the loss
+    std::vector<int> counts;            // [batch] positions masked per window, 1 .. length
+    std::vector<float> window_weights;  // [batch] weight of each masked position: the sum over the batch is the loss
 };
 
 /// The k-stratified estimator: one offset u in [0, 1) for the whole batch, u_b = frac(u + b / batch), k_b = 1 +

@@ -44,7 +44,7 @@ Result<void> AutoregressiveSampler::advance() {
     return {};
 }
 
-std::int64_t AutoregressiveSampler::steps_known() const { return now_.step + unrevealed_count(); }
+std::int64_t AutoregressiveSampler::planned_steps() const { return now_.step + unrevealed_count(); }
 
 Result<std::unique_ptr<Sampler>> make_autoregressive_sampler(Denoiser& denoiser, const ProcessConfig&,
                                                              SamplingRequest request,

@@ -17,7 +17,7 @@ public:
     /// after.
     static Result<AutoregressiveSampler> create(AutoregressivePredictor model, SamplingRequest request);
 
-    std::int64_t steps_known() const override;
+    std::int64_t planned_steps() const override;
 
 private:
     AutoregressiveSampler(AutoregressivePredictor model, SamplingRequest request);

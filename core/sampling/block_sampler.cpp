@@ -71,12 +71,12 @@ BlockSampler::Window BlockSampler::window_for(const std::vector<std::uint8_t>& f
         if (is_unrevealed(flags[position])) last = position;
     }
     const int spare = window - (last - first + 1);
-    int known_behind = 0;
-    while (known_behind < spare / 2 && last + 1 + known_behind < length() &&
-           is_revealed(flags[last + 1 + known_behind])) {
-        ++known_behind;
+    int revealed_behind = 0;
+    while (revealed_behind < spare / 2 && last + 1 + revealed_behind < length() &&
+           is_revealed(flags[last + 1 + revealed_behind])) {
+        ++revealed_behind;
     }
-    return {std::clamp(last + 1 + known_behind - window, 0, length() - window), window};
+    return {std::clamp(last + 1 + revealed_behind - window, 0, length() - window), window};
 }
 
 int BlockSampler::passes_for(const std::vector<std::uint8_t>& flags, Window window) const {
@@ -103,7 +103,7 @@ bool BlockSampler::in_block(int position) const {
     return is_unrevealed(flags) || (!(flags & position_conditioned) && now_.revealed_at[position] > now_.block_begin);
 }
 
-std::int64_t BlockSampler::steps_known() const {
+std::int64_t BlockSampler::planned_steps() const {
     std::vector<std::uint8_t> flags = now_.flags;
     std::int64_t steps = now_.step;
     const auto run_block = [&](Window window, int passes) {

@@ -25,7 +25,7 @@ namespace folio {
 class BlockSampler : public Sampler {
 public:
     bool done() const override;
-    std::int64_t steps_known() const override;
+    std::int64_t planned_steps() const override;
 
 protected:
     /// A checked request. `most_passes`: per block, however many are asked for. `proofreader` may be null.

@@ -25,11 +25,11 @@ GaussianSampler::GaussianSampler(Denoiser& denoiser, const ProcessConfig& proces
     : BlockSampler(std::move(request), denoiser.config(), -1, most_passes(process.gaussian), proofreader),
       diffusion_(std::move(diffusion)),
       network_(denoiser, *diffusion_, process.gaussian.matched_filter, window_length()),
-      noisy_(static_cast<std::size_t>(window_length())),
+      row_is_noised_(static_cast<std::size_t>(window_length())),
       self_cond_(denoiser.config().self_conditioning ? network_.z().size() : 0),
-      back_to_(request_.conditioned.size()),
-      was_(request_.conditioned.size(), -1),
-      argmax_(noisy_.size(), -1),
+      renoise_percent_(request_.conditioned.size()),
+      renoised_id_(request_.conditioned.size(), -1),
+      argmax_(row_is_noised_.size(), -1),
       eps_(static_cast<std::size_t>(vocab_size_)),
       x_hat_(network_.z().size()),
       char_logits_(x_hat_.size()),
@@ -58,7 +58,7 @@ void GaussianSampler::noise() {
     std::vector<float> z(eps_.size());
     for (int position = 0; position < length(); ++position) {
         if (now_.flags[position] & position_conditioned) continue;
-        // One noise throughout, so that a character drowns and does not flicker.
+        // The same eps at every level, so that a row changes smoothly.
         normals(eps_, request_.options.seed,
                 request_.sample * request_.conditioned.size() + static_cast<std::uint64_t>(position), 0,
                 Purpose::noise_text);
@@ -76,14 +76,14 @@ void GaussianSampler::renoise(int from, int to, int percent) {
         if (now_.flags[position] & position_conditioned) continue;
         const bool in_window = now_.step < now_.block_end && position >= first && position < first + window_length();
         if (is_revealed(now_.flags[position])) {
-            was_[position] = now_.id[position];
+            renoised_id_[position] = now_.id[position];
             hide(position);
-        } else if (in_window && noisy_[position - first]) {
+        } else if (in_window && row_is_noised_[position - first]) {
             now_.flags[position] = position_reopened;
         } else {
             continue;  // it is to begin as noise
         }
-        back_to_[position] = static_cast<std::uint8_t>(percent);
+        renoise_percent_[position] = static_cast<std::uint8_t>(percent);
     }
 }
 
@@ -91,7 +91,7 @@ int GaussianSampler::begins_at(const std::vector<std::uint8_t>& flags, Window wi
     int latest = 0;
     for (int position = window.first; position < window.first + window.length; ++position) {
         if (is_unrevealed(flags[position]))
-            latest = std::max(latest, back_to_[position] > 0 ? int{back_to_[position]} : 100);
+            latest = std::max(latest, renoise_percent_[position] > 0 ? int{renoise_percent_[position]} : 100);
     }
     return latest;
 }
@@ -111,12 +111,12 @@ Result<void> GaussianSampler::unmask_step() {
 Result<void> GaussianSampler::take_pass() {
     const int first = now_.window_first, window = window_length();
     if (pass() == 1) {
-        std::fill(noisy_.begin(), noisy_.end(), std::uint8_t{0});
+        std::fill(row_is_noised_.begin(), row_is_noised_.end(), std::uint8_t{0});
         std::fill(self_cond_.begin(), self_cond_.end(), 0.f);
         std::fill(argmax_.begin(), argmax_.end(), -1);
-        begun_at_ = static_cast<std::uint8_t>(begins_at(now_.flags, {first, window}));
+        block_start_percent_ = static_cast<std::uint8_t>(begins_at(now_.flags, {first, window}));
     }
-    const double begin = begun_at_ / 100.0;
+    const double begin = block_start_percent_ / 100.0;
     const auto after = [&](int done) { return diffusion_->schedule().level(begin * (passes() - done) / passes()); };
     const NoiseLevel t = after(pass() - 1), s = after(pass());
     const SamplingOptions& options = request_.options;
@@ -141,8 +141,8 @@ Result<void> GaussianSampler::take_pass() {
             diffusion_->apply(move, x_hat(i), noise, network_.z(i));
         }
     }
-    std::fill_n(back_to_.begin() + first, window, std::uint8_t{0});
-    std::fill_n(was_.begin() + first, window, -1);
+    std::fill_n(renoise_percent_.begin() + first, window, std::uint8_t{0});
+    std::fill_n(renoised_id_.begin() + first, window, -1);
     return {};
 }
 
@@ -153,22 +153,22 @@ void GaussianSampler::prepare_rows(const NoiseLevel& t, const NoiseLevel& u) {
         if (is_revealed_here(i)) {
             diffusion_->noised(diffusion_->schedule().conditioned(u), now_.id[first + i],
                                eps(first + i, Purpose::conditioned), z);
-            noisy_[i] = 0;
+            row_is_noised_[i] = 0;
             if (pass() > 1) set_self_cond(i, now_.id[first + i]);
             continue;
         }
-        const NoiseLevel back = diffusion_->schedule().level(std::max(t.t, back_to_[first + i] / 100.0));
-        if (noisy_[i] && back.neg_log_snr > t.neg_log_snr) {
+        const NoiseLevel back = diffusion_->schedule().level(std::max(t.t, renoise_percent_[first + i] / 100.0));
+        if (row_is_noised_[i] && back.neg_log_snr > t.neg_log_snr) {
             diffusion_->apply(diffuse(t, back), {}, eps(first + i, Purpose::pure_noise), z);
             set_self_cond(i, -1);  // what was made of it before would give it away
-        } else if (!noisy_[i]) {
-            if (was_[first + i] >= 0)
-                diffusion_->noised(back, was_[first + i], eps(first + i, Purpose::pure_noise), z);
+        } else if (!row_is_noised_[i]) {
+            if (renoised_id_[first + i] >= 0)
+                diffusion_->noised(back, renoised_id_[first + i], eps(first + i, Purpose::pure_noise), z);
             else
                 diffusion_->apply({0, 0, t.sigma}, {}, eps(first + i, Purpose::pure_noise), z);
             set_self_cond(i, -1);
         }
-        noisy_[i] = 1;
+        row_is_noised_[i] = 1;
         if (u.neg_log_snr > t.neg_log_snr) diffusion_->apply(diffuse(t, u), {}, eps(first + i, Purpose::churn), z);
     }
 }
@@ -237,7 +237,8 @@ void GaussianSampler::set_self_cond(int i, int id) {
 
 std::size_t GaussianSampler::extra_state_size() const {
     return (network_.z().size() + self_cond_.size()) * sizeof(float) +
-           (was_.size() + argmax_.size() + 1) * sizeof(std::int32_t) + noisy_.size() + back_to_.size() + 1;
+           (renoised_id_.size() + argmax_.size() + 1) * sizeof(std::int32_t) + row_is_noised_.size() +
+           renoise_percent_.size() + 1;
 }
 
 void GaussianSampler::save_extra(std::uint8_t* bytes) const {
@@ -247,12 +248,12 @@ void GaussianSampler::save_extra(std::uint8_t* bytes) const {
     };
     put(network_.z());
     put(self_cond_);
-    put(was_);
+    put(renoised_id_);
     put(argmax_);
     put(std::array{stable_passes_});
-    put(noisy_);
-    put(back_to_);
-    *bytes = begun_at_;
+    put(row_is_noised_);
+    put(renoise_percent_);
+    *bytes = block_start_percent_;
 }
 
 void GaussianSampler::load_extra(const std::uint8_t* bytes) {
@@ -263,18 +264,18 @@ void GaussianSampler::load_extra(const std::uint8_t* bytes) {
     };
     take(network_.z());
     take(self_cond_);
-    take(was_);
+    take(renoised_id_);
     take(argmax_);
     std::array<std::int32_t, 1> stable{};
     take(stable);
     stable_passes_ = std::clamp(stable[0], 0, 1 << 30);
-    take(noisy_);
-    take(back_to_);
-    for (std::int32_t& id : was_) id = std::clamp(id, -1, vocab_size_ - 1);
+    take(row_is_noised_);
+    take(renoise_percent_);
+    for (std::int32_t& id : renoised_id_) id = std::clamp(id, -1, vocab_size_ - 1);
     // Times are percents, also in untrusted bytes.
     constexpr std::uint8_t all = 100;
-    for (std::uint8_t& percent : back_to_) percent = std::min(percent, all);
-    begun_at_ = std::min(*bytes, all);
+    for (std::uint8_t& percent : renoise_percent_) percent = std::min(percent, all);
+    block_start_percent_ = std::min(*bytes, all);
 }
 
 Result<std::unique_ptr<Sampler>> make_gaussian_sampler(Denoiser& denoiser, const ProcessConfig& process,

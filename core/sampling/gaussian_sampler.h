@@ -25,7 +25,7 @@ namespace folio {
 /// rows say by themselves.
 class GaussianSampler final : public BlockSampler {
 public:
-    /// Fails as Sampler::check does, and on schedules that are none. The denoiser must outlive the sampler.
+    /// Fails as Sampler::check does, and on invalid schedules. The denoiser must outlive the sampler.
     static Result<GaussianSampler> create(Denoiser& denoiser, const ProcessConfig& process, SamplingRequest request,
                                           const Proofreader* proofreader = nullptr);
 
@@ -75,12 +75,12 @@ private:
 
     std::unique_ptr<GaussianDiffusion> diffusion_;  // network_ refers to it
     GaussianPredictor network_;                     // of the window
-    std::vector<std::uint8_t> noisy_;               // [window] 1: the position is unrevealed and its row is on its way
+    std::vector<std::uint8_t> row_is_noised_;       // [window] 1: the position is unrevealed and its row is on its way
     std::vector<float> self_cond_;  // [window, V] x_hat of the pass before, or zeros; with self-conditioning alone
-    std::uint8_t begun_at_ = 100;   // percent: the time at which the block began
+    std::uint8_t block_start_percent_ = 100;  // percent: the time at which the block began
     std::vector<std::uint8_t>
-        back_to_;  // [length] percent: the time that a position goes back to before the next pass; or 0
-    std::vector<std::int32_t> was_;  // [length] the character that goes back, -1 for a row on its way
+        renoise_percent_;  // [length] percent: the time that a position goes back to before the next pass; or 0
+    std::vector<std::int32_t> renoised_id_;  // [length] the character that goes back, -1 for a row on its way
     std::vector<std::int32_t>
         argmax_;  // [window] the most likely character of an unrevealed position in the pass before, else -1
     std::int32_t stable_passes_ = 0;  // since it last changed anywhere

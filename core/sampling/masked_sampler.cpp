@@ -53,6 +53,7 @@ Result<void> MaskedSampler::unmask_step() {
         const bool masked = is_unrevealed(now_.flags[first + i]);
         ids_[i] = masked ? excluded_ : now_.id[first + i];
         n_masked += masked;
+        // A round of proofreading masks a few characters of a whole text, however they were revealed.
         maskable += proofreading() ? !is_conditioned(now_.flags[first + i]) : in_block(first + i);
     }
     times_.clear();

@@ -185,7 +185,7 @@ Result<void> Sampler::edit(const Edit& edit) {
 Frame Sampler::frame() const {
     Frame frame;
     frame.step = now_.step;
-    frame.steps = static_cast<int>(std::min<std::int64_t>(steps_known(), most_steps));
+    frame.steps = static_cast<int>(std::min<std::int64_t>(planned_steps(), most_steps));
     frame.done = done();
     frame.window_first = now_.window_first;
     frame.window_length = window_length();
@@ -216,7 +216,7 @@ State Sampler::save() const {
 }
 
 State Sampler::recorded_state(const RecordedStep& recorded) const {
-    Progress progress;
+    SampleProgress progress;
     progress.step = recorded.step;
     progress.block_end = recorded.step > 0 ? recorded.steps : 0;
     progress.id = recorded.id;
@@ -226,7 +226,7 @@ State Sampler::recorded_state(const RecordedStep& recorded) const {
     return pack_state(progress);
 }
 
-bool Sampler::is_possible(const Progress& progress) const {
+bool Sampler::is_possible(const SampleProgress& progress) const {
     const auto between = [](int value, int least, int most) { return value >= least && value <= most; };
     if (!between(progress.step, 0, most_steps) ||
         !between(progress.edits_applied, 0, static_cast<int>(request_.edits.size())) ||
@@ -270,8 +270,8 @@ Result<std::unique_ptr<Sampler>> make_sampler(Denoiser& denoiser, const ProcessC
     constexpr decltype(&make_masked_sampler) makers[] = {FOLIO_FOR_EACH_PROCESS(FOLIO_SAMPLER)};
 #undef FOLIO_SAMPLER
     auto sampler = makers[static_cast<int>(process.kind)](denoiser, process, std::move(request), proofreader);
-    if (sampler && (*sampler)->steps_known() > most_steps) {
-        return fail("The text would take " + std::to_string((*sampler)->steps_known()) + " steps, of which " +
+    if (sampler && (*sampler)->planned_steps() > most_steps) {
+        return fail("The text would take " + std::to_string((*sampler)->planned_steps()) + " steps, of which " +
                     std::to_string(most_steps) + " are possible; ask for fewer steps or a shorter text.");
     }
     return sampler;

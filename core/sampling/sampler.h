@@ -56,10 +56,9 @@ struct Frame {
                                        // none; else empty
 };
 
-/// A text coming into being, one network pass a step. Pausing is not stepping, going back is restore(), and a fork is
-/// restore() and an edit: randomness is addressed by seed, sample, position and step, so there is no other state. What
-/// a step does is the process's own business (masked_sampler.h ...); what a position is, edits and saved states are the
-/// same for all.
+/// State of one sample, one network pass a step. To go back is restore(), a fork is restore() and an edit: randomness
+/// is addressed by seed, sample, position and step, so there is no hidden state. What a step does is the process's own
+/// business (masked_sampler.h ...); what a position is, edits and saved states are the same for all.
 class Sampler {
 public:
     Sampler(Sampler&&) = default;
@@ -86,7 +85,7 @@ public:
     /// Ids that are given, -1 where a position is to be filled.
     std::span<const int> conditioned() const { return request_.conditioned; }
     /// All steps, done and to come, as far as is known.
-    virtual std::int64_t steps_known() const = 0;
+    virtual std::int64_t planned_steps() const = 0;
     /// The logits [positions, vocab_size] of the last pass; empty before the first.
     std::span<const float> logits() const { return logits_; }
 
@@ -128,7 +127,7 @@ protected:
 
     SamplingRequest request_;
     int vocab_size_, excluded_;
-    Progress now_;
+    SampleProgress now_;
     std::vector<float> logits_;
     std::vector<double> probability_;   // of the row that record_prediction() had last
     std::vector<float> proofread_nll_;  // of the last step; see Frame
@@ -136,7 +135,7 @@ protected:
 private:
     void apply(const Edit& edit);
     /// True for progress that a sample of this request can have.
-    bool is_possible(const Progress& progress) const;
+    bool is_possible(const SampleProgress& progress) const;
 
     int seq_len_;
     int unrevealed_ = 0;                   // number of unrevealed positions

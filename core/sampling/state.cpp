@@ -28,7 +28,7 @@ void for_each_vector(P& progress, F&& f) {
 
 }  // namespace
 
-State pack_state(const Progress& progress) {
+State pack_state(const SampleProgress& progress) {
     StateHead head;
     head.length = static_cast<std::int32_t>(progress.id.size());
     head.counters = progress;
@@ -43,7 +43,7 @@ State pack_state(const Progress& progress) {
     return state;
 }
 
-Result<Progress> unpack_state(std::span<const std::uint8_t> state, int length, std::size_t extra_size) {
+Result<SampleProgress> unpack_state(std::span<const std::uint8_t> state, int length, std::size_t extra_size) {
     const auto foreign = [] { return fail("The saved state is of another text."); };
     StateHead head;
     if (state.size() < sizeof head) return foreign();
@@ -55,7 +55,7 @@ Result<Progress> unpack_state(std::span<const std::uint8_t> state, int length, s
         state.size() != sizeof head + positions * (numbers * sizeof(int) + 1) + extra_size) {
         return foreign();
     }
-    Progress progress;
+    SampleProgress progress;
     static_cast<SampleCounters&>(progress) = head.counters;
     const std::uint8_t* from = state.data() + sizeof head;
     for_each_vector(progress, [&](auto& values) {

@@ -31,8 +31,8 @@ struct RecordedStep {
 /// next pass.
 using State = std::vector<std::uint8_t>;
 
-/// Progress of a sample, position by position: what a State holds besides the process's own part.
-struct Progress : SampleCounters {
+/// SampleProgress of a sample, position by position: what a State holds besides the process's own part.
+struct SampleProgress : SampleCounters {
     std::vector<int> id;              // [length] -1: unrevealed
     std::vector<int> revealed_at;     // [length] step; of no meaning where unrevealed
     std::vector<float> probability;   // [length]
@@ -40,10 +40,10 @@ struct Progress : SampleCounters {
     std::vector<int> round_text;      // [length] text that the running round of proofreading began with; else empty
 };
 
-State pack_state(const Progress& progress);
+State pack_state(const SampleProgress& progress);
 
-/// Progress at the beginning of a state of a text of `length` positions, which `extra_size` bytes of the process
+/// SampleProgress at the beginning of a state of a text of `length` positions, which `extra_size` bytes of the process
 /// follow. Fails where the size or the head do not fit; the values are not checked.
-Result<Progress> unpack_state(std::span<const std::uint8_t> state, int length, std::size_t extra_size);
+Result<SampleProgress> unpack_state(std::span<const std::uint8_t> state, int length, std::size_t extra_size);
 
 }  // namespace folio

@@ -44,25 +44,26 @@ double remask_probability(const SamplingOptions& options, StepBudget budget) {
 
 int select_positions(std::vector<Candidate>& candidates, const SamplingOptions& options, StepBudget budget) {
     const int size = static_cast<int>(candidates.size());
-    const int fewest = (size + budget.left - 1) / budget.left;
+    const int count_of_pass = (size + budget.left - 1) / budget.left;
     const auto confidence = [](const Candidate& c) { return c.confidence; };
     switch (*options.sampler) {
         case SamplerKind::ancestral:
         case SamplerKind::remask: {
+            // Numerator and denominator times `passes`: t passes = left, (t - s) passes = 1.
             const double reveal = (1 + remask_probability(options, budget) * (budget.passes - budget.left)) /
                                   static_cast<double>(budget.left);
             const auto end = std::stable_partition(candidates.begin(), candidates.end(),
                                                    [&](const Candidate& c) { return uniform(c.word) < reveal; });
             return static_cast<int>(end - candidates.begin());
         }
-        case SamplerKind::spread: pick_one_of_each_run(candidates, fewest); return fewest;
-        case SamplerKind::confidence: rank(candidates, confidence); return fewest;
-        case SamplerKind::margin: rank(candidates, [](const Candidate& c) { return c.margin; }); return fewest;
+        case SamplerKind::spread: pick_one_of_each_run(candidates, count_of_pass); return count_of_pass;
+        case SamplerKind::confidence: rank(candidates, confidence); return count_of_pass;
+        case SamplerKind::margin: rank(candidates, [](const Candidate& c) { return c.margin; }); return count_of_pass;
         case SamplerKind::threshold: {
             rank(candidates, confidence);
             const auto end = std::stable_partition(candidates.begin(), candidates.end(),
                                                    [&](const Candidate& c) { return c.confidence >= options.tau; });
-            return std::max(fewest, static_cast<int>(end - candidates.begin()));
+            return std::max(count_of_pass, static_cast<int>(end - candidates.begin()));
         }
         case SamplerKind::entropy: {
             rank(candidates, [](const Candidate& c) { return -c.entropy; });
@@ -70,7 +71,7 @@ int select_positions(std::vector<Candidate>& candidates, const SamplingOptions& 
             int count = 0;
             for (double before = 0; count < size && before <= options.gamma; ++count)
                 before += candidates[count].entropy;
-            return std::max(fewest, count);
+            return std::max(count_of_pass, count);
         }
         case SamplerKind::ddpm:
         case SamplerKind::ddim:

@@ -7,8 +7,8 @@
 
 namespace folio {
 
-/// Progress of a block: `left` passes of `passes` are to come, this one among them. Time runs from t = 1 (all hidden)
-/// to 0 in equal parts, so this pass goes from t = left / passes to s = (left - 1) / passes.
+/// SampleProgress of a block: `left` passes of `passes` are to come, this one among them. Time runs from t = 1 (all
+/// hidden) to 0 in equal parts, so this pass goes from t = left / passes to s = (left - 1) / passes.
 struct StepBudget {
     int passes = 1;
     int left = 1;
@@ -23,18 +23,18 @@ struct Candidate {
 
 /// Brings the candidates that this pass is to reveal to the front and returns their number. They come by rising
 /// position. With `left` passes to come and n candidates, m = ceil(n / left) of them:
-/// - spread: the candidates, by position, are cut into m runs [floor(k n / m), floor((k + 1) n / m)), and the most
-/// confident of each
-///   is taken: confidence, with the positions of a pass kept apart, since neighbours drawn independently contradict
-///   each other;
-/// - ancestral: each with probability (t - s) / t (Sahoo et al. 2024, MDLM);
-/// - remask: each with probability (t - s + sigma (1 - t)) / t, which makes up for what is noised again (Wang et al.
-/// 2025);
-/// - confidence: the m most confident (Nie et al. 2025, LLaDA); margin: the m with the largest lead;
-/// - threshold: all with confidence >= tau, the m most confident at least (Wu et al. 2025, Fast-dLLM);
-/// - entropy: the longest run, by rising entropy, whose sum less its largest member is <= gamma, m at least (Ben-Hamu
-/// et
-///   al. 2025, EB-sampler).
+/// - spread: the most confident of each of m runs of the candidates, by position, [floor(k n / m), floor((k + 1) n /
+///   m)). Neighbours drawn independently contradict each other, so those of one pass are kept apart.
+/// - ancestral: each with probability (t - s) / t (MDLM, Sahoo et al. 2024, arXiv 2406.07524).
+/// - remask: each with probability (t - s + sigma (1 - t)) / t, which makes up for what is noised again (ReMDM, Wang et
+///   al. 2025, arXiv 2503.00307).
+/// - confidence: the m most confident (LLaDA, Nie et al. 2025, arXiv 2502.09992).
+/// - margin: the m with the largest lead over the second.
+/// - threshold: all with confidence >= tau, the m most confident at least (Fast-dLLM, Wu et al. 2025, arXiv
+///   2505.22618).
+/// - entropy: the longest run, by rising entropy, whose sum less its largest member is <= gamma, m at least
+///   (EB-sampler, Ben-Hamu et al. 2025, arXiv 2505.24857).
+///
 /// Ties, and scores less than 2^-16 apart count as such, go to the lowest position. In the last pass every sampler
 /// reveals all.
 int select_positions(std::vector<Candidate>& candidates, const SamplingOptions& options, StepBudget budget);

@@ -83,7 +83,7 @@ protected:
 
 private:
     friend Result<std::unique_ptr<Batches>> make_batches(const BatchContext&, std::span<const int>);
-    /// Makes what the process alone needs; fails on a configuration that is none.
+    /// Makes what the process alone needs; fails on an invalid configuration.
     virtual Result<void> create_process() { return {}; }
     virtual void allocate_process(Allocations& room) = 0;
 };

@@ -75,7 +75,7 @@ private:
     /// Uniform numbers of window b in a step.
     double chance(int step, int b, int word) const {
         return uniform(philox(recipe_.seed, 2 + static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(step),
-                              Purpose::mask_count)
+                              Purpose::batch_draws)
                            .word[word]);
     }
 
@@ -101,10 +101,10 @@ private:
     /// its counts. `scored`: positions that are not conditioned.
     void draw_levels(int step, double scored, bool nelbo) {
         const double offset =
-            uniform(philox(recipe_.seed, 0, static_cast<std::uint32_t>(step), Purpose::mask_count).word[0]);
+            uniform(philox(recipe_.seed, 0, static_cast<std::uint32_t>(step), Purpose::batch_draws).word[0]);
         for (std::size_t b = 0; b < windows_.size(); ++b) {
-            const double turn = offset + static_cast<double>(b) / static_cast<double>(windows_.size());
-            const double u = turn - std::floor(turn);
+            const double phase = offset + static_cast<double>(b) / static_cast<double>(windows_.size());
+            const double u = phase - std::floor(phase);
             const NoiseSchedule& schedule = diffusion_->schedule();
             const auto [level, weight] =
                 nelbo ? bound_draw(schedule, u)
@@ -147,7 +147,7 @@ private:
         batch.loss = predicts_noise() ? BatchLoss::squared_error : nelbo ? BatchLoss::brier : BatchLoss::cross_entropy;
         batch.self_conditioned =
             config_.self_conditioning &&
-            uniform(philox(recipe_.seed, 1, static_cast<std::uint32_t>(step), Purpose::mask_count).word[0]) <
+            uniform(philox(recipe_.seed, 1, static_cast<std::uint32_t>(step), Purpose::batch_draws).word[0]) <
                 recipe_.self_conditioning;
     }
 

@@ -27,7 +27,7 @@ private:
             stratified_masks(batch.windows, batch.length, nelbo ? MaskRate::uniform : recipe_.mask_rate,
                              nelbo ? MaskedLoss::nelbo : recipe_.loss, recipe_.seed, static_cast<std::uint32_t>(step));
         counts_.upload(ops_, masks.counts);
-        window_weights_.upload(ops_, masks.row_weights);
+        window_weights_.upload(ops_, masks.window_weights);
         if (config_.time_rows > 0) {
             std::vector<int> time_rows;
             for (const int count : masks.counts)

@@ -7,6 +7,15 @@
 
 namespace folio {
 
+namespace {
+
+/// One captured graph per shape and loss.
+int graph_key(const Batch& batch) {
+    return 4 * batch.length + 2 * batch.self_conditioned + (batch.loss == BatchLoss::brier);
+}
+
+}  // namespace
+
 Result<Trainer> Trainer::create(Ops& ops, TrainingOps& training, const ModelConfig& config,
                                 const ProcessConfig& process, const Recipe& recipe, std::span<const int> text) {
     auto batches = make_batches({ops, training, config, process, recipe}, text);
@@ -36,9 +45,9 @@ Result<StepReport> Trainer::run(int step) {
     scalars_.upload(*ops_, {&scalars, 1});
     CapturedStep captured{this, batches_->draw(step), {}};
     const Batch& batch = captured.batch;
-    const int key = 4 * batch.length + 2 * batch.self_conditioned + (batch.loss == BatchLoss::brier);
+    // A CPU just calls train().
     training_->replay(
-        key,
+        graph_key(batch),
         [](void* context) {
             auto& captured = *static_cast<CapturedStep*>(context);
             captured.status = captured.trainer->train(captured.batch);
@@ -68,8 +77,9 @@ Result<void> Trainer::accumulate_gradient(const Batch& windows, int first) {
     if (windows.self_conditioned)
         if (auto done = self_condition(windows); !done) return done;
     const int first_row = first * windows.length;
-    const ForwardNoise noise{recipe_.dropout, recipe_.seed, &scalars()->step, static_cast<std::uint64_t>(first_row)};
-    auto output = denoiser_->forward(windows.input, windows.windows, windows.length, {noise, {}, nullptr});
+    const ForwardDropout dropout{recipe_.dropout, recipe_.seed, &scalars()->step,
+                                 static_cast<std::uint64_t>(first_row)};
+    auto output = denoiser_->forward(windows.input, windows.windows, windows.length, {dropout, {}, nullptr});
     if (!output) return tl::unexpected(output.error());
     loss(windows, *output, token_losses_.data() + first_row);
     denoiser_->backward(*training_, gradients_.data(), *output);

@@ -22,7 +22,7 @@ namespace {
 using nlohmann::ordered_json;
 
 /// Input of the model: ids, or noisy rows of a Gaussian one.
-struct Rows {
+struct LogitsInput {
     std::vector<int> ids;      // [batch, length]
     std::vector<float> noisy;  // [batch, length, vocab_size]
     int batch = 0, length = 0;
@@ -39,21 +39,21 @@ struct LogitsCommand {
 private:
     void check() const;
     void check_input(const ModelConfig& config) const;
-    Rows read_input(const ModelFile& model) const;
+    LogitsInput read_input(const ModelFile& model) const;
 };
 
 bool all_finite(std::span<const float> values) {
     return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
 }
 
-/// Rows of ids out of a JSON file: [[1, 2], [3, 4]], all of one length.
-Rows read_ids(const std::string& path, int vocab_size) {
+/// LogitsInput of ids out of a JSON file: [[1, 2], [3, 4]], all of one length.
+LogitsInput read_ids(const std::string& path, int vocab_size) {
     const auto parsed = unwrap(parse_json(read_file(path, "the file of ids"), quote_path(path), SIZE_MAX));
     const auto refuse = [&](const std::string& why) { stop(quote_path(path) + " " + why); };
     if (!parsed.is_array() || parsed.empty() || !parsed[0].is_array() || parsed[0].empty()) {
         refuse("holds no rows of ids; write them like [[1, 2, 3], [4, 5, 6]]");
     }
-    Rows rows;
+    LogitsInput rows;
     rows.batch = static_cast<int>(parsed.size());
     rows.length = static_cast<int>(parsed[0].size());
     for (const auto& row : parsed) {
@@ -71,7 +71,7 @@ Rows read_ids(const std::string& path, int vocab_size) {
 }
 
 /// The noisy rows of a Gaussian model out of a file, as wide as the model takes them.
-Rows read_soft_rows(const std::string& path, const ModelConfig& config) {
+LogitsInput read_soft_rows(const std::string& path, const ModelConfig& config) {
     Npy file = parse_npy(read_file(path, "the file of noisy rows"), quote_path(path));
     if (file.shape[2] != static_cast<std::size_t>(config.vocab_size)) {
         stop(fmt::format("the noisy rows are {} wide, but the model has {} characters", file.shape[2],
@@ -86,7 +86,7 @@ Rows read_soft_rows(const std::string& path, const ModelConfig& config) {
 class RowPass {
 public:
     /// `t` is the time of all rows; negative: each row's own share of [MASK].
-    RowPass(Denoiser& denoiser, const ModelFile& model, const Rows& rows, double t);
+    RowPass(Denoiser& denoiser, const ModelFile& model, const LogitsInput& rows, double t);
 
     /// The logits [length, vocab_size] of a row.
     std::span<const float> logits(int row);
@@ -97,14 +97,14 @@ private:
 
     HostForward network_;
     const ModelFile& model_;
-    const Rows& rows_;
+    const LogitsInput& rows_;
     double t_;
     std::vector<float> logits_;
     std::optional<GaussianDiffusion> diffusion_;
     std::optional<GaussianPredictor> gaussian_;
 };
 
-RowPass::RowPass(Denoiser& denoiser, const ModelFile& model, const Rows& rows, double t)
+RowPass::RowPass(Denoiser& denoiser, const ModelFile& model, const LogitsInput& rows, double t)
     : network_(denoiser),
       model_(model),
       rows_(rows),
@@ -162,9 +162,9 @@ void LogitsCommand::check_input(const ModelConfig& config) const {
         wrong_usage("the time of the noisy rows is missing; give it by --t, 1 being noise");
 }
 
-Rows LogitsCommand::read_input(const ModelFile& model) const {
+LogitsInput LogitsCommand::read_input(const ModelFile& model) const {
     const ModelConfig& config = model.config;
-    Rows rows;
+    LogitsInput rows;
     if (config.soft_tokens) {
         rows = read_soft_rows(noisy_file, config);
     } else if (!ids_file.empty()) {
@@ -188,7 +188,7 @@ void LogitsCommand::execute() const {
     const ModelFile model = load_model(weights);
     Device computer(device, model);
     check_input(model.config);
-    const Rows rows = read_input(model);
+    const LogitsInput rows = read_input(model);
     Denoiser denoiser = make_denoiser(computer.ops(), model);
     RowPass pass(denoiser, model, rows, t);
     const auto size = [](int extent) { return static_cast<std::size_t>(extent); };

@@ -35,7 +35,7 @@ void Device::note(cudaError_t status) {
 }
 
 Result<Storage> Device::allocate(std::size_t bytes) {
-    // Who allocates begins something else, whose keys are not those of the records.
+    // New memory may lie where captured graphs expect other memory.
     drop_graphs();
     void* data = nullptr;
     const cudaError_t status = cudaMalloc(&data, bytes > 0 ? bytes : 1);

@@ -93,8 +93,8 @@ __global__ void brier_rows(Matrix dlogits, float* loss, Matrix logits, const int
 
 /// A block a window. A position is masked where fewer than counts[b] others come before it, so nothing is sorted.
 __global__ void mask_windows(int* input, int* targets, float* weights, const int* text, const int* starts,
-                             const int* counts, const float* row_weights, int length, int mask_id, std::uint64_t seed,
-                             const std::uint32_t* step) {
+                             const int* counts, const float* window_weights, int length, int mask_id,
+                             std::uint64_t seed, const std::uint32_t* step) {
     __shared__ std::uint64_t keys[block_threads];
     const int b = static_cast<int>(blockIdx.x), self = static_cast<int>(threadIdx.x);
     const std::size_t row = static_cast<std::size_t>(b) * length;
@@ -117,7 +117,7 @@ __global__ void mask_windows(int* input, int* targets, float* weights, const int
         const int id = text[starts[b] + position];
         input[row + position] = masked ? mask_id : id;
         targets[row + position] = id;
-        weights[row + position] = masked ? row_weights[b] : 0.f;
+        weights[row + position] = masked ? window_weights[b] : 0.f;
     }
 }
 
@@ -189,10 +189,10 @@ void Device::brier(Matrix dlogits, float* loss, Matrix logits, const int* target
 }
 
 void Device::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
-                            const int* counts, const float* row_weights, int batch, int length, int mask_id,
+                            const int* counts, const float* window_weights, int batch, int length, int mask_id,
                             std::uint64_t seed, const std::uint32_t* step) {
-    launch(mask_windows, dim3(static_cast<unsigned>(batch)), input, targets, weights, text, starts, counts, row_weights,
-           length, mask_id, seed, step);
+    launch(mask_windows, dim3(static_cast<unsigned>(batch)), input, targets, weights, text, starts, counts,
+           window_weights, length, mask_id, seed, step);
 }
 
 void Device::corrupt_autoregressive(int* input, int* targets, float* weights, const int* text, const int* starts,

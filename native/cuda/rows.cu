@@ -1,6 +1,6 @@
 #include "native/cuda/common.cuh"
 
-// Verbs that work on each row by itself, a warp a row, and the embedding.
+// Operations that work on each row by itself, a warp a row, and the embedding.
 
 namespace folio::cuda {
 namespace {

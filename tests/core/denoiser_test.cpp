@@ -113,7 +113,7 @@ struct Batch {
 };
 
 Pass train_pass(Ops& ops, TrainingOps& training, const ModelConfig& config, const std::vector<float>& parameters,
-                const Batch& batch, const ForwardNoise& noise = {}) {
+                const Batch& batch, const ForwardDropout& noise = {}) {
     std::vector<Storage> storages;
     const std::size_t rows = batch.weights.size();
     const auto matrix = [&](const std::vector<float>& values) {
@@ -291,7 +291,7 @@ TEST_CASE("denoiser: with dropout, the gradient is the slope of the loss") {
     const auto parameters = random_parameters(config, random), direction = random_parameters(config, random);
     const Batch batch = random_batch(config, random, 2, 21);
     const std::uint32_t step = 9;
-    const ForwardNoise noise{0.2f, 4, &step, 100};
+    const ForwardDropout noise{0.2f, 4, &step, 100};
     test::for_each_backend([&](const test::Backend& backend) {
         const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);
@@ -317,7 +317,7 @@ TEST_CASE("denoiser: a batch cut into passes gives the same gradient, dropout in
     const auto parameters = random_parameters(config, random);
     const Batch whole = random_batch(config, random, 4, 13);
     const std::uint32_t step = 9;
-    ForwardNoise noise{0.2f, 4, &step, 0};
+    ForwardDropout noise{0.2f, 4, &step, 0};
     test::for_each_backend([&](const test::Backend& backend) {
         const auto& [name, precision, ops, training, rounded_head] = backend;
         INFO("backend " << name);

@@ -22,7 +22,7 @@ TEST_CASE("mask counts are spread evenly over a batch and uniform over batches")
             REQUIRE(k <= length);
             ++seen[k];
             ++strata[(k - 1) * batch / length];
-            CHECK(masks.row_weights[b] == Approx(1.0 / (k * batch)));
+            CHECK(masks.window_weights[b] == Approx(1.0 / (k * batch)));
         }
         for (const int n : strata) CHECK(n == 1);
     }
@@ -52,8 +52,8 @@ TEST_CASE("under the plain mean every masked position weighs the same") {
     const MaskedBatch masks = stratified_masks(5, 16, MaskRate::uniform, MaskedLoss::mean, 7, 3);
     double total = 0;
     for (int b = 0; b < 5; ++b) {
-        CHECK(masks.row_weights[b] == masks.row_weights[0]);
-        total += masks.counts[b] * masks.row_weights[b];
+        CHECK(masks.window_weights[b] == masks.window_weights[0]);
+        total += masks.counts[b] * masks.window_weights[b];
     }
     CHECK(total == Approx(1));
 }
@@ -63,9 +63,9 @@ TEST_CASE("mask_positions hides what the training operation hides") {
     std::vector<int> text(batch * length), starts{0, 11, 22}, counts{1, 5, 11};
     std::iota(text.begin(), text.end(), 0);
     std::vector<int> input(text.size()), targets(text.size());
-    std::vector<double> weights(text.size()), row_weights(batch, 1.0);
+    std::vector<double> weights(text.size()), window_weights(batch, 1.0);
     reference::corrupt_masked<double>(input.data(), targets.data(), weights.data(), text.data(), starts.data(),
-                                      counts.data(), row_weights.data(), batch, length, mask_id, 5, 21);
+                                      counts.data(), window_weights.data(), batch, length, mask_id, 5, 21);
     for (int b = 0; b < batch; ++b) {
         mask_positions(std::span(text).subspan(b * length, length), counts[b], mask_id, 5, b, 21,
                        Purpose::mask_position);

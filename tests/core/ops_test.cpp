@@ -857,16 +857,17 @@ TEST_CASE("ops: corrupt_masked") {
         auto counts = random.integers(batch, length);
         for (int& count : counts) ++count;
         counts[0] = length;
-        const auto row_weights = random.normals<float>(batch);
+        const auto window_weights = random.normals<float>(batch);
         std::vector<int> input(area(batch, length)), targets(input.size());
         Values weights(input.size());
         reference::corrupt_masked(input.data(), targets.data(), weights.data(), text.data(), starts.data(),
-                                  counts.data(), row_weights.data(), batch, length, mask_id, 0xABCDEF0123456789u, step);
+                                  counts.data(), window_weights.data(), batch, length, mask_id, 0xABCDEF0123456789u,
+                                  step);
         compare(length, 0, doubles(weights), [&](const Backend& backend, Device& device) {
             int *in = device.put(std::vector<int>(input.size())), *out = device.put(std::vector<int>(input.size()));
             float* each = device.put(Values(input.size(), 5));
             backend.training.corrupt_masked(in, out, each, device.put(text), device.put(starts), device.put(counts),
-                                            device.put(row_weights), batch, length, mask_id, 0xABCDEF0123456789u,
+                                            device.put(window_weights), batch, length, mask_id, 0xABCDEF0123456789u,
                                             device.put(std::vector{step}));
             CHECK(device.get(in, input.size()) == input);
             CHECK(device.get(out, targets.size()) == targets);

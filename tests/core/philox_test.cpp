@@ -48,7 +48,7 @@ TEST_CASE("philox: four elements share a counter, and uniform stays inside (0, 1
 TEST_CASE("philox: purposes keep their numbers") {
     // Samples and resumed runs depend on them.
     CHECK(static_cast<int>(Purpose::window) == 1);
-    CHECK(static_cast<int>(Purpose::mask_count) == 2);
+    CHECK(static_cast<int>(Purpose::batch_draws) == 2);
     CHECK(static_cast<int>(Purpose::mask_position) == 3);
     CHECK(static_cast<int>(Purpose::initialise) == 4);
     CHECK(static_cast<int>(Purpose::draw) == 5);

@@ -218,20 +218,20 @@ TEST_CASE("reference: corrupt_masked hides as many positions as asked, each as o
     const int batch = 3, length = 8, mask_id = 9;
     const auto text = random.integers(50, 9);
     const std::vector<int> starts{0, 42, 17}, counts{1, 8, 3};
-    const std::vector<double> row_weights{1, 0.125, 0.5};
+    const std::vector<double> window_weights{1, 0.125, 0.5};
     std::vector<int> hidden(length);
     for (std::uint32_t step = 0; step < 2000; ++step) {
         std::vector<int> input(batch * length), targets(batch * length);
         std::vector<double> weights(batch * length);
         reference::corrupt_masked(input.data(), targets.data(), weights.data(), text.data(), starts.data(),
-                                  counts.data(), row_weights.data(), batch, length, mask_id, 77, step);
+                                  counts.data(), window_weights.data(), batch, length, mask_id, 77, step);
         for (int b = 0; b < batch; ++b) {
             int masked = 0;
             for (int i = 0; i < length; ++i) {
                 const auto r = static_cast<std::size_t>(b * length + i), b_ = static_cast<std::size_t>(b);
                 REQUIRE(targets[r] == text[static_cast<std::size_t>(starts[b_] + i)]);
                 REQUIRE(input[r] == (weights[r] != 0 ? mask_id : targets[r]));
-                REQUIRE((weights[r] == 0 || weights[r] == row_weights[b_]));
+                REQUIRE((weights[r] == 0 || weights[r] == window_weights[b_]));
                 masked += weights[r] != 0;
                 if (b == 2) hidden[static_cast<std::size_t>(i)] += weights[r] != 0;
             }

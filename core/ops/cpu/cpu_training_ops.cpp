@@ -186,7 +186,7 @@ void CpuTrainingOps::brier(Matrix dlogits, float* loss, Matrix logits, const int
 }
 
 void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts,
-                                    const int* counts, const float* row_weights, int batch, int length, int mask_id,
+                                    const int* counts, const float* window_weights, int batch, int length, int mask_id,
                                     std::uint64_t seed, const std::uint32_t* step) {
     if (!grow_workers(sizeof(std::uint64_t) * length)) return;
     parallel_.each(batch, [&](int b, int worker) {
@@ -203,7 +203,7 @@ void CpuTrainingOps::corrupt_masked(int* input, int* targets, float* weights, co
         for (int i = 0; i < counts[b]; ++i) {
             const std::ptrdiff_t at = row + static_cast<std::uint32_t>(keys[i]);
             input[at] = mask_id;
-            weights[at] = row_weights[b];
+            weights[at] = window_weights[b];
         }
     });
 }

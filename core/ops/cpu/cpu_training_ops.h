@@ -30,7 +30,7 @@ public:
     void squared_error(Matrix dout, float* loss, Matrix out, Matrix target, const float* weights) override;
     void brier(Matrix dlogits, float* loss, Matrix logits, const int* targets, const float* weights) override;
     void corrupt_masked(int* input, int* targets, float* weights, const int* text, const int* starts, const int* counts,
-                        const float* row_weights, int batch, int length, int mask_id, std::uint64_t seed,
+                        const float* window_weights, int batch, int length, int mask_id, std::uint64_t seed,
                         const std::uint32_t* step) override;
     void corrupt_gaussian(const GaussianRows& rows, const int* text, const int* starts, int batch, int length,
                           int vocab_size, const GaussianNoise& how) override;

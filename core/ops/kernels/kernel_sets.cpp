@@ -50,7 +50,7 @@ bool has_amx() {
 
 // What products of integers gain from an instruction set and what f32 gains do not come together, so sets that stand
 // together share tables.
-constexpr KernelSet known[] = {
+constexpr KernelSet all_sets[] = {
 #if defined(__wasm__)
 #if defined(__wasm_relaxed_simd__)
     {"wasm_relaxed", always, &microkernels_wasm_relaxed, nullptr, &microkernels_wasm, &integers_wasm_relaxed},
@@ -69,7 +69,7 @@ constexpr KernelSet known[] = {
     {"portable", always, &microkernels_portable, nullptr, &uncontracted_portable, &integers_portable},
 #endif
 };
-constexpr std::size_t count = sizeof known / sizeof known[0];
+constexpr std::size_t count = sizeof all_sets / sizeof all_sets[0];
 
 const void* kernels_of(const KernelSet& set, Precision precision) {
     switch (precision) {
@@ -86,7 +86,7 @@ std::span<const KernelSet* const> available_kernels() {
     static const KernelSet* usable[count];
     static const std::size_t found = [] {
         std::size_t n = 0;
-        for (const KernelSet& set : known)
+        for (const KernelSet& set : all_sets)
             if (set.supported()) usable[n++] = &set;
         return n;
     }();
@@ -109,7 +109,7 @@ Result<const KernelSet*> kernels_named(std::string_view name) {
     for (const KernelSet* set : usable)
         if (set->name == name) return set;
     bool exists = false;
-    for (const KernelSet& set : known) exists = exists || set.name == name;
+    for (const KernelSet& set : all_sets) exists = exists || set.name == name;
     std::string names;
     for (const KernelSet* set : usable) names += (names.empty() ? "" : ", ") + std::string(set->name);
     return fail((exists ? "This machine cannot run that kernel set" : "There is no kernel set of that name") +
