@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "core/ops/kernels/unroll.h"
 #include "core/ops/kernels/microkernels.h"
+#include "core/ops/kernels/unroll.h"
 
 #ifndef FOLIO_MADD
 #define FOLIO_MADD(a, b, c) ((a) * (b) + (c))
