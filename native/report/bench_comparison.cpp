@@ -14,20 +14,32 @@ namespace {
 
 using nlohmann::ordered_json;
 
-/// Figures that two reports must share for a ratio between them.
-constexpr std::pair<const char*, std::int64_t BenchReport::*> compared_figures[] = {
-    {"parameters", &BenchReport::parameters},
-    {"characters", &BenchReport::length},
-    {"passes of a sample", &BenchReport::sampling_steps},
-    {"windows of a training step", &BenchReport::training_batch}};
+std::string number_text(std::int64_t number) { return number == 0 ? "" : std::to_string(number); }
 
-/// True if two reports agree in a figure, or one of them lacks it.
-bool same(std::int64_t a, std::int64_t b) { return a == 0 || b == 0 || a == b; }
+/// A part of the setting that two reports must share for a ratio between times that depend on it.
+struct Condition {
+    const char* name;
+    std::string (*of)(const BenchReport&);  // empty where a report lacks it
+    bool (*matters_for)(const std::string& task);
+};
+
+constexpr Condition conditions[] = {
+    {"parameters", [](const BenchReport& report) { return number_text(report.parameters); },
+     [](const std::string& task) { return task != "noising"; }},
+    {"characters", [](const BenchReport& report) { return number_text(report.length); },
+     [](const std::string&) { return true; }},
+    {"passes of a sample", [](const BenchReport& report) { return number_text(report.sampling_steps); },
+     [](const std::string& task) { return task == "sampling"; }},
+    {"windows of a training step", [](const BenchReport& report) { return number_text(report.training_batch); },
+     [](const std::string& task) { return task == "training"; }},
+    {"optimizers", [](const BenchReport& report) { return report.training_optimizer; },
+     [](const std::string& task) { return task == "training"; }}};
 
 bool did_the_same(const BenchReport& a, const BenchReport& b, const std::string& task) {
-    return same(a.length, b.length) && (task == "noising" || same(a.parameters, b.parameters)) &&
-           (task != "sampling" || same(a.sampling_steps, b.sampling_steps)) &&
-           (task != "training" || same(a.training_batch, b.training_batch));
+    return std::all_of(std::begin(conditions), std::end(conditions), [&](const Condition& condition) {
+        const std::string of_a = condition.of(a), of_b = condition.of(b);
+        return !condition.matters_for(task) || of_a.empty() || of_b.empty() || of_a == of_b;
+    });
 }
 
 /// Characters of a text.
@@ -127,20 +139,24 @@ std::string BenchComparison::about(std::size_t report) const {
     if (of.parameters > 0) parts.push_back(fmt::format("{} parameters", of.parameters));
     if (of.length > 0) parts.push_back(fmt::format("{} characters", of.length));
     if (of.sampling_steps > 0) parts.push_back(fmt::format("samples in {} passes", of.sampling_steps));
-    if (of.training_batch > 0) parts.push_back(fmt::format("training on {} windows", of.training_batch));
+    if (of.training_batch > 0) {
+        parts.push_back(fmt::format("training on {} windows{}", of.training_batch,
+                                    of.training_optimizer.empty() ? "" : " by " + of.training_optimizer));
+    }
     if (!of.passed) parts.emplace_back("SELF-CHECK FAILED");
     return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::string BenchComparison::warning() const {
     std::vector<std::string> different;
-    for (const auto& [name, figure] : compared_figures) {
-        std::vector<std::int64_t> values;
+    for (const Condition& condition : conditions) {
+        std::vector<std::string> values;
         for (const BenchReport& report : reports_) {
-            const std::int64_t value = report.*figure;
-            if (value > 0 && std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+            const std::string value = condition.of(report);
+            if (!value.empty() && std::find(values.begin(), values.end(), value) == values.end())
+                values.push_back(value);
         }
-        if (values.size() > 1) different.push_back(fmt::format("{} ({})", name, fmt::join(values, ", ")));
+        if (values.size() > 1) different.push_back(fmt::format("{} ({})", condition.name, fmt::join(values, ", ")));
     }
     if (different.empty()) return "";
     return fmt::format("The reports differ in {}; where that matters there is no ratio.", fmt::join(different, ", "));

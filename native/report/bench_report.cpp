@@ -54,6 +54,7 @@ BenchReport to_report(const json& fields, std::string file) {
     report.length = count_of(fields, "length");
     report.sampling_steps = count_of(fields, "sampling_steps");
     report.training_batch = count_of(fields, "training_batch");
+    report.training_optimizer = text_of(fields, "training_optimizer");
     report.passed = passed.is_null() || passed.get<bool>();
     for (const json& row : fields.at("results")) report.timings.push_back(to_timing(row));
     return report;

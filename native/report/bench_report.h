@@ -39,6 +39,7 @@ struct BenchReport {
     std::string machine;  // its processor or browser
     std::string date;
     std::int64_t cores = 0, parameters = 0, length = 0, sampling_steps = 0, training_batch = 0;
+    std::string training_optimizer;
     bool passed = true;  // its self-check
     std::vector<Timing> timings;
 };

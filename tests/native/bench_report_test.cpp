@@ -125,6 +125,32 @@ TEST_CASE("another model's time gets no ratio, and that is said in one line") {
     CHECK_FALSE(json::parse(alike.out).contains("warning"));
 }
 
+TEST_CASE("a training step by another optimizer gets no ratio") {
+    Files files;
+    for (json* report : {&files.first, &files.second}) {
+        (*report)["results"] = json::array({row("forward", "avx2", 1, 5), row("training", "avx2", 1, 50)});
+        (*report)["training_batch"] = 4;
+    }
+    const std::vector<std::string> arguments{"bench", "--compare", files.a(), files.b(), "--json"};
+    const auto training_has_ratio = [&](const char* first, const char* second) {
+        files.first["training_optimizer"] = first;
+        files.second["training_optimizer"] = second;
+        files.a();
+        files.b();
+        const json merged = json::parse(folio::test::folio(arguments).out);
+        CHECK(merged.at("results")[0].at("reports")[1].contains("ratio"));
+        return merged.at("results")[1].at("reports")[1].contains("ratio");
+    };
+    CHECK(training_has_ratio("muon", "muon"));
+    CHECK_FALSE(training_has_ratio("muon", "adamw"));
+    CHECK(folio::test::folio({"bench", "--compare", files.a(), files.b()}).out.find("optimizers (muon, adamw)") !=
+          std::string::npos);
+    files.first.erase("training_optimizer");
+    files.a();
+    const json merged = json::parse(folio::test::folio(arguments).out);
+    CHECK(merged.at("results")[1].at("reports")[1].contains("ratio"));
+}
+
 TEST_CASE("targets without a common set are compared by the fastest set of each") {
     Files files;
     json f32 = row("forward", "amx", 1, 1), noising = row("noising", "", 1, 1),
@@ -238,6 +264,7 @@ TEST_CASE("a file that is no report ends in one sentence") {
         with([](json& r) { r["machine"]["cores"] = -1; }),
         with([](json& r) { r["parameters"] = 1e300; }),
         with([](json& r) { r["date"] = "2026\n"; }),
+        with([](json& r) { r["training_optimizer"] = 1; }),
         with([](json& r) { r["self_check"]["passed"] = "yes"; }),
         with([](json& r) { r["results"][0].erase("median_ms"); }),
         with([](json& r) { r["results"][0].erase("task"); }),
@@ -286,6 +313,9 @@ TEST_CASE("comparing and measuring are not asked for at once") {
                                                                        {"--compare", a, "--threads", "2"},
                                                                        {"--compare", a, "--seconds", "1"},
                                                                        {"--compare", a, "--weights", "x"},
+                                                                       {"--compare", a, "--size", "tiny"},
+                                                                       {"--compare", a, "--task", "forward"},
+                                                                       {"--compare", a, "--muon-lr", "0"},
                                                                        {a}}) {
         std::vector<std::string> command{"bench"};
         command.insert(command.end(), arguments.begin(), arguments.end());
