@@ -10,12 +10,15 @@
 #include <thread>
 
 #include "core/base/text.h"
+#include "core/model/parameters.h"
 #include "core/predict/gaussian_predictor.h"
 #include "core/predict/kernel_self_test.h"
 #include "core/weights/model_file.h"
 #include "native/host/models.h"
 #include "native/host/npy.h"
 #include "native/host/text_data.h"
+#include "native/report/bench_schema.h"
+#include "native/report/json_schema.h"
 #include "tests/program.h"
 #include "tests/test_support.h"
 
@@ -204,6 +207,20 @@ TEST_CASE("wrong usage is one sentence on stderr and exit code 2") {
         {"train", "--checkpoint-every", "0"},
         {"train", "--d-model", "100"},
         {"bench", "--threads", "0"},
+        {"bench", "--size", "huge"},
+        {"bench", "--size", ""},
+        {"bench", "--size", "tiny", "--weights", model},
+        {"bench", "--conv-radius", "0", "--weights", model},
+        {"bench", "--conv-radius", "-1"},
+        {"bench", "--conv-radius", "17"},
+        {"bench", "--task", "noising"},
+        {"bench", "--task", "training", "--weights", exact_model},
+        {"bench", "--task", "forward", "--batch", "2"},
+        {"bench", "--task", "sampling", "--muon-lr", "0"},
+        {"bench", "--batch", "0"},
+        {"bench", "--muon-lr", "-1"},
+        {"bench", "--muon-lr", "fast"},
+        {"bench", "--seconds", "-1"},
     }));
     CAPTURE(arguments);
     expect_failure(folio::test::folio(arguments), 2);
@@ -650,6 +667,51 @@ TEST_CASE("a set of kernels is forced by name") {
     const Outcome unknown = folio::test::folio(arguments, {"FOLIO_KERNELS=abacus"});
     expect_failure(unknown, 2);
     CHECK(unknown.err.find("FOLIO_KERNELS=\"abacus\"") != std::string::npos);
+}
+
+TEST_CASE("bench times random weights of a size, and a training step as it is told to") {
+    const Outcome outcome =
+        folio::test::folio({"bench", "--size", "tiny", "--conv-radius", "3", "--batch", "2", "--muon-lr", "0",
+                            "--seconds", "0.05", "--threads", "1", "--device", "cpu", "--json"},
+                           {"FOLIO_KERNELS=portable"});
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.code == 0);
+    const json report = json::parse(outcome.out);
+    CHECK(folio::schema_violation(report, json::parse(folio::bench_report_schema)) == std::nullopt);
+    folio::ModelConfig config;
+    config.d_model = 128;
+    config.d_ff = 512;
+    config.n_layer = config.n_head = 2;
+    config.conv_radius = 3;
+    CHECK(report.at("parameters") == folio::parameter_count(config));
+    CHECK(report.at("training_batch") == 2);
+    CHECK(report.at("training_optimizer") == "adamw");
+    CHECK(report.at("self_check").at("passed") == true);
+    std::vector<std::string> rows;
+    for (const json& row : report.at("results")) {
+        rows.push_back(row.at("task").get<std::string>() + " " + row.value("products", "-"));
+        if (row.at("task") == "training")
+            CHECK(row.at("chars_per_s").get<double>() * row.at("median_ms").get<double>() == Approx(2 * 256 * 1000.0));
+    }
+    CHECK(rows == std::vector<std::string>{"noising -", "forward f32", "forward int8", "sampling f32", "sampling int8",
+                                           "training f32"});
+}
+
+TEST_CASE("bench times one task alone") {
+    for (const std::string task : {"forward", "sampling", "training"}) {
+        const Outcome outcome =
+            folio::test::folio({"bench", "--weights", model, "--task", task, "--seconds", "0", "--json"});
+        CAPTURE(task, outcome.err);
+        REQUIRE(outcome.code == 0);
+        const json report = json::parse(outcome.out);
+        CHECK(folio::schema_violation(report, json::parse(folio::bench_report_schema)) == std::nullopt);
+        for (const json& row : report.at("results")) CHECK(row.at("task") == task);
+        CHECK(report.contains("self_check") == (task != "training"));
+        CHECK(report.at("training_optimizer") == "muon");
+    }
+    const Outcome shown = folio::test::folio({"bench", "--weights", model, "--task", "training", "--seconds", "0"});
+    CHECK(shown.code == 0);
+    CHECK(shown.out.find("\ntraining ") != std::string::npos);
 }
 
 TEST_CASE("help goes to stdout with exit code 0") {
