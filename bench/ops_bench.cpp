@@ -1,8 +1,21 @@
-// The operations of a layer at the sizes of `base` and `small`, under every set of kernels. Each product stands beside
-// the register peak of its own set and thread count, measured right before it, and beside the same product by the
-// peers.
-#include "bench/bench.h"
+// Single operations of a layer at the sizes of `base` and `small`, under every set of kernels, on one thread and one
+// per physical core. Each product stands beside the register peak of its own set and thread count, measured right
+// before it, and beside the same product by the peers. Names of benchmarks end in KERNELS/PRODUCTS/THREADS, the best
+// set first. A whole pass, a sample and a training step are timed by `folio bench`.
+#include <benchmark/benchmark.h>
+
+#include <chrono>
+#include <set>
+#include <string>
+#include <vector>
+
 #include "bench/peak.h"
+#include "core/base/philox.h"
+#include "core/model/config.h"
+#include "core/ops/cpu/cpu_training_ops.h"
+#include "native/host/devices.h"
+#include "native/host/failure.h"
+#include "native/host/threads.h"
 
 #if defined(FOLIO_EIGEN)
 #include "bench/peers/eigen_product.h"
@@ -17,6 +30,53 @@ namespace {
 constexpr int pass_rows = 256;    // a page's forward pass
 constexpr int batch_rows = 8192;  // a training step's rows
 constexpr int update_rows = 512;  // those of them that go through at a time
+
+std::string name_of(const CpuConfig& cpu) {
+    return std::string(cpu.kernels->name) + "/" + folio::name_of(cpu.precision);
+}
+
+struct Size {
+    const char* name;
+    ModelConfig config;
+};
+
+/// `base` has the 128 ids that the peers have too.
+std::vector<Size> sizes() {
+    ModelConfig base, small;
+    base.vocab_size = 128;
+    small.d_model = 256;
+    small.n_layer = 4;
+    small.n_head = 4;
+    small.d_ff = 1024;
+    return {{"base", base}, {"small", small}};
+}
+
+/// `count` numbers in [-scale, scale), the same on every machine.
+std::vector<float> random_values(std::size_t count, double scale) {
+    std::vector<float> values(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        values[i] = static_cast<float>(scale * (2 * uniform(philox_word(1, i, 0, Purpose::initialise)) - 1));
+    }
+    return values;
+}
+
+/// Runs `body` as the benchmark, once beforehand to warm caches, threads and scratch; gives its rate in GFLOP/s.
+template <class F>
+double measure(benchmark::State& state, double flops, F&& body) {
+    body();
+    const auto begin = std::chrono::steady_clock::now();
+    for (auto _ : state) body();
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    const double rate = flops * static_cast<double>(state.iterations()) / time.count() * 1e-9;
+    if (flops > 0) state.counters["GFLOP/s"] = rate;
+    return rate;
+}
+
+/// Registers `f(state)` under `name`, timed by the wall clock in milliseconds.
+template <class F>
+benchmark::internal::Benchmark* add(const std::string& name, F&& f) {
+    return benchmark::RegisterBenchmark(name.c_str(), f)->UseRealTime()->Unit(benchmark::kMillisecond);
+}
 
 /// A linear layer [out, in] of a model.
 struct Layer {
@@ -180,7 +240,7 @@ void add_others(const CpuConfig& cpu, int width, const std::string& suffix) {
 }
 
 void add_all() {
-    for (const int width : widths()) {
+    for (const int width : std::set{1, physical_cores()}) {
         for (const CpuConfig& cpu : available_configs(false)) {
             const std::string suffix = "/" + name_of(cpu) + "/" + std::to_string(width);
             add_products(cpu, width, suffix);
@@ -203,4 +263,14 @@ void add_all() {
 }  // namespace
 }  // namespace folio::bench
 
-int main(int argc, char** argv) { return folio::bench::run(argc, argv, folio::bench::add_all); }
+int main(int argc, char** argv) {
+    try {
+        folio::bench::add_all();
+    } catch (const folio::Failure& failure) {
+        folio::notice(failure.sentence);
+        return failure.exit_code;
+    }
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+    benchmark::RunSpecifiedBenchmarks();
+}

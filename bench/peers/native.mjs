@@ -4,7 +4,7 @@
 //   --threads   thread counts                       (1,2)
 //   --products  what the matrices are multiplied in (f32,int8)
 //   --kernels   Folio's set                         (the best that has the products)
-//   --build     folio and the benches               (build/release)
+//   --build     folio                               (build/release)
 //   --files     where the models go                 (build/peers)
 import { execFileSync } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import ort from "onnxruntime-node";
+import { resultsOf } from "./folio_bench.mjs";
 import { randomModel, someIds, writeInt8 } from "./model.mjs";
 import { toOnnx } from "./onnx.mjs";
 import { tableHead, tableRows, takeTurns } from "./pairs.mjs";
@@ -19,7 +20,7 @@ import { tableHead, tableRows, takeTurns } from "./pairs.mjs";
 const top = fileURLToPath(new URL("../..", import.meta.url));
 const { values: options } = parseArgs({ options: {
   rounds: { type: "string", default: "21" }, threads: { type: "string", default: "1,2" },
-  products: { type: "string", default: "f32,int8" }, kernels: { type: "string", default: "[^/]*" },
+  products: { type: "string", default: "f32,int8" }, kernels: { type: "string", default: "" },
   build: { type: "string", default: join(top, "build/release") }, files: { type: "string", default: join(top, "build/peers") },
 } });
 const kinds = options.products.split(",");
@@ -75,18 +76,21 @@ async function check() {
   if (!(rms < 0.1 * spread)) throw new Error("The two do not compute the same function.");
 }
 
-const bench = (...given) => execFileSync(join(options.build, "bench/denoiser_bench"), given, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+/** The rows of passes in these products on so many threads, the best set first, or of one set alone. */
+function passes(products, threads, seconds, kernels) {
+  const rows = resultsOf(join(options.build, "folio"), ["bench", "--weights", weights[products], "--task", "forward", "--device", "cpu",
+    "--threads", threads, "--seconds", seconds, "--json"], { FOLIO_KERNELS: kernels });
+  return rows.filter((row) => row.products === products && row.threads === threads);
+}
 
-/** The first pass that denoiser_bench has of this kind, as a contender; none where it has none. */
+/** Passes of the best set, or the one asked for, as a contender; none where there is none. */
 function folio(products, threads) {
-  const [name] = bench("--benchmark_list_tests", `--benchmark_filter=^forward/base/${options.kernels}/${products}/${threads}/`).split("\n");
-  if (!name) {
-    console.error(`denoiser_bench has no pass in ${products} on ${threads} threads here.`);
+  const [row] = passes(products, threads, 0, options.kernels);
+  if (!row) {
+    console.error(`folio bench has no pass in ${products} on ${threads} threads here.`);
     return [];
   }
-  const time = () =>
-    JSON.parse(bench("--benchmark_format=json", `--benchmark_min_time=${turn}`, `--benchmark_filter=^${name}$`)).benchmarks[0].real_time;
-  return [{ name: name.split("/")[2], products, time }];
+  return [{ name: row.kernels, products, time: () => passes(products, threads, turn, row.kernels)[0].median_ms }];
 }
 
 async function peer(products, threads) {

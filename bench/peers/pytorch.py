@@ -7,7 +7,6 @@
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -123,30 +122,28 @@ def milliseconds(body, seconds):
     return 1000 * (time.perf_counter() - begin) / count
 
 
-class Bench:
-    """A benchmark of Folio's own, the first of a program whose name fits."""
+class Folio:
+    """A task of `folio bench` in f32 on the best set of kernels."""
 
-    def __init__(self, program, pattern):
-        self.program = options.build / "bench" / program
-        names = self.run("--benchmark_list_tests", f"--benchmark_filter={pattern}").split()
-        if not names:
-            sys.exit(f"{program} has no benchmark like {pattern} here.")
-        self.name = names[0]
-        self.kernels = re.search(r"/(\w+)/f32/", self.name).group(1)
+    def __init__(self, weights, threads, seconds, *task):
+        self.weights, self.threads, self.seconds, self.task = weights, threads, seconds, task
+        self.kernels = self.rows(0, "--task", "forward")[0]["kernels"]
 
-    def run(self, *given):
-        return subprocess.run([self.program, *given], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    def rows(self, seconds, *task, kernels=""):
+        command = [options.build / "folio", "bench", "--weights", self.weights, "--device", "cpu", "--threads", str(self.threads),
+                   "--seconds", str(seconds), "--json", *task]
+        report = subprocess.run(command, env={**os.environ, "FOLIO_KERNELS": kernels}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+        return [row for row in json.loads(report.stdout)["results"] if row["products"] == "f32" and row["threads"] == self.threads]
 
     def milliseconds(self):
-        report = self.run("--benchmark_format=json", f"--benchmark_min_time={turn}", f"--benchmark_filter=^{self.name}$")
-        return json.loads(report)["benchmarks"][0]["real_time"]
+        return self.rows(self.seconds, *self.task, kernels=self.kernels)[0]["median_ms"]
 
 
-def compare(work, threads, bench, peer, rounds):
-    times = [(bench.milliseconds(), milliseconds(peer, turn)) for _ in range(rounds)]
+def compare(work, threads, folio, peer, rounds):
+    times = [(folio.milliseconds(), milliseconds(peer, turn)) for _ in range(rounds)]
     ours, theirs = (statistics.median(column) for column in zip(*times))
     ratio = statistics.median(b / a for a, b in times)
-    print(f"| {work} | {threads} | {bench.kernels} | {ours:.1f} | PyTorch {torch.__version__} | {theirs:.1f} | {ratio:.2f} |", flush=True)
+    print(f"| {work} | {threads} | {folio.kernels} | {ours:.1f} | PyTorch {torch.__version__} | {theirs:.1f} | {ratio:.2f} |", flush=True)
 
 
 def check(denoiser, weights):
@@ -173,7 +170,8 @@ for threads in map(int, options.threads.split(",")):
     torch.set_num_threads(threads)
     with torch.no_grad():
         denoiser, ids = Denoiser(config, tensors), torch.arange(length).remainder(127)[None]
-        bench = Bench("denoiser_bench", f"^forward/base/[^/]*/f32/{threads}/")
-        compare("forward 1 x 256, f32", threads, bench, lambda: denoiser.forward(ids), options.rounds)
-    bench = Bench("training_bench", f"^step/base/adamw/[^/]*/f32/{threads}/")
-    compare("training step 32 x 256, f32", threads, bench, Step(Denoiser(config, tensors)), max(1, options.rounds // 3))
+        folio = Folio(weights, threads, turn, "--task", "forward")
+        compare("forward 1 x 256, f32", threads, folio, lambda: denoiser.forward(ids), options.rounds)
+    # A step takes seconds: fewer would leave no time for one behind the first, which only warms.
+    folio = Folio(weights, threads, 4, "--task", "training", "--batch", str(batch), "--muon-lr", "0")
+    compare("training step 32 x 256, f32", threads, folio, Step(Denoiser(config, tensors)), max(1, options.rounds // 3))
