@@ -1,4 +1,4 @@
-// Two commands of `folio bench` in turns, A B A B ..., so that a machine's changing mood meets both alike: two settings, or the
+// Two commands of `folio bench` in turns, A B A B ..., so that changes of the machine's clock affect both alike: two settings, or the
 // programs of two builds. For each row that both reports have: medians, and the median of the ratios of neighbours.
 //   node bench/in_turns.mjs [--rounds N] 'COMMAND A' 'COMMAND B'
 //   --rounds   turns of each   (14)
