@@ -15,7 +15,8 @@
 #include "core/ops/cpu/cpu_training_ops.h"
 #include "native/host/devices.h"
 #include "native/host/failure.h"
-#include "native/host/threads.h"
+#include "native/host/cores.h"
+#include "native/host/thread_pool.h"
 
 #if defined(FOLIO_EIGEN)
 #include "bench/peers/eigen_product.h"

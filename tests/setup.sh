@@ -39,8 +39,8 @@ case "$(readlink -m "$(command -v em++ || echo /usr/share/emscripten/em++)")" in
     ;;
 esac
 test_needs=(
-  clang-format=clang-format clang++-19=clang-19 '/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.fuzzer-*.a=libclang-rt-19-dev'
-  chromium=chromium firefox-esr=firefox-esr aarch64-linux-gnu-g++=g++-aarch64-linux-gnu qemu-aarch64-static=qemu-user-static
+  clang-format=clang-format clang++-19=clang-19 /usr/lib/llvm-19/bin/ld.lld=lld-19 '/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.fuzzer-*.a=libclang-rt-19-dev'
+  chromium=chromium chromium-headless-shell=chromium-headless-shell firefox-esr=firefox-esr aarch64-linux-gnu-g++=g++-aarch64-linux-gnu qemu-aarch64-static=qemu-user-static
 )
 
 # Installs the Debian packages of the given needs that are missing, or says which to install.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cassert>
 #include <cmath>
 #include <cstdint>
@@ -9,10 +8,8 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "core/base/parallel.h"
 #include "core/base/philox.h"
 #include "core/ops/kernels/microkernels.h"
 #include "core/ops/ops.h"
@@ -94,26 +91,5 @@ std::vector<T> rope_table(int positions, int head_dim) {
     }
     return table;
 }
-
-/// Threads that take whatever index is next, so that the order of the work differs from run to run.
-class Threads final : public Parallel {
-public:
-    explicit Threads(int width) : width_(width) {}
-
-    int width() const override { return width_; }
-    void run(int count, Task task, void* context) override {
-        std::atomic<int> next{0};
-        const auto work = [&](int worker) {
-            for (int i; (i = next.fetch_add(1)) < count;) task(context, i, worker);
-        };
-        std::vector<std::thread> helpers;
-        for (int worker = 1; worker < width_; ++worker) helpers.emplace_back(work, worker);
-        work(0);
-        for (std::thread& helper : helpers) helper.join();
-    }
-
-private:
-    int width_;
-};
 
 }  // namespace folio::test

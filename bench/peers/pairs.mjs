@@ -1,4 +1,4 @@
-// Comparisons in pairs, A B A B ..., so that a machine's changing mood meets both alike.
+// Comparisons in pairs, A B A B ..., so that changes of the machine's clock affect both alike.
 
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);

@@ -4,11 +4,11 @@ namespace folio {
 
 namespace {
 
-Result<ProcessConfig> read(Fields&) { return ProcessConfig{ProcessKind::autoregressive, -1, {}}; }
+Result<ProcessConfig> read_autoregressive(Fields&) { return ProcessConfig{ProcessKind::autoregressive, -1, {}}; }
 
-void write(const ProcessConfig&, nlohmann::ordered_json&) {}
+void write_autoregressive(const ProcessConfig&, nlohmann::ordered_json&) {}
 
-Result<void> check(const ProcessConfig&, const ModelConfig& config) {
+Result<void> check_autoregressive(const ProcessConfig&, const ModelConfig& config) {
     if (config.soft_tokens) return fail("the weights file's model takes mixtures, which only a Gaussian model does");
     if (!config.causal) return fail("the weights file's model is not causal, which an autoregressive model must be");
     if (config.time_rows > 0)
@@ -18,6 +18,6 @@ Result<void> check(const ProcessConfig&, const ModelConfig& config) {
 
 }  // namespace
 
-const ProcessFormat autoregressive_format{read, write, check};
+const ProcessFormat autoregressive_format{read_autoregressive, write_autoregressive, check_autoregressive};
 
 }  // namespace folio

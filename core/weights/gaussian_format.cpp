@@ -6,7 +6,7 @@ namespace folio {
 
 namespace {
 
-Result<ProcessConfig> read(Fields& fields) {
+Result<ProcessConfig> read_gaussian(Fields& fields) {
     ProcessConfig process{ProcessKind::gaussian, -1, {}};
     GaussianConfig& gaussian = process.gaussian;
     const std::string prediction = fields.string("prediction"), schedule = fields.string("schedule");
@@ -30,7 +30,7 @@ Result<ProcessConfig> read(Fields& fields) {
     return process;
 }
 
-void write(const ProcessConfig& process, nlohmann::ordered_json& object) {
+void write_gaussian(const ProcessConfig& process, nlohmann::ordered_json& object) {
     const GaussianConfig& gaussian = process.gaussian;
     object.update({{"prediction", name_of(gaussian.prediction)},
                    {"schedule", name_of(gaussian.schedule)},
@@ -42,7 +42,7 @@ void write(const ProcessConfig& process, nlohmann::ordered_json& object) {
     if (gaussian.prediction == GaussianPrediction::x0) object["matched_filter"] = gaussian.matched_filter;
 }
 
-Result<void> check(const ProcessConfig& process, const ModelConfig& config) {
+Result<void> check_gaussian(const ProcessConfig& process, const ModelConfig& config) {
     if (!config.soft_tokens) return fail("the weights file's model takes no mixtures, which a Gaussian model must");
     if (config.self_conditioning && process.gaussian.prediction == GaussianPrediction::eps) {
         return fail(
@@ -55,6 +55,6 @@ Result<void> check(const ProcessConfig& process, const ModelConfig& config) {
 
 }  // namespace
 
-const ProcessFormat gaussian_format{read, write, check};
+const ProcessFormat gaussian_format{read_gaussian, write_gaussian, check_gaussian};
 
 }  // namespace folio

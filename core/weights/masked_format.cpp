@@ -5,7 +5,7 @@ namespace folio {
 
 namespace {
 
-Result<ProcessConfig> read(Fields& fields) {
+Result<ProcessConfig> read_masked(Fields& fields) {
     ProcessConfig process{ProcessKind::masked, fields.integer("mask_id"), {}};
     const std::string schedule = fields.string("schedule");
     if (fields.error()) return fail(fields.error()->sentence);
@@ -15,11 +15,11 @@ Result<ProcessConfig> read(Fields& fields) {
     return process;
 }
 
-void write(const ProcessConfig& process, nlohmann::ordered_json& object) {
+void write_masked(const ProcessConfig& process, nlohmann::ordered_json& object) {
     object.update({{"mask_id", process.mask_id}, {"schedule", "linear"}});
 }
 
-Result<void> check(const ProcessConfig& process, const ModelConfig& config) {
+Result<void> check_masked(const ProcessConfig& process, const ModelConfig& config) {
     if (config.soft_tokens) return fail("the weights file's model takes mixtures, which only a Gaussian model does");
     if (config.causal) return fail("the weights file's model is causal, which only an autoregressive model is");
     if (process.mask_id < 0 || process.mask_id >= config.vocab_size) {
@@ -31,6 +31,6 @@ Result<void> check(const ProcessConfig& process, const ModelConfig& config) {
 
 }  // namespace
 
-const ProcessFormat masked_format{read, write, check};
+const ProcessFormat masked_format{read_masked, write_masked, check_masked};
 
 }  // namespace folio

@@ -20,6 +20,7 @@
 #include "core/weights/quantise.h"
 #include "native/bench/subject.h"
 #include "native/bench/turns.h"
+#include "native/host/cores.h"
 #include "native/host/devices.h"
 #include "native/host/failure.h"
 #include "native/host/models.h"

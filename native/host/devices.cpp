@@ -8,6 +8,7 @@
 
 #include "core/base/text.h"
 #include "core/predict/kernel_self_test.h"
+#include "native/host/cores.h"
 #include "native/host/failure.h"
 
 namespace folio {

@@ -8,7 +8,7 @@
 #include "core/ops/cpu/cpu_training_ops.h"
 #include "core/weights/model_file.h"
 #include "native/cuda/cuda_ops.h"
-#include "native/host/threads.h"
+#include "native/host/thread_pool.h"
 
 namespace folio {
 

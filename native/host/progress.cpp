@@ -14,7 +14,7 @@ namespace {
 
 constexpr auto terminal_interval = std::chrono::milliseconds(100);
 constexpr auto plain_interval = std::chrono::seconds(10);
-constexpr int bar_width = 20;
+constexpr int progress_bar_width = 20;
 
 }  // namespace
 
@@ -32,10 +32,10 @@ void Progress::show(double share, const std::string& figures) {
         return;
     }
     const int columns = terminal_size().columns;
-    if (static_cast<int>(line.size()) + bar_width + 3 < columns) {
-        const int full = static_cast<int>(std::lround(share * bar_width));
+    if (static_cast<int>(line.size()) + progress_bar_width + 3 < columns) {
+        const int full = static_cast<int>(std::lround(share * progress_bar_width));
         line = "[" + std::string(static_cast<std::size_t>(full), '=') +
-               std::string(static_cast<std::size_t>(bar_width - full), ' ') + "] " + line;
+               std::string(static_cast<std::size_t>(progress_bar_width - full), ' ') + "] " + line;
     }
     // A line that wraps could not be rewritten.
     line.resize(std::min(line.size(), static_cast<std::size_t>(std::max(columns - 1, 1))));

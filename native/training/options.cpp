@@ -18,7 +18,7 @@ constexpr PresetDefaults everywhere(Default value) { return {value, value, value
 constexpr PresetDefaults only_masked(Default value) { return {value, absent, absent, absent}; }
 constexpr PresetDefaults only_gaussian(Default value) { return {absent, value, absent, absent}; }
 
-constexpr Range share{0, 1}, rate{0, 1e30}, from_0{0, 1e9}, from_1{1, 1e9};
+constexpr Range share{0, 1}, learning_rate{0, 1e30}, from_0{0, 1e9}, from_1{1, 1e9};
 
 /// In the order of the help. The numbers of PresetDefaults are those of masked, gaussian, gaussian-article and gpt.
 const std::vector<TrainingOption> table = {
@@ -33,10 +33,10 @@ const std::vector<TrainingOption> table = {
     {"steps", &Recipe::steps, from_1, "steps in all", {.article = 20000}, may_change},
     {"batch", &Recipe::batch, Range{1, 1 << 14}, "windows per step", {}},
     {"seq-len", &Recipe::seq_len, Range{1, 1 << 14}, "characters per window", {}},
-    {"lr", &Recipe::lr, rate, "learning rate of AdamW: embeddings and head", {.article = 1e-4}},
+    {"lr", &Recipe::lr, learning_rate, "learning rate of AdamW: embeddings and head", {.article = 1e-4}},
     {"muon-lr",
      &Recipe::muon_lr,
-     rate,
+     learning_rate,
      "learning rate of Muon: matrices of the blocks; 0: AdamW for all",
      {.article = 0}},
     {"weight-decay", &Recipe::weight_decay, Range{0, 1e6}, "decoupled weight decay of the matrices", {.gpt = 0.1}},

@@ -467,8 +467,8 @@ TEST_CASE("a text read in pieces gets the logits of the whole, to the last bit")
             known = end;
         }
     });
-    test::Threads threads(1);
-    CpuTrainingOps ops(threads, *available_kernels().front(), Precision::f32);
+    Serial serial;
+    CpuTrainingOps ops(serial, *available_kernels().front(), Precision::f32);
     Denoiser denoiser = Denoiser::create(ops, golden.config, golden.parameters.data(), false).value();
     HostForward network(denoiser);
     std::vector<float> logits(static_cast<std::size_t>(V));

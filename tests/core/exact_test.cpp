@@ -13,6 +13,7 @@
 #include "core/process/time_warp.h"
 #include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
+#include "native/host/thread_pool.h"
 #include "tests/test_support.h"
 
 // The promise of I8 models: the same bits from every set of kernels, on any number of threads, as from the reference
@@ -37,7 +38,7 @@ void with_every_set(F f) {
     for (const KernelSet* set : available_kernels()) {
         for (const int width : {1, 2, 3}) {
             INFO("kernel set " << set->name << ", threads " << width);
-            test::Threads threads(width);
+            ThreadPool threads(width);
             ExactOps ops(threads, {&set, 1});
             f(ops);
         }
@@ -329,7 +330,7 @@ ModelFile golden_model(const nlohmann::json& variant) {
 /// The text of a request, and the hash of the logits of all its passes.
 std::pair<std::string, std::string> sample(const ModelFile& model, const KernelSet& set, int width,
                                            const nlohmann::json& request) {
-    test::Threads threads(width);
+    ThreadPool threads(width);
     const KernelSet* sets[] = {&set};
     ExactOps ops(threads, sets);
     Denoiser denoiser = Denoiser::create(ops, model.config, model.values(), false).value();
@@ -498,7 +499,7 @@ TEST_CASE("exact: the fastest of several sets is found by timing, and gives the 
     const nlohmann::json golden = test::golden_json("exact.json");
     const nlohmann::json& variant = golden.at("variants")[0];
     const ModelFile model = golden_model(variant);
-    test::Threads threads(2);
+    ThreadPool threads(2);
     ExactOps ops(threads, best_kernels(Precision::int8));
     Denoiser denoiser = Denoiser::create(ops, model.config, model.values(), false).value();
     const KernelSet* baseline = available_kernels().back();

@@ -5,7 +5,8 @@
 #include <new>
 #include <numeric>
 
-#include "native/host/threads.h"
+#include "native/host/cores.h"
+#include "native/host/thread_pool.h"
 #include "tests/program.h"
 
 using namespace folio::test;

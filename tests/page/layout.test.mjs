@@ -1,5 +1,5 @@
 // Layout, focus, contrast and speed of the built page in Chromium: node --test tests/page/layout.test.mjs
-//   FOLIO_PAGE, FOLIO_CHROMIUM   as in support.mjs
+//   FOLIO_PAGE, FOLIO_HEADLESS   as in support.mjs
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
