@@ -50,8 +50,8 @@ struct Unigram {
     GaussianPrediction prediction;
     std::vector<double> p;
 
-    /// The answer to z, with the likelihood in it.
-    std::vector<float> answer(const NoiseLevel& t, const std::vector<float>& z) const {
+    /// Logits for z, the likelihood of z included.
+    std::vector<float> logits(const NoiseLevel& t, const std::vector<float>& z) const {
         std::vector<float> result(p.size());
         if (prediction == GaussianPrediction::x0) {
             diffusion.likelihood(t, z, result);
@@ -81,7 +81,7 @@ struct Unigram {
     }
     std::vector<double> x_hat(const NoiseLevel& t, const std::vector<float>& z) const {
         std::vector<double> result(p.size());
-        if (!diffusion.estimate(t, z, answer(t, z), result)) FAIL("not finite");
+        if (!diffusion.estimate(t, z, logits(t, z), result)) FAIL("not finite");
         return result;
     }
 };
@@ -109,7 +109,7 @@ inline double mean_error(const Unigram& model, const NoiseLevel& t) {
 
 inline double mean_reconstruction(const Unigram& model, const NoiseLevel& t) {
     return over_two(model, t, [&](int id, const std::vector<float>& z) {
-        return reconstruction_nats(model.diffusion, t, z, model.answer(t, z), id);
+        return reconstruction_nats(model.diffusion, t, z, model.logits(t, z), id);
     });
 }
 

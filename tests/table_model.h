@@ -69,33 +69,33 @@ struct TableModel {
     }
 
     MaskedPredictor model() const {
-        // The answers to all texts with any positions hidden, so that tests may ask a million times.
+        // Logits of all texts with any positions hidden, so that tests may ask a million times.
         const int symbols = characters + 1;
         std::size_t texts = 1;
         for (int i = 0; i < length; ++i) texts *= symbols;
-        std::vector<float> answers;
+        std::vector<float> table;
         for (std::size_t text = 0; text < texts; ++text) {
             std::vector<int> ids(length);
             std::size_t rest = text;
             for (int position = length; position-- > 0; rest /= symbols)
                 ids[position] = static_cast<int>(rest % symbols);
             for (int position = 0; position < length; ++position) {
-                for (const double p : conditional(ids, position)) answers.push_back(static_cast<float>(std::log(p)));
-                answers.push_back(50);  // [MASK] itself must not count, however likely
+                for (const double p : conditional(ids, position)) table.push_back(static_cast<float>(std::log(p)));
+                table.push_back(50);  // [MASK] itself must not count, however likely
             }
         }
         MaskedPredictor model;
         model.config.vocab_size = symbols;
         model.config.seq_len = length;
         model.mask_id = mask_id();
-        model.predict = [answers, symbols, length = length](std::span<const int> ids, std::span<const int>, int batch,
+        model.predict = [table, symbols, length = length](std::span<const int> ids, std::span<const int>, int batch,
                                                             int sequence, std::span<float> logits) -> Result<void> {
             if (sequence != length) return fail("A table knows texts of one length only.");
             for (int b = 0; b < batch; ++b) {
                 std::size_t text = 0;
                 for (int i = 0; i < length; ++i) text = text * symbols + ids[b * length + i];
                 const std::size_t size = static_cast<std::size_t>(length) * symbols;
-                std::copy_n(answers.begin() + text * size, size, logits.begin() + b * size);
+                std::copy_n(table.begin() + text * size, size, logits.begin() + b * size);
             }
             return {};
         };
@@ -130,7 +130,7 @@ inline AutoregressivePredictor left_to_right(const TableModel& table) {
     return model;
 }
 
-/// A model whose logits are hashes of position and neighbourhood: any two texts that differ get different answers, and
+/// A model whose logits are hashes of position and neighbourhood: any two texts that differ get different logits, and
 /// any length will do.
 inline MaskedPredictor hash_model(int characters, int seq_len, int time_rows = 0) {
     MaskedPredictor model;

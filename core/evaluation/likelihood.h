@@ -97,7 +97,7 @@ Result<double> exact_nats(const AutoregressivePredictor& model, std::span<const 
 Result<Evaluation> exact_likelihood(const AutoregressivePredictor& model, const Windows& windows,
                                     const EvaluationOptions& options);
 
-/// A rule that says which position is revealed next, from the model's answers alone.
+/// A rule that says which position is revealed next, from the model's probabilities alone.
 enum class RevealOrder { left_to_right, confidence, margin };
 
 inline constexpr std::array<std::string_view, 3> reveal_order_names = {"left-to-right", "confidence", "margin"};

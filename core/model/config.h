@@ -5,7 +5,7 @@
 namespace folio {
 
 /// `modern` is what weights/README.md describes; `article` differs in three ways: sinusoidal positions instead of
-/// rotated heads, time joined to the input of every block and projected back, and long skips between block i and block
+/// rotated heads, time features concatenated to the input of every block and projected back, and long skips between block i and block
 /// n_layer - 1 - i.
 enum class Trunk { modern, article };
 

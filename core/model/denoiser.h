@@ -126,8 +126,8 @@ private:
     Matrix mlp_input(const Pass& pass, int layer, Activations::Block& x);
     /// The matrix that a block's output goes to.
     Matrix next_stream(int layer) const;
-    /// Trunk `article`: the part of a block's joined input that is the residual stream.
-    Matrix joined_stream(int layer) const;
+    /// Trunk `article`: columns of `block_input` that are the residual stream.
+    Matrix stream_columns(int layer) const;
     bool is_last(int layer) const { return layer + 1 == config_.n_layer; }
 
     struct BackwardPass;
@@ -135,7 +135,7 @@ private:
     void backward_mlp(const BackwardPass& pass, int layer);
     void backward_convolution(const BackwardPass& pass, int layer);
     void backward_attention(const BackwardPass& pass, int layer);
-    /// Trunk `article`: through the projection of the joined input, and the skips.
+    /// Trunk `article`: backward through the projection of `block_input` and the long skips.
     void backward_block_input(const BackwardPass& pass, int layer);
     void backward_embedding(const BackwardPass& pass);
     /// The residual stream's gradient under the dropout mask of a branch.

@@ -168,7 +168,7 @@ void Denoiser::embed(const Pass& pass) {
         const float* time_table = config_.time_rows > 0 ? embedding() + ids : nullptr;
         ops_->embed(a.embedded, input.ids, embedding(), time_table, input.time_row, pass.length);
     }
-    ops_->rms_norm(config_.trunk == Trunk::article ? joined_stream(0) : a.blocks[0].input, a.embedded,
+    ops_->rms_norm(config_.trunk == Trunk::article ? stream_columns(0) : a.blocks[0].input, a.embedded,
                    config_.norm_eps);
 }
 
@@ -240,14 +240,14 @@ Matrix Denoiser::mlp_input(const Pass& pass, int layer, Activations::Block& x) {
     return a.mixed;
 }
 
-Matrix Denoiser::joined_stream(int layer) const {
-    const Matrix& joined = activations_.blocks[layer].block_input;
-    return {joined.data, joined.rows, config_.d_model, joined.stride};
+Matrix Denoiser::stream_columns(int layer) const {
+    const Matrix& input = activations_.blocks[layer].block_input;
+    return {input.data, input.rows, config_.d_model, input.stride};
 }
 
 Matrix Denoiser::next_stream(int layer) const {
     if (is_last(layer)) return activations_.output;
-    return config_.trunk == Trunk::article ? joined_stream(layer + 1) : activations_.blocks[layer + 1].input;
+    return config_.trunk == Trunk::article ? stream_columns(layer + 1) : activations_.blocks[layer + 1].input;
 }
 
 }  // namespace folio

@@ -46,8 +46,8 @@ Result<void> check_gaussian(const ProcessConfig& process, const ModelConfig& con
     if (!config.soft_tokens) return fail("the weights file's model takes no mixtures, which a Gaussian model must");
     if (config.self_conditioning && process.gaussian.prediction == GaussianPrediction::eps) {
         return fail(
-            "the weights file's model answers with noise, of which there is nothing to be conditioned on, yet says "
-            "that it is");
+            "the weights file's model predicts eps, which self-conditioning does not support, yet has "
+            "self_conditioning set");
     }
     if (config.causal) return fail("the weights file's model is causal, which only an autoregressive model is");
     return {};

@@ -122,7 +122,7 @@ std::span<const float> RowPass::logits(int row) {
     else
         forward_ids(std::span(rows_.ids).subspan(number * length, length));
     if (!all_finite(logits_))
-        stop(fmt::format("the model answers with numbers that are not finite; its weights are damaged{}",
+        stop(fmt::format("the model's outputs are not finite; its weights are damaged{}",
                          gaussian_ ? ", or the rows too large" : ""));
     return logits_;
 }

@@ -413,16 +413,16 @@ TEST_CASE("exact: Gaussian steps, f64 and all") {
         const GaussianDiffusion diffusion = GaussianDiffusion::create(config, vocab_size).value();
         const std::vector<NoiseLevel> levels = diffusion.schedule().grid(40);
         std::vector<double> eps(vocab_size), x_hat(vocab_size);
-        std::vector<float> z(vocab_size), answer(vocab_size);
+        std::vector<float> z(vocab_size), logits(vocab_size);
         normals(eps, 5, 0, 0, Purpose::pure_noise);
         diffusion.apply({0, 0, 1}, {}, eps, z);
         for (std::uint32_t step = 0; step < 40; ++step) {
             const NoiseLevel t = diffusion.schedule().churned(levels[step], 0.15);
             normals(eps, 5, 0, step, Purpose::churn);
             diffusion.apply(diffuse(levels[step], t), {}, eps, z);
-            diffusion.likelihood(t, z, answer);
-            for (int i = 0; i < vocab_size; ++i) answer[i] += 0.25f * static_cast<float>(i % 5) - 0.5f;
-            REQUIRE(diffusion.estimate(t, z, answer, x_hat, 0.9, 8));
+            diffusion.likelihood(t, z, logits);
+            for (int i = 0; i < vocab_size; ++i) logits[i] += 0.25f * static_cast<float>(i % 5) - 0.5f;
+            REQUIRE(diffusion.estimate(t, z, logits, x_hat, 0.9, 8));
             hash.add(x_hat);
             normals(eps, 5, 0, step, Purpose::reverse);
             diffusion.apply(step % 3 == 0 ? ddim(t, levels[step + 1]) : ddpm(t, levels[step + 1]), x_hat, eps, z);
@@ -536,10 +536,10 @@ TEST_CASE("exact: logits agree within what their arithmetic allows, and a NaN ne
     CHECK_FALSE(compare_logits({}, {}, Precision::f32).good);
     for (const Precision precision : {Precision::f32, Precision::bf16, Precision::int8}) {
         for (std::size_t position = 0; position < 3; ++position) {
-            std::vector<float> spoilt = expected;
-            spoilt[position] = nan;
-            CHECK_FALSE(compare_logits(spoilt, expected, precision).good);
-            CHECK(std::isnan(compare_logits(spoilt, expected, precision).largest_difference));
+            std::vector<float> damaged = expected;
+            damaged[position] = nan;
+            CHECK_FALSE(compare_logits(damaged, expected, precision).good);
+            CHECK(std::isnan(compare_logits(damaged, expected, precision).largest_difference));
         }
     }
 }

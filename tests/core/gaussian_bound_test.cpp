@@ -98,9 +98,9 @@ TEST_CASE("the article's bound with the exact eps") {
     std::vector<float> z(2);
     diffusion.noised(t, 1, eps, z);
     const auto x = model.x_hat(t, z), expected = model.posterior(t, z, 0);
-    const auto answer = model.answer(t, z);
+    const auto logits = model.logits(t, z);
     CHECK(x[0] == Approx(expected[0]).epsilon(1e-5));
-    const double eps_error = std::pow(eps[0] - answer[0], 2) + std::pow(eps[1] - answer[1], 2);
+    const double eps_error = std::pow(eps[0] - logits[0], 2) + std::pow(eps[1] - logits[1], 2);
     CHECK(squared_error(x, 1) == Approx(eps_error * std::pow(t.sigma / t.alpha, 2)).epsilon(1e-5));
 }
 

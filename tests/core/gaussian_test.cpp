@@ -137,7 +137,7 @@ TEST_CASE("with the likelihood in its logits, a network that knows the frequenci
             diffusion->noised(level, 2, random.normals(5), z);
             const auto said = model.x_hat(level, z), expected = model.posterior(level, z, centred ? 0.2 : 0.0);
             for (int i = 0; i < 5; ++i) CHECK(said[i] == Approx(expected[i]).epsilon(2e-5).margin(1e-9));
-            const double nats = reconstruction_nats(*diffusion, level, z, model.answer(level, z), 2);
+            const double nats = reconstruction_nats(*diffusion, level, z, model.logits(level, z), 2);
             CHECK(nats == Approx(-std::log(expected[2])).epsilon(2e-5).margin(1e-9));
         }
     }
@@ -162,21 +162,21 @@ TEST_CASE("temperature and top-k shape the estimate") {
     const GaussianDiffusion diffusion = warped(4);
     const NoiseLevel level = diffusion.schedule().level(0.5);
     const std::vector<float> z(4, 0.f);
-    std::vector<float> answer = {1, 3, 2, 3};
+    std::vector<float> logits = {1, 3, 2, 3};
     std::vector<double> x(4);
-    REQUIRE(diffusion.estimate(level, z, answer, x, 2));
-    for (int i = 0; i < 4; ++i) CHECK(x[i] / x[0] == Approx(std::exp((answer[i] - 1) / 2)));
-    REQUIRE(diffusion.estimate(level, z, answer, x, 1, 3));
+    REQUIRE(diffusion.estimate(level, z, logits, x, 2));
+    for (int i = 0; i < 4; ++i) CHECK(x[i] / x[0] == Approx(std::exp((logits[i] - 1) / 2)));
+    REQUIRE(diffusion.estimate(level, z, logits, x, 1, 3));
     CHECK(x[0] == 0);
     CHECK(x[1] / x[2] == Approx(std::exp(1)));
     CHECK(std::accumulate(x.begin(), x.end(), 0.0) == Approx(1));
-    REQUIRE(diffusion.estimate(level, z, answer, x, 0));
+    REQUIRE(diffusion.estimate(level, z, logits, x, 0));
     CHECK(x == std::vector<double>{0, 1, 0, 0});
     for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-        answer[2] = wrong;
-        CHECK(!diffusion.estimate(level, z, answer, x));
-        CHECK(!article(4).estimate(article(4).schedule().level(0.5), z, answer, x));
-        CHECK(std::isnan(reconstruction_nats(diffusion, level, z, answer, 0)));
+        logits[2] = wrong;
+        CHECK(!diffusion.estimate(level, z, logits, x));
+        CHECK(!article(4).estimate(article(4).schedule().level(0.5), z, logits, x));
+        CHECK(std::isnan(reconstruction_nats(diffusion, level, z, logits, 0)));
     }
 }
 

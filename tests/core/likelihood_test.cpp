@@ -237,7 +237,7 @@ TEST_CASE("the standard error is that of the mean over windows") {
     CHECK(std::isnan(estimate(std::vector<double>{2}).standard_error));
 }
 
-TEST_CASE("the Gaussian bound of a network that answers nothing is known in closed form") {
+TEST_CASE("the Gaussian bound of a network whose logits are zero is known in closed form") {
     ModelConfig config;
     config.vocab_size = 7;
     config.seq_len = 24;
@@ -287,7 +287,7 @@ TEST_CASE("the Gaussian bound of a network that answers nothing is known in clos
         const Estimate seen = estimate(evaluation.windows);
         CHECK(seen.nats_per_char == Approx(expected).epsilon(0.05));
     }
-    SECTION("and is refused where the answers are no numbers") {
+    SECTION("and is refused where outputs are not finite") {
         const ProcessConfig process{ProcessKind::gaussian, -1, {}};
         config.trunk = Trunk::article;
         Serial serial;

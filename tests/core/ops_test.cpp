@@ -1003,7 +1003,7 @@ TEST_CASE("ops: what is no number stays none") {
                 Serial serial;
                 CpuTrainingOps ops(serial, *set, Precision::f32);
                 Device device(ops);
-                const auto spoilt = [&](const Values& values, int row, int cols) {
+                const auto damaged = [&](const Values& values, int row, int cols) {
                     bool found = false;
                     for (int c = 0; c < cols; ++c) {
                         found = found || !std::isfinite(values[area(row, cols) + static_cast<std::size_t>(c)]);
@@ -1013,16 +1013,16 @@ TEST_CASE("ops: what is no number stays none") {
                 PackedWeight weight = packed(ops, device, w, C, C, true);
                 const Matrix in = device.put(x, R, C), out = device.put(Values(area(R, C)), R, C);
                 ops.linear(out, in, weight, {});
-                CHECK(spoilt(device.get(out), 5, C));
+                CHECK(damaged(device.get(out), 5, C));
                 ops.linear(out, in, weight, {Epilogue::Kind::relu2, {}, {}});
-                CHECK(spoilt(device.get(out), 5, C));
+                CHECK(damaged(device.get(out), 5, C));
                 ops.rms_norm(out, in, 1e-6f);
-                CHECK(spoilt(device.get(out), 5, C));
+                CHECK(damaged(device.get(out), 5, C));
 
                 const AttentionShape heads{R, 1, 11, false};  // q, k or v: one of them holds it
                 const Matrix attended = device.put(Values(area(R, 11)), R, 11);
                 ops.attention(attended, in, nullptr, heads);
-                CHECK(spoilt(device.get(attended), 5, 11));
+                CHECK(damaged(device.get(attended), 5, 11));
 
                 float* loss = device.put(Values(R));
                 const std::vector<int> targets(R, 1);

@@ -13,7 +13,7 @@ void check(const Words& words, std::uint32_t a, std::uint32_t b, std::uint32_t c
     CHECK(words.word[3] == d);
 }
 
-TEST_CASE("philox: the published answers") {
+TEST_CASE("philox: the published test vectors") {
     // Random123's kat_vectors, philox4x32 10: counter and key of zeros, of ones, and of the digits of pi.
     check(philox(0, 0, 0, 0u), 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8);
     const std::uint64_t ones = ~std::uint64_t{0};

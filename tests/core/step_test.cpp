@@ -137,7 +137,7 @@ TEST_CASE("every process learns a text that repeats itself") {
     struct Case {
         ProcessKind kind;
         bool article;
-        double first;  // loss of a network that answers nothing
+        double first;  // loss of a network whose logits are zero
         int steps;     // what lies under noise is learnt slowly
     };
     const double log_v = std::log(mask_id);

@@ -868,7 +868,7 @@ TEST_CASE("a Gaussian model samples, fills gaps, noises a text and is scored as 
           Approx(report.at("nats_per_char").get<double>()));
 }
 
-TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, row by row") {
+TEST_CASE("logits of a Gaussian model on given noisy rows are written row by row") {
     const TemporaryFolder folder;
     const std::string bytes = content_of(gaussian_model), in = (folder / "z.npy").string(),
                       out = (folder / "x.npy").string();
@@ -878,7 +878,7 @@ TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, r
     const std::vector<float> z = random.normals<float>(batch * length * V);
     write(in, folio::npy_header({batch, length, V})
                   .append(reinterpret_cast<const char*>(z.data()), z.size() * sizeof(float)));
-    const auto answer = [&](const char* t) {
+    const auto logits_at = [&](const char* t) {
         const Outcome outcome = folio::test::folio(
             {"logits", "--weights", gaussian_model, "--input", in, "--t", t, "--out", out, "--json"});
         CAPTURE(outcome.err);
@@ -892,7 +892,7 @@ TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, r
     const auto ops = folio::make_ops(serial, {&baseline, 1}, folio::Precision::int8);
     folio::Denoiser denoiser = folio::make_denoiser(*ops, gaussian);
     for (const char* t : {"0.25", "1"}) {
-        const std::vector<float> logits = answer(t);
+        const std::vector<float> logits = logits_at(t);
         REQUIRE(logits.size() == z.size());
         for (std::size_t row = 0; row < batch; ++row) {
             folio::GaussianPredictor rows(denoiser, diffusion, gaussian.process.gaussian.matched_filter,
@@ -903,7 +903,7 @@ TEST_CASE("what a Gaussian model answers to noisy rows goes out as it came in, r
                              logits.begin() + static_cast<std::ptrdiff_t>(row * length * V)));
         }
     }
-    CHECK(answer("0.25") != answer("0.26"));
+    CHECK(logits_at("0.25") != logits_at("0.26"));
 }
 
 TEST_CASE("every sampler ends within its steps") {
