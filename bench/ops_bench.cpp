@@ -161,7 +161,7 @@ void add_products(const CpuConfig& cpu, int width, const std::string& suffix) {
     }
 }
 
-/// A product by somebody else, `f(out, in, weight, rows, cols, depth, threads)` on plain row-major matrices.
+/// A product by another library, `f(out, in, weight, rows, cols, depth, threads)` on plain row-major matrices.
 template <class F>
 void add_peer(const char* name, int width, F&& f) {
     for (const Layer& layer : layers()) {

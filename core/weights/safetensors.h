@@ -19,7 +19,7 @@ enum class Dtype { f32, f16, bf16, i8 };
 std::size_t size_of(Dtype dtype);       // in bytes
 std::string_view name_of(Dtype dtype);  // as safetensors writes it: "F32"
 
-/// One tensor of a file: row-major elements, little-endian and aligned to nothing, in memory that somebody else owns.
+/// One tensor of a file: row-major elements, little-endian and aligned to nothing, in memory that the caller owns.
 struct TensorView {
     std::string name;
     Dtype dtype = Dtype::f32;

@@ -100,7 +100,7 @@ test("a link of v=1 gives the text for which it was written, and what is written
   }
 });
 
-test("a link without a version takes the defaults of today, and a version that nobody knows is named", async () => {
+test("a link without a version takes the defaults of today, and an unknown version is named", async () => {
   for (const version of ["", "v=3&"]) {
     const { page } = await revisit(`#${version}prompt=ROMEO%3A&length=64`);
     if (version) await page.getByText("Part of this link could not be read: v.").first().waitFor();

@@ -175,7 +175,7 @@ test("of two models chosen one after the other only the last is loaded", async (
   await Promise.all([page.waitForRequest(/other/), model.selectOption("other")]);
   await model.selectOption(entry.name);
   await page.waitForFunction(() => document.querySelector("#progress").hidden);
-  // The other one could come now, and keeps away: nobody waits for it any more.
+  // The other one could come now, and is not fetched: it is no longer needed.
   other.open();
   await twoFrames(page);
   await workersEnd(page, atRest);

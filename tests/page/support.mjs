@@ -36,7 +36,7 @@ after(async () => {
   await rm(temporary, { recursive: true });
 });
 
-// Whatever a test does: nothing is asked of another host, and nobody complains.
+// Whatever a test does: no request goes to another host, and nothing is logged as an error or a warning.
 afterEach(async () => {
   const visits = open;
   open = visits.filter(({ isShared }) => isShared);

@@ -49,7 +49,7 @@ const base = new URL(".", self.location.href).href;
 let preparing: ReturnType<typeof instantiate> | undefined;
 function prepare(threads: number): ReturnType<typeof instantiate> {
   preparing ??= instantiate({ base, threads });
-  // Those who wait for the engine hear of its failure; nobody may wait yet.
+  // Whoever awaits the engine gets its failure; there may be no one yet.
   preparing.catch(() => undefined);
   return preparing;
 }
