@@ -12,10 +12,15 @@ export class Rooms {
   private entered: string | undefined;
   /** True until the way to it has come to an end. */
   private onTheWay = false;
+  /** Of the document, when it was observed last. */
+  private height = 0;
 
   constructor() {
     for (const move of moves) addEventListener(move, () => (this.entered = undefined), { capture: true, passive: true });
-    new ResizeObserver(() => this.entered && this.scroll(this.entered, "instant")).observe(document.body);
+    new ResizeObserver(() => {
+      this.height = document.documentElement.scrollHeight;
+      if (this.entered) this.scroll(this.entered, "instant");
+    }).observe(document.body);
     addEventListener("scrollend", () => this.arrive());
     for (const link of document.querySelectorAll<HTMLAnchorElement>("[data-room]")) {
       if (!link.hasAttribute("href")) link.href = `#room=${link.dataset.room}`;
@@ -44,6 +49,8 @@ export class Rooms {
 
   private arrive(): void {
     const { entered } = this;
+    // A document that has just grown or shrunk may have scrolled by itself; its observer, which comes later, mends that.
+    if (document.documentElement.scrollHeight !== this.height) return;
     if (!entered || this.isAt(entered)) this.onTheWay = false;
     // Where the way broke off, the rest of it is a jump; a visitor who has moved the scroll bar has gone elsewhere.
     else if (this.onTheWay) this.scroll(entered, "instant");
