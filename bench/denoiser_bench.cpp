@@ -1,6 +1,7 @@
 // A forward pass of 256 characters and a whole sample of them, under every set of kernels. Random weights.
 #include "bench/bench.h"
-#include "core/predict/kernel_self_test.h"
+#include "core/ops/cpu/make_ops.h"
+#include "core/predict/host_forward.h"
 #include "core/sampling/masked_sampler.h"
 #include "core/weights/quantise.h"
 #include "native/host/models.h"

@@ -15,6 +15,7 @@
 
 #include "core/base/normals.h"
 #include "core/model/parameters.h"
+#include "core/ops/cpu/make_ops.h"
 #include "core/predict/gaussian_predictor.h"
 #include "core/predict/kernel_self_test.h"
 #include "core/process/masked.h"

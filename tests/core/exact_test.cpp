@@ -8,6 +8,7 @@
 #include "core/model/denoiser.h"
 #include "core/ops/cpu/exact_ops.h"
 #include "core/ops/reference_exact.h"
+#include "core/predict/kernel_choice.h"
 #include "core/predict/kernel_self_test.h"
 #include "core/process/gaussian.h"
 #include "core/process/time_warp.h"

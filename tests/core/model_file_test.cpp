@@ -4,7 +4,8 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "core/predict/kernel_self_test.h"
+#include "core/ops/cpu/make_ops.h"
+#include "core/predict/host_forward.h"
 #include "core/process/gaussian.h"
 #include "core/process/time_warp.h"
 #include "core/weights/quantise.h"

@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "core/base/text.h"
+#include "core/ops/cpu/make_ops.h"
 #include "core/predict/gaussian_predictor.h"
-#include "core/predict/kernel_self_test.h"
 #include "core/weights/model_file.h"
 #include "native/host/models.h"
 #include "native/host/npy.h"
