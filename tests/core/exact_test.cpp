@@ -14,6 +14,7 @@
 #include "core/process/time_warp.h"
 #include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
+#include "tests/gaussian_support.h"
 #include "tests/test_support.h"
 
 // The promise of I8 models: the same bits from every set of kernels, on any number of threads, as from the reference
@@ -411,7 +412,7 @@ TEST_CASE("exact: Gaussian steps, f64 and all") {
     hash.add(configs[0].knots);
     for (const GaussianConfig& config : configs) {
         const GaussianDiffusion diffusion = GaussianDiffusion::create(config, vocab_size).value();
-        const std::vector<NoiseLevel> levels = diffusion.schedule().grid(40);
+        const std::vector<NoiseLevel> levels = test::levels_of(diffusion.schedule(), 40);
         std::vector<double> eps(vocab_size), x_hat(vocab_size);
         std::vector<float> z(vocab_size), answer(vocab_size);
         normals(eps, 5, 0, 0, Purpose::pure_noise);
