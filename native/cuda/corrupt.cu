@@ -66,11 +66,8 @@ __global__ void noisy_windows(GaussianRows rows, const int* text, const int* sta
         const std::array<double, 4> eps = box_muller(philox(how.seed, counter, *how.step, Purpose::diffuse));
         for (int i = 0; i < 4 && 4 * q + i < vocab_size; ++i) {
             const int v = 4 * q + i;
-            const float noise = static_cast<float>(eps[static_cast<std::size_t>(i)]);
-            const float z = row_noise.alpha * ((v == id ? 1.f : 0.f) - how.centre) + row_noise.sigma * noise;
-            row[v] = row_noise.input_scale * z;
-            if (rows.logit_bias.rows > 0) rows.logit_bias.row(r)[v] = row_noise.prior_weight * z;
-            if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
+            rows.set_element(r, v, (v == id ? 1.f : 0.f) - how.centre,
+                             static_cast<float>(eps[static_cast<std::size_t>(i)]), row_noise);
         }
     }
     for (int i = lane(); i < time_rows; i += warp_size)

@@ -39,13 +39,8 @@ Result<void> Device::pack(PackedWeight& weight, const WeightSource& values, int 
     if (!values.f32) return fail("The GPU computes no integer weights; run this model with --device cpu.");
     const bool rounded = precision_ == Precision::bf16;
     const int stride = packed_stride(in);
-    const std::size_t count = static_cast<std::size_t>(out) * stride,
-                      bytes = count * (rounded ? sizeof(Bf16) : sizeof(float));
-    if (weight.forward.bytes() != bytes) {
-        auto fresh = allocate(bytes);
-        if (!fresh) return tl::unexpected(fresh.error());
-        weight.forward = std::move(*fresh);
-    }
+    const std::size_t count = static_cast<std::size_t>(out) * stride;
+    if (auto done = resize(weight.forward, count * (rounded ? sizeof(Bf16) : sizeof(float))); !done) return done;
     weight.out = out;
     weight.in = in;
     // One copy serves both directions, since a product takes either order.
