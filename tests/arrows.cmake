@@ -31,7 +31,8 @@ may(native/report core/ native/host/ native/report/)
 may(native/training core/ native/host/ native/training/ native/version.h)
 may(native/bench core/ native/host/ native/training/ native/report/ native/bench/ native/version.h)
 may(native core/ native/)
-may(web/wasm core/base/ core/ops/kernels/microkernels.h core/predict/ core/process/ core/sampling/ core/weights/ web/wasm/)
+may(web/wasm core/base/ core/ops/cpu/make_ops.h core/ops/kernels/microkernels.h core/predict/ core/process/ core/sampling/
+  core/weights/ web/wasm/)
 may(tests core/ native/ web/wasm/ tests/)
 may(bench core/ native/ web/wasm/ bench/)
 

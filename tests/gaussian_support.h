@@ -29,6 +29,13 @@ inline double phi(double x, double mean, double sigma) {
     return std::exp(-0.5 * (x - mean) * (x - mean) / (sigma * sigma)) / (sigma * std::sqrt(2 * pi));
 }
 
+/// Levels of `steps` sampling steps from noise to clean: steps + 1, evenly spaced in t; linear: steps is T at most.
+inline std::vector<NoiseLevel> levels_of(const NoiseSchedule& schedule, int steps) {
+    std::vector<NoiseLevel> levels;
+    for (int left = steps; left >= 0; --left) levels.push_back(schedule.level(static_cast<double>(left) / steps));
+    return levels;
+}
+
 /// Int f(x) phi(x) dx over N(0, 1).
 template <class F>
 inline double expectation(F&& f) {
@@ -131,7 +138,7 @@ inline double marginal_kl(const std::vector<double>& p, const NoiseLevel& t, dou
 inline double bound(const Unigram& model, int steps) {
     double nats = prior_nats(model.diffusion);
     const bool linear = model.prediction == GaussianPrediction::eps;
-    const std::vector<NoiseLevel> levels = model.diffusion.schedule().grid(steps);
+    const std::vector<NoiseLevel> levels = levels_of(model.diffusion.schedule(), steps);
     const int last = static_cast<int>(levels.size()) - (linear ? 2 : 1);
     for (int i = 0; i < last; ++i) nats += bound_weight(levels[i], levels[i + 1]) * mean_error(model, levels[i]);
     return nats + mean_reconstruction(model, levels[last]);

@@ -29,7 +29,8 @@ inline ByteSink into(std::string& text) {
 /// A model of some 150 parameters over "ab\n" and a trailing [MASK].
 inline ModelFile tiny_model() {
     ModelFile model;
-    model.config = {Trunk::modern, 4, 8, 4, 1, 1, 6, 0.0009765625f, false, 0};
+    model.config = {
+        .vocab_size = 4, .seq_len = 8, .d_model = 4, .n_layer = 1, .n_head = 1, .d_ff = 6, .norm_eps = 0.0009765625f};
     model.process.mask_id = 3;
     model.vocabulary = *Vocabulary::of_text("ba\nab");
     model.training = R"({"steps":10,"recipe":"test"})";

@@ -197,6 +197,8 @@ public:
     /// Uninitialised memory, 64-byte aligned; fails in one sentence when there is none.
     virtual Result<Storage> allocate(std::size_t bytes) = 0;
     virtual void release(void* data) = 0;
+    /// Makes `storage` one of `bytes` bytes: new memory where it has another size.
+    Result<void> resize(Storage& storage, std::size_t bytes);
     /// Has read what it was given when it returns; `host` may lie on the device too.
     virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
     virtual void download(void* host, const void* device, std::size_t bytes) = 0;
@@ -237,6 +239,14 @@ public:
 
 inline Storage::~Storage() {
     if (ops_ && data_) ops_->release(data_);
+}
+
+inline Result<void> Ops::resize(Storage& storage, std::size_t bytes) {
+    if (storage.bytes() == bytes) return {};
+    auto fresh = allocate(bytes);
+    if (!fresh) return tl::unexpected(fresh.error());
+    storage = std::move(*fresh);
+    return {};
 }
 
 }  // namespace folio

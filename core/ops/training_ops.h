@@ -39,6 +39,14 @@ struct GaussianRows {
     Matrix noise;        // [R, V], or none
     int* targets = nullptr;
     float* weights = nullptr;
+
+    /// Sets element v of row r from that of the clean row and from its noise.
+    FOLIO_HOST_DEVICE void set_element(int r, int v, float clean, float eps, const RowNoise& level) const {
+        const float z = level.alpha * clean + level.sigma * eps;
+        soft_tokens.row(r)[v] = level.input_scale * z;
+        if (logit_bias.rows > 0) logit_bias.row(r)[v] = level.prior_weight * z;
+        if (noise.rows > 0) noise.row(r)[v] = eps;
+    }
 };
 
 /// Backward passes, losses, corruption and optimisers.

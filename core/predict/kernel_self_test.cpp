@@ -3,17 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <utility>
 
 #include "core/base/philox.h"
 #include "core/ops/cpu/exact_ops.h"
+#include "core/ops/cpu/make_ops.h"
 
 namespace folio {
-
-std::unique_ptr<CpuOps> make_ops(Parallel& parallel, std::span<const KernelSet* const> sets, Precision precision) {
-    if (precision == Precision::int8) return std::make_unique<ExactOps>(parallel, sets);
-    return std::make_unique<CpuOps>(parallel, *sets.front(), precision);
-}
 
 Result<KernelSelfTest> KernelSelfTest::create(Parallel& parallel, const KernelSet& kernels, Precision precision,
                                               int d_model, int length, Kind kind) {
@@ -78,8 +73,6 @@ Comparison compare_logits(std::span<const float> actual, std::span<const float> 
 bool passes_self_test(const KernelSet& kernels, Precision precision) {
     const KernelSet& baseline = *available_kernels().back();
     if (&kernels == &baseline) return true;
-    static std::vector<std::pair<const KernelSet*, Precision>> refused;
-    if (std::find(refused.begin(), refused.end(), std::pair(&kernels, precision)) != refused.end()) return false;
     Serial serial;
     const auto logits = [&](const KernelSet& set, Precision arithmetic, KernelSelfTest::Kind kind) {
         auto test = KernelSelfTest::create(serial, set, arithmetic, 64, 19, kind);
@@ -90,24 +83,9 @@ bool passes_self_test(const KernelSet& kernels, Precision precision) {
          {KernelSelfTest::Kind{false, false}, {true, false}, {false, true}, {true, true}}) {
         const std::vector<float> expected =
             logits(baseline, precision == Precision::bf16 ? Precision::f32 : precision, kind);
-        if (compare_logits(logits(kernels, precision, kind), expected, precision).good) continue;
-        const auto sets = available_kernels();
-        if (std::find(sets.begin(), sets.end(), &kernels) != sets.end()) refused.emplace_back(&kernels, precision);
-        return false;
+        if (!compare_logits(logits(kernels, precision, kind), expected, precision).good) return false;
     }
     return true;
-}
-
-std::span<const KernelSet* const> best_kernels(Precision precision) {
-    static std::vector<const KernelSet*> found[3];
-    std::vector<const KernelSet*>& sets = found[static_cast<int>(precision)];
-    if (!sets.empty()) return sets;
-    for (const KernelSet* set : distinct_kernels(precision)) {
-        const bool joins = sets.empty() || (precision == Precision::int8 && same_packing(*set, *sets.front()));
-        if (joins && passes_self_test(*set, precision)) sets.push_back(set);
-    }
-    if (sets.empty()) sets.push_back(available_kernels().back());
-    return sets;
 }
 
 }  // namespace folio

@@ -9,10 +9,6 @@
 
 namespace folio {
 
-/// The operations of the first of these sets in one arithmetic; for int8 ExactOps on all of them. What is referred to
-/// must outlive them.
-std::unique_ptr<CpuOps> make_ops(Parallel& parallel, std::span<const KernelSet* const> sets, Precision precision);
-
 /// A model of one layer and a pass over it, to test and time a kernel set.
 class KernelSelfTest {
 public:
@@ -47,11 +43,7 @@ struct Comparison {
 Comparison compare_logits(std::span<const float> actual, std::span<const float> expected, Precision precision);
 
 /// True if a set computes what the baseline does, in a test of every kind. Some engines and machines get an instruction
-/// wrong, some only until they have compiled the code better: a set of this machine that failed once fails for good.
+/// wrong, some only until they have compiled the code better.
 bool passes_self_test(const KernelSet& kernels, Precision precision);
-
-/// The best set that can do this arithmetic and passes its self test; for int8 then all such sets of the same packing,
-/// for ExactOps to choose from. Found once.
-std::span<const KernelSet* const> best_kernels(Precision precision);
 
 }  // namespace folio

@@ -4,7 +4,8 @@
 #include <cassert>
 #include <cmath>
 #include <numeric>
-#include <utility>
+
+#include "core/base/random_order.h"
 
 namespace folio {
 
@@ -28,13 +29,9 @@ MaskedBatch stratified_masks(int batch, int length, MaskRate rate, MaskedLoss lo
 
 void mask_positions(std::span<int> ids, int count, int mask_id, std::uint64_t seed, std::uint64_t row,
                     std::uint32_t step, Purpose purpose) {
-    std::vector<std::pair<std::uint32_t, int>> order;
-    order.reserve(ids.size());
-    for (int position = 0; position < static_cast<int>(ids.size()); ++position) {
-        order.emplace_back(philox_word(seed, row * ids.size() + position, step, purpose), position);
-    }
-    std::nth_element(order.begin(), order.begin() + count, order.end());
-    for (int i = 0; i < count; ++i) ids[order[i].second] = mask_id;
+    std::vector<std::uint32_t> words(ids.size());
+    for (std::size_t i = 0; i < words.size(); ++i) words[i] = philox_word(seed, row * ids.size() + i, step, purpose);
+    for (const int position : random_order(words, count)) ids[position] = mask_id;
 }
 
 int time_row(double t, int time_rows) {

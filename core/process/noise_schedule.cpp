@@ -79,14 +79,6 @@ NoiseLevel NoiseSchedule::training_level(double u) const {
     return level(linear_ ? (std::floor(u * steps()) + 1) / steps() : u);
 }
 
-std::vector<NoiseLevel> NoiseSchedule::grid(int count) const {
-    assert(count >= 1);
-    if (linear_) count = std::min(count, steps());
-    std::vector<NoiseLevel> levels;
-    for (int left = count; left >= 0; --left) levels.push_back(level(static_cast<double>(left) / count));
-    return levels;
-}
-
 NoiseLevel NoiseSchedule::churned(const NoiseLevel& t, double gamma) const {
     if (t.neg_log_snr < churn_from || t.neg_log_snr > churn_to) return t;
     const double goal = t.neg_log_snr + 2 * elementary::log(1 + gamma);

@@ -35,8 +35,6 @@ public:
     NoiseLevel cleanest() const;
     /// Level of a row in training, for u uniform in [0, 1); linear: any of the steps 1 .. T.
     NoiseLevel training_level(double u) const;
-    /// Levels of `steps` sampling steps from noise to clean: steps + 1, evenly spaced in t; linear: T + 1 at most.
-    std::vector<NoiseLevel> grid(int steps) const;
     /// Level from which a step at t starts with churn (Karras et al. 2022, arXiv 2206.00364), by diffuse(t, churned):
     /// for log SNR in [-2, 3] where sigma / alpha is 1 + gamma times t's (linear: the first step at least as noisy),
     /// elsewhere t itself.

@@ -1,9 +1,10 @@
 #include "core/sampling/masked_sampler.h"
-#include "core/process/masked.h"
 
-#include <algorithm>
 #include <limits>
 #include <utility>
+
+#include "core/base/random_order.h"
+#include "core/process/masked.h"
 
 namespace folio {
 
@@ -12,13 +13,11 @@ MaskedSampler::MaskedSampler(MaskedPredictor model, SamplingRequest request, con
       model_(std::move(model)) {
     logits_.resize(static_cast<std::size_t>(window_length()) * vocab_size_);
     if (!request_.text.empty()) {
-        std::vector<std::pair<std::uint32_t, int>> order;
-        for (int position = 0; position < length(); ++position)
-            order.emplace_back(word(position, Purpose::noise_text, 0), position);
-        std::sort(order.begin(), order.end());
+        std::vector<std::uint32_t> words;
+        for (int position = 0; position < length(); ++position) words.push_back(word(position, Purpose::noise_text, 0));
+        const std::vector<int> order = random_order(words, length());
         noising_rank_.resize(order.size());
-        for (std::size_t rank = 0; rank < order.size(); ++rank)
-            noising_rank_[order[rank].second] = static_cast<int>(rank);
+        for (int rank = 0; rank < length(); ++rank) noising_rank_[order[rank]] = rank;
     }
     apply_due_edits();
 }

@@ -1,7 +1,10 @@
 #include "core/sampling/sampler.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
+
+#include "core/base/random_order.h"
 
 namespace folio {
 
@@ -132,15 +135,15 @@ void Sampler::hide(int position) {
 }
 
 void Sampler::renoise(int from, int to, int percent) {
-    std::vector<std::pair<std::uint32_t, int>> order;  // whose turn it is
+    std::vector<int> positions;
+    std::vector<std::uint32_t> words;
     for (int position = from; position <= to; ++position) {
-        // Element 1: element 0 of the same counter is the remasking sampler's.
-        if (!(now_.flags[position] & position_conditioned))
-            order.emplace_back(word(position, Purpose::renoise, 1), position);
+        if (now_.flags[position] & position_conditioned) continue;
+        positions.push_back(position);
+        words.push_back(word(position, Purpose::renoise, 1));  // element 0 of this counter is the remasking sampler's
     }
-    std::sort(order.begin(), order.end());
-    order.resize(ceil_mul_div(static_cast<int>(order.size()), percent, 100));
-    for (const auto& turn : order) hide(turn.second);
+    const int count = ceil_mul_div(static_cast<int>(positions.size()), percent, 100);
+    for (const int i : random_order(words, count)) hide(positions[i]);
 }
 
 void Sampler::apply(const Edit& edit) {

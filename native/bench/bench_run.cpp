@@ -14,6 +14,7 @@
 #include <set>
 
 #include "core/model/parameters.h"
+#include "core/ops/cpu/make_ops.h"
 #include "core/predict/kernel_self_test.h"
 #include "core/sampling/sampler.h"
 #include "core/training/step.h"

@@ -1,6 +1,8 @@
 #include <algorithm>
 
-#include "native/cuda/common.cuh"
+#include "native/cuda/device.cuh"
+#include "native/cuda/reduce.cuh"
+#include "native/cuda/tensor_core.cuh"
 
 // Attention without a matrix of probabilities (Dao et al. 2022), each direction one kernel: bf16 heads of 64 on the
 // tensor cores, all others by the portable kernels below. No maximum is taken, since q and k are normed (ops.h).
@@ -65,7 +67,7 @@ private:
 
 /// The rows of this warp.
 __device__ void load_fragments(Fragments& fragments, const Shared& shared) {
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
+    const int warp = warp_in_block(), self = lane();
 #pragma unroll
     for (int s = 0; s < steps; ++s)
         load_tiles(fragments[s], shared + (16 * warp + self % 16) * tile_stride + 16 * s + self / 16 * 8);
@@ -108,7 +110,7 @@ __device__ void add_product(Sums& sums, const Sums& left, const Shared& right) {
 /// Calls f(row, col, value) for what a lane holds of a warp's sums; rows of the block's tile.
 template <class F>
 __device__ void for_each_sum(Sums& sums, F f) {
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
+    const int warp = warp_in_block(), self = lane();
 #pragma unroll
     for (int n = 0; n < blocks; ++n)
 #pragma unroll
@@ -147,8 +149,7 @@ __global__ void __launch_bounds__(tile_threads)
     load_fragments(q, keys);
     int position[2];  // of this lane's two rows
     for (int half = 0; half < 2; ++half)
-        position[half] = queries.position(
-            min(first + static_cast<int>(threadIdx.x) / warp_size * 16 + lane() / 4 + 8 * half, queries.count - 1));
+        position[half] = queries.position(min(first + warp_in_block() * 16 + lane() / 4 + 8 * half, queries.count - 1));
 
     const float scale = 1.f / sqrtf(static_cast<float>(width));
     Sums sums = {};
@@ -265,7 +266,7 @@ __device__ void attend_backward_tile(BackwardTiles& shared, int tile_index, Matr
         for (int n = 0; n < blocks; ++n) {
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-                const int warp = static_cast<int>(threadIdx.x) / warp_size, self = lane();
+                const int warp = warp_in_block(), self = lane();
                 const int query = owns_keys ? 8 * n + self % 4 * 2 + e % 2 : 16 * warp + self / 4 + e / 2 * 8;
                 d_scores[n][e] = weights[n][e] * (d_scores[n][e] - dots[query]) * scale;
             }
@@ -310,7 +311,7 @@ using WarpScratch = float[block_warps][warp_size];
 __device__ void add_rows(WarpScratch& scratch, float* out, const float* rows, std::ptrdiff_t stride, float weight,
                          int count, int d) {
     const int self = lane();
-    float* weights = scratch[threadIdx.x / warp_size];
+    float* weights = scratch[warp_in_block()];
     __syncwarp();  // all have read the last ones
     weights[self] = weight;
     __syncwarp();
@@ -323,8 +324,7 @@ __device__ void add_rows(WarpScratch& scratch, float* out, const float* rows, st
 
 __global__ void portable_attend(Matrix out, Matrix qkv, float* log_sum_exp, AttentionShape heads) {
     __shared__ WarpScratch scratch;
-    const int at = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size,
-              h = static_cast<int>(blockIdx.y);
+    const int at = warp_index(), h = static_cast<int>(blockIdx.y);
     if (at >= out.rows) return;
     const int self = lane(), d = heads.head_dim, d_model = heads.n_head * d;
     const int r = heads.queries ? heads.queries[at] : qkv.rows - out.rows + at, first = r - r % heads.length,
@@ -348,8 +348,7 @@ __global__ void portable_attend(Matrix out, Matrix qkv, float* log_sum_exp, Atte
 __global__ void portable_attend_backward(Matrix dqkv, Matrix dout, Matrix qkv, Matrix out, const float* log_sum_exp,
                                          AttentionShape heads) {
     __shared__ WarpScratch scratch;
-    const int r = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size,
-              h = static_cast<int>(blockIdx.y);
+    const int r = warp_index(), h = static_cast<int>(blockIdx.y);
     if (r >= qkv.rows) return;
     const int self = lane(), d = heads.head_dim, d_model = heads.n_head * d;
     const int first = r - r % heads.length, last = first + heads.length;

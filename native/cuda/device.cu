@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "native/cuda/common.cuh"
+#include "native/cuda/device.cuh"
 
 // Memory, the stream, and records of it.
 

@@ -1,4 +1,6 @@
-#include "native/cuda/common.cuh"
+#include "native/cuda/device.cuh"
+#include "native/cuda/dropout.cuh"
+#include "native/cuda/reduce.cuh"
 
 // Operations that work on each row by itself, a warp a row, and the embedding.
 
@@ -125,12 +127,20 @@ __global__ void local_conv_backward_rows(Matrix dx, Matrix dy, LocalConv conv) {
 
 constexpr int gather_threads = 1024, gather_warps = gather_threads / warp_size;
 
+/// The sum of each lane's numbers over the warps of a block of gather_threads, in warp 0.
+__device__ float sum_over_warps(float sum) {
+    __shared__ float sums[gather_warps][warp_size];
+    sums[warp_in_block()][lane()] = sum;
+    __syncthreads();
+    if (warp_in_block() == 0)
+        for (int i = 1; i < gather_warps; ++i) sum += sums[i][lane()];
+    return sum;
+}
+
 /// table[id] += the rows of dout whose number ids[r / per] it is: a block an id and 32 columns, a warp a run of rows.
 __global__ void __launch_bounds__(gather_threads) gather_rows(Matrix table, Matrix dout, const int* ids, int per) {
-    __shared__ float sums[gather_warps][warp_size];
     const int id = static_cast<int>(blockIdx.x), col = static_cast<int>(blockIdx.y) * warp_size + lane();
-    const int warp = static_cast<int>(threadIdx.x) / warp_size,
-              run = divide_up(divide_up(dout.rows, gather_warps), warp_size) * warp_size;
+    const int warp = warp_in_block(), run = divide_up(divide_up(dout.rows, gather_warps), warp_size) * warp_size;
     const int end = min(dout.rows, (warp + 1) * run);
     float sum = 0.f;
     for (int first = warp * run; first < end; first += warp_size) {
@@ -148,18 +158,14 @@ __global__ void __launch_bounds__(gather_threads) gather_rows(Matrix table, Matr
             for (const float one : some) sum += one;
         }
     }
-    sums[warp][lane()] = sum;
-    __syncthreads();
-    if (warp > 0 || col >= dout.cols) return;
-    for (int i = 1; i < gather_warps; ++i) sum += sums[i][lane()];
-    table.row(id)[col] += sum;
+    sum = sum_over_warps(sum);
+    if (warp == 0 && col < dout.cols) table.row(id)[col] += sum;
 }
 
 /// dfilter[tap] += sum of dy[r] x[r + k]: a block a tap and 32 columns, a warp a run of rows.
 __global__ void __launch_bounds__(gather_threads) filter_gradient(Matrix dfilter, Matrix dy, Matrix x, LocalConv conv) {
-    __shared__ float sums[gather_warps][warp_size];
     const int k = static_cast<int>(blockIdx.x) - conv.radius, col = static_cast<int>(blockIdx.y) * warp_size + lane();
-    const int warp = static_cast<int>(threadIdx.x) / warp_size, run = divide_up(dy.rows, gather_warps);
+    const int warp = warp_in_block(), run = divide_up(dy.rows, gather_warps);
     const int end = min(dy.rows, (warp + 1) * run);
     float sum = 0.f;
     if (col < dy.cols) {
@@ -168,11 +174,8 @@ __global__ void __launch_bounds__(gather_threads) filter_gradient(Matrix dfilter
             if (position >= 0 && position < conv.length) sum += dy.row(r)[col] * x.row(r + k)[col];
         }
     }
-    sums[warp][lane()] = sum;
-    __syncthreads();
-    if (warp > 0 || col >= dy.cols) return;
-    for (int i = 1; i < gather_warps; ++i) sum += sums[i][lane()];
-    dfilter.row(static_cast<int>(blockIdx.x))[col] += sum;
+    sum = sum_over_warps(sum);
+    if (warp == 0 && col < dy.cols) dfilter.row(static_cast<int>(blockIdx.x))[col] += sum;
 }
 
 }  // namespace

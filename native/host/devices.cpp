@@ -7,7 +7,8 @@
 #include <fstream>
 
 #include "core/base/text.h"
-#include "core/predict/kernel_self_test.h"
+#include "core/ops/cpu/make_ops.h"
+#include "core/predict/kernel_choice.h"
 #include "native/host/cores.h"
 #include "native/host/failure.h"
 
@@ -25,7 +26,7 @@ const KernelSet* forced_kernels() {
 
 std::vector<const KernelSet*> chosen_kernels(Precision precision) {
     if (const KernelSet* forced = forced_kernels()) {
-        if (passes_self_test(*forced, precision)) return {forced};
+        if (is_trusted(*forced, precision)) return {forced};
         stop(fmt::format("the kernels {} compute wrongly on this machine; unset FOLIO_KERNELS", forced->name));
     }
     const auto best = best_kernels(precision);

@@ -248,16 +248,14 @@ TEST_CASE("denoiser: length has its bounds") {
 
 /// A trunk of sizes that are no multiple of anything.
 ModelConfig odd_config(int conv_radius = 0) {
-    ModelConfig config;
-    config.conv_radius = conv_radius;
-    config.vocab_size = 23;
-    config.seq_len = 21;
-    config.d_model = 66;
-    config.n_layer = 3;
-    config.n_head = 3;
-    config.d_ff = 71;
-    config.time_rows = 3;
-    return config;
+    return {.vocab_size = 23,
+            .seq_len = 21,
+            .d_model = 66,
+            .n_layer = 3,
+            .n_head = 3,
+            .d_ff = 71,
+            .time_rows = 3,
+            .conv_radius = conv_radius};
 }
 
 std::vector<float> random_parameters(const ModelConfig& config, test::Random& random) {

@@ -8,12 +8,14 @@
 #include "core/model/denoiser.h"
 #include "core/ops/cpu/exact_ops.h"
 #include "core/ops/reference_exact.h"
+#include "core/predict/kernel_choice.h"
 #include "core/predict/kernel_self_test.h"
 #include "core/process/gaussian.h"
 #include "core/process/time_warp.h"
 #include "core/sampling/sampler.h"
 #include "core/weights/model_file.h"
 #include "native/host/thread_pool.h"
+#include "tests/gaussian_support.h"
 #include "tests/test_support.h"
 
 // The promise of I8 models: the same bits from every set of kernels, on any number of threads, as from the reference
@@ -411,7 +413,7 @@ TEST_CASE("exact: Gaussian steps, f64 and all") {
     hash.add(configs[0].knots);
     for (const GaussianConfig& config : configs) {
         const GaussianDiffusion diffusion = GaussianDiffusion::create(config, vocab_size).value();
-        const std::vector<NoiseLevel> levels = diffusion.schedule().grid(40);
+        const std::vector<NoiseLevel> levels = test::levels_of(diffusion.schedule(), 40);
         std::vector<double> eps(vocab_size), x_hat(vocab_size);
         std::vector<float> z(vocab_size), logits(vocab_size);
         normals(eps, 5, 0, 0, Purpose::pure_noise);

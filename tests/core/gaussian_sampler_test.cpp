@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "core/ops/cpu/cpu_ops.h"
-#include "core/process/time_warp.h"
 #include "core/sampling/gaussian_sampler.h"
 #include "core/training/initialisation.h"
+#include "tests/model_support.h"
 #include "tests/sampler_support.h"
 
 using namespace folio;
@@ -25,17 +25,10 @@ struct IndifferentModel {
     std::optional<Denoiser> denoiser;
 
     explicit IndifferentModel(bool article, float head = 0, float fill = 0) {
-        config.vocab_size = 5;
-        config.seq_len = 12;
-        config.d_model = 8;
-        config.n_layer = 2;
-        config.n_head = 1;
-        config.d_ff = 8;
-        config.soft_tokens = true;
-        config.time_rows = 4;
-        config.trunk = article ? Trunk::article : Trunk::modern;
-        config.self_conditioning = !article;
-        process = {ProcessKind::gaussian, -1, article ? GaussianConfig{} : warped_gaussian(5)};
+        config = model_for(
+            ProcessKind::gaussian, article,
+            {.vocab_size = 5, .seq_len = 12, .d_model = 8, .n_layer = 2, .n_head = 1, .d_ff = 8, .time_rows = 4});
+        process = process_for(ProcessKind::gaussian, article, config.vocab_size);
         std::vector<float> parameters = initial_parameters(config, 1);
         for (std::size_t i = 0; i < parameters.size(); ++i)
             if (parameters[i] == 0) parameters[i] = fill * static_cast<float>(i % 7 - 3.0);

@@ -188,7 +188,7 @@ TEST_CASE("chains with the exact posterior bring back the frequencies") {
         for (const bool linear : {false, true}) {
             const GaussianDiffusion diffusion = linear ? article(vocab_size, 1000) : warped(vocab_size);
             const Unigram model{diffusion, linear ? GaussianPrediction::eps : GaussianPrediction::x0, p};
-            const std::vector<NoiseLevel> levels = diffusion.schedule().grid(steps);
+            const std::vector<NoiseLevel> levels = levels_of(diffusion.schedule(), steps);
             std::vector<int> seen(vocab_size);
             std::vector<double> eps(vocab_size);
             for (int chain = 0; chain < chains; ++chain) {

@@ -6,9 +6,9 @@
 #include "core/ops/cpu/cpu_ops.h"
 #include "core/process/gaussian.h"
 #include "core/process/gaussian_bound.h"
-#include "core/process/time_warp.h"
 #include "core/training/initialisation.h"
 #include "core/training/step.h"
+#include "tests/model_support.h"
 #include "tests/table_model.h"
 
 using namespace folio;
@@ -238,63 +238,48 @@ TEST_CASE("the standard error is that of the mean over windows") {
 }
 
 TEST_CASE("the Gaussian bound of a network whose logits are zero is known in closed form") {
-    ModelConfig config;
-    config.vocab_size = 7;
-    config.seq_len = 24;
-    config.d_model = 16;
-    config.n_layer = 2;
-    config.n_head = 2;
-    config.d_ff = 24;
-    config.soft_tokens = true;
-    config.time_rows = 6;
     std::vector<int> ids;
     for (int i = 0; i < 97; ++i) ids.push_back(i * i % 7);
     const auto windows = Windows::of(ids, 24);
     EvaluationOptions options;
     options.draws = 200;
-    const auto bound = [&](const ProcessConfig& process) {
+    const auto evaluated = [&](bool article, float last_weight) {
+        const ModelConfig config = test::model_for(
+            ProcessKind::gaussian, article,
+            {.vocab_size = 7, .seq_len = 24, .d_model = 16, .n_layer = 2, .n_head = 2, .d_ff = 24, .time_rows = 6});
         Serial serial;
         CpuOps ops(serial, *available_kernels().front(), Precision::f32);
-        const std::vector<float> parameters = initial_parameters(config, 1);  // its head is zero
+        std::vector<float> parameters = initial_parameters(config, 1);  // its head is zero
+        parameters.back() = last_weight;
         Denoiser denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
-        const Evaluation evaluation = evaluate(denoiser, process, *windows, options).value();
+        return evaluate(denoiser, test::process_for(ProcessKind::gaussian, article, 7), *windows, options);
+    };
+    const auto bound = [&](bool article) {
+        const Evaluation evaluation = evaluated(article, 0).value();
         const BoundParts& parts = evaluation.parts;
         CHECK(estimate(evaluation.windows).nats_per_char ==
               Approx(parts.prior + parts.reconstruction + parts.diffusion));
         return evaluation;
     };
     SECTION("x0: what z says of even odds, which is all there is to know of a character out of seven") {
-        config.self_conditioning = true;
-        const ProcessConfig process{ProcessKind::gaussian, -1, warped_gaussian(config.vocab_size)};
-        const Evaluation evaluation = bound(process);
+        const Evaluation evaluation = bound(false);
         // By I = 1/2 Int MMSE dSNR (Guo et al. 2005) it is log 7, but for what lies beyond the levels.
         CHECK(estimate(evaluation.windows).nats_per_char == Approx(std::log(7.0)).epsilon(0.03));
         CHECK(evaluation.levels.front().accuracy > 0.9);
         CHECK(evaluation.levels.back().accuracy < 0.4);
-        const Evaluation again = bound(process);
+        const Evaluation again = bound(false);
         CHECK(again.windows == evaluation.windows);
     }
     SECTION("eps: every step pays the square of the whole noise") {
-        config.trunk = Trunk::article;
-        const ProcessConfig process{ProcessKind::gaussian, -1, {}};
-        const GaussianDiffusion diffusion = GaussianDiffusion::create(process.gaussian, 7).value();
+        const GaussianDiffusion diffusion = GaussianDiffusion::create({}, 7).value();
         double expected = prior_nats(diffusion);
         for (int n = 2; n <= 128; ++n) {
             const NoiseLevel t = diffusion.schedule().level(n / 128.0), s = diffusion.schedule().level((n - 1) / 128.0);
             expected += bound_weight(t, s) / t.snr() * 7;
         }
-        const Evaluation evaluation = bound(process);
+        const Evaluation evaluation = bound(true);
         const Estimate seen = estimate(evaluation.windows);
         CHECK(seen.nats_per_char == Approx(expected).epsilon(0.05));
     }
-    SECTION("and is refused where outputs are not finite") {
-        const ProcessConfig process{ProcessKind::gaussian, -1, {}};
-        config.trunk = Trunk::article;
-        Serial serial;
-        CpuOps ops(serial, *available_kernels().front(), Precision::f32);
-        std::vector<float> parameters = initial_parameters(config, 1);
-        parameters.back() = NAN;
-        Denoiser denoiser = Denoiser::create(ops, config, parameters.data(), false).value();
-        CHECK(!evaluate(denoiser, process, *windows, options));
-    }
+    SECTION("and is refused where outputs are not finite") { CHECK(!evaluated(true, NAN)); }
 }

@@ -4,10 +4,12 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "core/predict/kernel_self_test.h"
+#include "core/ops/cpu/make_ops.h"
+#include "core/predict/host_forward.h"
 #include "core/process/gaussian.h"
 #include "core/process/time_warp.h"
 #include "core/weights/quantise.h"
+#include "tests/model_support.h"
 #include "tests/test_support.h"
 #include "tests/weights_bytes.h"
 
@@ -279,12 +281,9 @@ TEST_CASE("model file: Gaussian models", "[weights]") {
     for (const bool article : {false, true}) {
         ModelFile model = tiny_model();
         model.config.vocab_size = model.vocabulary.size();
-        model.config.soft_tokens = true;
         model.config.time_rows = 6;
-        model.config.trunk = article ? Trunk::article : Trunk::modern;
-        model.config.self_conditioning = !article;
-        model.process = {ProcessKind::gaussian, -1,
-                         article ? GaussianConfig{} : warped_gaussian(model.config.vocab_size)};
+        model.config = test::model_for(ProcessKind::gaussian, article, model.config);
+        model.process = test::process_for(ProcessKind::gaussian, article, model.config.vocab_size);
         model.parameters.assign(parameter_count(model.config), 0.5f);
         const std::string text = written(model);
         const auto read = read_model(bytes(text));

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "core/base/philox.h"
+#include "core/base/random_order.h"
 #include "tests/test_support.h"
 
 namespace folio {
@@ -65,6 +66,13 @@ TEST_CASE("philox: purposes keep their numbers") {
     CHECK(static_cast<int>(Purpose::churn) == 16);
     CHECK(static_cast<int>(Purpose::conditioned) == 17);
     CHECK(static_cast<int>(Purpose::dropout) == 64);
+}
+
+TEST_CASE("a random order goes by the words, equal ones by index") {
+    const std::vector<std::uint32_t> words = {5, 1, 0xFFFFFFFFu, 5, 0};
+    CHECK(random_order(words, 5) == std::vector<int>{4, 1, 0, 3, 2});
+    CHECK(random_order(words, 3) == std::vector<int>{4, 1, 0});
+    CHECK(random_order(words, 0).empty());
 }
 
 }  // namespace

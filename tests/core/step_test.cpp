@@ -10,6 +10,7 @@
 
 #include "core/model/parameters.h"
 #include "core/ops/cpu/cpu_training_ops.h"
+#include "tests/model_support.h"
 
 using namespace folio;
 
@@ -17,17 +18,8 @@ namespace {
 
 constexpr int mask_id = 9;
 
-ModelConfig little() {
-    ModelConfig config;
-    config.vocab_size = mask_id + 1;
-    config.seq_len = 16;
-    config.d_model = 32;
-    config.n_layer = 2;
-    config.n_head = 2;
-    config.d_ff = 64;
-    config.time_rows = 4;
-    return config;
-}
+const ModelConfig little = {
+    .vocab_size = mask_id + 1, .seq_len = 16, .d_model = 32, .n_layer = 2, .n_head = 2, .d_ff = 64, .time_rows = 4};
 
 /// A text that repeats itself: what is hidden follows from what is not.
 std::vector<int> cycle() {
@@ -41,7 +33,7 @@ std::vector<double> losses(const Recipe& recipe, int steps) {
     Serial serial;
     CpuTrainingOps ops(serial, *available_kernels().front(), Precision::f32);
     const std::vector<int> text = cycle();
-    auto trainer = Trainer::create(ops, ops, little(), {ProcessKind::masked, mask_id}, recipe, text);
+    auto trainer = Trainer::create(ops, ops, little, {ProcessKind::masked, mask_id}, recipe, text);
     REQUIRE(trainer);
     std::vector<double> result;
     for (int step = 0; step < steps; ++step) {
@@ -145,14 +137,10 @@ TEST_CASE("every process learns a text that repeats itself") {
                           {ProcessKind::gaussian, false, 0, 1500},
                           {ProcessKind::gaussian, true, 1, 400}}) {
         CAPTURE(static_cast<int>(c.kind), c.article);
-        ModelConfig config = little();
-        ProcessConfig process{c.kind, -1, c.article ? GaussianConfig{} : warped_gaussian(mask_id)};
+        ModelConfig config = test::model_for(c.kind, c.article, little);
         config.vocab_size = mask_id;
-        config.causal = c.kind == ProcessKind::autoregressive;
-        config.soft_tokens = !config.causal;
-        config.self_conditioning = config.soft_tokens && !c.article;
-        config.trunk = c.article ? Trunk::article : Trunk::modern;
-        config.time_rows = config.soft_tokens ? 8 : 0;
+        if (config.soft_tokens) config.time_rows = 8;
+        const ProcessConfig process = test::process_for(c.kind, c.article, mask_id);
         Recipe recipe = quick();
         recipe.steps = c.steps;
         recipe.short_windows = 0.2f;

@@ -11,8 +11,8 @@
 
 #include "core/base/text.h"
 #include "core/model/parameters.h"
+#include "core/ops/cpu/make_ops.h"
 #include "core/predict/gaussian_predictor.h"
-#include "core/predict/kernel_self_test.h"
 #include "core/weights/model_file.h"
 #include "native/host/models.h"
 #include "native/host/npy.h"

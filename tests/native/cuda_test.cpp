@@ -9,6 +9,7 @@
 
 #include "core/ops/cpu/cpu_training_ops.h"
 #include "core/training/step.h"
+#include "tests/model_support.h"
 
 using namespace folio;
 
@@ -29,24 +30,15 @@ std::vector<Case> cases() {
     for (const ProcessKind kind : {ProcessKind::masked, ProcessKind::autoregressive, ProcessKind::gaussian}) {
         for (const bool article : {false, true}) {
             if (article && kind != ProcessKind::gaussian) continue;
-            Case c{article ? "gaussian-article" : name_of(kind),
-                   {},
-                   {kind, kind == ProcessKind::masked ? characters : -1, {}},
-                   {}};
-            if (kind == ProcessKind::gaussian && !article) c.process.gaussian = warped_gaussian(characters);
-            ModelConfig& config = c.config;
-            config.vocab_size = characters + (kind == ProcessKind::masked);
-            config.seq_len = 16;
-            config.d_model = 64;
-            config.n_layer = 2;
-            config.n_head = 1;
-            config.d_ff = 96;
-            config.causal = kind == ProcessKind::autoregressive;
-            config.soft_tokens = kind == ProcessKind::gaussian;
-            config.self_conditioning = config.soft_tokens && !article;
-            config.trunk = article ? Trunk::article : Trunk::modern;
-            config.time_rows = config.soft_tokens ? 8 : 0;
-            Recipe& recipe = c.recipe;
+            const ModelConfig config = test::model_for(kind, article,
+                                                       {.vocab_size = characters + (kind == ProcessKind::masked),
+                                                        .seq_len = 16,
+                                                        .d_model = 64,
+                                                        .n_layer = 2,
+                                                        .n_head = 1,
+                                                        .d_ff = 96,
+                                                        .time_rows = 8});
+            Recipe recipe;
             recipe.steps = 100;
             recipe.batch = 3;
             recipe.seq_len = config.seq_len;
@@ -60,7 +52,8 @@ std::vector<Case> cases() {
             recipe.prompt_share = 0.5f;
             recipe.self_conditioning = config.self_conditioning ? 0.4f : 0.f;
             recipe.refit_every = config.self_conditioning ? 4 : 0;
-            result.push_back(c);
+            result.push_back({article ? "gaussian-article" : name_of(kind), config,
+                              test::process_for(kind, article, characters), recipe});
         }
     }
     return result;

@@ -13,6 +13,8 @@
 
 #include "core/base/philox.h"
 #include "core/base/text.h"
+#include "core/ops/cpu/make_ops.h"
+#include "core/predict/kernel_choice.h"
 #include "core/predict/kernel_self_test.h"
 #include "core/sampling/gaps.h"
 #include "core/sampling/request.h"
@@ -423,7 +425,7 @@ EXPORT(folio_time_kernels) const char* folio_time_kernels() {
     json kernels = json::array();
     for (const KernelSet* set : available_kernels()) {
         // Before it is timed: an engine that compiles better after a while may be right only then.
-        const bool correct = passes_self_test(*set, precision);
+        const bool correct = is_trusted(*set, precision);
         auto test = KernelSelfTest::create(parallel, *set, precision, 384, 64, {});
         if (!test) continue;
         double best = 1e30;

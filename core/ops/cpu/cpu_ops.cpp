@@ -64,12 +64,7 @@ bool CpuOps::grow_workers(std::size_t bytes) {
 Result<void> CpuOps::pack(PackedWeight& weight, const WeightSource& values, int out, int in, bool training) {
     assert(values.f32);
     const auto pack_into = [&](Storage& storage, gemm::Operand b, int cols, int depth) -> Result<void> {
-        const std::size_t bytes = gemm::packed_bytes(product_, cols, depth);
-        if (storage.bytes() != bytes) {
-            auto fresh = allocate(bytes);
-            if (!fresh) return tl::unexpected(fresh.error());
-            storage = std::move(*fresh);
-        }
+        if (auto done = resize(storage, gemm::packed_bytes(product_, cols, depth)); !done) return done;
         void* packed = storage.as<void>();
         parallel_.each(gemm::panels(product_, cols),
                        [&](int panel, int) { gemm::pack_panel(product_, packed, b, cols, depth, panel); });

@@ -223,13 +223,9 @@ void CpuTrainingOps::corrupt_gaussian(const GaussianRows& rows, const int* text,
             rows.targets[r] = id;
             rows.weights[r] = row_noise.loss_weight;
             float* row = soft_tokens.row(r);
-            for (int v = 0; v < vocab_size; ++v) {
-                const float noise = static_cast<float>(eps[static_cast<std::size_t>(v)]);
-                const float z = row_noise.alpha * ((v == id ? 1.f : 0.f) - how.centre) + row_noise.sigma * noise;
-                row[v] = row_noise.input_scale * z;
-                if (rows.logit_bias.rows > 0) rows.logit_bias.row(r)[v] = row_noise.prior_weight * z;
-                if (rows.noise.rows > 0) rows.noise.row(r)[v] = noise;
-            }
+            for (int v = 0; v < vocab_size; ++v)
+                rows.set_element(r, v, (v == id ? 1.f : 0.f) - how.centre,
+                                 static_cast<float>(eps[static_cast<std::size_t>(v)]), row_noise);
             std::copy_n(how.features + static_cast<std::ptrdiff_t>(b) * time_rows, time_rows, row + vocab_size);
             if (soft_tokens.cols == vocab_size + time_rows) continue;
             std::fill_n(row + vocab_size + time_rows, vocab_size, 0.f);

@@ -54,12 +54,7 @@ Result<void> ExactOps::pack(PackedWeight& weight, const WeightSource& values, in
     (void)training;
     weight.wide_input = values.wide_input;
     const Packing packing{product_of(weight), out, in};
-    const std::size_t bytes = IntegerPanels::bytes(packing);
-    if (weight.forward.bytes() != bytes) {
-        auto fresh = allocate(bytes);
-        if (!fresh) return tl::unexpected(fresh.error());
-        weight.forward = std::move(*fresh);
-    }
+    if (auto done = resize(weight.forward, IntegerPanels::bytes(packing)); !done) return done;
     weight.out = out;
     weight.in = in;
     const IntegerPanels packed(packing, weight.forward.as<void>());

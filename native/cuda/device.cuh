@@ -8,16 +8,9 @@
 #include <string>
 
 #include "native/cuda/cuda_ops.h"
-#include "native/cuda/tensor_core.cuh"
+#include "native/cuda/reduce.cuh"
 
 namespace folio::cuda {
-
-constexpr int warp_size = 32;
-constexpr unsigned all_lanes = 0xFFFFFFFFu;
-constexpr int block_threads = 256;
-constexpr int block_warps = block_threads / warp_size;
-
-FOLIO_HOST_DEVICE constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 /// True if `count` numbers of any row may be moved at once, from every multiple of `count` on; the matrices of a batch
 /// lie `batch_stride` apart.
@@ -25,39 +18,6 @@ template <class T>
 FOLIO_HOST_DEVICE bool aligned(const T* data, std::ptrdiff_t stride, std::size_t batch_stride, int count) {
     return reinterpret_cast<std::uintptr_t>(data) % (count * sizeof(T)) == 0 && stride % count == 0 &&
            batch_stride % count == 0;
-}
-
-__device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_size; }
-/// The number of this warp among those of all blocks, each of block_threads.
-__device__ inline int warp_index() {
-    return static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x) / warp_size;
-}
-
-/// Sums over a warp, the same in every lane and every run.
-template <class T>
-__device__ inline T warp_sum(T value) {
-    for (int step = warp_size / 2; step > 0; step /= 2) value += __shfl_xor_sync(all_lanes, value, step);
-    return value;
-}
-
-__device__ inline float warp_max(float value) {
-    for (int step = warp_size / 2; step > 0; step /= 2) value = fmaxf(value, __shfl_xor_sync(all_lanes, value, step));
-    return value;
-}
-
-/// The factor of element [row, col] of a matrix `cols` wide: 0 or 1 / (1 - rate), as ops.h has it.
-__device__ inline float dropout_factor(const Dropout& dropout, int row, int col, int cols) {
-    const std::uint64_t at = dropout.first_row + static_cast<std::uint64_t>(row);
-    const Words words =
-        philox(dropout.seed, at / 8 * static_cast<std::uint64_t>(cols) + static_cast<std::uint64_t>(col), *dropout.step,
-               dropout.purpose);
-    const auto pair = static_cast<unsigned>(at % 8 / 2);
-    const std::uint32_t word = pair == 0   ? words.word[0]
-                               : pair == 1 ? words.word[1]
-                               : pair == 2 ? words.word[2]
-                                           : words.word[3];
-    const std::uint32_t bits = word >> at % 2 * 16 & 0xffffu;
-    return bits >= dropout_limit(dropout.rate) ? 1.f / (1.f - dropout.rate) : 0.f;
 }
 
 /// The implementation: device.cu has memory, stream and captured graphs, the other files the operations by topic.
@@ -124,7 +84,7 @@ public:
               int matrices, std::size_t stride, const Muon* options) override;
     void ema(float* average, const float* values, const float* scale, std::size_t count, const float* decay) override;
 
-    struct Product;  // linear.cu
+    struct Product;  // gemm.cuh
 
 private:
     /// Keeps the first thing that goes wrong for synchronize.
