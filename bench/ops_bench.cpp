@@ -13,9 +13,9 @@
 #include "core/base/philox.h"
 #include "core/model/config.h"
 #include "core/ops/cpu/cpu_training_ops.h"
+#include "native/host/cores.h"
 #include "native/host/devices.h"
 #include "native/host/failure.h"
-#include "native/host/cores.h"
 #include "native/host/thread_pool.h"
 
 #if defined(FOLIO_EIGEN)

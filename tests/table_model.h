@@ -89,7 +89,7 @@ struct TableModel {
         model.config.seq_len = length;
         model.mask_id = mask_id();
         model.predict = [table, symbols, length = length](std::span<const int> ids, std::span<const int>, int batch,
-                                                            int sequence, std::span<float> logits) -> Result<void> {
+                                                          int sequence, std::span<float> logits) -> Result<void> {
             if (sequence != length) return fail("A table knows texts of one length only.");
             for (int b = 0; b < batch; ++b) {
                 std::size_t text = 0;

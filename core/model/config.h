@@ -5,8 +5,8 @@
 namespace folio {
 
 /// `modern` is what weights/README.md describes; `article` differs in three ways: sinusoidal positions instead of
-/// rotated heads, time features concatenated to the input of every block and projected back, and long skips between block i and block
-/// n_layer - 1 - i.
+/// rotated heads, time features concatenated to the input of every block and projected back, and long skips between
+/// block i and block n_layer - 1 - i.
 enum class Trunk { modern, article };
 
 /// The shape of a denoiser; `folio.config` of the weights file, key by key.

@@ -9,8 +9,7 @@ namespace folio {
 
 /// Failure of a model whose logits are not finite.
 inline tl::unexpected<Error> not_finite() {
-    return tl::unexpected<Error>(
-        Error{"The model's outputs are not finite; its weights are damaged.", true});
+    return tl::unexpected<Error>(Error{"The model's outputs are not finite; its weights are damaged.", true});
 }
 
 /// softmax of one row of logits with id `excluded` ([MASK]; -1: none) left out, that is 0; temperature > 0. One fixed
