@@ -80,7 +80,7 @@ test("everything a link says wrongly is named, and the rest applies", async () =
 test("a link of v=1 gives the text for which it was written, and what is written is v=2 with sampler, steps and temperature", async () => {
   const old = {
     "masked-small": ["confidence", "ROMEO:\nAo, I'll be mine tenour  a mh a ollow \nrowns, and ploved to the noble burther,\nSee speak "],
-    "gaussian-small": ["ddpm", "ROMEO:\nThen, deprition, mituse to jeases, wordss:\nNor h mustarer comber bleasted Here as in seea"],
+    "gaussian-small": ["ddpm", "ROMEO:\nThen, dear moon, mittle to us, noo words,\nsZould must her wonder bleastes Here is\nin seea"],
     "gpt-small": ["left-to-right", "ROMEO:\nDidst thou proceed the arm of his eyes?\n\nJULIET:\nSwillst thou not meet the sup within thi"],
   };
   for (const [weights, [sampler, text]] of Object.entries(old)) {
