@@ -2,7 +2,6 @@
 // zero; pointers given out stay valid until the next call of the same function.
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -17,7 +16,7 @@
 #include "core/predict/kernel_choice.h"
 #include "core/predict/kernel_self_test.h"
 #include "core/sampling/gaps.h"
-#include "core/sampling/request.h"
+#include "core/sampling/json_request.h"
 #include "core/weights/json.h"
 #include "core/weights/model_file.h"
 #include "web/wasm/parallel.h"
@@ -77,85 +76,13 @@ Result<std::unique_ptr<Model>> make_model(Result<ModelFile> file) {
     return made;
 }
 
-Result<std::uint64_t> read_seed(const json& value) {
-    if (value.is_number_unsigned()) return value.get<std::uint64_t>();
-    if (const auto* text = value.get_ptr<const std::string*>()) {
-        std::uint64_t seed = 0;
-        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seed);
-        if (error == std::errc{} && end == text->data() + text->size()) return seed;
-    }
-    return fail("The seed must be a whole number from 0 to 18446744073709551615.");
-}
-
-/// The text that `key` holds; `otherwise` where it is missing.
-Result<std::string> read_text(const json& request, const char* key, const char* otherwise = "") {
-    const auto found = request.find(key);
-    if (found == request.end()) return std::string(otherwise);
-    if (const auto* text = found->get_ptr<const std::string*>()) return *text;
-    return fail(std::string("The option ") + key + " must be a text.");
-}
-
 Result<int> encode(char32_t character) { return model->file.vocabulary.encode(character); }
-
-Result<SamplingOptions> read_options(const json& request) {
-    GivenOptions given;
-    for (const SamplingOption& option : sampling_options) {
-        const auto found = request.find(option.name);
-        if (found != request.end())
-            given.emplace_back(&option, found->is_number() ? found->get<double>() : std::nan(""));
-    }
-    auto made = options_with(model->file.process.kind, given);
-    if (!made) return made;
-    SamplingOptions& options = *made;
-    if (const auto found = request.find("seed"); found != request.end()) {
-        const auto seed = read_seed(*found);
-        if (!seed) return tl::unexpected(seed.error());
-        options.seed = *seed;
-    }
-    if (request.contains("sampler")) {
-        const auto name = read_text(request, "sampler");
-        const auto kind = name ? sampler_named(*name) : std::nullopt;
-        if (!kind) return fail("The sampler must be one of " + list_of_samplers(model->file.process.kind) + ".");
-        options.sampler = *kind;
-    }
-    return made;
-}
 
 /// A JSON object out of the page.
 Result<json> read_object(std::string_view text) {
     auto parsed = parse_json(text, "the request");
     if (parsed && !parsed->is_object()) return fail("The request must be a JSON object.");
     return parsed;
-}
-
-/// A request under the option names of `folio sample` and `folio infill`; unknown keys are ignored.
-Result<SamplingRequest> request_of(const json& request) {
-    const auto options = read_options(request);
-    if (!options) return tl::unexpected(options.error());
-    RequestWords words;
-    const auto prompt = read_text(request, "prompt"), mark = read_text(request, "mark", "_");
-    if (!prompt || !mark) return tl::unexpected(prompt ? mark.error() : prompt.error());
-    words.prompt = *prompt;
-    words.mark = *mark;
-    if (request.contains("text")) {
-        const auto gaps = read_text(request, "text");
-        if (!gaps) return tl::unexpected(gaps.error());
-        words.text = *gaps;
-    }
-    if (request.contains("from-text")) {
-        const auto whole = read_text(request, "from-text");
-        if (!whole) return tl::unexpected(whole.error());
-        words.from_text = *whole;
-    }
-    if (const auto edits = request.find("edit"); edits != request.end()) {
-        if (!edits->is_array()) return fail("The option edit must be a list of texts.");
-        for (const json& edit : *edits) {
-            const auto* written = edit.get_ptr<const std::string*>();
-            if (!written) return fail("The option edit must be a list of texts.");
-            words.edits.push_back(*written);
-        }
-    }
-    return read_request(words, *options, encode);
 }
 
 json describe_defaults() {
@@ -270,7 +197,7 @@ EXPORT(folio_start) int folio_start(const char* request) {
     if (!model) return failed({"There is no model yet."});
     const auto parsed = read_object(request);
     if (!parsed) return failed(parsed.error());
-    auto wanted = request_of(*parsed);
+    auto wanted = read_request(*parsed, model->file.process.kind, encode);
     if (!wanted) return failed(wanted.error());
     const auto proofreading = proofreader_of(*parsed);
     if (!proofreading) return failed(proofreading.error());
