@@ -74,6 +74,7 @@ int run(int argc, char** argv) {
     folio::add_logits(program);
     folio::add_export(program);
     folio::add_info(program);
+    folio::add_verify(program);
     folio::add_bench(program);
     try {
         program.parse(arguments(argc, argv));

@@ -15,6 +15,7 @@ void add_eval(CLI::App& program);
 void add_logits(CLI::App& program);
 void add_export(CLI::App& program);
 void add_info(CLI::App& program);
+void add_verify(CLI::App& program);
 void add_bench(CLI::App& program);
 
 }  // namespace folio

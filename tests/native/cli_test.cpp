@@ -715,7 +715,8 @@ TEST_CASE("bench times one task alone") {
 }
 
 TEST_CASE("help goes to stdout with exit code 0") {
-    for (const char* command : {"", "train", "sample", "infill", "eval", "logits", "export", "info", "bench"}) {
+    for (const char* command :
+         {"", "train", "sample", "infill", "eval", "logits", "export", "info", "verify", "bench"}) {
         std::vector<std::string> arguments{command, "--help"};
         if (!*command) arguments.erase(arguments.begin());
         const Outcome help = folio::test::folio(arguments);
