@@ -77,9 +77,9 @@ endforeach()
 
 # The page speaks to its workers by the protocol alone: only they know the wasm.
 file(GLOB_RECURSE scripts RELATIVE "${root}" "${root}/web/src/*.ts")
-list(FILTER scripts EXCLUDE REGEX "/(worker|helper|timing|wasm)\\.ts$")
+list(FILTER scripts EXCLUDE REGEX "/(worker|helper|timing|verify|wasm)\\.ts$")
 foreach(script IN LISTS scripts)
-  file(STRINGS "${root}/${script}" lines REGEX "(from|import)[ \t(]*[\"'][^\"']*/(wasm|worker|helper|timing)(\\.ts)?[\"'/]")
+  file(STRINGS "${root}/${script}" lines REGEX "(from|import)[ \t(]*[\"'][^\"']*/(wasm|worker|helper|timing|verify)(\\.ts)?[\"'/]")
   foreach(line IN LISTS lines)
     message(SEND_ERROR "${script} reaches into a worker: ${line}")
     math(EXPR violations "${violations} + 1")

@@ -562,8 +562,11 @@ test("a trace is byte for byte what the command writes", { skip: withoutProgram 
 test("over plain http the bench names the reason why there is one thread", async () => {
   const { page } = await visit(quick, { prepare: (page) => page.addInitScript(() => {
     for (const name of ["isSecureContext", "crossOriginIsolated"]) Object.defineProperty(window, name, { value: false });
+    Object.defineProperty(crypto, "subtle", { value: undefined });
   }) });
   await done(page);
+  assert.ok(await role(page, "button", "Verify").isDisabled());
+  assert.equal(await page.locator("#verify-state").textContent(), "Over plain http a browser computes no hashes.");
   assert.match(await page.locator("#bench-facts").textContent(), /not isolated, so there is one thread: over plain http a browser isolates no page/);
 });
 

@@ -260,6 +260,62 @@ test("the bench says how this browser runs, isolated or not, also at a phone's w
   }
 });
 
+const verification = (page) => role(page, "region", "Verification");
+const verificationSays = (page, words) => page.waitForFunction((text) => document.querySelector("#verify-state").textContent.startsWith(text), words, { timeout: 400000 });
+/** The cells of a table, row by row. */
+const cells = (page, table) => role(page, "table", table).locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText)));
+const published = JSON.parse(await readFile(new URL("../../weights/verify.json", import.meta.url), "utf8"));
+
+test("the published texts come out of every kernel set, on one thread and on all, with a tick and words beside each", async () => {
+  const { page } = await revisit(`${quick}&room=bench`);
+  await done(page);
+  const { samples, measured, hash } = published;
+  assert.deepEqual(await cells(page, "Verified texts"), samples.map(({ name, hash }) => [name, hash, "not checked yet"]));
+  assert.deepEqual((await cells(page, "Targets")).map((row) => row[1]), measured.map(() => hash));
+  const megabytes = (await shipped("weights/index.json")).filter(({ name }) => published.weights[name]).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+  assert.equal(await page.locator("#verify-state").textContent(), `${megabytes.toFixed(1)} MB of weights`);
+  await role(page, "button", "Verify").click();
+  assert.equal(await verification(page).getAttribute("aria-busy"), "true");
+  await verificationSays(page, "Finished: ");
+  assert.equal(await verification(page).getAttribute("aria-busy"), "false");
+  const cores = Math.min(16, await page.evaluate(() => navigator.hardwareConcurrency));
+  const runs = ["wasm relaxed", "wasm relaxed i16", "wasm"];
+  const names = (cores > 1 ? [`${cores} threads`, "1 thread"] : ["1 thread"]).flatMap((threads) => runs.map((run) => `this browser: ${run}, ${threads}`));
+  assert.equal(await page.locator("#verify-state").textContent(), `Finished: all ${samples.length} texts are the published ones, under each of ${names.length} kernel sets and numbers of threads.`);
+  assert.deepEqual(await cells(page, "Verified texts"), samples.map(({ name, hash }) => [name, hash, `\u2713 published, ${names.length} times`]));
+  assert.deepEqual((await cells(page, "Targets")).slice(measured.length), names.map((name) => [name, hash, "you, now: \u2713 published"]));
+});
+
+test("a text that differs is said, and one whose weights the page lacks; a verification can be stopped", async () => {
+  const entries = await shipped("weights/index.json");
+  const article = entries.find(({ name }) => name === "gaussian-article-small");
+  // The weights of one model under the name of another.
+  const changed = entries.filter(({ name }) => name !== "gpt-small").map((entry) => (entry.name === "gaussian-small" ? { ...article, name: entry.name } : entry));
+  const { page } = await visit(`${quick}&room=bench`, { server: plain, prepare: (page) => page.route("**/weights/index.json", (route) => route.fulfill({ json: changed })) });
+  await done(page);
+  const atRest = page.workers().length;
+  const checked = published.samples.filter(({ weights, request }) => ![weights, request.proofread].includes("gpt-small"));
+  await role(page, "button", "Verify").click();
+  await verificationSays(page, "1 of ");
+  await stop(verification(page));
+  await verificationSays(page, "Stopped.");
+  await role(page, "button", "Verify").waitFor();
+  await workersEnd(page, atRest);
+  assert.ok((await cells(page, "Verified texts"))[0][2].startsWith("\u2713 published"));
+  await role(page, "button", "Verify").click();
+  const differing = checked.filter(({ weights }) => weights === "gaussian-small");
+  await verificationSays(page, `Finished: ${differing.length} of ${checked.length} texts DIFFER from what is published.`);
+  const verdicts = new Map((await cells(page, "Verified texts")).map(([name, , verdict]) => [name, verdict]));
+  for (const sample of published.samples) {
+    const verdict = verdicts.get(sample.name);
+    if (differing.includes(sample)) assert.equal(verdict, "DIFFERS: the page has other weights, gaussian-small");
+    else if (checked.includes(sample)) assert.equal(verdict, "\u2713 published, 3 times");
+    else assert.equal(verdict, "not checked: the page has no gpt-small");
+  }
+  // A hash of all needs all.
+  assert.equal((await cells(page, "Targets")).length, published.measured.length);
+});
+
 test("where the server does not isolate the page, all cores can be used on request, and the sample is kept", async () => {
   const { page } = await visit(quick, { server: plain });
   await done(page);

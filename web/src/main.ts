@@ -36,6 +36,7 @@ import { Story } from "./views/story";
 import { ThemeToggle } from "./views/theme";
 import { Timeline } from "./views/timeline";
 import { Toolbar } from "./views/toolbar";
+import { Verification } from "./views/verification";
 import type { Views } from "./views/views";
 
 class Page implements Views {
@@ -75,6 +76,7 @@ class Page implements Views {
     request: () => (this.controls.defaults && !this.controls.refuse() ? this.controls.request() : undefined),
   });
   private bench = new Bench(this.engine, this.announcer, { begins: () => this.sampling.rest(), reloads: () => this.links.keepForReload() });
+  private verification = new Verification(this.engine, this.announcer, () => this.sampling.rest());
   private theme = new ThemeToggle(() => {
     this.sheet.resize();
     this.story.redraw();
@@ -210,6 +212,7 @@ class Page implements Views {
     this.controls.offerProcesses(library.kinds, library.kind);
     this.controls.offerProofreader(library.proofreader?.name);
     this.race.offer(library.raceEntries);
+    this.verification.offer(library.entries);
     this.story.compare(library.schedule);
     if (library.failed) this.sheet.expect(undefined);
     this.display.refresh();
@@ -257,7 +260,7 @@ class Page implements Views {
   }
 
   private clear(): void {
-    if (this.selection.clear() || this.bench.stop() || this.race.stop()) return;
+    if (this.selection.clear() || this.bench.stop() || this.verification.stop() || this.race.stop()) return;
     if (this.display.mode === "running") this.sampling.stop();
   }
 

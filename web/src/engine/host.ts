@@ -3,7 +3,10 @@ import { stallTimeout } from "./download";
 import { hasSimd, mostThreads } from "../page/features";
 import { Heartbeat, longestSilence } from "./heartbeat";
 import { processOf } from "../processes";
-import type { BenchSetting, Description, Frame, FromWorker, GapChoice, Request, SavedState, HostedWeights, Source, Timing, ToWorker } from "./protocol";
+import type {
+  BenchSetting, Description, Frame, FromWorker, GapChoice, Request, SampleToVerify, SavedState, HostedWeights, Source, Timing, ToWorker,
+  VerifiedText,
+} from "./protocol";
 
 /** One line of weights/index.json, which the build writes. */
 export interface WeightsEntry {
@@ -134,6 +137,9 @@ const warmingPasses = 24;
 /** Milliseconds that a row of the bench takes on the slowest devices; no answer comes within it. */
 const longestRow = 300000;
 
+/** Hears of each text of a verification, and how many there will be. */
+type VerifyListener = (text: VerifiedText, count: number) => void;
+
 /** Hears of a bench as it goes on. */
 export interface BenchListener {
   begins(setting: BenchSetting, rows: number): void;
@@ -235,6 +241,16 @@ export class EngineHost {
         if (answer.type === "bench begins") listener.begins(answer.setting, answer.rows);
         if (answer.type === "timed") listener.timed(answer.row);
         return answer.type === "bench ends" || undefined;
+      }, longestRow));
+  }
+
+  /** Samples texts of these weights under every kernel set; resolves to whether it came to its end. */
+  verify(samples: SampleToVerify[], entries: readonly WeightsEntry[], listener: VerifyListener): Promise<boolean> {
+    const sources = Object.fromEntries(entries.map((entry) => [entry.name, sourceOf(entry)]));
+    return this.exclusively((worker, signal) =>
+      ask(worker, { type: "verify", samples, sources, threads: mostThreads() }, signal, (answer) => {
+        if (answer.type === "verified") listener(answer.text, answer.count);
+        return answer.type === "verify ends" || undefined;
       }, longestRow));
   }
 

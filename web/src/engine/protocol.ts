@@ -159,6 +159,22 @@ export interface BenchSetting {
   self_check: { passed: boolean; against: string; kernels: { kernels: string; passed: boolean }[] };
 }
 
+/** A text of the fixed set by which targets are compared: of which model, and as which request. */
+export interface SampleToVerify {
+  name: string;
+  /** Names of weights: those of the model and, in the request, of the proofreader. */
+  weights: string;
+  request: Partial<Request>;
+}
+
+/** The hash of one of these texts, as one kernel set on so many threads has written it. */
+export interface VerifiedText {
+  kernels: string;
+  threads: number;
+  name: string;
+  hash: string;
+}
+
 /** Weights that are hosted with the page. */
 export interface HostedWeights {
   url: string;
@@ -196,7 +212,9 @@ export type ToWorker =
   /** Answered by a pong. */
   | { type: "ping" }
   /** Times the model, in a worker of its own. */
-  | { type: "bench"; source: Source; threads: number };
+  | { type: "bench"; source: Source; threads: number }
+  /** Samples texts of hosted models under every kernel set, likewise. */
+  | { type: "verify"; samples: SampleToVerify[]; sources: Record<string, Source>; threads: number };
 
 export type FromWorker =
   | { type: "pong" }
@@ -226,5 +244,8 @@ export type FromWorker =
   | { type: "bench begins"; setting: BenchSetting; rows: number }
   | { type: "timed"; row: Timing }
   | { type: "bench ends" }
+  /** A text of `count`, over all kernel sets and numbers of threads. */
+  | { type: "verified"; text: VerifiedText; count: number }
+  | { type: "verify ends" }
   /** The instance cannot be trusted any more; the page ends this worker and starts another. */
   | { type: "engine-crashed"; outOfMemory: boolean };

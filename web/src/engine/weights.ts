@@ -28,8 +28,8 @@ async function openCache(): Promise<Cache | undefined> {
   }
 }
 
-/** The first digits of the SHA-256, which only secure contexts can tell. */
-async function digest(bytes: ArrayBuffer): Promise<string | undefined> {
+/** The first 16 digits of the SHA-256, which only secure contexts can tell. */
+export async function digest(bytes: BufferSource): Promise<string | undefined> {
   const found = crypto.subtle && new Uint8Array(await crypto.subtle.digest("SHA-256", bytes), 0, 8);
   return found && Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,5 +1,6 @@
 /** The model's side: loads one weights file, runs one sampler at a time, and posts a message for every step. */
 import { bench } from "./timing";
+import { verify } from "./verify";
 import { instantiate } from "./wasm";
 import { read, WeightsMissing } from "./weights";
 import type { Engine, FromWorker, RatedChoice, HostedWeights, Source, ToWorker } from "./protocol";
@@ -184,8 +185,9 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.type === "prepare") void prepare(data.threads);
   if (data.type === "load") last = load(data.source, data.threads);
   if (data.type === "stop") setCurrent(0);
-  if (data.type === "bench")
-    bench(base, data.source, data.threads, post).catch((error) => report(error, (sentence) => ({ type: "weights-refused", sentence })));
+  const refuse = (error: unknown) => report(error, (sentence) => ({ type: "weights-refused", sentence }));
+  if (data.type === "bench") bench(base, data.source, data.threads, post).catch(refuse);
+  if (data.type === "verify") verify(base, data.samples, data.sources, data.threads, post).catch(refuse);
   if (data.type === "run" || data.type === "infill") {
     setCurrent(data.run);
     last = last.then(() => (engine && current === data.run ? perform(engine, data) : undefined));

@@ -22,7 +22,7 @@ export class Library {
   loading = false;
   /** There is no model, and none is on its way. */
   failed = false;
-  private entries: WeightsEntry[] = [];
+  entries: readonly WeightsEntry[] = [];
   private model = byId<HTMLSelectElement>("model");
   private threads = byId<HTMLInputElement>("threads");
   private width = mostThreads();
