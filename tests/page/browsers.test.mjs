@@ -1,87 +1,25 @@
-// Chromium and Firefox compute the golden texts and logits bit for bit, in every module and under every kernel set:
-//   node --test tests/page/browsers.test.mjs
-//   FOLIO_WASM                      the folder of the modules    (build/web)
-//   FOLIO_CHROMIUM, FOLIO_FIREFOX   the browsers                 (/usr/bin/chromium, /usr/bin/firefox-esr)
-// They are started without a driver: under WebDriver BiDi, Firefox 153 now and then hangs where a worker starts a worker.
+// Chromium and Firefox compute the golden texts and logits bit for bit, and the published texts, in every module and under every
+// kernel set: node --test tests/page/browsers.test.mjs
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
-import { build } from "../../web/node_modules/esbuild/lib/main.js";
-import { serve } from "../../web/serve.mjs";
+import { browsers, host, top } from "./in_browsers.mjs";
 
-const top = fileURLToPath(new URL("../..", import.meta.url));
-const modules = process.env.FOLIO_WASM ?? join(top, "build/web");
-const temporary = mkdtempSync(join(tmpdir(), "folio-"));
-const folder = join(temporary, "page");
-
-let hear; // takes the next report
-const listener = createServer(async (request, response) => {
-  hear(JSON.parse(await text(request)));
-  response.end();
-});
-await new Promise((listening) => listener.listen(0, "127.0.0.1", listening));
-
-mkdirSync(folder);
-for (const name of readdirSync(modules)) if (/^folio[a-z-]*\.wasm$/.test(name)) cpSync(join(modules, name), join(folder, name));
-for (const name of ["exact.json", "exact-masked.safetensors", "exact-gpt.safetensors", "exact-gaussian.safetensors", "exact-conv.safetensors", "exact-conv-gpt.safetensors"]) cpSync(join(top, "tests/golden", name), join(folder, name));
-writeFileSync(join(folder, "index.html"), `<!doctype html><script>worker = new Worker("worker.js", { type: "module" })</script>`);
-await build({
-  entryPoints: { worker: join(top, "tests/page/golden_worker.mjs"), helper: join(top, "web/src/engine/helper.ts") }, bundle: true,
-  format: "esm", target: "es2022", outdir: folder, logLevel: "warning",
-  define: { REPORTS: JSON.stringify(`http://localhost:${listener.address().port}/`) },
-});
-const server = await serve(folder);
+const models = ["masked", "gpt", "gaussian", "conv", "conv-gpt"].map((name) => `tests/golden/exact-${name}.safetensors`);
+const golden = await host(join(top, "tests/page/golden_worker.mjs"), ["tests/golden/exact.json", ...models]);
+const published = JSON.parse(readFileSync(join(top, "weights/verify.json"), "utf8"));
+const verifying = await host(join(top, "tests/page/verify_worker.mjs"), Object.keys(published.weights).map((name) => `weights/${name}.safetensors`));
 after(() => {
-  server.close();
-  listener.close();
-  // A browser's last processes may still be writing.
-  rmSync(temporary, { recursive: true, maxRetries: 10 });
+  golden.close();
+  verifying.close();
 });
 
-const browsers = {
-  Chromium: {
-    path: process.env.FOLIO_CHROMIUM ?? "/usr/bin/chromium",
-    options: (profile) => ["--headless=new", "--no-sandbox", "--no-first-run", "--disable-background-networking", `--user-data-dir=${profile}`],
-  },
-  Firefox: {
-    path: process.env.FOLIO_FIREFOX ?? "/usr/bin/firefox-esr",
-    options: (profile) => ["--headless", "--no-remote", "--profile", profile],
-  },
-};
 const setsOf = { relaxed: ["wasm_relaxed", "wasm_relaxed_i16", "wasm"], plain: ["wasm"] };
-
-/** What golden_worker.mjs finds in a browser. */
-async function askBrowser(name) {
-  const { path, options } = browsers[name];
-  assert.ok(existsSync(path), `${name} is not at ${path}: install it, or let FOLIO_${name.toUpperCase()} name it.`);
-  const profile = join(temporary, name);
-  mkdirSync(profile);
-  const browser = spawn(path, [...options(profile), server.address], { stdio: "ignore" });
-  const gone = new Promise((resolve) => browser.once("close", resolve));
-  let timer;
-  try {
-    return await new Promise((resolve, reject) => {
-      hear = resolve;
-      browser.once("error", reject);
-      gone.then(() => reject(new Error(`${name} ended without an answer.`)));
-      timer = setTimeout(() => reject(new Error(`${name} gave no answer in five minutes.`)), 300000);
-    });
-  } finally {
-    clearTimeout(timer);
-    browser.kill();
-    await gone;
-  }
-}
 
 for (const name of Object.keys(browsers)) {
   test(name, async (t) => {
-    const reports = await askBrowser(name);
+    const reports = await golden.ask(name);
     for (const [module, sets] of Object.entries(setsOf)) {
       for (const threads of [1, 2]) {
         await t.test(`the ${module} module on ${threads} threads`, (t) => {
@@ -101,6 +39,20 @@ for (const name of Object.keys(browsers)) {
           }
         });
       }
+    }
+  });
+}
+
+for (const name of Object.keys(browsers)) {
+  test(`${name}: the published texts`, async (t) => {
+    const reports = await verifying.ask(name);
+    for (const [module, sets] of Object.entries(setsOf)) {
+      await t.test(`the ${module} module`, () => {
+        const { failure, texts } = reports[module];
+        assert.equal(failure, undefined);
+        const expected = [2, 1].flatMap((threads) => sets.flatMap((kernels) => published.samples.map(({ name, hash }) => ({ kernels, threads, name, hash }))));
+        assert.deepEqual(texts, expected);
+      });
     }
   });
 }

@@ -1,5 +1,5 @@
 // In a browser's worker, beside the modules and the golden files: in every module, on one thread and on two, every golden
-// request under the engine's own choice of kernels and under each set. browsers.test.mjs bundles this, and hears of it at REPORTS.
+// request under the engine's own choice of kernels and under each set. in_browsers.mjs bundles this, and hears of it at REPORTS.
 import { instantiate } from "../../web/src/engine/wasm";
 import { sample, variantOf } from "./golden_requests.mjs";
 
