@@ -48,7 +48,7 @@ class Page implements Views {
   private session = new Session(this.engine, {
     changed: (lane) => this.laneChanged(lane),
     failed: (sentence) => this.sampling.fail(sentence),
-    proofreaderMissing: (lane, damaged) => this.sampling.proofreaderMissing(damaged, () => this.sampling.retry(lane)),
+    proofreaderMissing: (lane, damaged) => this.sampling.proofreaderMissing(lane.request, damaged, () => this.sampling.retry(lane)),
     dropped: (name) => this.statusBar.say(`Lane ${name} made room for the new one.`),
   });
 
@@ -68,7 +68,7 @@ class Page implements Views {
     show: (request) => this.sampling.showCandidate(request),
     changed: () => this.display.refresh(),
     failed: (sentence) => this.sampling.fail(sentence),
-    proofreaderMissing: (damaged) => this.sampling.proofreaderMissing(damaged, () => this.sampling.sample()),
+    proofreaderMissing: (request, damaged) => this.sampling.proofreaderMissing(request, damaged, () => this.sampling.sample()),
   });
   private rooms = new Rooms();
   private race = new Race(this.engine, this.announcer, {
@@ -211,7 +211,7 @@ class Page implements Views {
     const { library } = this;
     this.controls.offerProcesses(library.kinds, library.kind);
     this.controls.offerProofreader(library.proofreader?.name);
-    this.race.offer(library.raceEntries);
+    this.race.offer(library.raceEntries, library.raceNeeds);
     this.verification.offer(library.entries);
     this.story.compare(library.schedule);
     if (library.failed) this.sheet.expect(undefined);

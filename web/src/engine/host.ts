@@ -1,7 +1,9 @@
 /** The page's end of the worker: starts and replaces workers, tells them which weights to load, and orders runs. */
+import { home, startScript } from "./assets";
 import { stallTimeout } from "./download";
-import { hasSimd, mostThreads } from "../page/features";
+import { hasSimd } from "../page/features";
 import { Heartbeat, longestSilence } from "./heartbeat";
+import { mostThreads } from "../page/isolation";
 import { processOf } from "../processes";
 import type {
   BenchSetting, Description, Frame, FromWorker, GapChoice, Request, SampleToVerify, SavedState, HostedWeights, Source, Timing, ToWorker,
@@ -66,7 +68,7 @@ export interface InfillRequest extends RunListener {
 }
 
 function sourceOf({ file, bytes, version }: WeightsEntry): HostedWeights {
-  return { url: new URL(`weights/${file}?${version}`, document.baseURI).href, bytes, version, stallTimeout };
+  return { url: `${home()}weights/${file}?${version}`, bytes, version, stallTimeout };
 }
 
 export function fromEntry(entry: WeightsEntry): Weights {
@@ -94,7 +96,7 @@ export class OutOfMemory extends Error {}
 export class EngineFailed extends Error {}
 
 function startWorker(): Worker {
-  return new Worker(new URL("worker.js", document.baseURI), { type: "module" });
+  return startScript(`${home()}worker.js`);
 }
 
 /** Sends a worker a message and resolves with the first answer of which `take` makes something. */

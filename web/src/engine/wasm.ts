@@ -1,5 +1,6 @@
 /** Loads the module that suits this browser and wraps its exports (web/wasm/api.cpp) into an `Engine`. */
-import { fetchUnlessStalled, stallTimeout, Stalled } from "./download";
+import { fetchFile, startScript } from "./assets";
+import { stallTimeout, Stalled } from "./download";
 import type { Description, Engine, Frame, GapChoice, RatedChoice, RecordedStep, Request } from "./protocol";
 
 /** Memory limits in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
@@ -69,18 +70,18 @@ export function importsOf(module: WebAssembly.Module, memory: WebAssembly.Memory
   return imports;
 }
 
-async function compile(url: URL): Promise<WebAssembly.Module> {
-  const response = await fetchUnlessStalled(url);
-  if (!response.ok) throw new Error(`The engine could not be fetched: ${url.pathname} answered ${response.status}.`);
+async function compile(address: string): Promise<WebAssembly.Module> {
+  const response = await fetchFile(address);
+  if (!response.ok) throw new Error(`The engine could not be fetched: ${address} answered ${response.status}.`);
   // Some static hosts do not know the media type, and streaming insists on it.
   if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
 /** Starts one helper; settles when it is about to enter its loop. */
-function startHelper(url: URL, order: HelperSetup, helpers: Worker[]): Promise<void> {
+function startHelper(address: string, order: HelperSetup, helpers: Worker[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    const helper = new Worker(url, { type: "module" });
+    const helper = startScript(address);
     helpers.push(helper);
     const fail = () => reject(new Error("A helper thread could not be started."));
     setTimeout(fail, stallTimeout);
@@ -254,7 +255,7 @@ class WasmEngine implements Engine {
 }
 
 /**
- * The engine out of the modules in the folder `base` (helper.js beside them), on `threads` threads where memory can be
+ * The engine out of the modules whose addresses begin with `base` (helper.js beside them), on `threads` threads where memory can be
  * shared, else on one. In a worker only: the caller of a threaded engine sleeps while it waits.
  */
 export async function instantiate({ base, threads, relaxed = WebAssembly.validate(relaxedProbe) }: {
@@ -265,7 +266,7 @@ export async function instantiate({ base, threads, relaxed = WebAssembly.validat
   const shared = threads > 1 && typeof SharedArrayBuffer !== "undefined";
   let module: WebAssembly.Module;
   try {
-    module = await compile(new URL(`folio${shared ? "-threads" : ""}${relaxed ? "-relaxed" : ""}.wasm`, base));
+    module = await compile(`${base}folio${shared ? "-threads" : ""}${relaxed ? "-relaxed" : ""}.wasm`);
   } catch (error) {
     if (error instanceof Stalled || !(relaxed || shared)) throw error;
     // A slower module may be there all the same.
@@ -282,7 +283,7 @@ export async function instantiate({ base, threads, relaxed = WebAssembly.validat
     try {
       await Promise.all(Array.from({ length: threads - 1 }, (_, i) => {
         const stackTop = exports.folio_allocate(helperStack) + helperStack;
-        return startHelper(new URL("helper.js", base), { module, memory, stackTop, index: i + 1 }, helpers);
+        return startHelper(`${base}helper.js`, { module, memory, stackTop, index: i + 1 }, helpers);
       }));
     } catch {
       engine.end();

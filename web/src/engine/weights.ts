@@ -1,5 +1,5 @@
 /** Loading of weights: fetched from the page's host and cached, or read from a visitor's own file. */
-import { fetchUnlessStalled } from "./download";
+import { fetchFile, openCache } from "./assets";
 import type { HostedWeights, Source } from "./protocol";
 
 /** The weights did not come, or other bytes did. */
@@ -15,18 +15,8 @@ export interface Arrival {
   version: string | undefined;
 }
 
-const cacheName = "folio-weights";
 /** Milliseconds between two reports of progress. */
 const pause = 40;
-
-/** Cache Storage exists in secure contexts only, and may be refused; the page then downloads each time. */
-async function openCache(): Promise<Cache | undefined> {
-  try {
-    return await caches.open(cacheName);
-  } catch {
-    return undefined;
-  }
-}
 
 /** The first 16 digits of the SHA-256, which only secure contexts can tell. */
 export async function digest(bytes: BufferSource): Promise<string | undefined> {
@@ -85,7 +75,7 @@ export async function read(source: Source, progress: (bytes: number) => void): P
     await cache!.delete(url);
   }
   // What lies between here and the server may have kept a damaged file too.
-  const response = await fetchUnlessStalled(url, stallTimeout, { cache: "no-cache" }).catch(lost);
+  const response = await fetchFile(url, stallTimeout, { cache: "no-cache" }).catch(lost);
   const file = await receive(response, source, progress).catch(lost);
   if (cache) void keep(cache, url, file);
   return { file, version };

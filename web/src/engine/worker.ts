@@ -1,4 +1,5 @@
 /** The model's side: loads one weights file, runs one sampler at a time, and posts a message for every step. */
+import { home } from "./assets";
 import { bench } from "./timing";
 import { verify } from "./verify";
 import { instantiate } from "./wasm";
@@ -44,12 +45,10 @@ function yieldToMessages(): Promise<void> {
   });
 }
 
-const base = new URL(".", self.location.href).href;
-
 /** The worker's one engine, which is fetched from the first message on. */
 let preparing: ReturnType<typeof instantiate> | undefined;
 function prepare(threads: number): ReturnType<typeof instantiate> {
-  preparing ??= instantiate({ base, threads });
+  preparing ??= instantiate({ base: home(), threads });
   // Whoever awaits the engine gets its failure; there may be no one yet.
   preparing.catch(() => undefined);
   return preparing;
@@ -186,8 +185,8 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.type === "load") last = load(data.source, data.threads);
   if (data.type === "stop") setCurrent(0);
   const refuse = (error: unknown) => report(error, (sentence) => ({ type: "weights-refused", sentence }));
-  if (data.type === "bench") bench(base, data.source, data.threads, post).catch(refuse);
-  if (data.type === "verify") verify(base, data.samples, data.sources, data.threads, post).catch(refuse);
+  if (data.type === "bench") bench(home(), data.source, data.threads, post).catch(refuse);
+  if (data.type === "verify") verify(home(), data.samples, data.sources, data.threads, post).catch(refuse);
   if (data.type === "run" || data.type === "infill") {
     setCurrent(data.run);
     last = last.then(() => (engine && current === data.run ? perform(engine, data) : undefined));

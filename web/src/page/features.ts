@@ -8,22 +8,6 @@ export function hasSimd(): boolean {
   return typeof WebAssembly === "object" && WebAssembly.validate(simdProbe);
 }
 
-/** Threads need shared memory, and that needs the isolation headers. */
-export function mostThreads(): number {
-  return self.crossOriginIsolated ? Math.max(1, Math.min(16, navigator.hardwareConcurrency || 1)) : 1;
-}
-
-/** True where a service worker could isolate the page: the host does not, and none has tried in vain. */
-export function canIsolate(): boolean {
-  return !self.crossOriginIsolated && isSecureContext && navigator.hardwareConcurrency > 1 && navigator.serviceWorker?.controller === null;
-}
-
-/** Isolates the page from its next load on. */
-export async function isolate(): Promise<void> {
-  await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
-  await navigator.serviceWorker.ready;
-}
-
 export const prefersReducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 export const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 export const isPhone = matchMedia("(max-width: 600px)");

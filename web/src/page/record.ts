@@ -1,5 +1,5 @@
 /** The recorded sample that plays while the weights load, unpacked from trace.json (packed by build.mjs, which says how). */
-import { fetchUnlessStalled } from "../engine/download";
+import { fetchFile, home } from "../engine/assets";
 import { REVEALED, NEW, CONDITIONED, type Frame, type RecordedStep, type Request } from "../engine/protocol";
 import { Lane, Vocabulary } from "./lanes";
 import { masked } from "../processes";
@@ -44,7 +44,7 @@ export interface Recording {
 }
 
 export async function fetchRecord(): Promise<Recording | undefined> {
-  const response = await fetchUnlessStalled(new URL("trace.json", document.baseURI));
+  const response = await fetchFile(`${home()}trace.json`);
   if (!response.ok) return undefined;
   const packed = (await response.json()) as Packed;
   return { lane: unpack(packed), defaults: packed.defaults, weights: packed.weights };

@@ -1,5 +1,5 @@
 /** Begins samples: those that the visitor or an address asks for, and those that new weights call for. */
-import { missingSentence, type EngineHost } from "../engine/host";
+import type { EngineHost } from "../engine/host";
 import type { Request } from "../engine/protocol";
 import { processOf, type Process } from "../processes";
 import type { Views } from "../views/views";
@@ -171,12 +171,11 @@ export class Sampling {
   }
 
   /** `again` does what could not begin. */
-  proofreaderMissing(damaged: boolean, again: () => void): void {
-    const apply = () => {
+  proofreaderMissing({ proofread }: Request, damaged: boolean, again: () => void): void {
+    this.fail(...this.views.library.missingProofreader(proofread!, damaged, () => {
       this.views.statusBar.clearAlert();
       again();
-    };
-    this.fail(missingSentence("The weights of the proofreader", damaged), { label: "Try again", apply });
+    }));
   }
 
   /** Has a lane computed whose run could not begin. */

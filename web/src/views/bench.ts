@@ -1,6 +1,8 @@
 /** The bench: how fast the model runs in this browser, and reports of other machines for comparison. */
 import type { EngineHost } from "../engine/host";
-import { browserName, canIsolate, hasSimd, isolate, memoryInUse, mostThreads } from "../page/features";
+import { fetchFile, home } from "../engine/assets";
+import { browserName, hasSimd, memoryInUse } from "../page/features";
+import { canIsolate, describeIsolation, isolate, mostThreads } from "../page/isolation";
 import type { Description, Timing } from "../engine/protocol";
 import { largestReport, readReport, type Report } from "../page/report";
 import type { Announcer } from "./announcer";
@@ -61,7 +63,7 @@ export class Bench {
   /** The report that comes with the page. */
   async fetchShipped(): Promise<void> {
     try {
-      const response = await fetch(new URL("native.json", document.baseURI));
+      const response = await fetchFile(`${home()}native.json`);
       if (!response.ok) return;
       const report = readReport(await response.text());
       this.shipped = [{ report: { ...report, results: comparable(report) }, origin: "shipped" }];
@@ -208,8 +210,7 @@ export class Bench {
     const { description } = this.engine;
     const facts: [string, string][] = [
       ["Kernels", description ? kernelsOf(description) : "not known before the weights are here"],
-      ["Isolation", crossOriginIsolated ? "isolated, so threads may share memory" : isSecureContext ? "not isolated, so there is one thread: the server sends no isolation headers"
-        : "not isolated, so there is one thread: over plain http a browser isolates no page"],
+      ["Isolation", describeIsolation()],
       ["Threads", `${mostThreads()} of ${navigator.hardwareConcurrency || 1} cores`],
       ["Memory", typeof this.memory === "number" ? `${Math.round(this.memory / 2 ** 20)} MiB in this page`
         : { "not asked": "measured after a bench", asked: "being measured, which may take a minute", unknown: "this browser does not tell" }[this.memory]],

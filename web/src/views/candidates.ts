@@ -19,7 +19,7 @@ export interface CandidatesEvents {
   /** Something about `running` or `progress` is new. */
   changed(): void;
   failed(sentence: string): void;
-  proofreaderMissing(damaged: boolean): void;
+  proofreaderMissing(request: Request, damaged: boolean): void;
 }
 
 export class Candidates {
@@ -71,7 +71,7 @@ export class Candidates {
         if (this.done < count) this.events.changed();
       },
       onRated: (index) => (kept = index),
-      onProofreaderMissing: (damaged) => this.events.proofreaderMissing(damaged),
+      onProofreaderMissing: (damaged) => this.events.proofreaderMissing(asked, damaged),
       onFailure: (sentence) => this.events.failed(sentence),
       onEnd: () => {
         this.running = false;

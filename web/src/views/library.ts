@@ -1,13 +1,17 @@
-/** The choice and loading of weights, hosted with the page or from a visitor's own file, with the errors that may occur. */
-import { fetchUnlessStalled } from "../engine/download";
+/**
+ * The choice and loading of weights, hosted with the page or from a visitor's own file, with the errors that may occur. In the single
+ * file the class of library.single.ts takes this one's place, and extends it.
+ */
+import { fetchFile, home } from "../engine/assets";
 import {
   EngineFailed, EngineHost, fromFile, fromEntry, OutOfMemory, RefusedFile, missingSentence, WeightsMissing, type WeightsEntry, type Weights,
 } from "../engine/host";
 import { readNumber, type Address } from "../page/address";
-import { hasSimd, mostThreads, prefersSmall } from "../page/features";
+import { hasSimd, prefersSmall } from "../page/features";
+import { mostThreads } from "../page/isolation";
 import { processes, processOf } from "../processes";
 import { byId, html } from "./dom";
-import type { StatusBar } from "./status_bar";
+import type { Remedy, StatusBar } from "./status_bar";
 
 export interface LibraryEvents {
   /** Weights have come; `changed` if they are other ones than before. */
@@ -30,9 +34,9 @@ export class Library {
   private coming: string | undefined;
   /** The weights that the address in hand was made with. */
   requestedName: string | undefined;
-  private file = byId<HTMLInputElement>("file");
+  protected file = byId<HTMLInputElement>("file");
 
-  constructor(private engine: EngineHost, private statusBar: StatusBar, private events: LibraryEvents) {
+  constructor(protected engine: EngineHost, protected statusBar: StatusBar, protected events: LibraryEvents) {
     this.threads.max = this.threads.value = String(mostThreads());
     this.threads.disabled = mostThreads() === 1;
     this.threads.addEventListener("change", () => {
@@ -43,11 +47,11 @@ export class Library {
     });
     this.model.addEventListener("change", () => {
       const entry = this.entries.find(({ name }) => name === this.model.value);
-      if (entry) void this.load(fromEntry(entry), entry.bytes);
+      if (entry) void this.take(entry);
     });
     byId("open").addEventListener("click", () => this.file.click());
     this.file.addEventListener("change", () => {
-      this.open(this.file.files?.[0]);
+      void this.open([...(this.file.files ?? [])]);
       this.file.value = "";
     });
     document.addEventListener("dragover", (event) => {
@@ -59,7 +63,7 @@ export class Library {
       const files = [...event.dataTransfer.files];
       const reports = files.filter(({ name, type }) => type === "application/json" || /\.json$/i.test(name));
       if (reports.length) events.reports(reports);
-      this.open(files.find((file) => !reports.includes(file)));
+      void this.open(files.filter((file) => !reports.includes(file)));
     });
   }
 
@@ -73,9 +77,14 @@ export class Library {
     return this.name === this.entries[0]?.name ? undefined : this.name;
   }
 
+  /** The weights of that name, where they are listed and can be had. */
+  protected entryOf(wanted: string | undefined): WeightsEntry | undefined {
+    return this.entries.find(({ name }) => name === wanted);
+  }
+
   /** The file that a command needs. */
   get path(): string {
-    const entry = this.entries.find(({ name }) => name === this.name);
+    const entry = this.entryOf(this.name);
     if (!entry && this.name) return `${this.name.replace(/@.*/, "")}.safetensors`;
     return `weights/${(entry ?? this.entries[0])?.file ?? "masked-base.safetensors"}`;
   }
@@ -83,7 +92,7 @@ export class Library {
   /** The model that proofreads what the one in use writes: one as large as that where there is one. */
   get proofreader(): WeightsEntry | undefined {
     const { proofreaders } = this.engine;
-    const size = this.entries.find(({ name }) => name === this.name)?.size;
+    const size = this.entryOf(this.name)?.size;
     return proofreaders.find((entry) => entry.size === size) ?? proofreaders[0];
   }
 
@@ -91,6 +100,11 @@ export class Library {
   sayProofreader(): void {
     const { proofreader } = this;
     if (proofreader) this.statusBar.say(`Proofreading loads ${proofreader.name}, ${(proofreader.bytes / 1e6).toFixed(1)} MB.`);
+  }
+
+  /** The sentence and the remedy where the weights of that name, which are to proofread, did not come; `again` does what needs them. */
+  missingProofreader(_name: string, damaged: boolean, again: () => void): [string, Remedy] {
+    return [missingSentence("The weights of the proofreader", damaged), { label: "Try again", apply: again }];
   }
 
   /** Kind of process of the weights that are loaded or, so far as is known, being loaded. */
@@ -106,11 +120,11 @@ export class Library {
   /** Weights of another process, as large as those in use where there are such; without a word where it is the same one. */
   switchTo(kind: string | undefined): void {
     if (kind === undefined) return;
-    const size = this.entries.find(({ name }) => name === this.name)?.size;
+    const size = this.entryOf(this.name)?.size;
     const entries = this.entries.filter(({ process }) => process === kind);
     const entry = entries.find((other) => other.size === size) ?? entries[0];
     if (!entry && this.entries.length) this.statusBar.say("There are no weights of that process here.");
-    if (entry && kind !== this.kind) void this.load(fromEntry(entry), entry.bytes);
+    if (entry && kind !== this.kind) void this.take(entry);
   }
 
   /** Weights of each process, all of one size, the smallest of which there are several; without some where there are none. */
@@ -119,6 +133,14 @@ export class Library {
     const fields = sizes.map((size) => processes.flatMap(({ kind }) => this.entries.find((entry) => entry.size === size && entry.process === kind) ?? []));
     const bytes = (entries: WeightsEntry[]) => entries.reduce((sum, entry) => sum + entry.bytes, 0);
     return fields.sort((a, b) => b.length - a.length || bytes(a) - bytes(b))[0] ?? [];
+  }
+
+  /** Words for what a race of these needs. */
+  get raceNeeds(): string {
+    const entries = this.raceEntries;
+    const megabytes = entries.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+    return entries.length < 2 ? "There are not weights enough here for a race."
+      : `Their weights are ${entries.length} files of ${megabytes.toFixed(1)} MB together, which come once.`;
   }
 
   /** -log SNR at evenly spaced times, of the first model that has such a schedule. */
@@ -131,7 +153,7 @@ export class Library {
     const signal = this.supersede();
     this.loading = true;
     try {
-      const response = await fetchUnlessStalled(new URL("weights/index.json", document.baseURI), undefined, { signal });
+      const response = await fetchFile(`${home()}weights/index.json`, undefined, { signal });
       if (!response.ok) throw new Error(`status ${response.status}`);
       this.entries = (await response.json()) as WeightsEntry[];
       if (!this.entries.length) throw new Error("nothing there");
@@ -142,12 +164,12 @@ export class Library {
     }
     if (!hasSimd()) return this.fail("This browser lacks WebAssembly SIMD; you see a recorded sample.");
     const requestedName = (this.requestedName = asked?.weights);
-    const named = this.entries.find(({ name }) => name === requestedName);
+    const named = this.entryOf(requestedName);
     if (requestedName && !named)
       this.statusBar.say(`This link was made with other weights, ${requestedName}: open that file to see the same text.`,
         { label: "Open weights", apply: () => this.file.click() }, () => this.requestedName === requestedName && this.name !== requestedName);
     const entry = named ?? ((!asked && prefersSmall() && this.smallest) || this.entries[0]);
-    await this.load(fromEntry(entry), entry.bytes);
+    await this.take(entry);
   }
 
   /** After the engine has replaced a worker that crashed. */
@@ -157,14 +179,20 @@ export class Library {
     else this.fail("The engine stopped.", "Try again", () => this.engine.weights && void this.load(this.engine.weights, 0));
   }
 
-  private open(file: File | undefined): void {
-    if (file) void this.load(fromFile(file), file.size);
+  /** The visitor's own files, of which the first one is loaded. */
+  protected async open([file]: readonly File[]): Promise<void> {
+    if (file) await this.load(fromFile(file), file.size);
+  }
+
+  /** Loads listed weights. */
+  protected take(entry: WeightsEntry): Promise<void> {
+    return this.load(fromEntry(entry), entry.bytes);
   }
 
   private async load(weights: Weights, bytes: number): Promise<void> {
     const before = this.name;
     const signal = this.supersede();
-    this.coming = this.entries.find(({ name }) => name === weights.name)?.process;
+    this.coming = this.entryOf(weights.name)?.process;
     const { width } = this;
     this.loading = true;
     this.failed = false;
@@ -205,7 +233,7 @@ export class Library {
 
   private sayOutOfMemory(): void {
     const small = this.smallest;
-    this.fail("Not enough memory for this model.", "Use the small one", small && (() => void this.load(fromEntry(small), small.bytes)));
+    this.fail("Not enough memory for this model.", "Use the small one", small && (() => void this.take(small)));
   }
 
   private fail(sentence: string, label = "", apply?: () => void): void {
@@ -215,7 +243,8 @@ export class Library {
     this.events.changed();
   }
 
-  private offer(): void {
+  /** The list of models. */
+  protected offer(): void {
     const names = this.entries.map(({ name }) => name);
     if (this.name && !names.includes(this.name)) names.push(this.name);
     this.model.replaceChildren(...names.map((name) => html("option", { value: name }, name)));
@@ -227,7 +256,7 @@ export class Library {
     const { parameters, kernels, settled, choice, threads, process } = this.engine.description!;
     const name = this.name!;
     const size = parameters < 1e6 ? `${Math.round(parameters / 1e3)} thousand` : `${(parameters / 1e6).toFixed(1)} million`;
-    const card = this.entries.find((entry) => entry.name === name)?.card;
+    const card = this.entryOf(name)?.card;
     byId("colophon").replaceChildren(card ? html("a", { href: `weights/${card}` }, name) : name,
       `: ${processOf(process.kind)!.does}, with ${size} parameters, run here with ${settled ? `the ${kernels.replaceAll("_", " ")} kernels` : `whichever of ${choice.length} sets of kernels the first passes show to be the fastest,`} on ${threads === 1 ? "one thread" : `${threads} threads`}. Type `,
       html("kbd", {}, "?"), " for the keys.");

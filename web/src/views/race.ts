@@ -2,8 +2,9 @@
 import {
   EngineFailed, fromEntry, OutOfMemory, RefusedFile, missingSentence, WeightsMissing, type EngineHost, type WeightsEntry,
 } from "../engine/host";
-import { mostThreads, prefersReducedMotion } from "../page/features";
+import { prefersReducedMotion } from "../page/features";
 import { hasOpenGap } from "../page/gaps";
+import { mostThreads } from "../page/isolation";
 import { Lane, Vocabulary } from "../page/lanes";
 import { processOf, type Process } from "../processes";
 import type { Request } from "../engine/protocol";
@@ -120,13 +121,11 @@ export class Race {
     new ResizeObserver(() => this.show()).observe(byId("race-sheets"));
   }
 
-  /** The models that would run. */
-  offer(entries: readonly WeightsEntry[]): void {
+  /** The models that would run, and words for what that needs. */
+  offer(entries: readonly WeightsEntry[], needs: string): void {
     this.entries = entries;
     this.button.disabled = entries.length < 2;
-    const megabytes = entries.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
-    byId("race-needs").textContent = entries.length < 2 ? "There are not weights enough here for a race."
-      : `Their weights are ${entries.length} files of ${megabytes.toFixed(1)} MB together, which come once.`;
+    byId("race-needs").textContent = needs;
   }
 
   /** After a change of theme. */
