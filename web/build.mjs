@@ -1,12 +1,13 @@
 // Builds the page: node build.mjs [--wasm FOLDER] [--weights FOLDER] [--out FOLDER]
 //   --wasm     the built modules, folio*.wasm    (../build/web)
 //   --weights  *.safetensors and their cards     (../weights)
-//   --out      what any static host can serve    (dist)
+//   --out      what any static host can serve    (dist); folio.html in it is the page in one file, which needs no host
 import { createHash } from "node:crypto";
 import { access, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -27,11 +28,7 @@ await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "weights"), { recursive: true });
 const scripts = await loadScripts({ wasm: "engine/wasm", record: "page/record", processes: "processes" });
 const entries = await findWeights();
-await build({
-  entryPoints: Object.fromEntries(["main", "engine/worker", "engine/helper", "sw"].map((path) => [basename(path), join(here, `src/${path}.ts`)])),
-  bundle: true, format: "esm", target: "es2022", minify: true, outdir: out, logLevel: "warning",
-  define: { FOLIO_VERSION: JSON.stringify(version) },
-});
+await bundle(["main", "engine/worker", "engine/helper", "sw"], { format: "esm" });
 await build({ entryPoints: [join(here, "style.css")], minify: true, outdir: out, logLevel: "warning", target: "chrome120" });
 const modules = (await readdir(from.wasm)).filter((name) => /^folio[a-z-]*\.wasm$/.test(name));
 if (!modules.length) throw new Error(`There are no folio*.wasm in ${from.wasm}; build them first.`);
@@ -47,7 +44,36 @@ await writeFile(join(out, "weights/index.json"), JSON.stringify(entries));
 
 const record = await makeRecord(entries[0]);
 await writeFile(join(out, "trace.json"), JSON.stringify(record));
-await writeFile(join(out, "index.html"), await fillPage(record));
+await writeFile(join(out, "index.html"), await fillPage(record, {
+  policy: policyOf({
+    "script-src": "'self' 'wasm-unsafe-eval'", "style-src": "'self'", "connect-src": "'self'", "img-src": "'self' data: blob:",
+    "worker-src": "'self'", "manifest-src": "'self'",
+  }),
+  files: [
+    '<link rel="stylesheet" href="style.css">',
+    ...["weights/index.json", "trace.json"].map((file) => `<link rel="preload" as="fetch" crossorigin href="${file}">`),
+    '<script type="module" src="main.js"></script>',
+  ].join("\n"),
+}));
+await writeFile(join(out, "folio.html"), await makeSingleFile());
+
+/** Bundles scripts of src/ into the folder of the page, or as `options` have it. */
+function bundle(paths, options) {
+  return build({
+    entryPoints: Object.fromEntries(paths.map((path) => [basename(path), join(here, `src/${path}.ts`)])),
+    bundle: true, target: "es2022", minify: true, charset: "utf8", outdir: out, logLevel: "warning",
+    define: { FOLIO_VERSION: JSON.stringify(version) }, ...options,
+  });
+}
+
+/** A plugin of the bundler: what imports NAME gets NAME.single.ts where there is one, but for that file itself. */
+function preferSingle() {
+  const resolveSingle = async ({ path, resolveDir, importer }) => {
+    const single = join(resolveDir, `${path}.single.ts`);
+    return single !== importer && (await access(single).then(() => true, () => false)) ? { path: single } : undefined;
+  };
+  return { name: "prefer-single", setup: ({ onResolve }) => onResolve({ filter: /^\./ }, resolveSingle) };
+}
 
 /** Modules of the page by name, for the build's own use; `paths` says where in src/ they are. */
 async function loadScripts(paths) {
@@ -174,8 +200,55 @@ function rankLetters(frames, revealedAt, given, root, rootTolerance) {
   return rankings;
 }
 
-/** The page as it stands without a script: the recorded sample's first step behind, its verse for those without scripts. */
-async function fillPage({ text, given }) {
+/**
+ * The page in one file, from the same sources: where there is NAME.single.ts beside NAME.ts, it takes its place. Style and script are
+ * named in the policy by their hashes, and nothing can be fetched: of the weights, the smallest of the first model's process are
+ * inside, with the modules for one thread.
+ */
+async function makeSingleFile() {
+  const [first] = entries;
+  const inside = entries.filter(({ process }) => process === first.process).sort((a, b) => a.bytes - b.bytes)[0];
+  const others = entries.filter(({ process }) => process !== first.process);
+  const packed = inside === first ? record : await makeRecord(inside);
+  const { outputFiles } = await bundle(["main", "engine/worker"], { format: "iife", write: false, plugins: [preferSingle()] });
+  const [main, worker] = ["main.js", "worker.js"].map((name) => outputFiles.find(({ path }) => basename(path) === name).text.trim());
+  const style = (await readFile(join(out, "style.css"), "utf8")).trim();
+  const data = {
+    "trace.json": JSON.stringify(packed),
+    // Model cards are not inside.
+    "weights/index.json": JSON.stringify([inside, ...others].map((entry) => ({ ...entry, card: "" }))),
+  };
+  for (const name of ["folio.wasm", "folio-relaxed.wasm", "native.json", `weights/${inside.file}`]) data[name] = await readFile(join(out, name));
+  const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+  return fillPage(packed, {
+    policy: policyOf({ "script-src": `${hash(main)} 'wasm-unsafe-eval'`, "style-src": hash(style), "img-src": "data: blob:", "worker-src": "blob:" }),
+    files: inline("style", "", style),
+    data: [
+      inline("script", ' type="text/plain" data-file="worker.js"', worker),
+      ...Object.entries(data).map(([name, bytes]) =>
+        inline("script", ` type="application/gzip" data-file="${name}"`, gzipSync(bytes, { level: 9 }).toString("base64"))),
+      inline("script", ' type="module"', main),
+    ].join("\n"),
+  });
+}
+
+/** An element whose text a browser takes as it stands, which it does only where nothing in there looks like a tag. */
+function inline(tag, attributes, text) {
+  if (/<(!--|\/?script|\/style)/i.test(text)) throw new Error(`A ${tag} of folio.html holds what looks like a tag.`);
+  return `<${tag}${attributes}>${text}</${tag}>`;
+}
+
+/** The element with a page's policy, by which it loads nothing but what `directives` say. */
+function policyOf(directives) {
+  const all = { "default-src": "'none'", ...directives, "base-uri": "'none'", "form-action": "'none'" };
+  return `<meta http-equiv="Content-Security-Policy" content="${Object.entries(all).map((directive) => directive.join(" ")).join("; ")}">`;
+}
+
+/**
+ * The page as it stands without a script: the recorded sample's first step behind, its verse for those without scripts. `files` are
+ * the elements of its style and scripts, `data` those that come last.
+ */
+async function fillPage({ text, given }, { policy, files, data = "" }) {
   const escape = (part) => part.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);
   const cells = [...text].map((character, position) => (position < given ? character : "\u00b7"));
   const rows = cells.join("").match(/.{1,32}/gsu) ?? [];
@@ -186,6 +259,7 @@ async function fillPage({ text, given }) {
     return words ? element(`data-process="${kind}"${index ? " hidden" : ""}`, words) : [];
   });
   const parts = {
+    policy, files, data,
     still: escape(rows.join("\n")),
     verse: text.split(/(?<=\n)/).map((line) => `<span class="line">${escape(line)}</span>`).join(""),
     ledes: ofEach("lede", (attributes, words) => `<p class="lede" ${attributes}>${words}</p>`).join("\n  "),

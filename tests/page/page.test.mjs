@@ -202,7 +202,7 @@ test("scripts, page, record and modules stay within their compressed sizes", asy
   };
   const sum = (sizes) => sizes.reduce((a, b) => a + b);
   assert.ok(sum(await sent(/\.js$/)) <= 48e3);
-  assert.ok(sum(await sent(/\.html$/, /\.css$/)) <= 14e3);
+  assert.ok(sum(await sent(/^index\.html$/, /\.css$/)) <= 14e3);
   assert.ok(sum(await sent(/^trace\.json$/)) <= 12e3);
   assert.ok(Math.max(...(await sent(/\.wasm$/))) <= 130e3);
 });
