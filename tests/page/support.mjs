@@ -56,14 +56,16 @@ export async function visit(hash = "", options = {}) {
 
 async function enter(hash, { server = isolated, prepare, mayFail = false, isShared = false, ...options }) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(server.address).origin });
+  const { origin } = new URL(server.address);
+  // A file has none.
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], origin === "null" ? {} : { origin });
   const page = await context.newPage();
   const visit = { page, complaints: [], requests: [], host: server.address, mayFail, isShared };
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && visit.complaints.push(message.text()));
   page.on("pageerror", (error) => visit.complaints.push(error.stack));
   page.on("request", (request) => visit.requests.push(request.url()));
   if (prepare) await prepare(page);
-  await page.goto(server.address + hash);
+  await page.goto(server.address + hash, { timeout: 120000 });
   return visit;
 }
 
