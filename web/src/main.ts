@@ -212,7 +212,7 @@ class Page implements Views {
     this.controls.offerProcesses(library.kinds, library.kind);
     this.controls.offerProofreader(library.proofreader?.name);
     this.race.offer(library.raceEntries, library.raceNeeds);
-    this.verification.offer(library.entries);
+    this.verification.offer(library.available);
     this.story.compare(library.schedule);
     if (library.failed) this.sheet.expect(undefined);
     this.display.refresh();

@@ -33,6 +33,10 @@ export class Library extends PageLibrary {
     return entry && isHere(entry) ? entry : undefined;
   }
 
+  override get available(): readonly WeightsEntry[] {
+    return this.entries.filter(isHere);
+  }
+
   override get raceEntries(): WeightsEntry[] {
     return super.raceEntries.filter(isHere);
   }

@@ -26,7 +26,7 @@ export class Library {
   loading = false;
   /** There is no model, and none is on its way. */
   failed = false;
-  entries: readonly WeightsEntry[] = [];
+  protected entries: readonly WeightsEntry[] = [];
   private model = byId<HTMLSelectElement>("model");
   private threads = byId<HTMLInputElement>("threads");
   private width = mostThreads();
@@ -125,6 +125,11 @@ export class Library {
     const entry = entries.find((other) => other.size === size) ?? entries[0];
     if (!entry && this.entries.length) this.statusBar.say("There are no weights of that process here.");
     if (entry && kind !== this.kind) void this.take(entry);
+  }
+
+  /** Weights that can be read without asking the visitor for a file. */
+  get available(): readonly WeightsEntry[] {
+    return this.entries;
   }
 
   /** Weights of each process, all of one size, the smallest of which there are several; without some where there are none. */
