@@ -121,13 +121,12 @@ std::string difference(const PublishedSet& set, const std::vector<const Publishe
         for (const std::string& weights : {sample->weights, sample->proofread})
             if (!weights.empty() && !models.published(set, weights)) other.insert(weights);
     }
-    return fmt::format(
-        "{} of {} texts {} published, {}", different.size(), set.samples.size(),
-        different.size() == 1 ? "is not the one" : "are not those",
+    const std::string reason =
         other.empty()
-            ? std::string("and the weights are: this machine computes otherwise than others, so please report it")
-            : fmt::format("since {} {} other weights than the published ones", fmt::join(other, ", "),
-                          other.size() == 1 ? "has" : "have"));
+            ? "although the weights are the published ones: this machine computes differently; please report it"
+            : fmt::format("because these weights are not the published ones: {}", fmt::join(other, ", "));
+    return fmt::format("{} of {} texts {} from what is published, {}", different.size(), set.samples.size(),
+                       different.size() == 1 ? "differs" : "differ", reason);
 }
 
 void VerifyCommand::execute() const {
