@@ -1,6 +1,6 @@
 """Folio beside PyTorch at its best on one GPU: training steps of `base`, in turns in one call.
 
-  python3 bench/peers/pytorch_gpu.py --folio build/cuda/folio [--out FOLDER] [--rounds N]
+  python3 bench/peers/pytorch_gpu.py --folio build/cuda/folio [--out FOLDER] [--rounds N] [--process NAME ...] [--batch N ...]
 
 The peer: the same trunk, bf16 autocast, fused attention, fused AdamW, torch.compile with max-autotune (its CUDA graphs among
 it). For gpt, masked and gaussian, at 64 x 256 and 256 x 256. Folio is timed with AdamW alone (--muon-lr 0), as the peer has it.
@@ -21,6 +21,8 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--folio", default="build/cuda/folio")
 parser.add_argument("--out", type=Path, default=Path("build/gpu"))
 parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--process", nargs="+", default=["gpt", "masked", "gaussian"])
+parser.add_argument("--batch", nargs="+", type=int, default=[64, 256])
 options = parser.parse_args()
 length, d_model, n_head, n_layer, vocabulary, eps = 256, 384, 6, 6, 65, 2.0**-23
 flops_per_character, peak = 71.1e6, 989e12
@@ -130,8 +132,8 @@ def folio(process, batch):
 
 print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}")
 print("| process | batch | Folio M characters/s | of bf16 peak | PyTorch | of bf16 peak | Folio / PyTorch |\n|---|---|---|---|---|---|---|")
-for process in ("gpt", "masked", "gaussian"):
-    for batch in (64, 256):
+for process in options.process:
+    for batch in options.batch:
         rate = peer(process, batch)
         pairs = [(folio(process, batch), rate()) for _ in range(options.rounds)]
         ours, theirs = (statistics.median(column) for column in zip(*pairs))

@@ -1,11 +1,11 @@
 #include "native/host/text_data.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <cstdlib>
 
 #include "core/base/text.h"
+#include "native/host/download.h"
 #include "native/host/failure.h"
 #include "native/host/files.h"
 
@@ -14,8 +14,6 @@ namespace {
 
 constexpr std::size_t longest_text = std::size_t{256} << 20;
 constexpr std::string_view shakespeare_checksum = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed";
-constexpr const char* shakespeare_address =
-    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt";
 constexpr std::size_t shakespeare_size = 1'115'394;
 
 std::string environment(const char* name) {
@@ -44,67 +42,16 @@ fs::path cached_copy() {
     return cache.is_absolute() ? cache / "folio" / "tinyshakespeare.txt" : fs::path();
 }
 
-std::size_t collect(char* data, std::size_t size, std::size_t count, void* target) {
-    auto& content = *static_cast<std::string*>(target);
-    if (content.size() + size * count > shakespeare_size) return 0;  // not what we came for
-    content.append(data, size * count);
-    return size * count;
-}
-
 Text download() {
-    Text text{};
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    CURL* transfer = curl_easy_init();
-    if (!transfer) stop("libcurl does not start; give a text with --data FILE");
-    curl_easy_setopt(transfer, CURLOPT_URL, shakespeare_address);
-    curl_easy_setopt(transfer, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(transfer, CURLOPT_PROTOCOLS_STR, "https");
-    curl_easy_setopt(transfer, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(transfer, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(transfer, CURLOPT_CONNECTTIMEOUT, 20L);
-    curl_easy_setopt(transfer, CURLOPT_TIMEOUT, 300L);
-    curl_easy_setopt(transfer, CURLOPT_WRITEFUNCTION, collect);
-    curl_easy_setopt(transfer, CURLOPT_WRITEDATA, &text.content);
-    const CURLcode outcome = curl_easy_perform(transfer);
-    long status = 0;
-    curl_easy_getinfo(transfer, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_cleanup(transfer);
-    curl_global_cleanup();
-    const char* advice = "give a text with --data FILE or FOLIO_DATA";
-    if (outcome != CURLE_OK && outcome != CURLE_WRITE_ERROR) {
+    Text text{download_shakespeare(shakespeare_size), shakespeare_checksum.data(), {}};
+    if (sha256(text.content) != shakespeare_checksum)
         stop(
-            fmt::format("Tiny Shakespeare cannot be downloaded: {}; or {}", download_failure(outcome, status), advice));
-    }
-    text.checksum = sha256(text.content);
-    if (text.checksum != shakespeare_checksum) {
-        stop(fmt::format("what was downloaded is not Tiny Shakespeare (its SHA-256 differs); {}", advice));
-    }
+            "what was downloaded is not Tiny Shakespeare (its SHA-256 differs); give a text with --data FILE or "
+            "FOLIO_DATA");
     return text;
 }
 
 }  // namespace
-
-std::string download_failure(int curl_code, long status) {
-    switch (curl_code) {
-        case CURLE_HTTP_RETURNED_ERROR:
-            if (status == 404 || status == 410) return "the server does not have it any more; look for it elsewhere";
-            if (status == 429 || status >= 500)
-                return fmt::format("the server cannot answer now (status {}); try again later", status);
-            return fmt::format("the server, or a proxy before it, refuses it (status {}); ask whoever runs the network",
-                               status);
-        case CURLE_COULDNT_RESOLVE_HOST:
-            return "the server's name cannot be resolved; connect this machine to the network";
-        case CURLE_COULDNT_RESOLVE_PROXY: return "the proxy's name cannot be resolved; mend https_proxy";
-        case CURLE_COULDNT_CONNECT: return "the server cannot be reached; connect this machine to the network";
-        case CURLE_OPERATION_TIMEDOUT: return "the server takes too long; try again later";
-        case CURLE_SSL_CACERT_BADFILE:
-            return "this machine has no CA certificates to check the server by; install the package ca-certificates";
-        case CURLE_PEER_FAILED_VERIFICATION:
-            return "the server's certificate cannot be verified; set this machine's clock and update its CA "
-                   "certificates";
-        default: return fmt::format("{}; try again later", curl_easy_strerror(static_cast<CURLcode>(curl_code)));
-    }
-}
 
 std::string without_byte_order_mark(std::string text) {
     if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);

@@ -42,9 +42,6 @@ struct TextData {
 /// Ends the command where a part of the text is too short for windows of `seq_len` characters and the one after.
 void require_windows(const TextData& text, int seq_len, bool training);
 
-/// Reason for a failed download, by libcurl's code and the server's status, and the remedy.
-std::string download_failure(int curl_code, long status);
-
 /// Ends the command where the text holds a character that the vocabulary does not have; the sentence may name whose
 /// that is.
 TextData encode_text(const Text& text, const Vocabulary& vocabulary, const std::string& whose = "");

@@ -1,4 +1,3 @@
-#include <curl/curl.h>
 #include <pty.h>
 #include <sys/stat.h>
 #include <catch2/catch.hpp>
@@ -545,15 +544,6 @@ TEST_CASE("a sentence tells the fault apart from others and says what to do") {
         expect(sample({"--prompt", "a\\nb"}), 2, {"--prompt-file"});
         // As the mark of a gap it stands for none.
         CHECK(folio::test::folio({"infill", "--weights", model, "--text", "a\\", "--mark", "\\"}).code == 0);
-    }
-    SECTION("downloads") {
-        const auto reason = [](int code, long status = 0) { return folio::download_failure(code, status); };
-        CHECK(reason(CURLE_HTTP_RETURNED_ERROR, 503).find("later") != std::string::npos);
-        CHECK(reason(CURLE_HTTP_RETURNED_ERROR, 404).find("does not have it") != std::string::npos);
-        CHECK(reason(CURLE_HTTP_RETURNED_ERROR, 407).find("proxy") != std::string::npos);
-        CHECK(reason(CURLE_SSL_CACERT_BADFILE).find("ca-certificates") != std::string::npos);
-        CHECK(reason(CURLE_COULDNT_RESOLVE_HOST).find("network") != std::string::npos);
-        CHECK(reason(CURLE_OUT_OF_MEMORY).size() > 10);
     }
     SECTION("outputs that would lose something") {
         const auto shell = [&](const std::string& line) {
