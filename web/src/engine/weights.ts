@@ -1,5 +1,6 @@
 /** Loading of weights: fetched from the page's host and cached, or read from a visitor's own file. */
 import { fetchFile, openCache } from "./assets";
+import { tellStored } from "./caches";
 import type { HostedWeights, Source } from "./protocol";
 
 /** The weights did not come, or other bytes did. */
@@ -31,8 +32,10 @@ async function keep(cache: Cache, url: string, bytes: ArrayBuffer): Promise<void
     for (const old of await cache.keys())
       if (new URL(old.url).pathname === new URL(url).pathname) await cache.delete(old);
     await cache.put(url, response);
-  } catch {
+    tellStored();
+  } catch (error) {
     // No room left, say: the weights work all the same.
+    tellStored(error as Error);
   }
 }
 

@@ -1,0 +1,35 @@
+/** The list of what the browser stores of the page, and the button that deletes it. Its rows and words stand in the page from the beginning. */
+import { canStore, deleteStored, listStored, onStored } from "../page/storage";
+import type { Announcer } from "./announcer";
+import { byId } from "./dom";
+
+export class Stored {
+  private region = byId("stored");
+  private button = byId<HTMLButtonElement>("delete-stored");
+
+  constructor(private announcer: Announcer) {
+    if (!canStore()) return;
+    this.button.addEventListener("click", () => void deleteStored().then(() => this.show("stored-deleted")));
+    onStored((isFull) => void this.show(isFull ? "stored-full" : ""));
+    void this.show("");
+  }
+
+  /** Shows the list, and the sentence of that name where there is one. */
+  private async show(sentence: string): Promise<void> {
+    // A browser that refuses to store has no list either.
+    const sizes = await listStored().catch(() => undefined);
+    this.region.hidden = !sizes;
+    if (!sizes) return;
+    const sum = [...sizes.values()].reduce((before, size) => before + size, 0);
+    sizes.set("all", sum);
+    for (const row of this.region.querySelectorAll<HTMLElement>("[data-stored]")) {
+      const size = sizes.get(row.dataset.stored!);
+      row.textContent = size === undefined ? "not stored" : `${(size / 1e6).toFixed(1)} MB`;
+    }
+    for (const words of this.region.querySelectorAll<HTMLElement>(".word")) {
+      words.hidden = words.id !== sentence;
+      if (!words.hidden) this.announcer.say(words.textContent!);
+    }
+    this.button.disabled = !sum;
+  }
+}
