@@ -9,11 +9,11 @@ const drawing = [
   ...[[9, 7, 10], [9, 11, 14], [9, 15, 5], [15, 15, 6], [9, 19, 12], [9, 23, 3], [13, 23, 7]].map(([left, top, width]) => [sheet, left, top, width, 2]),
 ];
 /** The same smaller and on a ground, of which a system may cut away all but the middle four fifths. */
-const maskable = [[paper, 0, 0, 64, 64], ...drawing.map(([colour, ...box]) => [colour, box[0] + 16, box[1] + 16, box[2], box[3]])];
+const maskable = [[paper, 0, 0, 46, 46], ...drawing.map(([colour, left, top, ...size]) => [colour, left + 7, top + 7, ...size])];
 
 /** Their files by their names. */
 export function icons() {
-  return { "icon.svg": svg(drawing, 32), "icon-192.png": png(drawing, 32, 192), "icon-512.png": png(drawing, 32, 512), "icon-maskable.png": png(maskable, 64, 512) };
+  return { "icon.svg": svg(drawing, 32), "icon-192.png": png(drawing, 32, 192), "icon-512.png": png(drawing, 32, 512), "icon-maskable.png": png(maskable, 46, 512) };
 }
 
 function svg(rectangles, width) {
@@ -26,9 +26,10 @@ function png(rectangles, width, size) {
   const scale = size / width;
   const pixels = Buffer.alloc(size * (4 * size + 1));
   for (const [colour, ...box] of rectangles) {
-    const [left, top, across, down] = box.map((length) => length * scale);
+    const [left, top, right, bottom] = [box[0], box[1], box[0] + box[2], box[1] + box[3]].map((place) => Math.round(place * scale));
     const pixel = Buffer.from(`${colour.slice(1)}ff`, "hex");
-    for (let y = top; y < top + down; ++y) pixels.fill(pixel, y * (4 * size + 1) + 1 + 4 * left, y * (4 * size + 1) + 1 + 4 * (left + across));
+    // A row begins with the number of its filter, none.
+    for (let y = top; y < bottom; ++y) pixels.fill(pixel, y * (4 * size + 1) + 1 + 4 * left, y * (4 * size + 1) + 1 + 4 * right);
   }
   const chunk = (name, data) => {
     const body = Buffer.concat([Buffer.from(name), data]);

@@ -9,8 +9,8 @@ import { setTimeout as pause } from "node:timers/promises";
 /** Milliseconds until a browser must have begun, and until a script must have ended: a busy machine takes minutes. */
 const longest = 300000;
 
-/** Starts a browser with a fresh profile, which has no network from the moment on that this resolves. */
-export async function startFirefox(path) {
+/** Starts a browser with a fresh profile, which has no network from the moment on that this resolves unless it is `online`. */
+export async function startFirefox(path, { online = false } = {}) {
   const profile = await mkdtemp(join(tmpdir(), "folio-firefox-"));
   await writeFile(join(profile, "user.js"), 'user_pref("marionette.port", 0);\nuser_pref("browser.shell.checkDefaultBrowser", false);\n');
   const browser = spawn(path, ["--headless", "--no-remote", "--profile", profile, "--marionette", "--remote-allow-system-access", "about:blank"], { stdio: "ignore" });
@@ -21,7 +21,7 @@ export async function startFirefox(path) {
     await rm(profile, { recursive: true, maxRetries: 10 });
   };
   try {
-    return await steer(await portOf(profile), end);
+    return await steer(await portOf(profile), end, online);
   } catch (error) {
     await end();
     throw error;
@@ -37,7 +37,7 @@ async function portOf(profile) {
   throw new Error("Firefox does not begin.");
 }
 
-async function steer(port, end) {
+async function steer(port, end, online) {
   const socket = connect(port, "127.0.0.1");
   const waiting = new Map();
   let received = Buffer.alloc(0);
@@ -71,7 +71,7 @@ async function steer(port, end) {
     return value;
   };
   await send("WebDriver:NewSession", { capabilities: { alwaysMatch: { timeouts: { script: longest, pageLoad: longest } } } });
-  await inBrowser("Services.io.offline = true; Services.console.reset();");
+  await inBrowser(`Services.io.offline = ${!online}; Services.console.reset();`);
   return {
     end: () => (socket.destroy(), end()),
     goTo: (url) => send("WebDriver:Navigate", { url }),

@@ -11,7 +11,12 @@ export function canStore(): boolean {
 export async function keepPage(onNewer: () => void): Promise<void> {
   const { serviceWorker } = navigator;
   try {
-    if (serviceWorker.controller) serviceWorker.addEventListener("controllerchange", onNewer);
+    // A first service worker takes a page over that has the same build.
+    let { controller } = serviceWorker;
+    serviceWorker.addEventListener("controllerchange", () => {
+      if (controller) onNewer();
+      ({ controller } = serviceWorker);
+    });
     await serviceWorker.register(new URL("sw.js", document.baseURI));
     (await serviceWorker.ready).active!.postMessage(build());
   } catch {
