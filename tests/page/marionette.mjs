@@ -9,10 +9,11 @@ import { setTimeout as pause } from "node:timers/promises";
 /** Milliseconds until a browser must have begun, and until a script must have ended: a busy machine takes minutes. */
 const longest = 300000;
 
-/** Starts a browser with a fresh profile, which has no network from the moment on that this resolves unless it is `online`. */
-export async function startFirefox(path, { online = false } = {}) {
+/** Starts a browser with a fresh profile, which has no network from the moment on that this resolves unless it is `online`; `preferences` by their names. */
+export async function startFirefox(path, { online = false, preferences = {} } = {}) {
   const profile = await mkdtemp(join(tmpdir(), "folio-firefox-"));
-  await writeFile(join(profile, "user.js"), 'user_pref("marionette.port", 0);\nuser_pref("browser.shell.checkDefaultBrowser", false);\n');
+  const all = { "marionette.port": 0, "browser.shell.checkDefaultBrowser": false, ...preferences };
+  await writeFile(join(profile, "user.js"), Object.entries(all).map((pair) => `user_pref(${pair.map((part) => JSON.stringify(part)).join(", ")});\n`).join(""));
   const browser = spawn(path, ["--headless", "--no-remote", "--profile", profile, "--marionette", "--remote-allow-system-access", "about:blank"], { stdio: "ignore" });
   const gone = new Promise((resolve) => browser.once("close", resolve));
   const end = async () => {
