@@ -1,6 +1,7 @@
 /** What the browser stores, so that the page works without a network. In the single file storage.single.ts takes this module's place. */
 import { build, home } from "../engine/assets";
 import { cachePrefix, storedChannel } from "../engine/caches";
+import { isolate } from "./isolation";
 
 /** Browsers have no service worker where the page must not store. */
 export function canStore(): boolean {
@@ -17,8 +18,7 @@ export async function keepPage(onNewer: () => void): Promise<void> {
       if (controller) onNewer();
       ({ controller } = serviceWorker);
     });
-    await serviceWorker.register(new URL("sw.js", document.baseURI));
-    (await serviceWorker.ready).active!.postMessage(build());
+    (await isolate()).active!.postMessage(build());
   } catch {
     // Everything comes from the server then.
   }
@@ -38,13 +38,13 @@ async function forEachStored(act: (cache: Cache, file: Request) => Promise<unkno
   }
 }
 
-/** Bytes of what is stored: of weights by the names of their files, and of the page's own files under "". */
+/** Bytes of what is stored: of weights by the names of their files, of the page's own files under "", and of them together under "all". */
 export async function listStored(): Promise<Map<string, number>> {
   const sizes = new Map<string, number>();
   await forEachStored(async (cache, file) => {
     const name = /[^/]*\.safetensors|$/.exec(file.url)![0];
     const { size } = await (await cache.match(file))!.blob();
-    sizes.set(name, (sizes.get(name) ?? 0) + size);
+    for (const sum of [name, "all"]) sizes.set(sum, (sizes.get(sum) ?? 0) + size);
   });
   return sizes;
 }

@@ -20,16 +20,13 @@ export class Stored {
     const sizes = await listStored().catch(() => undefined);
     this.region.hidden = !sizes;
     if (!sizes) return;
-    const sum = [...sizes.values()].reduce((before, size) => before + size, 0);
-    sizes.set("all", sum);
     for (const row of this.region.querySelectorAll<HTMLElement>("[data-stored]")) {
       const size = sizes.get(row.dataset.stored!);
-      row.textContent = size === undefined ? "not stored" : `${(size / 1e6).toFixed(1)} MB`;
+      row.textContent = size ? `${(size / 1e6).toFixed(1)} MB` : "not stored";
     }
-    for (const words of this.region.querySelectorAll<HTMLElement>(".word")) {
-      words.hidden = words.id !== sentence;
-      if (!words.hidden) this.announcer.say(words.textContent!);
-    }
-    this.button.disabled = !sum;
+    byId("stored-deleted").hidden = sentence !== "stored-deleted";
+    byId("stored-full").hidden = sentence !== "stored-full";
+    if (sentence) this.announcer.say(byId(sentence).textContent!);
+    this.button.disabled = !sizes.size;
   }
 }
