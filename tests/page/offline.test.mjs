@@ -1,9 +1,8 @@
 // What the browser stores of the page: visits without a network, updates, and what the visitor deletes: node --test tests/page/offline.test.mjs
 //   FOLIO_FIREFOX  the browser beside Chromium  (/usr/bin/firefox-esr)
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, link, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, link, mkdir, mkdtemp, readdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { before, test } from "node:test";
@@ -13,11 +12,10 @@ import { stamp } from "../../web/stamp.mjs";
 import { startFirefox } from "./marionette.mjs";
 import { done, folder, hurry, quick, role, shipped, temporary, turned, until, verse, visit } from "./support.mjs";
 
-const sha256 = (bytes) => `sha256-${createHash("sha256").update(bytes).digest("base64")}`;
 const idOf = async (build) => /main\.js\?(\w+)/.exec(await readFile(join(build, "index.html"), "utf8"))[1];
 const listOf = async (build) => JSON.parse(await readFile(join(build, "files.json"), "utf8"));
 
-/** Another build: the page with some files changed; `change` gets the text of a file by its name. */
+/** Another build: the page with some files changed, each by a function of its text, and others added. */
 async function buildWith(changes) {
   const build = await mkdtemp(join(temporary, "build-"));
   await mkdir(join(build, "weights"));
@@ -25,20 +23,22 @@ async function buildWith(changes) {
     if (name.endsWith(".safetensors")) await link(join(folder, name), join(build, name)).catch(() => cp(join(folder, name), join(build, name)));
     else if (/\.\w+$/.test(name) && name !== "folio.html") await cp(join(folder, name), join(build, name));
   for (const [name, change] of Object.entries(changes)) {
-    const text = await readFile(join(build, name), "utf8");
-    assert.notEqual(change(text), text, name);
-    await writeFile(join(build, name), change(text));
+    const text = typeof change === "string" ? "" : await readFile(join(build, name), "utf8");
+    const changed = typeof change === "string" ? change : change(text);
+    assert.notEqual(changed, text, name);
+    await writeFile(join(build, name), changed);
   }
   await stamp(build);
   return build;
 }
 
-/** A newer build, of which a letter of the page and one of a script differ. */
+/** A newer build, of which a letter of the page and one of a script differ, and which can train. */
 let newer;
 before(async () => {
   newer = await buildWith({
     "index.html": (text) => text.replace('data-room="sheet">Folio</a>', 'data-room="sheet">Folia</a>'),
     "main.js": (text) => text.replace(" parameters, run here with", " parameters, ran here with"),
+    "folio-train.wasm": "a module",
   });
 });
 
@@ -62,6 +62,14 @@ async function host(t, { isolated = true, prefix = "" } = {}) {
 const stored = (page, ...files) => page.waitForFunction((files) => files.every((file) =>
   document.querySelector(`[data-stored="${file}"]`).textContent.endsWith(" MB")), files);
 const first = (await shipped("weights/index.json"))[0].file;
+
+/** As the first script: keeps what of the list of what is stored has moved. */
+function watchList() {
+  window.moved = [];
+  const inList = ({ node }) => document.querySelector("#stored")?.contains(node);
+  new PerformanceObserver((list) => window.moved.push(...list.getEntries().flatMap(({ sources }) => sources.filter(inList).map(({ node }) => node.textContent))))
+    .observe({ type: "layout-shift", buffered: true });
+}
 
 /** A first visit, until all is stored. */
 async function visitFirst(server, options = {}) {
@@ -99,6 +107,12 @@ async function hasOnly(page, build) {
   assert.equal(heading, build === newer ? "Folia" : "Folio");
   assert.match(colophon, build === newer ? / ran here / : / run here /);
 }
+
+/** The paths of the stored files of a build. */
+const filesOf = async (page, build) => page.evaluate(async (id) => {
+  const name = (await caches.keys()).find((name) => name.endsWith(id));
+  return (await (await caches.open(name)).keys()).map(({ url }) => url.split("?")[0].slice(new URL(".", document.baseURI).href.length)).sort();
+}, await idOf(build));
 
 const cachesOf = (page) => page.evaluate(async () => (await caches.keys()).map((name) => name.split(" ").pop()).sort());
 
@@ -140,6 +154,8 @@ for (const isolated of [true, false])
 test("a page gets the files of its own build alone, also while the host has a newer one, and the next load is of that", async (t) => {
   const server = await host(t);
   const old = await visitFirst(server);
+  const paths = [...Object.keys(await listOf(folder)), "files.json"].sort();
+  assert.deepEqual(await filesOf(old, folder), paths.filter((path) => !/^folio(-threads)?\.wasm$/.test(path)), "all but modules for other browsers");
   await hasOnly(old, folder);
   await server.give(newer);
   const requests = [];
@@ -153,7 +169,9 @@ test("a page gets the files of its own build alone, also while the host has a ne
   await other.reload();
   await other.waitForFunction(() => document.querySelector(".mark").textContent === "Folia");
   await done(other);
+  assert.ok(!(await filesOf(other, newer)).includes("folio-train.wasm"), "nobody has trained yet");
   await hasOnly(other, newer);
+  await other.waitForFunction(async (address) => await caches.match(address), `${server.address}folio-train.wasm?${await idOf(newer)}`);
   // The old one goes on, and can start its engine again.
   await role(old, "button", "More settings").click();
   await role(old, "spinbutton", "Threads").fill("1");
@@ -245,7 +263,7 @@ test("a build that is just being copied to the host is not stored, and neither i
 
 test("what is stored is listed and can be deleted; the page goes on, and its next visit is as the first", async (t) => {
   const server = await host(t);
-  const page = await visitFirst(server);
+  const page = await visitFirst(server, { viewport: { width: 320, height: 700 }, prepare: (page) => page.addInitScript(watchList) });
   await role(page, "link", "Bench").click();
   const list = role(page, "list", "Stored");
   const entries = await shipped("weights/index.json");
@@ -259,6 +277,8 @@ test("what is stored is listed and can be deleted; the page goes on, and its nex
   await page.getByText("Deleted. What is loaded from now on is stored again.").first().waitFor();
   assert.deepEqual(await rows(page), ["The page not stored", ...entries.map(({ name }) => `${name} not stored`), "In all not stored"]);
   assert.ok(await role(page, "button", "Delete stored").isDisabled());
+  assert.deepEqual(await page.evaluate(() => window.moved), []);
+  assert.ok(await page.locator("#stored li").evaluateAll((rows) => rows.every((row) => row.scrollWidth <= row.clientWidth)));
   assert.deepEqual(await page.evaluate(async () => (await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).length))).filter(Boolean)), []);
   await role(page, "link", "Sheet").click();
   await role(page, "radio", "Left to right").check({ force: true });

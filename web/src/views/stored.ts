@@ -8,7 +8,8 @@ export class Stored {
   private button = byId<HTMLButtonElement>("delete-stored");
 
   constructor(private announcer: Announcer) {
-    if (!canStore()) return;
+    this.region.hidden = !canStore();
+    if (this.region.hidden) return;
     this.button.addEventListener("click", () => void deleteStored().then(() => this.show("stored-deleted")));
     onStored((isFull) => void this.show(isFull ? "stored-full" : ""));
     void this.show("");
@@ -16,10 +17,9 @@ export class Stored {
 
   /** Shows the list, and the sentence of that name where there is one. */
   private async show(sentence: string): Promise<void> {
-    // A browser that refuses to store has no list either.
     const sizes = await listStored().catch(() => undefined);
-    this.region.hidden = !sizes;
-    if (!sizes) return;
+    // This browser refuses to store.
+    if (!sizes) return void (this.region.hidden = true);
     for (const row of this.region.querySelectorAll<HTMLElement>("[data-stored]")) {
       const size = sizes.get(row.dataset.stored!);
       row.textContent = size ? `${(size / 1e6).toFixed(1)} MB` : "not stored";
