@@ -202,9 +202,9 @@ test("a loaded model can be loaded again without a network, in the first visit t
   await server.on();
   await server.give(await buildWith({ "weights/index.json": (text) => JSON.stringify(JSON.parse(text).filter(({ name }) => name !== "gpt-small")) }));
   await page.reload();
-  await page.locator("#note").getByText("A new version").waitFor();
   await stored(page, first, "gpt-small.safetensors");
-  await page.reload();
+  await Promise.all([page.waitForEvent("load"), role(page, "button", "Load it").click()]);
+  assert.match(page.url(), /prompt=ROMEO/);
   await page.waitForFunction(() => document.querySelector('[data-stored="gpt-small.safetensors"]').textContent === "not stored");
   await stored(page, "", first);
 });
@@ -280,9 +280,8 @@ test("what is stored is listed and can be deleted; the page goes on, and its nex
   assert.deepEqual(await page.evaluate(() => window.moved), []);
   assert.ok(await page.locator("#stored li").evaluateAll((rows) => rows.every((row) => row.scrollWidth <= row.clientWidth)));
   assert.deepEqual(await page.evaluate(async () => (await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).length))).filter(Boolean)), []);
-  await role(page, "link", "Sheet").click();
+  await role(page, "link", "Folio").click();
   await role(page, "radio", "Left to right").check({ force: true });
-  await turned(page, "Left to right");
   await stored(page, "gpt-small.safetensors");
   await page.goto("about:blank");
   await page.goto(server.address + quick);
