@@ -9,6 +9,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { icons } from "./icons.mjs";
+import { noBuild, noHash, stamp } from "./stamp.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -41,6 +43,11 @@ for (const { name, file, card } of entries) {
 // A native machine's figures, for the page's bench to stand beside.
 await cp(join(here, "../bench/native.json"), join(out, "native.json"));
 await writeFile(join(out, "weights/index.json"), JSON.stringify(entries));
+for (const [name, bytes] of Object.entries(icons())) await writeFile(join(out, name), bytes);
+const source = (await readFile(join(here, "index.html"), "utf8")).replace("<!-- stored -->", entries.map(({ file, name }) =>
+  `<li>${name} <span class="num" data-stored="${file}">not stored</span></li>`).join(""));
+const [, description, title] = /name="description" content="([^"]*)"[^]*<title>(.*)<\/title>/.exec(source) ?? [];
+await writeFile(join(out, "manifest.webmanifest"), makeManifest());
 
 const record = await makeRecord(entries[0]);
 await writeFile(join(out, "trace.json"), JSON.stringify(record));
@@ -50,19 +57,21 @@ await writeFile(join(out, "index.html"), await fillPage(record, {
     "worker-src": "'self'", "manifest-src": "'self'",
   }),
   files: [
-    '<link rel="stylesheet" href="style.css">',
-    ...["weights/index.json", "trace.json"].map((file) => `<link rel="preload" as="fetch" crossorigin href="${file}">`),
-    '<script type="module" src="main.js"></script>',
+    `<link rel="stylesheet" href="style.css?${noBuild}">`,
+    ...["weights/index.json", "trace.json"].map((file) => `<link rel="preload" as="fetch" crossorigin href="${file}?${noBuild}">`),
+    '<link rel="manifest" href="manifest.webmanifest">',
+    `<script type="module" src="main.js?${noBuild}"></script>`,
   ].join("\n"),
 }));
 await writeFile(join(out, "folio.html"), await makeSingleFile());
+await stamp(out);
 
 /** Bundles scripts of src/ into the folder of the page, or as `options` have it. */
 function bundle(paths, options) {
   return build({
     entryPoints: Object.fromEntries(paths.map((path) => [basename(path), join(here, `src/${path}.ts`)])),
     bundle: true, target: "es2022", minify: true, charset: "utf8", outdir: out, logLevel: "warning",
-    define: { FOLIO_VERSION: JSON.stringify(version) }, ...options,
+    define: { FOLIO_VERSION: JSON.stringify(version), FOLIO_BUILD: JSON.stringify(noBuild), FOLIO_FILES: JSON.stringify(noHash) }, ...options,
   });
 }
 
@@ -232,6 +241,20 @@ async function makeSingleFile() {
   });
 }
 
+/** With it a browser can install the page. Its addresses are relative, so the page may lie in any folder. */
+function makeManifest() {
+  const icon = (src, sizes, more) => ({ src, sizes, type: src.endsWith("svg") ? "image/svg+xml" : "image/png", ...more });
+  const [, colour] = /name="theme-color" content="(#\w+)"/.exec(source);
+  return JSON.stringify({
+    name: title, short_name: title.split(":")[0], description, lang: "en", start_url: "./", scope: "./", display: "standalone",
+    theme_color: colour, background_color: colour,
+    icons: [
+      icon("icon.svg", "any"), icon("icon-192.png", "192x192"), icon("icon-512.png", "512x512"),
+      icon("icon-maskable.png", "512x512", { purpose: "maskable" }),
+    ],
+  });
+}
+
 /** An element whose text a browser takes as it stands, which it does only where nothing in there looks like a tag. */
 function inline(tag, attributes, text) {
   if (/<(!--|\/?script|\/style)/i.test(text)) throw new Error(`A ${tag} of folio.html holds what looks like a tag.`);
@@ -267,6 +290,5 @@ async function fillPage({ text, given }, { policy, files, data = "" }) {
     "before story": ofEach("beforeStory", (attributes, words) => `<p ${attributes}>${words}</p>`).join("\n      "),
     story: (await readFile(join(here, "story.html"), "utf8")).trim().replaceAll("\n", "\n      "),
   };
-  const page = await readFile(join(here, "index.html"), "utf8");
-  return page.replaceAll(/<!-- ([a-z ]+) -->/g, (_, name) => parts[name]);
+  return source.replaceAll(/<!-- ([a-z ]+) -->/g, (_, name) => parts[name]);
 }

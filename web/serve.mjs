@@ -35,7 +35,7 @@ export function serve(folder, { port = 0, isolated = true } = {}) {
   return new Promise((listening, failed) => {
     server.on("error", failed);
     server.listen(port, "127.0.0.1", () =>
-      listening({ address: `http://localhost:${server.address().port}/`, close: () => server.close() }));
+      listening({ address: `http://localhost:${server.address().port}/`, close: () => (server.close(), server.closeAllConnections()) }));
   });
 }
 

@@ -99,7 +99,7 @@ test("verse that is longer than its box can be scrolled by the keyboard, and is 
 });
 
 test("without its script, or where that does not come, the page has verse, a sentence and the story, and nothing that seems to work", async () => {
-  const broken = (answer) => ({ mayFail: true, prepare: (page) => page.route("**/main.js", (route) => route.fulfill(answer)) });
+  const broken = (answer) => ({ mayFail: true, prepare: (page) => page.route("**/main.js?*", (route) => route.fulfill(answer)) });
   for (const [name, size, options] of [
     ["scripting off", "desktop", { javaScriptEnabled: false }], ["scripting off", "narrow", { javaScriptEnabled: false }],
     ["missing", "desktop", broken({ status: 404, body: "" })], ["of the wrong type", "phone", broken({ contentType: "text/plain", body: "1" })],
@@ -516,7 +516,7 @@ test("a missing style sheet causes no uncaught error", async () => {
   const page = await visit(quick, { mayFail: true, prepare: async (page) => {
     page.on("pageerror", (error) => page.errors.push(error.message));
     page.errors = [];
-    await page.route("**/style.css", (route) => route.fulfill({ status: 404, body: "" }));
+    await page.route("**/style.css?*", (route) => route.fulfill({ status: 404, body: "" }));
   } });
   await done(page);
   await role(page, "slider", "Step").fill("3");

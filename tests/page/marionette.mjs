@@ -9,10 +9,11 @@ import { setTimeout as pause } from "node:timers/promises";
 /** Milliseconds until a browser must have begun, and until a script must have ended: a busy machine takes minutes. */
 const longest = 300000;
 
-/** Starts a browser with a fresh profile, which has no network from the moment on that this resolves. */
-export async function startFirefox(path) {
+/** Starts a browser with a fresh profile, which has no network from the moment on that this resolves unless it is `online`; `preferences` by their names. */
+export async function startFirefox(path, { online = false, preferences = {} } = {}) {
   const profile = await mkdtemp(join(tmpdir(), "folio-firefox-"));
-  await writeFile(join(profile, "user.js"), 'user_pref("marionette.port", 0);\nuser_pref("browser.shell.checkDefaultBrowser", false);\n');
+  const all = { "marionette.port": 0, "browser.shell.checkDefaultBrowser": false, ...preferences };
+  await writeFile(join(profile, "user.js"), Object.entries(all).map((pair) => `user_pref(${pair.map((part) => JSON.stringify(part)).join(", ")});\n`).join(""));
   const browser = spawn(path, ["--headless", "--no-remote", "--profile", profile, "--marionette", "--remote-allow-system-access", "about:blank"], { stdio: "ignore" });
   const gone = new Promise((resolve) => browser.once("close", resolve));
   const end = async () => {
@@ -21,7 +22,7 @@ export async function startFirefox(path) {
     await rm(profile, { recursive: true, maxRetries: 10 });
   };
   try {
-    return await steer(await portOf(profile), end);
+    return await steer(await portOf(profile), end, online);
   } catch (error) {
     await end();
     throw error;
@@ -37,7 +38,7 @@ async function portOf(profile) {
   throw new Error("Firefox does not begin.");
 }
 
-async function steer(port, end) {
+async function steer(port, end, online) {
   const socket = connect(port, "127.0.0.1");
   const waiting = new Map();
   let received = Buffer.alloc(0);
@@ -71,7 +72,7 @@ async function steer(port, end) {
     return value;
   };
   await send("WebDriver:NewSession", { capabilities: { alwaysMatch: { timeouts: { script: longest, pageLoad: longest } } } });
-  await inBrowser("Services.io.offline = true; Services.console.reset();");
+  await inBrowser(`Services.io.offline = ${!online}; Services.console.reset();`);
   return {
     end: () => (socket.destroy(), end()),
     goTo: (url) => send("WebDriver:Navigate", { url }),

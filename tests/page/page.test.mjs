@@ -110,7 +110,7 @@ test("weights that did not make the record begin a new sample, and are not compa
   const { page } = await visit("", {
     prepare: async (page) => {
       await page.addInitScript(watchSheet);
-      await page.route("**/trace.json", (route) => route.fulfill({ json: { ...trace, weights: "0123456789abcdef" } }));
+      await page.route("**/trace.json?*", (route) => route.fulfill({ json: { ...trace, weights: "0123456789abcdef" } }));
     },
   });
   await page.waitForSelector("#stage[data-source=live]", { timeout: 120000 });
@@ -127,7 +127,7 @@ test("an engine whose text differs from the record fails the self-test, and show
   const weights = gate();
   const { page } = await visit("", {
     prepare: async (page) => {
-      await page.route("**/trace.json", (route) => route.fulfill({ json: { ...trace, text } }));
+      await page.route("**/trace.json?*", (route) => route.fulfill({ json: { ...trace, text } }));
       await page.route("**/*.safetensors*", weights.hold);
     },
   });
@@ -163,7 +163,7 @@ test("of two models chosen one after the other only the last is loaded", async (
   const other = gate();
   const { page } = await visit(quick, {
     prepare: async (page) => {
-      await page.route("**/weights/index.json", (route) => route.fulfill({ json: entries }));
+      await page.route("**/weights/index.json?*", (route) => route.fulfill({ json: entries }));
       await page.route("**/*.safetensors?other", other.hold);
     },
   });
@@ -241,7 +241,7 @@ test("an engine that could not be fetched is not reported as a broken file", asy
   let failing = true;
   const { page } = await visit("", {
     mayFail: true,
-    prepare: (page) => page.context().route("**/*.wasm", (route) => (failing ? route.abort() : route.continue())),
+    prepare: (page) => page.context().route("**/*.wasm?*", (route) => (failing ? route.abort() : route.continue())),
   });
   await until(page, { state: "error" });
   assert.equal(await page.getByRole("alert").textContent(), "The engine did not arrive.");

@@ -132,7 +132,7 @@ test("an autoregressive model can be shipped with the page; options of a link th
   const version = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
   const entries = [entry, { name: "gpt-golden", file: "gpt-golden.safetensors", process: "ar", bytes: bytes.length, version, card: "" }];
   const prepare = async (page) => {
-    await page.route("**/weights/index.json", (route) => route.fulfill({ json: entries }));
+    await page.route("**/weights/index.json?*", (route) => route.fulfill({ json: entries }));
     await page.route("**/gpt-golden.safetensors?*", (route) => route.fulfill({ body: bytes }));
   };
   const { page } = await visit("#v=1&weights=gpt-golden&prompt=KING&length=40&steps=7&tau=0.3&sampler=entropy", { prepare });

@@ -54,7 +54,13 @@ export async function visit(hash = "", options = {}) {
   return open[open.push(await enter(hash, options)) - 1];
 }
 
-async function enter(hash, { server = isolated, prepare, mayFail = false, isShared = false, ...options }) {
+/** In the page: its browser has no service worker for it, so that a second visit goes to the server as the first one did. */
+function refuseServiceWorker() {
+  if (navigator.serviceWorker) navigator.serviceWorker.register = () => Promise.reject(new Error("refused"));
+}
+
+/** `stores`: the browser has a service worker for the page. */
+async function enter(hash, { server = isolated, prepare, mayFail = false, isShared = false, stores = false, ...options }) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   const { origin } = new URL(server.address);
   // A file has none.
@@ -64,6 +70,7 @@ async function enter(hash, { server = isolated, prepare, mayFail = false, isShar
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && visit.complaints.push(message.text()));
   page.on("pageerror", (error) => visit.complaints.push(error.stack));
   page.on("request", (request) => visit.requests.push(request.url()));
+  if (!stores && options.javaScriptEnabled !== false) await page.addInitScript(refuseServiceWorker);
   if (prepare) await prepare(page);
   await page.goto(server.address + hash, { timeout: 120000 });
   return visit;

@@ -11,6 +11,7 @@ import { Links } from "./page/links";
 import { Narrator } from "./page/narrator";
 import { Player } from "./page/player";
 import { fetchRecord } from "./page/record";
+import { keepPage } from "./page/storage";
 import { Sampling } from "./page/sampling";
 import { Selection } from "./page/selection";
 import { Session } from "./page/session";
@@ -32,6 +33,7 @@ import { Sheet, type ChooseBy } from "./views/sheet";
 import { SheetFrame } from "./views/sheet_frame";
 import { listenForShortcuts, type Shortcuts } from "./views/shortcuts";
 import { StatusBar } from "./views/status_bar";
+import { Stored } from "./views/stored";
 import { Story } from "./views/story";
 import { ThemeToggle } from "./views/theme";
 import { Timeline } from "./views/timeline";
@@ -75,7 +77,7 @@ class Page implements Views {
     begins: () => this.sampling.rest(),
     request: () => (this.controls.defaults && !this.controls.refuse() ? this.controls.request() : undefined),
   });
-  private bench = new Bench(this.engine, this.announcer, { begins: () => this.sampling.rest(), reloads: () => this.links.keepForReload() });
+  private bench = new Bench(this.engine, this.announcer, { begins: () => this.sampling.rest(), reloads: () => this.links.keepForReload("bench") });
   private verification = new Verification(this.engine, this.announcer, () => this.sampling.rest());
   private theme = new ThemeToggle(() => {
     this.sheet.resize();
@@ -159,6 +161,7 @@ class Page implements Views {
     new Radios<ChooseBy>(byId("choose-by"), (by) => (this.sheet.chooseBy = by))
       .offer([["range", "Range"], ["words", "Words"], ["lines", "Lines"]], "range");
     new SaveMenu((kind) => this.exporter.save(kind));
+    new Stored(this.announcer);
     this.controls.setSpeed(this.player.speed);
     const on = (id: string, act: () => void) => byId(id).addEventListener("click", act);
     on("play", () => this.player.toggle());
@@ -189,6 +192,12 @@ class Page implements Views {
     this.recordShown = this.showRecord();
     await visiting;
     await this.bench.fetchShipped();
+    await keepPage(() => this.statusBar.say("A new version of this page is here.", { label: "Load it", apply: () => this.reload() }));
+  }
+
+  private reload(): void {
+    this.links.keepForReload();
+    location.reload();
   }
 
   private async showRecord(): Promise<void> {

@@ -1,17 +1,13 @@
 /** Loads the module that suits this browser and wraps its exports (web/wasm/api.cpp) into an `Engine`. */
 import { fetchFile, startScript } from "./assets";
 import { stallTimeout, Stalled } from "./download";
+import { hasRelaxedSimd } from "./relaxed_simd";
 import type { Description, Engine, Frame, GapChoice, RatedChoice, RecordedStep, Request } from "./protocol";
 
 /** Memory limits in pages of 64 KiB, as web/CMakeLists.txt links the modules. */
 const initialPages = 256;
 const maximumPages = 8192;
 const helperStack = 1 << 18;
-
-/** A function of i8x16.relaxed_swizzle: valid only where relaxed SIMD is. */
-const relaxedProbe = Uint8Array.of(
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253,
-  128, 2, 11);
 
 export interface HelperSetup {
   module: WebAssembly.Module;
@@ -258,7 +254,7 @@ class WasmEngine implements Engine {
  * The engine out of the modules whose addresses begin with `base` (helper.js beside them), on `threads` threads where memory can be
  * shared, else on one. In a worker only: the caller of a threaded engine sleeps while it waits.
  */
-export async function instantiate({ base, threads, relaxed = WebAssembly.validate(relaxedProbe) }: {
+export async function instantiate({ base, threads, relaxed = hasRelaxedSimd() }: {
   base: string;
   threads: number;
   relaxed?: boolean;

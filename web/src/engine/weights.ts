@@ -1,5 +1,6 @@
 /** Loading of weights: fetched from the page's host and cached, or read from a visitor's own file. */
 import { fetchFile, openCache } from "./assets";
+import { tellStored } from "./caches";
 import type { HostedWeights, Source } from "./protocol";
 
 /** The weights did not come, or other bytes did. */
@@ -24,16 +25,11 @@ export async function digest(bytes: BufferSource): Promise<string | undefined> {
   return found && Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Caches a file; loading does not wait for it. */
-async function keep(cache: Cache, url: string, bytes: ArrayBuffer): Promise<void> {
-  const response = new Response(bytes);
-  try {
-    for (const old of await cache.keys())
-      if (new URL(old.url).pathname === new URL(url).pathname) await cache.delete(old);
-    await cache.put(url, response);
-  } catch {
-    // No room left, say: the weights work all the same.
-  }
+/** Caches a file in the place of an older one; loading does not wait for it. */
+async function keep(cache: Cache, url: string, file: Response): Promise<void> {
+  for (const old of await cache.keys())
+    if (new URL(old.url).pathname === new URL(url).pathname) await cache.delete(old);
+  await cache.put(url, file);
 }
 
 /** The bytes of an answer, which must be those that the source names. */
@@ -77,6 +73,7 @@ export async function read(source: Source, progress: (bytes: number) => void): P
   // What lies between here and the server may have kept a damaged file too.
   const response = await fetchFile(url, stallTimeout, { cache: "no-cache" }).catch(lost);
   const file = await receive(response, source, progress).catch(lost);
-  if (cache) void keep(cache, url, file);
+  // Where there is no room left, say, the weights work all the same.
+  if (cache) void keep(cache, url, new Response(file)).then(tellStored, tellStored);
   return { file, version };
 }

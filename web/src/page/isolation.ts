@@ -11,9 +11,9 @@ export function canIsolate(): boolean {
 }
 
 /** Isolates the page from its next load on. */
-export async function isolate(): Promise<void> {
+export async function isolate(): Promise<ServiceWorkerRegistration> {
   await navigator.serviceWorker.register(new URL("sw.js", document.baseURI));
-  await navigator.serviceWorker.ready;
+  return navigator.serviceWorker.ready;
 }
 
 /** The state of things, for the bench. */

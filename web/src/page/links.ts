@@ -86,9 +86,9 @@ export class Links {
   }
 
   /** Keeps what is on show for when the page is loaded again: the same weights make the same of an address. */
-  keepForReload(): void {
+  keepForReload(room = ""): void {
     clearTimeout(this.timer);
-    history.replaceState(null, "", `${this.current || "#"}&room=bench`);
+    history.replaceState(null, "", `${this.current || "#"}${room && `&room=${room}`}`);
   }
 
   /** Back, forward, or a link typed over the present one. */

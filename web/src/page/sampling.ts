@@ -203,7 +203,7 @@ export class Sampling {
   }
 
   private begin(request: Request, origin: Origin = {}): void {
-    const { candidates, library } = this.views;
+    const { candidates, library, statusBar } = this.views;
     const { address, byVisitor } = origin;
     if (!this.engine.description) return;
     this.queued = false;
@@ -215,8 +215,11 @@ export class Sampling {
     this.state.pending = this.session.sample(request, this.vocabulary, this.process);
     this.origin = origin;
     this.links.substitutes = address?.weights !== undefined && address.weights !== library.name;
-    // The weights that the address names are no longer asked for.
-    if (byVisitor) library.requestedName = undefined;
+    // The weights that the address names are no longer asked for, nor are those that did not come.
+    if (byVisitor) {
+      library.requestedName = undefined;
+      statusBar.clearAlert();
+    }
     this.player.goal = address?.step;
     this.player.playing = true;
     this.state.refresh();
