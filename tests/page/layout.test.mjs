@@ -389,7 +389,7 @@ test("every character drawn on the sheet has enough contrast: letters 4.8 to 1, 
     const palette = readPalette();
     const worst = { letters: Infinity, dots: Infinity };
     for (const show of ["ink", "doubt", "order"])
-      for (const chosen of [undefined, { from: 0, to: id.length - 1 }])
+      for (const chosen of [undefined, [...id.keys()]])
         looksOf({ lane, step: 1, show, guesses: true, chosen, pinned: -1, closest: -1, compared: undefined, moving: false }).forEach((look, place) => {
           for (const dryness of look.wet || id[place] < 0 || show !== "ink" ? [1] : [0, 0.05, 0.1, 0.2, 0.4, 0.7, 1]) {
             const context = watchingContext(palette.sheet);
