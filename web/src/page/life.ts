@@ -12,7 +12,7 @@ import type { SheetState } from "./sheet_state";
 /** What is still alive after so many generations mostly goes round in circles. */
 const mostGenerations = 64;
 /** Each edit takes about 25 characters of a link. */
-const mostEdits = 1000;
+const mostEdits = 2000;
 
 export function nextGeneration(cells: Choice, length: number): number[] {
   const size = Math.ceil(length / columns) * columns;
