@@ -164,6 +164,16 @@ test("no interaction takes over 100 ms at 256 characters", async (t) => {
       await page.mouse.up();
       await page.locator("#toolbar").waitFor();
     },
+    painting: async () => {
+      await role(page, "radio", "Brush").check({ force: true });
+      await page.mouse.move(...at(3, 2));
+      await page.mouse.down();
+      await page.mouse.move(...at(29, 6), { steps: 8 });
+      await page.mouse.up();
+      await page.keyboard.press("Escape");
+      await role(page, "radio", "Range").check({ force: true });
+      await page.mouse.click(...at(3, 2));
+    },
     "choosing by key": () => page.keyboard.press("Shift+ArrowRight", { delay: 20 }),
     "typing on the sheet": async () => {
       await page.mouse.click(...at(20, 4));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { drawn, fromWeb, revisit, shifts } from "./layout_support.mjs";
-import { copied, done, hurry, quick, role, stage, stop, until, verse, web, written } from "./support.mjs";
+import { copied, done, hurry, quick, role, sameTrace, stage, stop, until, verse, web, written } from "./support.mjs";
 
 const length96 = quick.replace("length=64", "length=96");
 const toolbar = (page) => role(page, "toolbar", "Chosen text");
@@ -90,6 +90,12 @@ test("a brush has one, nine or fifteen cells, fewer at the sheet's edges, and a 
   assert.ok(painted.has(64 + 23));
   brush.end();
   assert.ok(!brush.isDown);
+  // The right button, a pen's barrel and its other end erase; the middle button and a second finger do nothing.
+  const acts = [];
+  const strokes = new parts.Brush(({ cell }) => cell, () => 96, (_, erases) => acts.push(erases));
+  for (const buttons of [1, 2, 32, 4]) strokes.begin({ ...event([0, 0]), buttons });
+  strokes.begin({ ...event([0, 0]), isPrimary: false });
+  assert.deepEqual(acts, [false, true, true]);
 });
 
 test("generations follow Conway's rules on a torus, and the first one depends on the seed", () => {
@@ -149,6 +155,7 @@ test("Brush and Life can be used with keys alone", async () => {
   // Nothing is said before the end of a sample.
   await page.waitForFunction(() => document.querySelector("#status").textContent.startsWith("Finished."));
   await by(page, "Brush");
+  await radius(page, 2);
   await page.locator("#text").focus();
   await page.keyboard.press("Control+Home");
   await page.keyboard.press("ArrowDown");
@@ -241,6 +248,7 @@ test("a click makes a generation; Run life noises one after each pass until it i
   }
   await role(page, "button", "Play").click();
   await done(page);
+  await sameTrace(page);
   await sameText(page);
 });
 

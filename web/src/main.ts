@@ -276,6 +276,7 @@ class Page implements Views {
   }
 
   private clear(): void {
+    if (this.player.stepper) return this.life.stop();
     if (this.selection.clear() || this.bench.stop() || this.verification.stop() || this.race.stop()) return;
     if (this.display.mode === "running") this.sampling.stop();
   }

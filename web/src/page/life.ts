@@ -102,7 +102,7 @@ export class Life {
         if (!state.chosen) return "has died out";
       }
       const edits = noisingEdits(lane, step, state.chosen, this.views.toolbar.percent);
-      if (lane.edits.length + edits.length > mostEdits) return "ends, since a link holds no more edits,";
+      if ((lane.request.edit ?? []).length + lane.edits.length + edits.length > mostEdits) return "ends, since a link holds no more edits,";
       if (!edits.length && lane.finished) continue;
       ++this.generation;
       return edits;
