@@ -7,6 +7,7 @@ import { cameBackTheSame } from "./page/edits";
 import { Exporter } from "./page/exporter";
 import { hasSimd } from "./page/features";
 import type { Lane } from "./page/lanes";
+import { Life } from "./page/life";
 import { Links } from "./page/links";
 import { Narrator } from "./page/narrator";
 import { Player } from "./page/player";
@@ -86,6 +87,9 @@ class Page implements Views {
   });
   readonly sheet = new Sheet({
     choose: (choice) => this.selection.choose(choice),
+    paint: (positions, erases) => this.selection.paint(positions, erases),
+    painted: () => this.selection.sayChosen(),
+    generation: () => this.life.step(),
     pin: (position) => this.selection.pin(position),
     hover: (position) => this.selection.hover(position),
     put: (position, text) => this.editing.put(position, text),
@@ -122,6 +126,7 @@ class Page implements Views {
     proofreads: () => this.library.sayProofreader(),
   });
   readonly sampleButton = new StopButton(byId("sample"), "Sample", () => this.sampling.sample(), () => this.sampling.stop());
+  readonly lifeButton = new StopButton(byId("run-life"), "Run life", () => this.life.run(), () => this.life.stop());
   private shows = new Radios<Show>(byId("show"), (show) => this.setShow(show));
   readonly story = new Story({
     goTo: (share) => this.storyVisit.goTo(share),
@@ -151,6 +156,7 @@ class Page implements Views {
   private sampling = new Sampling(this.state, this.engine, this.session, this.player, this.takeover, this.links, this.narrator, this);
   private selection = new Selection(this.state, this.player, this.narrator, this, () => this.display.showBiography());
   private editing = new Editing(this.state, this.engine, this.session, this.player, this.selection, this);
+  private life = new Life(this.state, this.session, this.player, this.selection, this.editing, this);
   private storyVisit = new StoryVisit(this.state, this.player, (show) => this.setShow(show));
   private display = new Display(this.state, this.engine, this.session, this.player, this.sampling, this.editing, this.links, this);
   private exporter = new Exporter(this.state, this.links, this.statusBar, () => this.display.picture());
@@ -158,8 +164,9 @@ class Page implements Views {
 
   constructor() {
     this.shows.offer([["ink", "Ink"], ["doubt", "Doubt"], ["order", "Order"]], "ink");
-    new Radios<ChooseBy>(byId("choose-by"), (by) => (this.sheet.chooseBy = by))
-      .offer([["range", "Range"], ["words", "Words"], ["lines", "Lines"]], "range");
+    new Radios<ChooseBy>(byId("choose-by"), (by) => this.chooseBy(by))
+      .offer([["range", "Range"], ["words", "Words"], ["lines", "Lines"], ["brush", "Brush"], ["life", "Life"]], "range");
+    new Radios(byId("radius"), (radius) => (this.sheet.brush.radius = Number(radius))).offer([["1", "1"], ["2", "2"], ["3", "3"]], "2");
     new SaveMenu((kind) => this.exporter.save(kind));
     new Stored(this.announcer);
     this.controls.setSpeed(this.player.speed);
@@ -268,7 +275,17 @@ class Page implements Views {
     this.display.refresh();
   }
 
+  private chooseBy(by: ChooseBy): void {
+    this.life.stop();
+    this.sheet.chooseBy = by;
+    byId("radius").classList.toggle("absent", by !== "brush");
+    byId("run-life").classList.toggle("absent", by !== "life");
+    if (by === "life" && !this.state.chosen) this.life.step();
+    this.display.refresh();
+  }
+
   private clear(): void {
+    if (this.player.stepper) return this.life.stop();
     if (this.selection.clear() || this.bench.stop() || this.verification.stop() || this.race.stop()) return;
     if (this.display.mode === "running") this.sampling.stop();
   }

@@ -6,7 +6,7 @@ import { Heartbeat, longestSilence } from "./heartbeat";
 import { mostThreads } from "../page/isolation";
 import { processOf } from "../processes";
 import type {
-  BenchSetting, Description, Frame, FromWorker, GapChoice, Request, SampleToVerify, SavedState, HostedWeights, Source, Timing, ToWorker,
+  BenchSetting, Description, Frame, FromWorker, GapChoice, GoOn, Request, SampleToVerify, SavedState, HostedWeights, Source, Timing, ToWorker,
   VerifiedText,
 } from "./protocol";
 
@@ -54,7 +54,7 @@ export interface RunRequest extends RunListener {
   held: number;
   state: SavedState | null;
   edits: string[];
-  goOn: boolean;
+  goOn: GoOn;
   onFrame(frame: Frame, state: SavedState, milliseconds: number): void;
 }
 

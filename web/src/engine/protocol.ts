@@ -187,6 +187,9 @@ export interface HostedWeights {
 /** Weights hosted with the page, or a file of the visitor's. */
 export type Source = HostedWeights | File;
 
+/** How far a run goes after its edits: no further, for one pass, or to the end. */
+export type GoOn = false | "once" | true;
+
 export type ToWorker =
   /** Fetches and compiles the engine, before weights are named. */
   | { type: "prepare"; threads: number }
@@ -203,8 +206,7 @@ export type ToWorker =
       proofreader: HostedWeights | null;
       /** Applied at step `from`, without its number. */
       edits: string[];
-      /** False: go no further than the edits. */
-      goOn: boolean;
+      goOn: GoOn;
     }
   /** Fills a text with open gaps, each choice of lengths as a sample of its own; of the request all else counts. */
   | { type: "infill"; run: number; request: Request; text: string; mark: string; proofreader: HostedWeights | null }

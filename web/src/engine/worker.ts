@@ -144,7 +144,7 @@ async function sample(model: Engine, { run, request, from, held, state, edits, g
     if (current !== run) return;
     const before = performance.now();
     pass(model);
-    done = show(performance.now() - before);
+    done = show(performance.now() - before) || goOn === "once";
   }
 }
 

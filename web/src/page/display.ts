@@ -27,7 +27,7 @@ export class Display {
   constructor(
     private state: SheetState, private engine: EngineHost, private session: Session, private player: Player, private sampling: Sampling,
     private editing: Editing, private links: Links,
-    private views: Pick<Views, "biography" | "candidates" | "library" | "sampleButton" | "sheet" | "sheetFrame" | "statusBar" | "story" | "timeline" | "toolbar">,
+    private views: Pick<Views, "biography" | "candidates" | "library" | "lifeButton" | "sampleButton" | "sheet" | "sheetFrame" | "statusBar" | "story" | "timeline" | "toolbar">,
   ) {}
 
   get mode(): Mode {
@@ -55,6 +55,7 @@ export class Display {
     stage.dataset.state = mode;
     stage.setAttribute("aria-busy", String(mode === "running"));
     views.sampleButton.show(mode === "running");
+    views.lifeButton.show(this.player.stepper !== undefined);
     if (!lane?.frames[step]) return;
     stage.dataset.source = lane.live ? "live" : "recorded";
     // What is said of the sheet is said of the process that made it.
@@ -66,7 +67,8 @@ export class Display {
     views.sheet.show(picture);
     views.sheetFrame.show(lane, step, show, views.candidates.progress);
     views.timeline.show(this.session.lanes, lane, step, picture.compared);
-    views.toolbar.show(lane, step, chosen);
+    // A game chooses by itself.
+    views.toolbar.show(lane, step, this.player.stepper ? undefined : chosen);
     views.story.nameSteps(lane.steps);
     byId("command").textContent = this.links.command;
     const kept = this.editing.keptPositions.length;

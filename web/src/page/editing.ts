@@ -1,7 +1,7 @@
 /** Acts of the visitor on the text: each edits the lane on show at the step on show, or a fork of it. */
 import type { EngineHost } from "../engine/host";
 import type { Views } from "../views/views";
-import { keepingEdits, openingEdits, whyNotNoised, type Choice } from "./edits";
+import { keepingEdits, noisingEdits, openingEdits, whyNotNoised, type Choice } from "./edits";
 import type { Lane } from "./lanes";
 import type { Player } from "./player";
 import type { Selection } from "./selection";
@@ -26,9 +26,9 @@ export class Editing {
     if (!chosen || !lane) return this.sayNothingChosen();
     const reason = whyNotNoised(lane, step, chosen);
     if (reason) return this.views.statusBar.say(reason);
-    const { percent } = this.views.toolbar;
+    const edits = noisingEdits(lane, step, chosen, this.views.toolbar.percent);
     this.selection.unchoose();
-    void this.act([`noise:${chosen.from}-${chosen.to}${percent === 100 ? "" : `:${percent}`}`], "in a fork", true);
+    void this.act(edits, "in a fork", true);
   }
 
   keep(): void {
@@ -39,8 +39,8 @@ export class Editing {
     else this.views.statusBar.say("Only letters that stand can be kept; these places are still open.");
   }
 
-  open({ from, to }: Choice): void {
-    void this.act([`open:${from}-${to}`], "in place unless finished", false);
+  open(choice: Choice): void {
+    void this.act(openingEdits(choice), "in place unless finished", false);
   }
 
   openChosen(): void {
@@ -48,7 +48,7 @@ export class Editing {
   }
 
   openAllKept(): void {
-    void this.act(openingEdits(this.keptPositions), "in place unless finished", false);
+    this.open(this.keptPositions);
   }
 
   /** Writes a text from a position on; returns how many positions it takes. */
@@ -91,24 +91,35 @@ export class Editing {
     if (lane) this.showLane(lanes[(lanes.indexOf(lane) + 1) % lanes.length].name);
   }
 
-  private async act(edits: string[], how: EditMode, goOn: boolean): Promise<void> {
+  /** The lane on show, ready to be changed; undefined, after saying why, where it cannot be. */
+  begin(): Lane | undefined {
     const { state, player } = this;
     const { statusBar } = this.views;
     state.touched = true;
-    if (!this.engine.description || !state.lane) return statusBar.say("A recorded sample cannot be changed: the weights are not here yet.");
-    if (state.pending) return statusBar.say("A new sample is on its way; stop it first to change this one.");
-    statusBar.clearAlert();
-    if (player.playing) player.pause();
-    const before = state.lane.parent;
-    this.follow(await this.session.act(state.lane, state.step, edits, how, goOn), before, goOn);
+    if (!this.engine.description || !state.lane) statusBar.say("A recorded sample cannot be changed: the weights are not here yet.");
+    else if (state.pending) statusBar.say("A new sample is on its way; stop it first to change this one.");
+    else {
+      statusBar.clearAlert();
+      if (player.playing) player.pause();
+      return state.lane;
+    }
+    return undefined;
   }
 
-  /** Shows the lane that has the edits. */
-  private follow(lane: Lane, before: Lane | undefined, goOn: boolean): void {
-    const { state, player } = this;
+  /** Shows the lane that has the edits; `before` is the parent of the one that was asked. */
+  follow(lane: Lane, before: Lane | undefined): void {
+    const { state } = this;
     state.lane = lane;
     state.step = Math.min(lane.head, Math.max(lane.from, state.step));
     if (lane.parent !== before) this.views.announcer.say(`Lane ${lane.name} from step ${lane.from}.`);
+  }
+
+  private async act(edits: string[], how: EditMode, goOn: boolean): Promise<void> {
+    const { player } = this;
+    const lane = this.begin();
+    if (!lane) return;
+    const before = lane.parent;
+    this.follow(await this.session.act(lane, this.state.step, edits, how, goOn), before);
     // Play may have been pressed meanwhile.
     if (goOn || player.playing) player.play();
     else player.pause();

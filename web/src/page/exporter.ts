@@ -6,16 +6,22 @@ import type { Links } from "./links";
 import type { SheetState } from "./sheet_state";
 import { traceOf } from "./trace";
 
+/** Characters that every program takes in a link. */
+const longLink = 8000;
+
 export class Exporter {
   constructor(private state: SheetState, private links: Links, private statusBar: StatusBar, private picture: () => Picture) {}
 
   copyChosen(): void {
     const { lane, step, chosen } = this.state;
-    if (chosen && lane) void this.copy(lane.text(step, "_", chosen), "The chosen text is copied.");
+    if (chosen && lane) void this.copy(lane.chosenText(step, "_", chosen), "The chosen text is copied.");
   }
 
   copyLink(): void {
-    if (this.state.lane) void this.copy(this.links.currentUrl, "The link is copied.");
+    const { currentUrl } = this.links;
+    const { length } = currentUrl;
+    if (this.state.lane)
+      void this.copy(currentUrl, length > longLink ? `The link is copied; of its ${length} characters some programs may cut off the last.` : "The link is copied.");
   }
 
   copyCommand(): void {

@@ -1,4 +1,5 @@
 /** A lane is one run through the steps: all its frames are kept, so that looking back never computes. */
+import { stretchesOf, type Choice } from "./edits";
 import { escapeBraces } from "./gaps";
 import type { Process } from "../processes";
 import { REVEALED, CONDITIONED, NEW, REOPENED, type Frame, type Request, type SavedState } from "../engine/protocol";
@@ -142,9 +143,19 @@ export class Lane {
     return this.letters(step).reduce((count, id) => count + (id >= 0 ? 1 : 0), 0);
   }
 
-  /** The text, with `open` for a position without a letter; `among` takes a part, both ends included. */
-  text(step: number, open: string, among = { from: 0, to: Infinity }): string {
-    const ids = this.letters(step).subarray(among.from, among.to + 1);
+  /** The text, with `open` for a position without a letter. */
+  text(step: number, open: string): string {
+    return this.textBetween(step, open, 0);
+  }
+
+  /** The text of chosen positions: what is apart is on lines of its own. */
+  chosenText(step: number, open: string, choice: Choice): string {
+    return stretchesOf(choice).map(({ from, to }) => this.textBetween(step, open, from, to))
+      .reduce((above, text) => `${above}${above.endsWith("\n") ? "" : "\n"}${text}`);
+  }
+
+  private textBetween(step: number, open: string, from: number, to = Infinity): string {
+    const ids = this.letters(step).subarray(from, to + 1);
     return Array.from(ids, (id) => (id < 0 ? open : this.vocabulary.character(id))).join("");
   }
 

@@ -22,6 +22,8 @@ export class Player {
   following = true;
   /** The step to show as soon as it is computed, without those before it. */
   goal: number | undefined;
+  /** Makes the step after the lane's last one, where no run does; it is heard of until the player stops. */
+  stepper: (() => void) | undefined;
   private perSecond = 8;
   private timer = 0;
   private lastTick = 0;
@@ -80,6 +82,7 @@ export class Player {
   /** Stops without a word. */
   halt(): void {
     this.playing = false;
+    this.stepper = undefined;
     clearTimeout(this.timer);
   }
 
@@ -118,7 +121,8 @@ export class Player {
     const { lane } = state;
     if (!this.playing || !lane || state.pending || this.goal !== undefined) return;
     if (state.step >= lane.head) {
-      if (lane.finished) this.end();
+      if (this.stepper) this.stepper();
+      else if (lane.finished) this.end();
       return;
     }
     if (this.events.holds()) return;

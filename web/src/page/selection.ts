@@ -1,7 +1,7 @@
 /** The visitor's selection: chosen positions, the pinned biography, the position under the pointer. */
 import { closestCall } from "../views/biography";
 import type { Views } from "../views/views";
-import type { Choice } from "./edits";
+import { countOf, type Choice } from "./edits";
 import { isPhone } from "./features";
 import type { Narrator } from "./narrator";
 import type { Player } from "./player";
@@ -9,15 +9,26 @@ import type { SheetState } from "./sheet_state";
 
 export class Selection {
   /** `hovers` hears that the pointer is over another position. */
-  constructor(private state: SheetState, private player: Player, private narrator: Narrator, private views: Pick<Views, "sheet" | "statusBar">,
+  constructor(private state: SheetState, private player: Player, private narrator: Narrator, private views: Pick<Views, "announcer" | "sheet" | "statusBar">,
     private hovers: () => void) {}
 
   choose(choice: Choice | undefined): void {
-    const { chosen } = this.state;
-    if (choice?.from === chosen?.from && choice?.to === chosen?.to) return;
+    if (String(choice) === String(this.state.chosen)) return;
     this.state.chosen = choice;
     if (choice && this.player.playing) this.player.pause();
     this.state.refresh();
+  }
+
+  /** Adds positions to the choice, or takes them away. */
+  paint(positions: readonly number[], erases: boolean): void {
+    const chosen = new Set(this.state.chosen);
+    for (const position of positions) erases ? chosen.delete(position) : chosen.add(position);
+    this.choose(chosen.size ? [...chosen].sort((a, b) => a - b) : undefined);
+  }
+
+  /** Says how much is chosen, which the textarea does not tell. */
+  sayChosen(): void {
+    this.views.announcer.say(`Chosen: ${countOf(this.state.chosen ?? [])}.`);
   }
 
   /** Lets the choice go, in the textarea too. */

@@ -1,7 +1,7 @@
 /** The lanes of one visit and what is done to them; it knows the engine, and nothing of the page. */
 import type { EngineHost } from "../engine/host";
 import { Lane, laneName } from "./lanes";
-import type { Frame, Request } from "../engine/protocol";
+import type { Frame, GoOn, Request } from "../engine/protocol";
 
 export interface SessionEvents {
   /** A frame came, or a run ended. */
@@ -85,7 +85,7 @@ export class Session {
    * of one lane and step, while the first of them was under way, have one fork. Resolves to the lane that has the edits, once its
    * frame is there.
    */
-  act(asked: Lane, step: number, edits: string[], how: EditMode, goOn: boolean): Promise<Lane> {
+  act(asked: Lane, step: number, edits: string[], how: EditMode, goOn: GoOn): Promise<Lane> {
     ++this.pendingActs;
     const act = this.queue.then(async () => {
       const before = this.forks.get(asked);
@@ -118,7 +118,7 @@ export class Session {
   }
 
   /** Resolves when the first frame is there, or when the run ends, where it does not go on from there or has none. */
-  private compute(lane: Lane, from: number, edits: string[], goOn: boolean): Promise<void> {
+  private compute(lane: Lane, from: number, edits: string[], goOn: GoOn): Promise<void> {
     return new Promise((resolve) => {
       const { states, request } = lane;
       let held = from;
@@ -133,9 +133,10 @@ export class Session {
           // What is edited by hand no pass can bring back.
           const edited = frame.step === from && edits.length > 0;
           if (edited) lane.edits.push(...edits.splice(0).map((edit) => `${from}:${edit}`));
-          lane.add(frame, state, edited);
+          // The next single pass goes on from this one.
+          lane.add(frame, state, edited || goOn === "once");
           this.events.changed(lane);
-          if (goOn) resolve();
+          if (goOn === true) resolve();
         },
         onProofreaderMissing: (damaged) => this.events.proofreaderMissing(lane, damaged),
         onFailure: (sentence) => this.events.failed(sentence),

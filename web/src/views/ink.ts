@@ -21,17 +21,20 @@ export interface Look {
   /** 0 none, then the four steps of doubt. */
   ground: number;
   chosen: boolean;
-  chosenFirst: boolean;
-  chosenLast: boolean;
+  /** By `beside`: the neighbours that are chosen too. */
+  chosenBeside: readonly boolean[];
   /** A frame around the position whose biography is shown: 1 if the page picked it, 2 if the visitor did. */
   frame: 0 | 1 | 2;
   /** Other than in the lane compared with. */
   differs: boolean;
 }
 
+/** Columns and rows to the neighbours of a cell: above, right of, below and left of it, then the corners between two of these. */
+export const beside = [[0, -1], [1, 0], [0, 1], [-1, 0], [1, -1], [1, 1], [-1, 1], [-1, -1]] as const;
+
 export const plain: Look = {
   sign: "", layers: [], size: 1, ink: "ink", wet: false, given: false, hatched: false, struckOut: false, caret: false, ground: 0,
-  chosen: false, chosenFirst: false, chosenLast: false, frame: 0, differs: false,
+  chosen: false, chosenBeside: [], frame: 0, differs: false,
 };
 
 export interface Palette {
@@ -129,7 +132,8 @@ export function drawCell(
 function drawGround(context: CanvasRenderingContext2D, look: Look, { x, y, width, height, inset }: Box, palette: Palette, wetness: number): void {
   if (look.ground || look.chosen) {
     context.fillStyle = look.chosen ? palette.wash : palette.grounds[look.ground];
-    context.fillRect(x, y + inset, width, height - 2 * inset);
+    const [above, , below] = look.chosenBeside;
+    context.fillRect(x, above ? y : y + inset, width, height - (above ? 0 : inset) - (below ? 0 : inset));
   }
   if (wetness > 0 && !look.chosen) {
     context.globalAlpha = wetness;
@@ -148,11 +152,22 @@ function drawMarks(context: CanvasRenderingContext2D, look: Look, { x, y, width,
   if (look.caret) fill(palette.red, 1, inset + 1, 2, height - 2 * inset - 2);
   if (look.given) fill(palette.ink, 0, height - inset - 4, width, 2);
   if (look.differs) for (let dot = 1; dot < width - 1; dot += 4) fill(palette.ink, dot, height - inset - 3, 2, 1.5);
-  if (!look.chosen) return;
-  fill(palette.red, 0, inset, width, 1.5);
-  fill(palette.red, 0, height - inset - 1.5, width, 1.5);
-  if (look.chosenFirst) fill(palette.red, 0, inset, 1.5, height - 2 * inset);
-  if (look.chosenLast) fill(palette.red, width - 1.5, inset, 1.5, height - 2 * inset);
+  if (look.chosen) outline(look.chosenBeside, inset, width, height, (...box) => fill(palette.red, ...box));
+}
+
+/** The edges of a chosen cell on which the choice ends; where only its corner does, lines of two neighbours are joined. */
+function outline(chosen: readonly boolean[], inset: number, width: number, height: number, fill: (x: number, y: number, wide: number, high: number) => void): void {
+  const line = 1.5;
+  const [above, right, below, left, ...corners] = chosen;
+  const [top, bottom] = [above ? 0 : inset, height - (below ? 0 : inset)];
+  const [east, south] = [width - line, height - inset - line];
+  if (!above) fill(0, inset, width, line);
+  if (!right) fill(east, top, line, bottom - top);
+  if (!below) fill(0, south, width, line);
+  if (!left) fill(0, top, line, bottom - top);
+  [[above, right, east, 0], [below, right, east, south], [below, left, 0, south], [above, left, 0, 0]].forEach(([a, b, x, y], corner) => {
+    if (a && b && !corners[corner]) fill(x as number, y as number, line, inset + line);
+  });
 }
 
 function drawLetter(

@@ -3,7 +3,7 @@ import type { Show } from "../page/address";
 import type { Choice } from "../page/edits";
 import type { Lane } from "../page/lanes";
 import { CONDITIONED, NEW, REOPENED } from "../engine/protocol";
-import { lineEnd, plain, type Look } from "./ink";
+import { beside, lineEnd, plain, type Look } from "./ink";
 
 export const columns = 32;
 
@@ -34,6 +34,7 @@ export function looksOf(picture: Picture): Look[] {
   const frame = lane.frames[step];
   const other = compared?.frames[Math.min(step, compared.head)];
   const caret = lane.process.inOrder ? frame.id.indexOf(-1) : -1;
+  const among = new Set(chosen);
   return Array.from(frame.id, (id, position) => {
     const look: Look = { ...plain };
     const flags = frame.flags[position];
@@ -57,10 +58,12 @@ export function looksOf(picture: Picture): Look[] {
       look.wet = false;
       look.ground = (flags & CONDITIONED) !== 0 ? 0 : show === "doubt" ? groundOfDoubt(frame.entropy[position]) : groundOfOrder(lane, position, step);
     }
-    if (chosen && position >= chosen.from && position <= chosen.to) {
+    if (among.has(position)) {
       look.chosen = true;
-      look.chosenFirst = position === chosen.from || position % columns === 0;
-      look.chosenLast = position === chosen.to || position % columns === columns - 1;
+      look.chosenBeside = beside.map(([x, y]) => {
+        const column = (position % columns) + x;
+        return column >= 0 && column < columns && among.has(position + y * columns + x);
+      });
       look.wet = false;
       look.ink = look.ink === "edge" ? "soft" : "ink";
     }

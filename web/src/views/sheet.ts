@@ -2,17 +2,24 @@
  * The sheet: a canvas for ink, a transparent textarea over it for meaning (caret, selection, reading aloud), and, once
  * the sample rests, real text in verse.
  */
-import type { Choice } from "../page/edits";
+import { positionsOf, type Choice, type Stretch } from "../page/edits";
+import { Brush, type Point } from "./brush";
 import { prefersReducedMotion } from "../page/features";
 import { CONDITIONED, type Frame } from "../engine/protocol";
 import { byId, html } from "./dom";
 import { drawCell, drawGliding, fitCanvas, readPalette, type Cell, type Look, type Palette } from "./ink";
 import { columns, looksOf, type Picture } from "./looks";
 
-export type ChooseBy = "range" | "words" | "lines";
+export type ChooseBy = "range" | "words" | "lines" | "brush" | "life";
 
 export interface SheetEvents {
   choose(choice: Choice | undefined): void;
+  /** Adds positions to the choice, or takes them away. */
+  paint(positions: number[], erases: boolean): void;
+  /** A stroke has ended. */
+  painted(): void;
+  /** The next generation is asked for. */
+  generation(): void;
   pin(position: number): void;
   hover(position: number): void;
   /** Writes a text typed from a position on; returns how many positions it takes. */
@@ -28,7 +35,8 @@ const restTime = 900;
 const glideTime = 700;
 
 export class Sheet {
-  chooseBy: ChooseBy = "range";
+  readonly brush = new Brush((event) => this.cellAt(event), () => this.looks.length, (positions, erases) => this.events.paint(positions, erases));
+  private by: ChooseBy = "range";
   private stage = byId("stage");
   private sheet = byId("sheet");
   private canvas = byId<HTMLCanvasElement>("ink");
@@ -90,6 +98,21 @@ export class Sheet {
     if (this.picture) this.show(this.picture);
   }
 
+  set chooseBy(by: ChooseBy) {
+    this.by = this.sheet.dataset.by = by;
+    // A long press shall select no word, nor a tap raise a keyboard.
+    this.text.ontouchstart = by === "brush" ? (event) => event.preventDefault() : null;
+    if (this.paints) {
+      this.select(undefined);
+      this.unsettle();
+    } else this.scheduleSettling();
+  }
+
+  /** True where positions are chosen one by one, and not by the textarea's selection. */
+  get paints(): boolean {
+    return this.by === "brush" || this.by === "life";
+  }
+
   private setRows(length: number): void {
     this.rows = Math.ceil(length / columns);
     document.documentElement.style.setProperty("--rows", String(this.rows));
@@ -141,7 +164,7 @@ export class Sheet {
   }
 
   /** Chooses in the textarea, so that the two never differ. */
-  select(choice: Choice | undefined): void {
+  select(choice: Stretch | undefined): void {
     if (choice) this.text.setSelectionRange(this.offset(choice.from), this.offset(choice.to) + 1);
     else {
       this.text.setSelectionRange(this.text.selectionEnd, this.text.selectionEnd);
@@ -285,7 +308,7 @@ export class Sheet {
     if (this.verse.hidden || this.settled) return;
     this.settleTimer = window.setTimeout(() => {
       const picture = this.picture;
-      const busy = this.pointerInside || this.stage.contains(document.activeElement) || !picture || picture.chosen ||
+      const busy = this.paints || this.pointerInside || this.stage.contains(document.activeElement) || !picture || picture.chosen ||
         picture.show !== "ink" || picture.compared || picture.moving;
       if (!busy && !this.verse.hidden) this.settle();
     }, prefersReducedMotion.matches ? 0 : restTime);
@@ -360,7 +383,7 @@ export class Sheet {
     this.verse.addEventListener("copy", (event) => {
       if (!this.picture?.chosen) return;
       event.preventDefault();
-      event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", this.picture.chosen));
+      event.clipboardData?.setData("text/plain", this.picture.lane.chosenText(this.picture.step, "_", this.picture.chosen));
     });
     this.verse.addEventListener("click", (event) => {
       const position = positionAt(event);
@@ -405,15 +428,17 @@ export class Sheet {
   }
 
   private choice(): Choice | undefined {
+    if (this.paints) return this.picture?.chosen;
     const { selectionStart, selectionEnd } = this.text;
     if (selectionStart === selectionEnd) return undefined;
     const choice = { from: this.position(selectionStart), to: Math.min(this.looks.length, this.position(selectionEnd)) - 1 };
     if (choice.from > choice.to) return undefined;
     // A finger drags the browser's own handles, letter by letter.
-    return this.byTouch ? this.widened(choice) : choice;
+    return positionsOf(this.byTouch ? this.widened(choice) : choice);
   }
 
   private readSelection(): void {
+    if (this.paints) return;
     if (document.activeElement === this.text) {
       if (this.dragFrom < 0) this.events.choose(this.choice());
       return;
@@ -424,7 +449,7 @@ export class Sheet {
     if (!this.verseText.contains(range.startContainer) || !this.verseText.contains(range.endContainer)) return;
     const from = this.positionInVerse(range.startContainer, range.startOffset);
     const to = this.positionInVerse(range.endContainer, range.endOffset) - 1;
-    this.events.choose(from <= to ? this.widened({ from, to }) : undefined);
+    this.events.choose(from <= to ? positionsOf(this.widened({ from, to })) : undefined);
   }
 
   private listenToText(): void {
@@ -440,7 +465,7 @@ export class Sheet {
       if (choice) this.events.open(choice);
       const at = this.position(text.selectionStart) - (backwards ? 1 : 0);
       if (!choice && at >= 0 && at < this.looks.length) {
-        this.events.open({ from: at, to: at });
+        this.events.open([at]);
         text.setSelectionRange(this.offset(at), this.offset(at));
       }
     };
@@ -474,7 +499,7 @@ export class Sheet {
         const choice = this.choice();
         if (!choice || !this.picture) return;
         event.preventDefault();
-        event.clipboardData?.setData("text/plain", this.picture.lane.text(this.picture.step, "_", choice));
+        event.clipboardData?.setData("text/plain", this.picture.lane.chosenText(this.picture.step, "_", choice));
         if (kind === "cut") erase(false);
       });
   }
@@ -489,32 +514,51 @@ export class Sheet {
       } else if (event.key === "Enter") {
         event.preventDefault();
         if (event.ctrlKey || event.metaKey) this.events.noiseAgain();
-        else this.events.pin(Math.min(this.looks.length - 1, this.position(text.selectionStart)));
+        else if (this.by === "life") this.events.generation();
+        else this.events.pin(this.caret);
+      } else if (event.key === " " && this.paints) {
+        event.preventDefault();
+        this.paintAtCaret();
       }
     });
     text.addEventListener("focus", () => {
       this.unsettle();
-      this.events.choose(this.choice());
+      if (!this.paints) this.events.choose(this.choice());
     });
     this.stage.addEventListener("focusout", () => this.scheduleSettling());
   }
 
-  // ---- the pointer
-
-  private positionAt(event: MouseEvent): number {
-    const { left, top } = this.sheet.getBoundingClientRect();
-    const column = Math.min(columns - 1, Math.max(0, Math.floor((event.clientX - left) / this.cell.width)));
-    const row = Math.max(0, Math.floor((event.clientY - top) / this.cell.height));
-    return Math.min(this.looks.length - 1, row * columns + column);
+  private get caret(): number {
+    return Math.min(this.looks.length - 1, this.position(this.text.selectionStart));
   }
 
-  private widened({ from, to }: Choice): Choice {
-    if (this.chooseBy === "range" || !this.picture) return { from, to };
+  /** Chooses what is under the brush, or lets it go. */
+  private paintAtCaret(): void {
+    const { caret, brush } = this;
+    const positions = this.by === "life" ? [caret] : brush.around(caret % columns, Math.floor(caret / columns));
+    this.events.paint(positions, this.picture?.chosen?.includes(caret) ?? false);
+    this.events.painted();
+  }
+
+  // ---- the pointer
+
+  private cellAt(event: MouseEvent): Point {
+    const { left, top } = this.sheet.getBoundingClientRect();
+    return [Math.floor((event.clientX - left) / this.cell.width), Math.floor((event.clientY - top) / this.cell.height)];
+  }
+
+  private positionAt(event: MouseEvent): number {
+    const [column, row] = this.cellAt(event);
+    return Math.min(this.looks.length - 1, Math.max(0, row) * columns + Math.min(columns - 1, Math.max(0, column)));
+  }
+
+  private widened({ from, to }: Stretch): Stretch {
+    if (this.by === "range" || !this.picture) return { from, to };
     const { lane, step } = this.picture;
     const letters = lane.letters(step);
     const ends = (position: number) => {
       const character = lane.vocabulary.character(letters[position]);
-      return character === "\n" || (this.chooseBy === "words" && character === " ");
+      return character === "\n" || (this.by === "words" && character === " ");
     };
     while (from > 0 && !ends(from - 1)) --from;
     while (to < this.looks.length - 1 && !ends(to) && !ends(to + 1)) ++to;
@@ -525,8 +569,10 @@ export class Sheet {
     const { text } = this;
     text.addEventListener("pointerdown", (event) => {
       this.byTouch = event.pointerType === "touch";
+      if (this.by === "brush") return this.beginStroke(event);
       if (event.pointerType !== "mouse" || event.button !== 0 || !this.picture) return;
       event.preventDefault();
+      if (this.by === "life") return this.putCaret(this.positionAt(event));
       this.dragFrom = this.positionAt(event);
       this.dragged = false;
       text.setPointerCapture(event.pointerId);
@@ -535,19 +581,21 @@ export class Sheet {
       if (event.shiftKey) text.setSelectionRange(Math.min(at, text.selectionStart), Math.max(at + 1, text.selectionEnd));
       else text.setSelectionRange(at, at);
       this.dragged = event.shiftKey;
-      if (this.chooseBy !== "range") this.drag(this.dragFrom);
+      if (this.by !== "range") this.drag(this.dragFrom);
     });
     // The mouse's own idea of a selection must not override ours; nor shall a tap raise a keyboard.
     text.addEventListener("mousedown", (event) => {
       if (this.positionAt(event) !== this.picture?.pinned || this.dragFrom >= 0) event.preventDefault();
     });
     text.addEventListener("pointermove", (event) => {
+      if (this.brush.isDown && event.isPrimary) return this.brush.move(event);
       if (event.pointerType !== "mouse") return;
       const position = this.positionAt(event);
       if (this.dragFrom < 0) this.events.hover(position);
       else if (position !== this.dragFrom || this.dragged) this.drag(position);
     });
-    text.addEventListener("pointerup", () => {
+    text.addEventListener("pointerup", ({ isPrimary }) => {
+      if (isPrimary) this.endStroke();
       if (this.dragFrom < 0) return;
       const position = this.dragFrom;
       this.dragFrom = -1;
@@ -557,9 +605,14 @@ export class Sheet {
         this.events.pin(position);
       }
     });
-    text.addEventListener("pointercancel", () => (this.dragFrom = -1));
+    text.addEventListener("pointercancel", () => {
+      this.dragFrom = -1;
+      this.endStroke();
+    });
+    text.addEventListener("contextmenu", (event) => this.by === "brush" && event.preventDefault());
     text.addEventListener("click", (event) => {
-      if ((event as PointerEvent).pointerType === "touch" && document.activeElement !== text) this.tap(this.positionAt(event));
+      if (this.by === "life") this.events.generation();
+      else if (this.by !== "brush" && (event as PointerEvent).pointerType === "touch" && document.activeElement !== text) this.tap(this.positionAt(event));
     });
     this.stage.addEventListener("pointerenter", (event) => (this.pointerInside = event.pointerType === "mouse"));
     this.stage.addEventListener("pointerleave", () => {
@@ -569,19 +622,37 @@ export class Sheet {
     });
   }
 
+  private beginStroke(event: PointerEvent): void {
+    if (!this.picture || !this.brush.begin(event)) return;
+    event.preventDefault();
+    this.text.setPointerCapture(event.pointerId);
+    if (!this.byTouch) this.putCaret(this.positionAt(event));
+  }
+
+  private endStroke(): void {
+    if (!this.brush.isDown) return;
+    this.brush.end();
+    this.events.painted();
+  }
+
+  private putCaret(position: number): void {
+    this.focus();
+    this.text.setSelectionRange(this.offset(position), this.offset(position));
+  }
+
   /** Tells the life of a letter, or chooses the word or line that it belongs to. */
   private tap(position: number): void {
-    if (this.chooseBy === "range") return this.events.pin(position);
+    if (this.by === "range") return this.events.pin(position);
     const choice = this.widened({ from: position, to: position });
     this.select(choice);
-    this.events.choose(choice);
+    this.events.choose(positionsOf(choice));
   }
 
   private drag(to: number): void {
     this.dragged = true;
     const choice = this.widened({ from: Math.min(this.dragFrom, to), to: Math.max(this.dragFrom, to) });
     this.select(choice);
-    this.events.choose(choice);
+    this.events.choose(positionsOf(choice));
   }
 }
 

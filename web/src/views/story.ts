@@ -21,7 +21,7 @@ const marks: readonly (readonly [Partial<Look>, string])[] = [
   [{ sign: "e", ink: "sheet", wet: true }, "fixed in this very step"],
   [{ sign: "e" }, "fixed"],
   [{ sign: "E", given: true }, "fixed by you"],
-  [{ sign: "e", chosen: true, chosenFirst: true, chosenLast: true }, "chosen"],
+  [{ sign: "e", chosen: true }, "chosen"],
   [{ sign: "\u00b7", ink: "edge", hatched: true }, "noised again"],
   [{ sign: "e", ink: "red", hatched: true, struckOut: true }, "struck out by the proofreader"],
   [{ layers: [{ sign: "c", opacity: 0.3 }, { sign: "e", opacity: 0.6 }] }, "Gaussian: letters over one another, each as dark as it is likely"],

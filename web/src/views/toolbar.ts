@@ -1,5 +1,5 @@
 /** The toolbar of the chosen letters, below them, or above where there is no room. */
-import type { Choice } from "../page/edits";
+import { countOf, stretchesOf, type Choice } from "../page/edits";
 import { CONDITIONED } from "../engine/protocol";
 import type { Lane } from "../page/lanes";
 import { byId } from "./dom";
@@ -57,20 +57,22 @@ export class Toolbar {
     this.root.hidden = !choice;
     if (!choice) return;
     const { flags } = lane.frames[step];
-    const size = choice.to - choice.from + 1;
-    this.count.textContent = size === 1 ? "1 character" : `${size} characters`;
-    this.releases = flags.subarray(choice.from, choice.to + 1).every((flag) => flag & CONDITIONED);
+    this.count.textContent = countOf(choice);
+    this.releases = choice.every((position) => flags[position] & CONDITIONED);
     this.keep.textContent = this.releases ? "Release" : "Keep";
-    const lastRow = Math.max(choice.from, choice.to - (choice.to % columns));
-    const first = this.sheet.rectangle(lastRow);
-    const last = this.sheet.rectangle(choice.to);
+    const end = choice[choice.length - 1];
+    const first = this.sheet.rectangle(choice.find((position) => position >= end - (end % columns))!);
+    const last = this.sheet.rectangle(end);
     const around = this.stage.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = this.root;
-    const middle = (Math.min(first.left, last.left) + last.right) / 2 - around.left;
+    // The next stroke may begin anywhere, and nothing that is pressed shall slide away.
+    const above = this.sheet.paints || stretchesOf(choice).length > 1;
+    const middle = above ? around.width / 2 : (Math.min(first.left, last.left) + last.right) / 2 - around.left;
     const left = Math.max(4, Math.min(around.width - width - 4, middle - width / 2));
     let top = last.bottom - around.top + 6;
-    if (top + height > around.height + 8) top = this.sheet.rectangle(choice.from).top - around.top - height - 6;
+    if (top + height > around.height + 8) top = Math.max(2, this.sheet.rectangle(choice[0]).top - around.top - height - 6);
+    if (above) top = Math.max(4, this.sheet.rectangle(0).top - height - 2) - around.top;
     this.root.style.setProperty("left", `${left}px`);
-    this.root.style.setProperty("top", `${Math.max(2, top)}px`);
+    this.root.style.setProperty("top", `${top}px`);
   }
 }

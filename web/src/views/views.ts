@@ -18,6 +18,7 @@ export interface Views {
   candidates: Candidates;
   controls: Controls;
   library: Library;
+  lifeButton: StopButton;
   sampleButton: StopButton;
   sheet: Sheet;
   sheetFrame: SheetFrame;
