@@ -9,6 +9,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { minify } from "terser";
 import { icons } from "./icons.mjs";
 import { noBuild, noHash, stamp } from "./stamp.mjs";
 
@@ -30,7 +31,8 @@ await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "weights"), { recursive: true });
 const scripts = await loadScripts({ wasm: "engine/wasm", record: "page/record", processes: "processes" });
 const entries = await findWeights();
-await bundle(["main", "engine/worker", "engine/helper", "sw"], { format: "esm" });
+for (const [name, script] of Object.entries(await bundle(["main", "engine/worker", "engine/helper", "sw"], { format: "esm" })))
+  await writeFile(join(out, name), script);
 await build({ entryPoints: [join(here, "style.css")], minify: true, outdir: out, logLevel: "warning", target: "chrome120" });
 const modules = (await readdir(from.wasm)).filter((name) => /^folio[a-z-]*\.wasm$/.test(name));
 if (!modules.length) throw new Error(`There are no folio*.wasm in ${from.wasm}; build them first.`);
@@ -42,6 +44,8 @@ for (const { name, file, card } of entries) {
 }
 // A native machine's figures, for the page's bench to stand beside.
 await cp(join(here, "../bench/native.json"), join(out, "native.json"));
+// The published texts, by which its verification goes.
+await writeFile(join(out, "verify.json"), JSON.stringify(JSON.parse(await readFile(join(here, "../weights/verify.json"), "utf8"))));
 await writeFile(join(out, "weights/index.json"), JSON.stringify(entries));
 for (const [name, bytes] of Object.entries(icons())) await writeFile(join(out, name), bytes);
 const source = (await readFile(join(here, "index.html"), "utf8")).replace("<!-- stored -->", entries.map(({ file, name }) =>
@@ -66,13 +70,16 @@ await writeFile(join(out, "index.html"), await fillPage(record, {
 await writeFile(join(out, "folio.html"), await makeSingleFile());
 await stamp(out);
 
-/** Bundles scripts of src/ into the folder of the page, or as `options` have it. */
-function bundle(paths, options) {
-  return build({
+/** Bundles scripts of src/, each with what it imports, and gives their texts by the names of their files. */
+async function bundle(paths, options) {
+  const { outputFiles } = await build({
     entryPoints: Object.fromEntries(paths.map((path) => [basename(path), join(here, `src/${path}.ts`)])),
-    bundle: true, target: "es2022", minify: true, charset: "utf8", outdir: out, logLevel: "warning",
+    bundle: true, target: "es2022", minify: true, charset: "utf8", outdir: out, write: false, logLevel: "warning",
     define: { FOLIO_VERSION: JSON.stringify(version), FOLIO_BUILD: JSON.stringify(noBuild), FOLIO_FILES: JSON.stringify(noHash) }, ...options,
   });
+  // Terser finds some more to leave out than the bundler does.
+  const shorten = async ({ path, text }) => [basename(path), (await minify(text, { module: options.format === "esm", ecma: 2022, compress: { passes: 3 } })).code];
+  return Object.fromEntries(await Promise.all(outputFiles.map(shorten)));
 }
 
 /** A plugin of the bundler: what imports NAME gets NAME.single.ts where there is one, but for that file itself. */
@@ -219,15 +226,14 @@ async function makeSingleFile() {
   const inside = entries.filter(({ process }) => process === first.process).sort((a, b) => a.bytes - b.bytes)[0];
   const others = entries.filter(({ process }) => process !== first.process);
   const packed = inside === first ? record : await makeRecord(inside);
-  const { outputFiles } = await bundle(["main", "engine/worker"], { format: "iife", write: false, plugins: [preferSingle()] });
-  const [main, worker] = ["main.js", "worker.js"].map((name) => outputFiles.find(({ path }) => basename(path) === name).text.trim());
+  const { "main.js": main, "worker.js": worker } = await bundle(["main", "engine/worker"], { format: "iife", plugins: [preferSingle()] });
   const style = (await readFile(join(out, "style.css"), "utf8")).trim();
   const data = {
     "trace.json": JSON.stringify(packed),
     // Model cards are not inside.
     "weights/index.json": JSON.stringify([inside, ...others].map((entry) => ({ ...entry, card: "" }))),
   };
-  for (const name of ["folio.wasm", "folio-relaxed.wasm", "native.json", `weights/${inside.file}`]) data[name] = await readFile(join(out, name));
+  for (const name of ["folio.wasm", "folio-relaxed.wasm", "native.json", "verify.json", `weights/${inside.file}`]) data[name] = await readFile(join(out, name));
   const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
   return fillPage(packed, {
     policy: policyOf({ "script-src": `${hash(main)} 'wasm-unsafe-eval'`, "style-src": hash(style), "img-src": "data: blob:", "worker-src": "blob:" }),

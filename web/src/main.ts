@@ -198,7 +198,7 @@ class Page implements Views {
     const visiting = this.library.visit(asked);
     this.recordShown = this.showRecord();
     await visiting;
-    await this.bench.fetchShipped();
+    await Promise.all([this.bench.fetchShipped(), this.verification.fetchPublished()]);
     await keepPage(() => this.statusBar.say("A new version of this page is here.", { label: "Load it", apply: () => this.reload() }));
   }
 

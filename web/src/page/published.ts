@@ -1,5 +1,5 @@
 /** The fixed set of texts by which targets are compared, and what is published of it: weights/verify.json, which the program reads too. */
-import published from "../../../weights/verify.json";
+import { fetchFile, home } from "../engine/assets";
 import type { WeightsEntry } from "../engine/host";
 import type { SampleToVerify, VerifiedText } from "../engine/protocol";
 import { digest } from "../engine/weights";
@@ -19,8 +19,20 @@ export interface Measurement {
   date: string;
 }
 
-export const samples = published.samples as unknown as PublishedSample[];
-export const measured = published.measured as Measurement[];
+export interface PublishedSet {
+  samples: PublishedSample[];
+  /** The versions of the weights that the hashes are of, by their names. */
+  weights: Record<string, string>;
+  /** Of all texts. */
+  hash: string;
+  measured: Measurement[];
+}
+
+export async function fetchPublished(): Promise<PublishedSet> {
+  const response = await fetchFile(`${home()}verify.json`);
+  if (!response.ok) throw new Error(`verify.json: ${response.status}`);
+  return response.json();
+}
 
 /** Weights that a sample needs and the page has not got. */
 export function missingWeights({ weights, request: { proofread } }: SampleToVerify, entries: readonly WeightsEntry[]): string[] {
@@ -28,9 +40,8 @@ export function missingWeights({ weights, request: { proofread } }: SampleToVeri
 }
 
 /** Weights that a sample needs, where the page has other ones than those that the hashes are of. */
-export function otherWeights({ weights, request: { proofread } }: SampleToVerify, entries: readonly WeightsEntry[]): string[] {
-  const versions: Record<string, string> = published.weights;
-  return entries.filter(({ name, version }) => [weights, proofread].includes(name) && version !== versions[name]).map(({ name }) => name);
+export function otherWeights(published: PublishedSet, { weights, request: { proofread } }: SampleToVerify, entries: readonly WeightsEntry[]): string[] {
+  return entries.filter(({ name, version }) => [weights, proofread].includes(name) && version !== published.weights[name]).map(({ name }) => name);
 }
 
 /** "wasm relaxed, 2 threads". */
@@ -39,9 +50,7 @@ export function nameOfRun({ kernels, threads }: Pick<VerifiedText, "kernels" | "
 }
 
 /** The hash of all texts by their names: that of a line `HASH NAME` for each. Undefined where one is missing. */
-export async function hashOfAll(hashes: ReadonlyMap<string, string>): Promise<string | undefined> {
+export async function hashOfAll({ samples }: PublishedSet, hashes: ReadonlyMap<string, string>): Promise<string | undefined> {
   if (samples.some(({ name }) => !hashes.has(name))) return undefined;
   return digest(new TextEncoder().encode(samples.map(({ name }) => `${hashes.get(name)} ${name}\n`).join("")));
 }
-
-export const publishedHash = published.hash;

@@ -2,7 +2,7 @@
 import type { EngineHost, WeightsEntry } from "../engine/host";
 import type { VerifiedText } from "../engine/protocol";
 import { hasSimd } from "../page/features";
-import { hashOfAll, measured, missingWeights, nameOfRun, otherWeights, publishedHash, samples, type PublishedSample } from "../page/published";
+import { fetchPublished, hashOfAll, missingWeights, nameOfRun, otherWeights, type PublishedSample, type PublishedSet } from "../page/published";
 import type { Announcer } from "./announcer";
 import { byId, html, StopButton } from "./dom";
 
@@ -18,6 +18,7 @@ export class Verification {
   private button = byId<HTMLButtonElement>("verify");
   private stopButton = new StopButton(this.button, "Verify", () => void this.run(), () => this.stop());
   private entries: readonly WeightsEntry[] = [];
+  private published: PublishedSet = { samples: [], weights: {}, hash: "", measured: [] };
   private runs: Run[] = [];
   private running = false;
   /** The words beside the button once there has been a run. */
@@ -26,6 +27,15 @@ export class Verification {
   /** `begins`: whatever plays should stop now. */
   constructor(private engine: EngineHost, private announcer: Announcer, private begins: () => void) {
     this.show("");
+  }
+
+  async fetchPublished(): Promise<void> {
+    try {
+      this.published = await fetchPublished();
+      this.show(this.outcome);
+    } catch {
+      // There is nothing to compare with then, and the button stays off.
+    }
   }
 
   /** The weights that the page has. */
@@ -41,7 +51,7 @@ export class Verification {
   }
 
   private get checked(): PublishedSample[] {
-    return samples.filter((sample) => !missingWeights(sample, this.entries).length);
+    return this.published.samples.filter((sample) => !missingWeights(sample, this.entries).length);
   }
 
   private get needed(): WeightsEntry[] {
@@ -63,7 +73,7 @@ export class Verification {
         this.add(text);
         this.show(`${++done} of ${count} texts`);
       });
-      for (const run of this.runs) run.all = await hashOfAll(run.hashes);
+      for (const run of this.runs) run.all = await hashOfAll(this.published, run.hashes);
       this.finish(ended ? this.summary() : "Stopped.");
     } catch (error) {
       this.finish("");
@@ -86,7 +96,7 @@ export class Verification {
   }
 
   private summary(): string {
-    const { checked, runs } = this;
+    const { checked, runs, published: { samples } } = this;
     const differing = checked.filter(({ name, hash }) => runs.some(({ hashes }) => hashes.get(name) !== hash)).length;
     if (differing) return `Finished: ${differing} of ${checked.length} texts ${differing === 1 ? "DIFFERS" : "DIFFER"} from what is published.`;
     const whole = checked.length === samples.length ? `all ${checked.length}` : `${checked.length} of ${samples.length}`;
@@ -105,6 +115,7 @@ export class Verification {
     this.region.setAttribute("aria-busy", String(this.running));
     byId("verify-state").textContent = words || (!crypto.subtle ? "Over plain http a browser computes no hashes."
       : needed.length ? `${(needed.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6).toFixed(1)} MB of weights` : "");
+    const { samples, measured, hash: publishedHash } = this.published;
     fillTable("verified", samples.map((sample) => [sample.name, html("code", {}, sample.hash), this.verdict(sample)]));
     fillTable("targets", [
       ...measured.map(({ target, kernels, threads, hash, by, date }): Cells =>
@@ -121,7 +132,7 @@ export class Verification {
     if (!drawn.length) return "not checked yet";
     const differing = drawn.filter(({ hashes }) => hashes.get(sample.name) !== sample.hash);
     if (!differing.length) return `${sameness(true)}, ${drawn.length === 1 ? "once" : `${drawn.length} times`}`;
-    const other = otherWeights(sample, this.entries);
+    const other = otherWeights(this.published, sample, this.entries);
     if (other.length) return `${sameness(false)}: the page has other weights, ${other.join(", ")}`;
     return `${sameness(false)}: ${differing.map(({ name, hashes }) => `${hashes.get(sample.name)} with ${name}`).join("; ")}`;
   }
