@@ -172,6 +172,11 @@ test("Brush and Life can be used with keys alone", async () => {
   await nothingChosen(page);
   await page.locator("#text").focus();
   await page.keyboard.press("Space");
+  // Where colours are forced the text has no marks for what is painted; the drawing has.
+  await page.emulateMedia({ forcedColors: "active" });
+  assert.equal(await page.locator("#ink").isVisible(), true);
+  assert.match(await page.locator("#text").evaluate((text) => getComputedStyle(text).color), /, 0\)$/);
+  await page.emulateMedia({ forcedColors: null });
   await page.waitForFunction(() => document.querySelector("#status").textContent === "Chosen: 9 characters.");
   await page.keyboard.press("Delete");
   await page.waitForFunction(() => [37, 70].every((at) => document.querySelector("#text").value.slice(at, at + 3) === "___"));
