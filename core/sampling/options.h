@@ -148,7 +148,7 @@ struct SamplingDefaults {
 };
 
 inline constexpr std::array<SamplingDefaults, 3> sampling_defaults = {{
-    {ProcessKind::masked, SamplerKind::spread, 64, 1.3, 0.9},
+    {ProcessKind::masked, SamplerKind::spread, 64, 1.3, 0.95},
     {ProcessKind::gaussian, SamplerKind::churn, 256, 0.3, 0},
     {ProcessKind::autoregressive, SamplerKind::left_to_right, 64, 1, 0},
 }};

@@ -54,6 +54,19 @@ async function noiseAgain(page) {
   await done(page);
 }
 
+/** Runs the game for some steps, at a pace at which it can be stopped before it ends, and has the sampler fill what is open then. */
+async function live(page, steps) {
+  const last = await step(page);
+  await page.locator("#speed").selectOption("4");
+  await role(page, "button", "Run life").click();
+  await beyond(page, last + steps - 1);
+  await stop(page.locator(".opts"));
+  await until(page, { state: "paused" });
+  await hurry(page);
+  await role(page, "button", "Play").click();
+  await done(page);
+}
+
 /** The page's link and its command give the text that is on show. */
 async function sameText(page) {
   const text = await verse(page);
@@ -172,6 +185,11 @@ test("Brush and Life can be used with keys alone", async () => {
   await nothingChosen(page);
   await page.locator("#text").focus();
   await page.keyboard.press("Space");
+  // Where colours are forced the text has no marks for what is painted; the drawing has.
+  await page.emulateMedia({ forcedColors: "active" });
+  assert.equal(await page.locator("#ink").isVisible(), true);
+  assert.match(await page.locator("#text").evaluate((text) => getComputedStyle(text).color), /, 0\)$/);
+  await page.emulateMedia({ forcedColors: null });
   await page.waitForFunction(() => document.querySelector("#status").textContent === "Chosen: 9 characters.");
   await page.keyboard.press("Delete");
   await page.waitForFunction(() => [37, 70].every((at) => document.querySelector("#text").value.slice(at, at + 3) === "___"));
@@ -232,10 +250,7 @@ test("a click makes a generation; Run life noises one after each pass until it i
   const at = await cells(page);
   await page.mouse.click(...at(3, 1));
   await chosen(page, second.length);
-  await role(page, "button", "Run life").click();
-  await beyond(page, 11);
-  await stop(page.locator(".opts"));
-  await until(page, { state: "paused" });
+  await live(page, 3);
   assert.equal(await role(page, "radio", "B").isChecked(), true);
   let cells_ = second;
   const words = await command(page);
@@ -246,8 +261,6 @@ test("a click makes a generation; Run life noises one after each pass until it i
     assert.ok(positions.length);
     cells_ = parts.nextGeneration(cells_, 96);
   }
-  await role(page, "button", "Play").click();
-  await done(page);
   await sameTrace(page);
   await sameText(page);
 });
@@ -293,12 +306,7 @@ for (const [process, weights] of [["Gaussian", "gaussian-small"], ["left to righ
     await role(page, "slider", "How far back").fill("60");
     await noiseAgain(page);
     await by(page, "Life");
-    const last = await step(page);
-    await role(page, "button", "Run life").click();
-    await beyond(page, last + 2);
-    await stop(page.locator(".opts"));
-    await role(page, "button", "Play").click();
-    await done(page);
+    await live(page, 2);
     await sameText(page);
   });
 
