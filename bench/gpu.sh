@@ -59,6 +59,7 @@ stage() {
   fi
   [[ $outcome == good ]] || echo "$name" >>"$work/failed"
   printf '%-26s %4d s  %s\n' "$name" $((SECONDS - begin)) "$outcome"
+  [[ $outcome == good ]]
 }
 missing() { echo "$*"; exit 75; }
 tables() { for name; do [ ! -s "$logs/$name.log" ] || cat "$logs/$name.log"; done; }
@@ -207,8 +208,8 @@ run_stage() {
       stage "$1-$size" "$model_seconds" base_model "$1" $((model_seconds * 3 / 4)) 20000 $([ "$1" = gaussian ] && echo $batch || echo $((batch / 2)))
       ;;
     f16-masked) stage f16-masked 30 f16_halves masked ;;
-    build) stage build 1500 build ;;
-    pack) stage build 1500 build && stage pack 200 pack && tables pack ;;
+    build) stage build 3000 build ;;
+    pack) stage build 3000 build && stage pack 200 pack && tables pack ;;
     *) echo "There is no stage $1."; echo "$1" >>"$work/failed" ;;
   esac
 }
