@@ -215,10 +215,11 @@ test("a build that is just being copied to the host is not stored, and neither i
   let breaks = /./;
   const build = await host(t);
   const server = createServer(async (request, answer) => {
-    const response = await fetch(build.address + request.url.slice(1)).catch(() => undefined);
-    if (!response) return answer.destroy();
-    const body = Buffer.from(await response.arrayBuffer());
-    answer.writeHead(response.status, Object.fromEntries(response.headers));
+    const whole = async (response) => ({ response, body: Buffer.from(await response.arrayBuffer()) });
+    const got = await fetch(build.address + request.url.slice(1)).then(whole).catch(() => undefined);
+    if (!got) return answer.destroy();
+    const { response: { status, headers }, body } = got;
+    answer.writeHead(status, Object.fromEntries(headers));
     if (!breaks.test(request.url)) return answer.end(body);
     answer.write(body.subarray(0, body.length / 2), () => answer.destroy());
   });
