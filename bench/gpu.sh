@@ -17,11 +17,18 @@ export PATH=$PATH:/usr/local/cuda/bin
 [ -n "${FOLIO_DATA:-}" ] || for text in $pack/text.txt ../shared/data/tinyshakespeare.txt; do [ ! -f $text ] || export FOLIO_DATA=$text; done
 [ -z "${FOLIO_DATA:-}" ] || FOLIO_DATA=$(realpath "$FOLIO_DATA")
 
+# The machine's own libraries where it has them in versions that do; else those of the pack.
+use_libraries() {
+  mkdir -p $pack/missing
+  ldd $pack/folio 2>&1 | awk '/=> not found/ { print $1 }' | xargs -r -I{} cp $pack/lib/{} $pack/missing/
+  export LD_LIBRARY_PATH=$PWD/$pack/missing
+  ! ldd $pack/folio 2>&1 | grep -q "not found" || LD_LIBRARY_PATH=$PWD/$pack/lib
+}
 use_programs() {
   if [ -n "$REHEARSE" ]; then
     folio=build/release/tests/emulated_gpu_folio gpu_test=build/release/tests/emulated_gpu_test gpu_bench=/missing/gpu_bench
   elif [ -x $pack/folio ]; then
-    export LD_LIBRARY_PATH=$pack/lib
+    use_libraries
     folio=$pack/folio gpu_test=$pack/gpu_test gpu_bench=$pack/gpu_bench
   else
     folio=build/cuda/folio gpu_test=build/cuda/tests/gpu_test gpu_bench=build/cuda/bench/gpu_bench
@@ -87,7 +94,7 @@ starts() {
   "$folio" --version || return 1
   # Catch2 gives their number.
   "$gpu_test" --list-test-names-only
-  [ $? -lt 126 ] && train_run --size tiny --batch 2 --steps 1 --out "$work/start"
+  [ $? -lt 126 ] && rm -rf "$work/start" && train_run --size tiny --batch 2 --steps 1 --out "$work/start"
 }
 # Ten training steps of a preset beside the CPU, in f32: the losses of both, step by step.
 beside_cpu() {
